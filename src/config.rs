@@ -1,0 +1,3 @@
+//! `relay.toml` → raw → compiled → [`crate::snapshot::Snapshot`], or one report of everything that is wrong with it.
+
+pub mod report;

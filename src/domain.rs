@@ -1,0 +1,16 @@
+//! The vocabulary: what a request is, what can be wrong with it, and what becomes of it.
+//!
+//! Three families of errors never mix. A [`Refusal`] is the sender's doing, a [`Fault`] is ours or the upstream's (never
+//! counted against the sender, never a 4xx), and a problem of the configuration is a `config::report::Problem`.
+
+pub mod fault;
+pub mod head;
+pub mod outcome;
+pub mod refusal;
+pub mod source;
+
+pub use fault::Fault;
+pub use head::{Framing, Head, Headers, HeadBuilder, Method, Version};
+pub use outcome::{Answer, Outcome};
+pub use refusal::{Refusal, Turned};
+pub use source::{SourceAddress, Via};

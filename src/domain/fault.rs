@@ -1,0 +1,31 @@
+//! Everything that can go wrong on our side of a request, the upstream's included.
+
+use super::refusal::codes;
+
+codes! {
+    /// Why a genuine request could not be delivered, or any request could not be served. Never the sender's doing.
+    Fault {
+        /// No server of the upstream could be connected to.
+        UpstreamConnect = "upstream_connect",
+        /// The upstream's TLS handshake failed: its certificate, its name, or ours was not accepted.
+        UpstreamTls = "upstream_tls",
+        /// The connection broke after the request was written.
+        UpstreamReset = "upstream_reset",
+        /// The answer was not HTTP.
+        UpstreamMalformed = "upstream_malformed",
+        /// The upstream answered with something other than success.
+        UpstreamStatus = "upstream_status",
+        /// No answer within the deadline.
+        UpstreamTimeout = "upstream_timeout",
+        /// Every server is ejected or failed its health check.
+        UpstreamUnavailable = "upstream_unavailable",
+        /// The global budget for bodies in memory is used up.
+        BodyMemory = "body_memory",
+        /// Replay memory is full of ids that are still inside their window.
+        ReplayMemory = "replay_memory",
+        /// The relay is shutting down.
+        Draining = "draining",
+        /// A panic in the pipeline: our bug.
+        Internal = "internal",
+    }
+}

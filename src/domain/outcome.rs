@@ -1,0 +1,82 @@
+//! What became of a request, and what the sender is told.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{Fault, Refusal, Turned};
+
+/// How a request ended. `pipeline::answer` turns it into an [`Answer`] in one exhaustive match.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// An upstream took it.
+    Delivered,
+    /// A provider's handshake, answered here.
+    Handshake,
+    /// A twin of a request that was delivered before: answered as success, not forwarded.
+    Duplicate,
+    /// The sender's fault.
+    Refused(Turned),
+    /// Ours, or the upstream's.
+    Failed(Fault),
+    /// The sender went away before there was anything to tell it.
+    Gone,
+}
+
+impl Outcome {
+    /// The metric label.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Handshake => "handshake",
+            Self::Duplicate => "duplicate",
+            Self::Refused(_) => "refused",
+            Self::Failed(_) => "failed",
+            Self::Gone => "gone",
+        }
+    }
+
+    /// The reason code, empty for what needs none.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Refused(turned) => turned.refusal.code(),
+            Self::Failed(fault) => fault.code(),
+            Self::Delivered | Self::Handshake | Self::Duplicate | Self::Gone => "",
+        }
+    }
+}
+
+impl From<Refusal> for Outcome {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal.into())
+    }
+}
+
+impl From<Turned> for Outcome {
+    fn from(turned: Turned) -> Self {
+        Self::Refused(turned)
+    }
+}
+
+impl From<Fault> for Outcome {
+    fn from(fault: Fault) -> Self {
+        Self::Failed(fault)
+    }
+}
+
+/// What goes back to the sender. The edge adds `X-Request-Id`, `Date` and `Content-Length`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// The body; fixed texts for everything but what a route passes through.
+    pub body: Bytes,
+    /// `Content-Type` of a body that is not empty.
+    pub content_type: Option<Bytes>,
+    /// `Allow`, on 405.
+    pub allow: Option<&'static str>,
+    /// `Retry-After`, rounded up to whole seconds on the wire.
+    pub retry_after: Option<Duration>,
+    /// Whether the connection must end after this: true for anything that may have left bytes unread.
+    pub close: bool,
+}

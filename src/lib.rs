@@ -1,0 +1,27 @@
+//! `dmz-relay`: the gate for webhooks on a DMZ host.
+//!
+//! A provider's webhook arrives over TLS, is proven genuine, and only then reaches an internal application server, byte for
+//! byte. Everything else is refused before one byte goes inward.
+//!
+//! The map, from the floor up; imports go down only (`tests/tidy.rs` checks it):
+//!
+//! - [`base`]: clock and secret.
+//! - [`domain`]: the words: head, refusal, fault, outcome, answer.
+//! - [`access`], [`routing`], [`signature`], [`replay`], [`meter`], [`upstream`], [`observe`]: one mechanism each, blind to
+//!   one another.
+//! - [`snapshot`] (what was configured) and [`state`] (what outlives a reload); [`config`] compiles the first.
+//! - [`pipeline`]: the request's way, top to bottom, in one file.
+//! - [`edge`]: sockets, TLS, HTTP/1.1 and HTTP/2.
+//! - [`app`]: puts it together.
+
+pub mod access;
+pub mod base;
+pub mod config;
+pub mod domain;
+pub mod meter;
+pub mod observe;
+pub mod routing;
+pub mod signature;
+pub mod snapshot;
+pub mod state;
+pub mod upstream;

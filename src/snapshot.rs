@@ -1,0 +1,235 @@
+//! The compiled configuration: immutable, complete, cheap to read. A request loads it once.
+//!
+//! Only `config::compile` builds one. What must outlive a reload (server states, meters, replay memory, ticket keys) is in
+//! [`crate::state::State`]; the snapshot only points to it.
+//!
+//! Deliberately absent: any type that mirrors `relay.toml`, any string that still has to be parsed, any secret outside a
+//! [`crate::base::Secret`].
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::access::{AllowList, IpSet, RequiredHeader};
+use crate::base::Secret;
+use crate::domain::Method;
+use crate::meter::RouteMeter;
+use crate::routing::RouteTable;
+use crate::signature::Verifier;
+use crate::upstream::Upstream;
+
+/// Everything that a request, a listener or an admin call can ask of the configuration.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// At least one.
+    pub listeners: Vec<Arc<Listener>>,
+    /// Where the admin listener stands; `None` switches it off.
+    pub admin: Option<AdminAddress>,
+    /// How log lines look.
+    pub log: LogSettings,
+    /// Bounds that hold for the whole process.
+    pub limits: Limits,
+    /// Host and path to route.
+    pub routes: RouteTable,
+    /// By name.
+    pub upstreams: BTreeMap<Arc<str>, Arc<Upstream>>,
+    /// Every file that was read, for the watcher.
+    pub files: Vec<PathBuf>,
+    /// SHA-256 over every byte that was read: two equal digests mean that nothing changed.
+    pub digest: [u8; 32],
+}
+
+/// One public address.
+#[derive(Debug)]
+pub struct Listener {
+    /// From `relay.toml`; the metric label.
+    pub name: Arc<str>,
+    /// Where it stands.
+    pub address: ListenAddress,
+    /// `None` only where the file says `dangerously_plaintext = true`.
+    pub tls: Option<ListenerTls>,
+    /// Peers whose PROXY header is required and believed.
+    pub proxy_protocol_from: IpSet,
+    /// Peers whose `X-Forwarded-For` is walked.
+    pub trust_forwarded_from: IpSet,
+    /// The union of all routes' lists when every route has one: an address outside it is closed before TLS.
+    pub admits: Option<IpSet>,
+}
+
+/// Where a listener gets its socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListenAddress {
+    /// Bound by the relay.
+    Tcp(SocketAddr),
+    /// Passed by systemd under this `FileDescriptorName`.
+    Systemd(String),
+}
+
+/// Where the admin listener stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminAddress {
+    /// Bound by the relay.
+    Tcp(SocketAddr),
+    /// A Unix socket, created with mode 0660.
+    Unix(PathBuf),
+}
+
+/// TLS of one listener, ready for a handshake.
+#[derive(Debug)]
+pub struct ListenerTls {
+    /// Versions, ciphers, ALPN, client certificates and the certificate resolver.
+    pub server: Arc<rustls::ServerConfig>,
+    /// In the order of the file; the first serves a connection whose SNI matches none.
+    pub certificates: Vec<ServedCertificate>,
+}
+
+/// What the relay must know of a certificate beside its key.
+#[derive(Debug)]
+pub struct ServedCertificate {
+    /// DNS names (a leading `*.` label included, lower case) and IP addresses of the leaf's SAN.
+    pub names: Vec<String>,
+    /// End of the leaf's validity, seconds since the epoch.
+    pub not_after: i64,
+}
+
+/// How log lines look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// One JSON object per line instead of text for people.
+    pub json: bool,
+    /// Lines for refused requests per second; the rest are counted.
+    pub refusals_per_second: u32,
+}
+
+/// Bounds that hold for the whole process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "docs/config.md has a card for each, under the same name")]
+pub struct Limits {
+    pub max_connections: usize,
+    pub max_connections_per_address: usize,
+    pub handshake_timeout: Duration,
+    pub head_timeout: Duration,
+    pub body_timeout: Duration,
+    pub idle_timeout: Duration,
+    pub write_timeout: Duration,
+    pub max_head: usize,
+    pub max_headers: usize,
+    pub max_body: u64,
+    pub body_memory: u64,
+    pub max_h2_streams: u32,
+    /// How long a stopping relay waits for requests in flight.
+    pub drain_timeout: Duration,
+    pub replay_entries: usize,
+}
+
+/// One route, ready to run.
+#[derive(Debug)]
+pub struct Route {
+    /// From `relay.toml`; the metric label.
+    pub name: Arc<str>,
+    /// For people.
+    pub description: Option<String>,
+    /// The recipe's name; `None` for a scheme written in the file.
+    pub provider: Option<Arc<str>>,
+    /// Never empty.
+    pub methods: Vec<Method>,
+    /// `methods` as the `Allow` header has it; lives as long as the process.
+    pub allow_header: &'static str,
+    /// `None`: every address. An empty list: none.
+    pub allow: Option<AllowList>,
+    /// Whether the connection must have shown a client certificate.
+    pub client_certificate: bool,
+    /// Headers that must be there, with the values they may have.
+    pub headers: Vec<RequiredHeader>,
+    /// Media types that are accepted, lower case, without parameters; `None`: every one.
+    pub content_types: Option<Vec<String>>,
+    /// Bytes.
+    pub max_body: u64,
+    /// Token buckets and the in-flight cap; shared with older snapshots.
+    pub meter: Arc<RouteMeter>,
+    /// Handshakes answered here.
+    pub challenges: Vec<Challenge>,
+    /// How a request proves that it is genuine.
+    pub verify: Verification,
+    /// How long an id is remembered; `None`: replay memory is off for this route.
+    pub replay: Option<Duration>,
+    /// Where genuine requests go.
+    pub upstream: Arc<Upstream>,
+    /// How the target is written.
+    pub forward: Forwarding,
+    /// From the end of the head to the answer.
+    pub deadline: Duration,
+    /// What the sender hears.
+    pub answer: AnswerPolicy,
+}
+
+/// How a request proves that it is genuine.
+#[derive(Debug)]
+pub enum Verification {
+    /// By a scheme and its secrets.
+    Signed(Box<Verifier>),
+    /// Not at all: `verify.dangerously_none = true`.
+    DangerouslyNone,
+}
+
+/// How a request is written toward the inside.
+#[derive(Debug, Default)]
+pub struct Forwarding {
+    /// Replaces the path; for a prefix route, what follows the prefix is appended.
+    pub path: Option<String>,
+    /// Set on the way in, replacing what the sender sent under the same name. The name is as configured.
+    pub headers: Vec<(String, Secret)>,
+    /// Appended to the query, percent-encoded already.
+    pub query: Vec<(String, Secret)>,
+    /// Query parameters of the sender that stay outside (raw names).
+    pub strip_query: Vec<String>,
+    /// Header fields of the sender that stay outside (lower case).
+    pub strip_headers: Vec<String>,
+}
+
+/// What the sender hears.
+#[derive(Debug)]
+pub enum AnswerPolicy {
+    /// Success is this status and this body, whatever 2xx the inside gave.
+    Fixed(FixedAnswer),
+    /// Status, content type and body of the inside go out (`answer = "upstream"`).
+    Upstream,
+}
+
+/// An answer known in advance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FixedAnswer {
+    /// HTTP status.
+    pub status: u16,
+    /// May be empty.
+    pub body: Bytes,
+    /// Of a body that is not empty.
+    pub content_type: Option<String>,
+}
+
+/// A provider's handshake that the relay answers itself.
+#[derive(Debug)]
+pub struct Challenge {
+    /// How it is recognised.
+    pub when: ChallengeMatch,
+    /// Answered only after the signature was verified; otherwise before the body is read.
+    pub signed: bool,
+    /// What is answered.
+    pub answer: FixedAnswer,
+}
+
+/// How a handshake is recognised.
+#[derive(Debug)]
+pub enum ChallengeMatch {
+    /// A header has this value.
+    Header {
+        /// In any case.
+        name: String,
+        /// Exact.
+        value: String,
+    },
+}
