@@ -35,3 +35,52 @@ impl fmt::Display for Problem {
         Ok(())
     }
 }
+
+/// Collects the problems of one TOML file. Compilation goes on after each, so that one run shows all of them.
+#[derive(Debug)]
+pub struct Problems {
+    file: PathBuf,
+    /// Byte offset of each line's start, to turn spans into places.
+    lines: Vec<usize>,
+    text: String,
+    found: Vec<Problem>,
+}
+
+impl Problems {
+    /// For one file and its whole text.
+    pub fn new(file: impl Into<PathBuf>, text: &str) -> Self {
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { file: file.into(), lines, text: text.to_owned(), found: Vec::new() }
+    }
+
+    /// Adds a problem at a byte span of the text (`toml`'s spans), or without a place.
+    pub fn add(
+        &mut self,
+        span: Option<std::ops::Range<usize>>,
+        key: impl Into<String>,
+        what: impl Into<String>,
+        help: Option<String>,
+    ) {
+        let at = span.map(|span| self.place(span.start));
+        self.found.push(Problem { file: self.file.clone(), at, key: key.into(), what: what.into(), help });
+    }
+
+    /// Whether nothing was wrong so far.
+    pub fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
+    /// Everything found, sorted by place.
+    pub fn into_sorted(mut self) -> Vec<Problem> {
+        self.found.sort_by(|a, b| (a.at, &a.key, &a.what).cmp(&(b.at, &b.key, &b.what)));
+        self.found
+    }
+
+    /// Line and column from 1; columns count characters, as editors do.
+    fn place(&self, offset: usize) -> (usize, usize) {
+        let line = self.lines.partition_point(|start| *start <= offset);
+        let start = self.lines.get(line.saturating_sub(1)).copied().unwrap_or(0);
+        let column = self.text.get(start..offset).map_or(0, |before| before.chars().count());
+        (line.max(1), column + 1)
+    }
+}
