@@ -20,6 +20,8 @@ pub mod config;
 pub mod domain;
 pub mod meter;
 pub mod observe;
+pub mod pipeline;
+pub mod replay;
 pub mod routing;
 pub mod signature;
 pub mod snapshot;

@@ -1,4 +1,184 @@
-//! Token buckets and in-flight caps per route: pure arithmetic over a given instant, bounded memory per source.
-/// The meters of one route; they outlive a reload.
+//! Token buckets and in-flight caps of one route: arithmetic over a given instant, no timer, bounded memory.
+//!
+//! Each bucket is one atomic word (the generic cell rate algorithm): the time at which the bucket would be full again. A
+//! request may pass while that time is not further ahead than the burst allows. No background task refills anything.
+//!
+//! A meter outlives a reload; the rates are handed in, because they may change with one.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::domain::{Refusal, Turned};
+
+/// How many sources one route remembers. Sources beyond it share one bucket, so a flood from many addresses cannot buy
+/// itself fresh ones.
+pub const SOURCES_MAX: usize = 65_536;
+const SHARDS: usize = 16;
+
+/// A rate: so many per second in the long run, so many at once.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rate {
+    /// More than zero.
+    pub per_second: f64,
+    /// At least one.
+    pub burst: u32,
+}
+
+/// What a route allows; `None` is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct RouteLimits {
+    /// For the route as a whole.
+    pub rate: Option<Rate>,
+    /// For each source address (an IPv6 source is its /64).
+    pub rate_per_source: Option<Rate>,
+    /// Requests between admission and answer.
+    pub max_in_flight: Option<usize>,
+}
+
+/// The meters of one route.
+#[derive(Debug)]
+pub struct RouteMeter {
+    epoch: Instant,
+    in_flight: AtomicUsize,
+    route: Bucket,
+    sources: Vec<Mutex<HashMap<IpAddr, u64>>>,
+    crowd: Bucket,
+}
+
+/// The right to be in flight; given back on drop.
+#[derive(Debug)]
+pub struct Permit<'m>(&'m AtomicUsize);
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Default for RouteMeter {
+    fn default() -> Self {
+        Self {
+            epoch: Instant::now(),
+            in_flight: AtomicUsize::new(0),
+            route: Bucket::default(),
+            sources: (0..SHARDS).map(|_| Mutex::new(HashMap::new())).collect(),
+            crowd: Bucket::default(),
+        }
+    }
+}
+
+impl RouteMeter {
+    /// Takes one request's worth of everything, or says what ran out. The source is asked before the route, so that one
+    /// loud source cannot drain what the others share.
+    pub fn take(&self, limits: &RouteLimits, source: IpAddr, now: Instant) -> Result<Permit<'_>, Turned> {
+        let permit = self.enter(limits.max_in_flight)?;
+        let now = nanos(now.saturating_duration_since(self.epoch));
+        if let Some(rate) = limits.rate_per_source {
+            self.take_source(rate, source, now).map_err(|wait| limited(Refusal::SourceRateLimited, wait))?;
+        }
+        if let Some(rate) = limits.rate {
+            self.route.take(rate, now).map_err(|wait| limited(Refusal::RouteRateLimited, wait))?;
+        }
+        Ok(permit)
+    }
+
+    /// Requests in flight at this moment.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    fn enter(&self, most: Option<usize>) -> Result<Permit<'_>, Turned> {
+        let before = self.in_flight.fetch_add(1, Ordering::Relaxed);
+        let permit = Permit(&self.in_flight);
+        match most {
+            Some(most) if before >= most => Err(limited(Refusal::RouteBusy, Duration::from_secs(1))),
+            Some(_) | None => Ok(permit),
+        }
+    }
+
+    fn take_source(&self, rate: Rate, source: IpAddr, now: u64) -> Result<(), Duration> {
+        let source = network(source);
+        let Some(shard) = self.sources.get(shard_of(source)) else { return self.crowd.take(rate, now) };
+        let mut known = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(full_at) = known.get_mut(&source) {
+            return advance(full_at, rate, now);
+        }
+        if known.len() >= SOURCES_MAX / SHARDS {
+            // A source whose bucket is full again is indistinguishable from one never seen.
+            known.retain(|_, full_at| *full_at > now);
+        }
+        if known.len() >= SOURCES_MAX / SHARDS {
+            drop(known);
+            return self.crowd.take(rate, now);
+        }
+        let mut full_at = now;
+        let verdict = advance(&mut full_at, rate, now);
+        known.insert(source, full_at);
+        verdict
+    }
+}
+
+/// One bucket: when it is full again, in nanoseconds since the meter's epoch.
 #[derive(Debug, Default)]
-pub struct RouteMeter {}
+struct Bucket(AtomicU64);
+
+impl Bucket {
+    fn take(&self, rate: Rate, now: u64) -> Result<(), Duration> {
+        let mut seen = self.0.load(Ordering::Relaxed);
+        loop {
+            let mut full_at = seen;
+            advance(&mut full_at, rate, now)?;
+            match self.0.compare_exchange_weak(seen, full_at, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Ok(()),
+                Err(other) => seen = other,
+            }
+        }
+    }
+}
+
+/// Takes one token, or says how long until there is one.
+fn advance(full_at: &mut u64, rate: Rate, now: u64) -> Result<(), Duration> {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the rate is positive; `as` saturates")]
+    let step = (1e9 / rate.per_second) as u64;
+    let next = (*full_at).max(now).saturating_add(step);
+    let most = step.saturating_mul(u64::from(rate.burst));
+    let ahead = next.saturating_sub(now);
+    if ahead > most {
+        return Err(Duration::from_nanos(ahead - most));
+    }
+    *full_at = next;
+    Ok(())
+}
+
+fn limited(refusal: Refusal, wait: Duration) -> Turned {
+    Turned { refusal, retry_after: Some(wait) }
+}
+
+/// A host is given a whole /64 as a rule, so its addresses count as one source.
+fn network(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => ip,
+        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64))),
+    }
+}
+
+/// Spreads neighbours over the shards; an attacker who crowds one shard only crowds his own kind.
+fn shard_of(ip: IpAddr) -> usize {
+    let bits = match ip {
+        IpAddr::V4(ip) => u64::from(ip.to_bits()),
+        IpAddr::V6(ip) => u64::try_from(ip.to_bits() >> 64).unwrap_or_default(),
+    };
+    usize::try_from(bits.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 60).unwrap_or_default()
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,3 +3,15 @@
 pub mod event;
 
 pub use event::RequestEvent;
+
+/// Log and metrics.
+#[derive(Debug)]
+pub struct Observer {}
+
+impl Observer {
+    /// A request's head is complete.
+    pub fn request_started(&self) {}
+
+    /// A request ended.
+    pub fn request(&self, _event: &RequestEvent) {}
+}

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use crate::access::{AllowList, IpSet, RequiredHeader};
 use crate::base::Secret;
 use crate::domain::Method;
-use crate::meter::RouteMeter;
+use crate::meter::{RouteLimits, RouteMeter};
 use crate::routing::RouteTable;
 use crate::signature::Verifier;
 use crate::upstream::Upstream;
@@ -149,7 +149,9 @@ pub struct Route {
     pub content_types: Option<Vec<String>>,
     /// Bytes.
     pub max_body: u64,
-    /// Token buckets and the in-flight cap; shared with older snapshots.
+    /// What the meter allows.
+    pub limits: RouteLimits,
+    /// Token buckets and the in-flight count; shared with older snapshots.
     pub meter: Arc<RouteMeter>,
     /// Handshakes answered here.
     pub challenges: Vec<Challenge>,

@@ -1,4 +1,126 @@
-//! What outlives a reload, keyed by stable names: server states, meters, replay memory, the TLS ticket key.
+//! What outlives a reload, keyed by stable names: server states, meters, replay memory, the budget for bodies, ticket keys.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::meter::RouteMeter;
+use crate::replay::ReplayMemory;
+
 /// Shared by every snapshot of one process.
-#[derive(Debug, Default)]
-pub struct State {}
+#[derive(Debug)]
+pub struct State {
+    /// Which requests were delivered.
+    pub replay: ReplayMemory,
+    /// How much memory bodies may take.
+    pub bodies: BodyMemory,
+    meters: Mutex<HashMap<Arc<str>, Arc<RouteMeter>>>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self { replay: ReplayMemory::new(usize::MAX), bodies: BodyMemory::default(), meters: Mutex::default() }
+    }
+}
+
+impl State {
+    /// The meter of a route, the same one for as long as the process lives.
+    pub fn meter(&self, route: &Arc<str>) -> Arc<RouteMeter> {
+        let mut meters = self.meters.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(meters.entry(Arc::clone(route)).or_default())
+    }
+
+    /// Forgets the meters of routes that are gone; those still in use by an older snapshot live on with it.
+    pub fn keep_meters(&self, known: impl Fn(&str) -> bool) {
+        self.meters.lock().unwrap_or_else(PoisonError::into_inner).retain(|route, _| known(route));
+    }
+}
+
+/// The global budget for bodies in memory.
+#[derive(Debug)]
+pub struct BodyMemory {
+    used: AtomicU64,
+    max: AtomicU64,
+}
+
+impl Default for BodyMemory {
+    fn default() -> Self {
+        Self { used: AtomicU64::new(0), max: AtomicU64::new(u64::MAX) }
+    }
+}
+
+impl BodyMemory {
+    /// Changes the budget; bodies that are already in memory stay.
+    pub fn set_max(&self, max: u64) {
+        self.max.store(max, Ordering::Relaxed);
+    }
+
+    /// Bytes in use.
+    pub fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// A share of nothing yet; it grows with what arrives, not with what a head declares.
+    pub fn share(&self) -> BodyShare<'_> {
+        BodyShare { memory: self, bytes: 0 }
+    }
+}
+
+/// What one body takes of the budget; given back on drop.
+#[derive(Debug)]
+pub struct BodyShare<'m> {
+    memory: &'m BodyMemory,
+    bytes: u64,
+}
+
+impl BodyShare<'_> {
+    /// Grows to `bytes` in all; false when the budget does not allow it.
+    #[must_use]
+    pub fn grow_to(&mut self, bytes: u64) -> bool {
+        let more = bytes.saturating_sub(self.bytes);
+        if more == 0 {
+            return true;
+        }
+        let before = self.memory.used.fetch_add(more, Ordering::Relaxed);
+        if before.saturating_add(more) > self.memory.max.load(Ordering::Relaxed) {
+            self.memory.used.fetch_sub(more, Ordering::Relaxed);
+            return false;
+        }
+        self.bytes = bytes;
+        true
+    }
+}
+
+impl Drop for BodyShare<'_> {
+    fn drop(&mut self) {
+        self.memory.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_body_budget_is_given_back_and_never_exceeded() {
+        let memory = BodyMemory::default();
+        memory.set_max(100);
+        let mut one = memory.share();
+        assert!(one.grow_to(60));
+        let mut two = memory.share();
+        assert!(!two.grow_to(41));
+        assert!(two.grow_to(40));
+        assert_eq!(memory.used(), 100);
+        drop(one);
+        assert!(two.grow_to(100));
+        drop(two);
+        assert_eq!(memory.used(), 0);
+    }
+
+    #[test]
+    fn a_route_keeps_its_meter() {
+        let state = State::default();
+        let name: Arc<str> = "a".into();
+        assert!(Arc::ptr_eq(&state.meter(&name), &state.meter(&name)));
+    }
+}

@@ -29,6 +29,8 @@ pub struct Outbound<'r> {
     pub body: Bytes,
     /// How many bytes of an answer's body are kept; the rest is read and dropped up to a fixed cap.
     pub keep_answer: usize,
+    /// Any status is an answer, not only a 2xx (`answer = "upstream"`).
+    pub pass_through: bool,
 }
 
 /// What an internal server answered: a 2xx, or any status where the route passes answers through.

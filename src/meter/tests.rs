@@ -1,0 +1,74 @@
+use super::*;
+
+fn ip(last: u8) -> IpAddr {
+    IpAddr::from([192, 0, 2, last])
+}
+
+fn limits(rate: Option<Rate>, per_source: Option<Rate>, in_flight: Option<usize>) -> RouteLimits {
+    RouteLimits { rate, rate_per_source: per_source, max_in_flight: in_flight }
+}
+
+#[test]
+fn a_burst_passes_then_the_rate_holds() {
+    let meter = RouteMeter::default();
+    let limits = limits(Some(Rate { per_second: 10.0, burst: 3 }), None, None);
+    let start = Instant::now();
+    for _ in 0..3 {
+        assert!(meter.take(&limits, ip(1), start).is_ok());
+    }
+    let turned = meter.take(&limits, ip(1), start).unwrap_err();
+    assert_eq!(turned.refusal, Refusal::RouteRateLimited);
+    assert!(turned.retry_after.unwrap() <= Duration::from_millis(100));
+    assert!(meter.take(&limits, ip(1), start + Duration::from_millis(101)).is_ok());
+    assert!(meter.take(&limits, ip(1), start + Duration::from_millis(102)).is_err());
+}
+
+#[test]
+fn a_refused_request_takes_no_token() {
+    let meter = RouteMeter::default();
+    let limits = limits(Some(Rate { per_second: 1.0, burst: 1 }), None, None);
+    let start = Instant::now();
+    assert!(meter.take(&limits, ip(1), start).is_ok());
+    for _ in 0..100 {
+        assert!(meter.take(&limits, ip(1), start).is_err());
+    }
+    assert!(meter.take(&limits, ip(1), start + Duration::from_secs(1)).is_ok());
+}
+
+#[test]
+fn sources_do_not_share_a_bucket_but_a_slash_64_does() {
+    let meter = RouteMeter::default();
+    let limits = limits(None, Some(Rate { per_second: 1.0, burst: 1 }), None);
+    let start = Instant::now();
+    assert!(meter.take(&limits, ip(1), start).is_ok());
+    assert!(meter.take(&limits, ip(2), start).is_ok());
+    assert_eq!(meter.take(&limits, ip(1), start).unwrap_err().refusal, Refusal::SourceRateLimited);
+    assert!(meter.take(&limits, "2001:db8::1".parse().unwrap(), start).is_ok());
+    assert!(meter.take(&limits, "2001:db8::2".parse().unwrap(), start).is_err());
+    assert!(meter.take(&limits, "2001:db8:0:1::1".parse().unwrap(), start).is_ok());
+}
+
+#[test]
+fn in_flight_is_given_back_on_drop_also_after_a_refusal() {
+    let meter = RouteMeter::default();
+    let limits = limits(None, None, Some(1));
+    let now = Instant::now();
+    let permit = meter.take(&limits, ip(1), now).unwrap();
+    assert_eq!(meter.take(&limits, ip(1), now).unwrap_err().refusal, Refusal::RouteBusy);
+    assert_eq!(meter.in_flight(), 1);
+    drop(permit);
+    assert_eq!(meter.in_flight(), 0);
+    assert!(meter.take(&limits, ip(1), now).is_ok());
+}
+
+#[test]
+fn the_number_of_remembered_sources_is_bounded() {
+    let meter = RouteMeter::default();
+    let limits = limits(None, Some(Rate { per_second: 0.001, burst: 1 }), None);
+    let now = Instant::now();
+    for n in 0..u32::try_from(SOURCES_MAX).unwrap() * 2 {
+        let _ = meter.take(&limits, IpAddr::from(n.to_be_bytes()), now);
+    }
+    let known: usize = meter.sources.iter().map(|shard| shard.lock().unwrap().len()).sum();
+    assert!(known <= SOURCES_MAX, "{known}");
+}

@@ -1,0 +1,181 @@
+//! A request's whole way, top to bottom. Every early exit is a `?` with a named reason.
+//!
+//! Each step takes what only the step before it can make, so a wrong order does not compile: there is no way to forward a
+//! request that was not verified. Cheap comes before dear: headers before body, body before crypto, crypto before disk. No
+//! step talks to a socket, none picks a status, none writes a log line.
+//!
+//! | step | takes → gives | leaves early as |
+//! |---|---|---|
+//! | [`Routed`] | head → route | `route_unknown`, `host_misdirected`, `method_not_allowed` |
+//! | [`Admitted`] | method, address, headers, declared size | `method_not_allowed`, `address_not_allowed`, `header_required`, `content_type_unsupported`, `body_too_large` |
+//! | [`Metered`] | token buckets, in-flight cap | `route_rate_limited`, `source_rate_limited`, `route_busy` |
+//! | [`challenge`] | a handshake that needs no body | answered here |
+//! | [`Received`] | the body, whole, in memory | `body_too_large`, `body_timeout`, `body_malformed`, `body_incomplete`, `body_memory` |
+//! | [`Verified`] | signature, time, ids | the 401 family |
+//! | [`challenge`] | a handshake that the provider signs | answered here |
+//! | [`Fresh`] | replay memory | duplicate, `twin_in_flight`, `replay_memory` |
+//! | [`Delivered`] | an internal server's answer | the fault family |
+
+pub mod admit;
+pub mod answer;
+pub mod challenge;
+pub mod dedupe;
+pub mod deliver;
+pub mod meter;
+pub mod read;
+pub mod record;
+pub mod route;
+pub mod source;
+pub mod verify;
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::base::Clock;
+use crate::domain::{Answer, Head, Outcome, SourceAddress};
+use crate::observe::Observer;
+use crate::snapshot::{Listener, ServedCertificate, Snapshot};
+use crate::state::State;
+
+use self::admit::Admitted;
+use self::dedupe::{Deduped, Fresh};
+use self::deliver::Delivered;
+use self::meter::Metered;
+use self::read::{BodySource, Received};
+use self::record::Record;
+use self::route::Routed;
+use self::verify::Verified;
+
+/// What every request of a process shares.
+#[derive(Debug)]
+pub struct Gate {
+    /// Meters, replay memory, server states.
+    pub state: Arc<State>,
+    /// Log and metrics.
+    pub observer: Arc<Observer>,
+    /// The time that windows are judged by.
+    pub clock: Clock,
+}
+
+/// What a request inherits from its connection.
+#[derive(Debug)]
+pub struct Connection {
+    /// Where it came in, as it was when the connection was accepted.
+    pub listener: Arc<Listener>,
+    /// The peer, or whom a listed PROXY header named.
+    pub peer: SocketPeer,
+    /// The certificate that was shown; `None` on a plaintext listener.
+    pub certificate: Option<usize>,
+    /// Whether the peer showed a client certificate that was accepted.
+    pub client_certificate: bool,
+}
+
+/// The peer of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct SocketPeer {
+    /// Whom address lists see, before any `X-Forwarded-For`.
+    pub source: SourceAddress,
+}
+
+impl Connection {
+    /// The certificate this connection was opened under.
+    pub fn served(&self) -> Option<&ServedCertificate> {
+        self.listener.tls.as_ref()?.certificates.get(self.certificate?)
+    }
+}
+
+/// Serves one request and says what its sender is told. Never fails: every request ends in an answer.
+///
+/// Cancel-safe: when the future is dropped because the sender went away, its reservation is released, its permits are given
+/// back and it is recorded as `gone`.
+pub async fn serve<B: BodySource>(
+    gate: &Gate,
+    snapshot: &Snapshot,
+    connection: &Connection,
+    head: &Head,
+    body: &mut B,
+) -> (Answer, String) {
+    let mut record = Record::open(gate, connection, head);
+    let end = pass(gate, snapshot, connection, head, body, &mut record).await;
+    let answer = answer::answer(&end, head, record.route());
+    let id = record.close(end.outcome, answer.status);
+    (answer, id)
+}
+
+/// How a request ended, with what its answer needs.
+#[derive(Debug)]
+pub struct End {
+    /// What became of it.
+    pub outcome: Outcome,
+    /// What to say in place of the route's fixed answer.
+    pub reply: Reply,
+    /// Whether the body was read to its end, so that the connection can serve another request.
+    pub body_done: bool,
+}
+
+/// Where the words of an answer come from.
+#[derive(Debug)]
+pub enum Reply {
+    /// The route, or the fixed text of the status.
+    Standard,
+    /// A handshake's own answer.
+    Handshake(crate::snapshot::FixedAnswer),
+    /// The upstream, on a route with `answer = "upstream"`.
+    Upstream(crate::upstream::Received),
+}
+
+async fn pass<B: BodySource>(
+    gate: &Gate,
+    snapshot: &Snapshot,
+    connection: &Connection,
+    head: &Head,
+    body: &mut B,
+    record: &mut Record<'_>,
+) -> End {
+    match steps(gate, snapshot, connection, head, body, record).await {
+        Ok(end) => end,
+        Err(outcome) => End { outcome, reply: Reply::Standard, body_done: body.is_done() },
+    }
+}
+
+async fn steps<B: BodySource>(
+    gate: &Gate,
+    snapshot: &Snapshot,
+    connection: &Connection,
+    head: &Head,
+    body: &mut B,
+    record: &mut Record<'_>,
+) -> Result<End, Outcome> {
+    let started = Instant::now();
+    let source = source::resolve(connection, head);
+    record.source(source);
+
+    let routed = Routed::find(&snapshot.routes, connection, head)?;
+    record.routed(&routed);
+    let admitted = Admitted::check(routed, connection, source, head)?;
+    record.admitted(&admitted);
+    let metered = Metered::take(admitted, source, started)?;
+    if let Some(fixed) = challenge::unsigned(metered.route(), head) {
+        return Ok(handshake(fixed, body.is_done()));
+    }
+
+    let received = Received::read(metered, head, body, &gate.state.bodies, snapshot.limits.body_timeout).await?;
+    record.received(&received);
+    let verified = Verified::check(received, head, gate.clock.now())?;
+    record.verified(&verified);
+    if let Some(fixed) = challenge::signed(verified.route(), head) {
+        return Ok(handshake(fixed, true));
+    }
+
+    let fresh = match Fresh::reserve(verified, &gate.state.replay, gate.clock.now())? {
+        Deduped::Fresh(fresh) => fresh,
+        Deduped::Duplicate => return Ok(End { outcome: Outcome::Duplicate, reply: Reply::Standard, body_done: true }),
+    };
+    let delivered = Delivered::forward(fresh, head, source, record, started).await?;
+    Ok(End { outcome: Outcome::Delivered, reply: delivered.commit(gate.clock.now()), body_done: true })
+}
+
+fn handshake(fixed: &crate::snapshot::FixedAnswer, body_done: bool) -> End {
+    End { outcome: Outcome::Handshake, reply: Reply::Handshake(fixed.clone()), body_done }
+}

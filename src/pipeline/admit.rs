@@ -1,0 +1,82 @@
+//! Step 5: everything that the head alone can decide, cheapest first.
+
+use std::ops::Deref;
+
+use crate::domain::{Framing, Head, Refusal, SourceAddress};
+use crate::snapshot::Route;
+
+use super::Connection;
+use super::route::Routed;
+
+/// A request whose head the route accepts.
+#[derive(Debug)]
+pub struct Admitted<'s> {
+    routed: Routed<'s>,
+    allowed_by: Option<&'s str>,
+}
+
+impl<'s> Admitted<'s> {
+    /// Method, source address, client certificate, required headers, content type, declared size.
+    pub(super) fn check(
+        routed: Routed<'s>,
+        connection: &Connection,
+        source: SourceAddress,
+        head: &Head,
+    ) -> Result<Self, Refusal> {
+        let route: &'s Route = routed.route();
+        if !route.methods.contains(&head.method()) {
+            return Err(Refusal::MethodNotAllowed);
+        }
+        let allowed_by = match &route.allow {
+            Some(list) => Some(list.admits(source.ip).ok_or(Refusal::AddressNotAllowed)?),
+            None => None,
+        };
+        if route.client_certificate && !connection.client_certificate {
+            return Err(Refusal::ClientCertificateRequired);
+        }
+        required_headers(route, head)?;
+        content_type(route, head)?;
+        match head.framing() {
+            Framing::Length(length) if length > route.max_body => return Err(Refusal::BodyTooLarge),
+            Framing::Length(_) | Framing::Empty | Framing::Unknown => {}
+        }
+        Ok(Self { routed, allowed_by })
+    }
+
+    /// The entry of the address list that admitted the source, where the route has a list.
+    pub fn allowed_by(&self) -> Option<&'s str> {
+        self.allowed_by
+    }
+}
+
+impl<'s> Deref for Admitted<'s> {
+    type Target = Routed<'s>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.routed
+    }
+}
+
+/// Every line of the header must have an allowed value: a second, different line must not slip in behind a good one.
+fn required_headers(route: &Route, head: &Head) -> Result<(), Refusal> {
+    for required in &route.headers {
+        let mut lines = head.headers().all(&required.name).peekable();
+        if lines.peek().is_none() {
+            return Err(Refusal::HeaderRequired);
+        }
+        if let Some(values) = &required.values
+            && !lines.all(|line| values.iter().any(|value| value.as_bytes() == line))
+        {
+            return Err(Refusal::HeaderRequired);
+        }
+    }
+    Ok(())
+}
+
+fn content_type(route: &Route, head: &Head) -> Result<(), Refusal> {
+    let Some(accepted) = &route.content_types else { return Ok(()) };
+    let line = head.headers().sole("content-type").ok().flatten().ok_or(Refusal::ContentTypeUnsupported)?;
+    let media_type = line.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    let known = accepted.iter().any(|accepted| media_type.eq_ignore_ascii_case(accepted.as_bytes()));
+    if known { Ok(()) } else { Err(Refusal::ContentTypeUnsupported) }
+}

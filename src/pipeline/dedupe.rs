@@ -1,0 +1,67 @@
+//! Step 10: replay memory. The key is reserved before anything is forwarded.
+
+use std::ops::Deref;
+use std::time::Duration;
+
+use crate::base::UnixMillis;
+use crate::domain::{Fault, Outcome, Refusal, Turned};
+use crate::replay::{ReplayKey, ReplayMemory, Reservation, Seen};
+
+use super::verify::Verified;
+
+/// When a twin may ask again: long enough for most deliveries to have ended.
+const TWIN_WAIT: Duration = Duration::from_secs(2);
+
+/// A genuine request that was not delivered before, and that no twin can overtake.
+#[derive(Debug)]
+pub struct Fresh<'s> {
+    verified: Verified<'s>,
+    reservation: Option<(Reservation<'s>, Duration)>,
+}
+
+/// What replay memory said.
+#[derive(Debug)]
+pub enum Deduped<'s> {
+    /// New.
+    Fresh(Fresh<'s>),
+    /// Delivered before, inside the window.
+    Duplicate,
+}
+
+impl<'s> Fresh<'s> {
+    /// Reserves the request's id, where the route remembers ids and the request has one.
+    pub(super) fn reserve(
+        verified: Verified<'s>,
+        memory: &'s ReplayMemory,
+        now: UnixMillis,
+    ) -> Result<Deduped<'s>, Outcome> {
+        let route = verified.route();
+        let id = verified.proof().and_then(|proof| proof.dedupe.as_deref());
+        let (Some(window), Some(id)) = (route.replay, id) else {
+            return Ok(Deduped::Fresh(Self { verified, reservation: None }));
+        };
+        match memory.reserve(ReplayKey::new(&route.name, id), now) {
+            Ok(reservation) => Ok(Deduped::Fresh(Self { verified, reservation: Some((reservation, window)) })),
+            Err(Seen::Committed) => Ok(Deduped::Duplicate),
+            Err(Seen::InFlight) => {
+                Err(Turned { refusal: Refusal::TwinInFlight, retry_after: Some(TWIN_WAIT) }.into())
+            }
+            Err(Seen::Full) => Err(Fault::ReplayMemory.into()),
+        }
+    }
+
+    /// Remembers the request as delivered.
+    pub(super) fn commit(self, now: UnixMillis) {
+        if let Some((reservation, window)) = self.reservation {
+            reservation.commit(now, window);
+        }
+    }
+}
+
+impl<'s> Deref for Fresh<'s> {
+    type Target = Verified<'s>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.verified
+    }
+}

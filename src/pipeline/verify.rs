@@ -1,0 +1,51 @@
+//! Step 9: the proof that the provider sent exactly these bytes.
+
+use std::ops::Deref;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::base::UnixMillis;
+use crate::domain::{Head, Refusal};
+use crate::signature::Proof;
+use crate::snapshot::Verification;
+
+use super::read::Received;
+
+/// A genuine request. Nothing else can be forwarded.
+#[derive(Debug)]
+pub struct Verified<'s> {
+    received: Received<'s>,
+    proof: Option<Proof>,
+    took: Duration,
+}
+
+impl<'s> Verified<'s> {
+    /// Checks signature, time, shapes and bindings over the raw bytes.
+    pub(super) fn check(received: Received<'s>, head: &Head, now: UnixMillis) -> Result<Self, Refusal> {
+        let started = Instant::now();
+        let proof = match &received.route().verify {
+            Verification::Signed(verifier) => Some(verifier.verify(head, received.body(), now)?),
+            Verification::DangerouslyNone => None,
+        };
+        Ok(Self { received, proof, took: started.elapsed() })
+    }
+
+    /// What was proven; `None` where the route says `dangerously_none`.
+    pub fn proof(&self) -> Option<&Proof> {
+        self.proof.as_ref()
+    }
+
+    /// How long it took.
+    pub fn took(&self) -> Duration {
+        self.took
+    }
+}
+
+impl<'s> Deref for Verified<'s> {
+    type Target = Received<'s>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.received
+    }
+}

@@ -1,0 +1,256 @@
+//! Replay memory: which requests were delivered, and which are on their way.
+//!
+//! A reservation is not yet a duplicate. A request reserves its key before it is forwarded; success commits the key for the
+//! route's window, anything else releases it, so that a provider's retry of a failed delivery passes. A twin that arrives
+//! while the first is on its way learns nothing but "try again".
+//!
+//! Bounded: when the memory is full of keys that are still inside their window, a new request is turned away rather than an
+//! old key forgotten, because a forgotten key is an open door.
+//!
+//! Deliberately absent: the ids themselves. A key is the first 128 bits of a SHA-256 over route and id, so a sender can
+//! neither choose where it lands nor make the memory large.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use crate::base::UnixMillis;
+
+const SHARDS: usize = 64;
+
+/// What replay memory knows a request by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ReplayKey(u128);
+
+impl ReplayKey {
+    /// The key of one id on one route.
+    pub fn new(route: &str, id: &str) -> Self {
+        let digest = Sha256::new().chain_update(route).chain_update([0]).chain_update(id).finalize();
+        let mut first = [0; 16];
+        first.iter_mut().zip(digest.iter()).for_each(|(to, from)| *to = *from);
+        Self(u128::from_be_bytes(first))
+    }
+
+    fn shard(self) -> usize {
+        usize::try_from(self.0 % SHARDS as u128).unwrap_or_default()
+    }
+}
+
+/// Why a key could not be reserved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// A delivery of the same request is under way.
+    InFlight,
+    /// The same request was delivered inside the window.
+    Committed,
+    /// There is no room to remember it.
+    Full,
+}
+
+/// The memory, shared by all routes.
+#[derive(Debug)]
+pub struct ReplayMemory {
+    shards: Vec<Mutex<Shard>>,
+    entries: AtomicUsize,
+    max: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    known: HashMap<ReplayKey, Standing>,
+    expiries: BinaryHeap<Reverse<(UnixMillis, ReplayKey)>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Reserved,
+    CommittedUntil(UnixMillis),
+}
+
+impl ReplayMemory {
+    /// A memory of at most `max` keys (about 80 bytes each).
+    pub fn new(max: usize) -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            entries: AtomicUsize::new(0),
+            max: AtomicUsize::new(max),
+        }
+    }
+
+    /// Changes the bound; a smaller one forgets nothing, it only lets no more in until old keys expired.
+    pub fn set_max(&self, max: usize) {
+        self.max.store(max, Ordering::Relaxed);
+    }
+
+    /// Keys held at this moment.
+    pub fn len(&self) -> usize {
+        self.entries.load(Ordering::Relaxed)
+    }
+
+    /// Whether no key is held.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Reserves a key, or says where its twin stands.
+    pub fn reserve(&self, key: ReplayKey, now: UnixMillis) -> Result<Reservation<'_>, Seen> {
+        let mut shard = self.shard(key);
+        self.forget_expired(&mut shard, now);
+        match shard.known.get(&key) {
+            Some(Standing::Reserved) => return Err(Seen::InFlight),
+            Some(Standing::CommittedUntil(_)) => return Err(Seen::Committed),
+            None => {}
+        }
+        if self.entries.fetch_add(1, Ordering::Relaxed) >= self.max.load(Ordering::Relaxed) {
+            self.entries.fetch_sub(1, Ordering::Relaxed);
+            drop(shard);
+            self.sweep(now);
+            return self.reserve_swept(key);
+        }
+        shard.known.insert(key, Standing::Reserved);
+        Ok(Reservation { memory: self, key, open: true })
+    }
+
+    /// After a sweep of every shard there is room, or there is none.
+    fn reserve_swept(&self, key: ReplayKey) -> Result<Reservation<'_>, Seen> {
+        let mut shard = self.shard(key);
+        if shard.known.contains_key(&key) {
+            return Err(Seen::InFlight);
+        }
+        if self.entries.fetch_add(1, Ordering::Relaxed) >= self.max.load(Ordering::Relaxed) {
+            self.entries.fetch_sub(1, Ordering::Relaxed);
+            return Err(Seen::Full);
+        }
+        shard.known.insert(key, Standing::Reserved);
+        Ok(Reservation { memory: self, key, open: true })
+    }
+
+    fn sweep(&self, now: UnixMillis) {
+        for shard in &self.shards {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            self.forget_expired(&mut shard, now);
+        }
+    }
+
+    fn forget_expired(&self, shard: &mut Shard, now: UnixMillis) {
+        while let Some(Reverse((until, key))) = shard.expiries.peek().copied() {
+            if until > now {
+                return;
+            }
+            shard.expiries.pop();
+            if shard.known.get(&key) == Some(&Standing::CommittedUntil(until)) {
+                shard.known.remove(&key);
+                self.entries.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn shard(&self, key: ReplayKey) -> MutexGuard<'_, Shard> {
+        #[expect(clippy::indexing_slicing, reason = "a key's shard is a remainder by the number of shards")]
+        self.shards[key.shard()].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A key on its way: committed by success, released by everything else, a vanished sender and a panic included.
+#[derive(Debug)]
+#[must_use]
+pub struct Reservation<'m> {
+    memory: &'m ReplayMemory,
+    key: ReplayKey,
+    open: bool,
+}
+
+impl Reservation<'_> {
+    /// The request was delivered: its twins are duplicates until the window has passed.
+    pub fn commit(mut self, now: UnixMillis, window: Duration) {
+        self.open = false;
+        let until = now.plus(window);
+        let mut shard = self.memory.shard(self.key);
+        shard.known.insert(self.key, Standing::CommittedUntil(until));
+        shard.expiries.push(Reverse((until, self.key)));
+    }
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        if self.open && self.memory.shard(self.key).known.remove(&self.key).is_some() {
+            self.memory.entries.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WINDOW: Duration = Duration::from_secs(60);
+
+    fn key(id: &str) -> ReplayKey {
+        ReplayKey::new("route", id)
+    }
+
+    #[test]
+    fn a_committed_key_is_a_duplicate_until_its_window_has_passed() {
+        let memory = ReplayMemory::new(10);
+        let now = UnixMillis::from_secs(1000);
+        memory.reserve(key("a"), now).unwrap().commit(now, WINDOW);
+        assert_eq!(memory.reserve(key("a"), now).unwrap_err(), Seen::Committed);
+        assert_eq!(memory.reserve(key("a"), now.plus(WINDOW).minus(Duration::from_millis(1))).unwrap_err(), Seen::Committed);
+        assert!(memory.reserve(key("a"), now.plus(WINDOW)).is_ok());
+    }
+
+    #[test]
+    fn a_failed_delivery_leaves_no_trace() {
+        let memory = ReplayMemory::new(10);
+        let now = UnixMillis::from_secs(1000);
+        let first = memory.reserve(key("a"), now).unwrap();
+        assert_eq!(memory.reserve(key("a"), now).unwrap_err(), Seen::InFlight);
+        drop(first);
+        assert!(memory.is_empty());
+        assert!(memory.reserve(key("a"), now).is_ok());
+    }
+
+    #[test]
+    fn the_same_id_on_two_routes_is_two_requests() {
+        assert_ne!(ReplayKey::new("a", "bc"), ReplayKey::new("ab", "c"));
+    }
+
+    #[test]
+    fn a_full_memory_refuses_rather_than_forgets() {
+        let memory = ReplayMemory::new(2);
+        let now = UnixMillis::from_secs(1000);
+        for id in ["a", "b"] {
+            memory.reserve(key(id), now).unwrap().commit(now, WINDOW);
+        }
+        assert_eq!(memory.reserve(key("c"), now).unwrap_err(), Seen::Full);
+        assert_eq!(memory.reserve(key("a"), now).unwrap_err(), Seen::Committed);
+        assert_eq!(memory.len(), 2);
+        let later = now.plus(WINDOW);
+        assert!(memory.reserve(key("c"), later).is_ok());
+    }
+
+    #[test]
+    fn many_threads_give_one_reservation_each_key() {
+        let memory = ReplayMemory::new(100_000);
+        let now = UnixMillis::from_secs(1000);
+        let taken = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for id in 0..1000 {
+                        if let Ok(reservation) = memory.reserve(key(&id.to_string()), now) {
+                            taken.fetch_add(1, Ordering::Relaxed);
+                            reservation.commit(now, WINDOW);
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(taken.load(Ordering::Relaxed), 1000);
+        assert_eq!(memory.len(), 1000);
+    }
+}
