@@ -49,9 +49,9 @@ impl<R> Default for RouteTable<R> {
 
 /// What a look-up found.
 #[derive(Debug)]
-pub enum Found<'t, 'p, R = Route> {
-    /// The route, and for a prefix route what follows the prefix (with its slash; empty for an exact route).
-    Route(&'t Arc<R>, &'p str),
+pub enum Found<'t, R = Route> {
+    /// The route, and how many bytes at the end of the path follow its prefix, the slash included; 0 for an exact route.
+    Route(&'t Arc<R>, usize),
     /// The host is served, the path is not.
     UnknownPath,
     /// No route serves this host.
@@ -75,7 +75,7 @@ impl<R> RouteTable<R> {
     }
 
     /// Finds the route for a `Host` (with or without port, any case) and a raw path.
-    pub fn find<'p>(&self, host: &str, path: &'p str) -> Found<'_, 'p, R> {
+    pub fn find(&self, host: &str, path: &str) -> Found<'_, R> {
         let own = self.paths_of(host);
         for paths in [own, self.any_host.as_ref()].into_iter().flatten() {
             if let Some((route, rest)) = paths.find(path) {
@@ -147,16 +147,16 @@ impl<R> Paths<R> {
         }
     }
 
-    fn find<'p>(&self, path: &'p str) -> Option<(&Arc<R>, &'p str)> {
+    fn find(&self, path: &str) -> Option<(&Arc<R>, usize)> {
         if let Some(route) = self.exact.get(path) {
-            return Some((route, ""));
+            return Some((route, 0));
         }
         self.lengths.iter().find_map(|length| {
             let (prefix, rest) = path.split_at_checked(*length)?;
             if !rest.starts_with('/') {
                 return None;
             }
-            Some((self.prefixes.get(prefix)?, rest))
+            Some((self.prefixes.get(prefix)?, rest.len()))
         })
     }
 }
@@ -178,7 +178,7 @@ mod tests {
 
     fn found(table: &RouteTable<String>, host: &str, path: &str) -> String {
         match table.find(host, path) {
-            Found::Route(route, rest) => format!("{route} + {rest}"),
+            Found::Route(route, suffix) => format!("{route} + {}", &path[path.len() - suffix..]),
             Found::UnknownPath => "path?".to_owned(),
             Found::UnknownHost => "host?".to_owned(),
         }

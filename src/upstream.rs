@@ -2,6 +2,8 @@
 //!
 //! The only module beside `edge` that names pingora: its HTTP connector gives pools, TLS, HTTP/1.1 and HTTP/2.
 
+pub mod spec;
+
 use std::sync::Arc;
 
 use bytes::Bytes;

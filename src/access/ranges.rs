@@ -118,7 +118,11 @@ pub(super) fn paint<T: Bits>(bounds: Vec<(T, T, u32)>) -> (Ranges<T>, Vec<u32>) 
     for here in edges.chunk_by(|a, b| a.0 == b.0) {
         let Some(at) = here.first().map(|edge| edge.0) else { continue };
         for (_, starts, owner, index) in here {
-            if *starts { covering.insert((*owner, *index)) } else { covering.remove(&(*owner, *index)) };
+            if *starts {
+                covering.insert((*owner, *index))
+            } else {
+                covering.remove(&(*owner, *index))
+            };
         }
         let owner = covering.first().map(|first| first.0);
         if owner == open.map(|piece| piece.1) {

@@ -11,9 +11,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
-pub use self::either::{
-    RawAddressList, RawAnswer, RawHeaderRule, RawQuantity, RawSecret, RawSecretEntry, RawValue,
-};
+pub use self::either::{RawAddressList, RawAnswer, RawHeaderRule, RawQuantity, RawSecret, RawSecretEntry, RawValue};
 use crate::config::recipe::{RawProvider, RawVerify};
 
 /// A value and its place.

@@ -134,7 +134,14 @@ impl Problems {
     }
 
     /// Adds a problem in a file that this one refers to.
-    pub fn add_in(&mut self, file: &Path, line: usize, key: impl Into<String>, what: impl Into<String>, help: Option<String>) {
+    pub fn add_in(
+        &mut self,
+        file: &Path,
+        line: usize,
+        key: impl Into<String>,
+        what: impl Into<String>,
+        help: Option<String>,
+    ) {
         let file = file.to_path_buf();
         self.found.push(Problem { file, at: Some((line, 1)), key: key.into(), what: what.into(), help });
     }

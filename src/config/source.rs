@@ -10,7 +10,7 @@ mod error;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::Read as _;
+use std::io::{IsTerminal as _, Read as _};
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -35,19 +35,28 @@ pub const MAX_LIST: u64 = 64 << 20;
 pub struct Environment {
     variables: BTreeMap<String, Secret>,
     credentials: Option<PathBuf>,
+    terminal: bool,
 }
 
 impl Environment {
     /// Variables by name, and `$CREDENTIALS_DIRECTORY`.
     pub fn new(variables: impl IntoIterator<Item = (String, Vec<u8>)>, credentials: Option<PathBuf>) -> Self {
         let variables = variables.into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
-        Self { variables, credentials }
+        Self { variables, credentials, terminal: false }
+    }
+
+    /// Whether the log goes to a terminal (`log.format = "auto"`).
+    #[must_use]
+    pub fn with_terminal(self, terminal: bool) -> Self {
+        Self { terminal, ..self }
     }
 
     /// The environment of this process.
     pub fn of_process() -> Self {
-        let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_vec())));
-        Self::new(variables, std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from))
+        let variables =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_vec())));
+        let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+        Self::new(variables, credentials).with_terminal(std::io::stderr().is_terminal())
     }
 }
 
@@ -84,6 +93,11 @@ impl<'e> Sources<'e> {
     pub fn new(config: &Path, environment: &'e Environment) -> Self {
         let folder = config.parent().unwrap_or_else(|| Path::new("")).to_path_buf();
         Self { folder, environment, digest: Sha256::new(), files: Vec::new() }
+    }
+
+    /// Whether the log goes to a terminal.
+    pub fn terminal(&self) -> bool {
+        self.environment.terminal
     }
 
     /// The configuration file itself.

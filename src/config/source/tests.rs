@@ -15,7 +15,9 @@ fn one_final_newline_is_not_part_of_a_secret() {
     let folder = tempfile::tempdir().expect("a folder");
     let environment = Environment::default();
     let mut sources = Sources::new(&folder.path().join("relay.toml"), &environment);
-    for (content, secret) in [(&b"abc"[..], &b"abc"[..]), (b"abc\n", b"abc"), (b"abc\r\n", b"abc"), (b"abc\n\n", b"abc\n")] {
+    for (content, secret) in
+        [(&b"abc"[..], &b"abc"[..]), (b"abc\n", b"abc"), (b"abc\r\n", b"abc"), (b"abc\n\n", b"abc\n")]
+    {
         put(folder.path(), "s", content, 0o600);
         assert!(sources.secret_file("s").expect("reads").matches(secret));
     }
@@ -73,10 +75,7 @@ fn credentials_and_variables_come_from_the_given_environment() {
     assert_eq!(sources.variable("EMPTY").err(), Some(SourceError::EmptyVariable("EMPTY".to_owned())));
     assert_eq!(sources.variable("UNSET").err(), Some(SourceError::NoVariable("UNSET".to_owned())));
     let nothing = Environment::default();
-    assert_eq!(
-        Sources::new(Path::new("relay.toml"), &nothing).credential("x").err(),
-        Some(SourceError::NoCredentials)
-    );
+    assert_eq!(Sources::new(Path::new("relay.toml"), &nothing).credential("x").err(), Some(SourceError::NoCredentials));
     assert!(!format!("{environment:?}").contains("value"));
 }
 
