@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::meter::RouteMeter;
 use crate::replay::ReplayMemory;
+use crate::upstream::Upstreams;
 
 /// Shared by every snapshot of one process.
 #[derive(Debug)]
@@ -14,12 +15,19 @@ pub struct State {
     pub replay: ReplayMemory,
     /// How much memory bodies may take.
     pub bodies: BodyMemory,
+    /// What is known of internal servers, and the connections to them.
+    pub upstreams: Upstreams,
     meters: Mutex<HashMap<Arc<str>, Arc<RouteMeter>>>,
 }
 
 impl Default for State {
     fn default() -> Self {
-        Self { replay: ReplayMemory::new(usize::MAX), bodies: BodyMemory::default(), meters: Mutex::default() }
+        Self {
+            replay: ReplayMemory::new(usize::MAX),
+            bodies: BodyMemory::default(),
+            upstreams: Upstreams::new(),
+            meters: Mutex::default(),
+        }
     }
 }
 
