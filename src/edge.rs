@@ -19,8 +19,8 @@ use arc_swap::ArcSwap;
 use arc_swap::cache::Cache;
 use tokio::sync::watch;
 
-use crate::domain::{Outcome, Refusal};
-use crate::pipeline::{Connection, Gate};
+use crate::domain::{Answer, Refusal, Version};
+use crate::pipeline::{self, Connection, Gate};
 use crate::snapshot::Snapshot;
 
 pub use connections::Connections;
@@ -58,11 +58,11 @@ impl Relay {
         Cache::new(&self.current)
     }
 
-    /// Records a refusal of something that never became a request.
-    fn edge_refused(&self, connection: &Connection, refusal: Refusal) {
-        let source = connection.peer.source;
-        let outcome = Outcome::from(refusal);
-        self.gate.observer.edge_refused(&connection.listener.name, source, &outcome);
+    /// Records a head that was refused before it became a request; gives the answer and its id.
+    fn edge_refused(&self, connection: &Connection, version: Version, refusal: Refusal) -> (Answer, String) {
+        let answer = pipeline::answer::edge_refused(refusal);
+        let id = pipeline::record::edge_refused(&self.gate, connection, version, refusal, answer.status);
+        (answer, id)
     }
 }
 

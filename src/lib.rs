@@ -18,6 +18,7 @@ pub mod access;
 pub mod base;
 pub mod config;
 pub mod domain;
+pub mod edge;
 pub mod meter;
 pub mod observe;
 pub mod pipeline;

@@ -14,7 +14,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Duration, Instant, timeout, timeout_at};
 
-use crate::domain::{Answer, Fault, Refusal};
+use crate::domain::{Answer, Fault, Refusal, Version};
 use crate::pipeline::{self, Connection};
 use crate::snapshot::{Limits, Snapshot};
 
@@ -61,9 +61,8 @@ where
             Ok(parsed) => parsed,
             Err(NoHead::Silent) => break,
             Err(NoHead::Refused(refusal)) => {
-                relay.edge_refused(&connection, refusal);
-                let answer = pipeline::answer::edge_refused(refusal);
-                session.end(&answer, "", relay, limits).await;
+                let (answer, id) = relay.edge_refused(&connection, Version::Http11, refusal);
+                session.end(&answer, &id, relay, limits).await;
                 return;
             }
         };
@@ -89,10 +88,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         let Parsed { head, keep_alive } = parsed;
         let mut body = Body::new(&mut self.io, &mut self.buffer, head.framing(), head.expects_continue());
         let served = caught(pipeline::serve(&relay.gate, snapshot, connection, &head, &mut body)).await;
-        let (answer, request_id) = served.unwrap_or_else(|_| {
-            relay.gate.observer.panicked();
-            (pipeline::answer::edge_failed(Fault::Internal), String::new())
-        });
+        let (answer, request_id) =
+            served.unwrap_or_else(|_| (pipeline::answer::edge_failed(Fault::Internal), String::new()));
         if answer.close {
             self.end(&answer, &request_id, relay, &snapshot.limits).await;
             return false;

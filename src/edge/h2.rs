@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Duration, Instant, sleep_until, timeout};
 
 use crate::base::UnixMillis;
-use crate::domain::{Answer, Fault};
+use crate::domain::{Answer, Fault, Version};
 use crate::pipeline::{self, Connection};
 use crate::snapshot::{Limits, Snapshot};
 
@@ -117,19 +117,16 @@ impl Exchange {
         let head = match head::read(&parts, stream.is_end_stream(), limits) {
             Ok(head) => head,
             Err(refusal) => {
-                self.relay.edge_refused(&self.connection, refusal);
-                let answer = pipeline::answer::edge_refused(refusal);
-                return send(respond, &answer, "", now, limits.write_timeout).await;
+                let (answer, id) = self.relay.edge_refused(&self.connection, Version::Http2, refusal);
+                return send(respond, &answer, &id, now, limits.write_timeout).await;
             }
         };
         drop(parts);
         let mut body = Body::new(stream, respond, head.expects_continue());
         let served =
             caught(pipeline::serve(&self.relay.gate, &self.snapshot, &self.connection, &head, &mut body)).await;
-        let (answer, request_id) = served.unwrap_or_else(|_| {
-            self.relay.panicked();
-            (pipeline::answer::edge_failed(Fault::Internal), String::new())
-        });
+        let (answer, request_id) =
+            served.unwrap_or_else(|_| (pipeline::answer::edge_failed(Fault::Internal), String::new()));
         send(body.into_respond(), &answer, &request_id, now, limits.write_timeout).await;
     }
 }

@@ -3,6 +3,7 @@
 //! Cheapest first, and nothing is sent to whom nothing is owed: an address that no route admits is closed before TLS.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -11,8 +12,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::domain::{SourceAddress, Via, source::canonical};
-use crate::observe::ConnectionRefusal;
-use crate::pipeline::{Connection, SocketPeer};
+use crate::observe::{ConnectionRefusal, ListenerMetrics, RefusedConnection};
+use crate::pipeline::Connection;
 use crate::snapshot::{Limits, Listener};
 
 use super::connections::{Connections, Of};
@@ -26,6 +27,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub async fn accept(socket: TcpListener, name: Arc<str>, relay: Arc<Relay>, mut draining: Draining) {
     let mut current = relay.current();
     let mut listener: Option<Arc<Listener>> = None;
+    let metrics = Arc::new(relay.gate.observer.listener(&name));
     loop {
         let accepted = tokio::select! {
             biased;
@@ -36,7 +38,8 @@ pub async fn accept(socket: TcpListener, name: Arc<str>, relay: Arc<Relay>, mut 
             Ok(accepted) => accepted,
             Err(error) => {
                 if is_ours(&error) {
-                    relay.gate.observer.accept_paused(&name, &error);
+                    let detail = error.to_string();
+                    refused(&relay, &metrics, &name, None, ConnectionRefusal::AcceptFailed, Some(&detail));
                     sleep(PAUSE).await;
                 }
                 continue;
@@ -52,6 +55,7 @@ pub async fn accept(socket: TcpListener, name: Arc<str>, relay: Arc<Relay>, mut 
         let arrival = Arrival {
             relay: Arc::clone(&relay),
             listener: Arc::clone(listener),
+            metrics: Arc::clone(&metrics),
             limits: snapshot.limits.clone(),
             source,
             draining: draining.clone(),
@@ -66,6 +70,7 @@ pub async fn accept(socket: TcpListener, name: Arc<str>, relay: Arc<Relay>, mut 
         }
         tokio::spawn(async move {
             let _place = place;
+            let _counted = arrival.metrics.connection();
             arrival.serve(stream).await;
         });
     }
@@ -80,6 +85,7 @@ fn is_ours(error: &io::Error) -> bool {
 struct Arrival {
     relay: Arc<Relay>,
     listener: Arc<Listener>,
+    metrics: Arc<ListenerMetrics>,
     limits: Limits,
     source: SourceAddress,
     draining: Draining,
@@ -99,7 +105,10 @@ impl Arrival {
         let handshake = TlsAcceptor::from(Arc::clone(&tls.server)).accept(stream);
         match timeout(self.limits.handshake_timeout, handshake).await {
             Ok(Ok(stream)) => self.tls(stream).await,
-            Ok(Err(_)) => self.refused(ConnectionRefusal::HandshakeFailed),
+            Ok(Err(error)) => {
+                let detail = error.to_string();
+                self.refused_because(ConnectionRefusal::HandshakeFailed, Some(&detail));
+            }
             Err(_) => self.refused(ConnectionRefusal::HandshakeTimeout),
         }
     }
@@ -137,7 +146,6 @@ impl Arrival {
         let certificate = self.listener.tls.as_ref().map(|tls| tls.certificate_for(session.server_name()));
         let client_certificate = session.peer_certificates().is_some_and(|chain| !chain.is_empty());
         let speaks_h2 = session.alpn_protocol() == Some(b"h2");
-        self.relay.gate.observer.handshake(&self.listener.name, session.protocol_version(), session.handshake_kind());
         let connection = self.connection(certificate, client_certificate);
         if speaks_h2 {
             h2::serve(stream, &self.relay, connection, self.draining).await;
@@ -154,13 +162,29 @@ impl Arrival {
     fn connection(&self, certificate: Option<usize>, client_certificate: bool) -> Connection {
         Connection {
             listener: Arc::clone(&self.listener),
-            peer: SocketPeer { source: self.source },
+            metrics: Arc::clone(&self.metrics),
+            source: self.source,
             certificate,
             client_certificate,
         }
     }
 
-    fn refused(&self, refusal: ConnectionRefusal) {
-        self.relay.gate.observer.connection_refused(&self.listener.name, self.source, refusal);
+    fn refused(&self, reason: ConnectionRefusal) {
+        self.refused_because(reason, None);
     }
+
+    fn refused_because(&self, reason: ConnectionRefusal, detail: Option<&str>) {
+        refused(&self.relay, &self.metrics, &self.listener.name, Some(self.source.ip), reason, detail);
+    }
+}
+
+fn refused(
+    relay: &Relay,
+    metrics: &ListenerMetrics,
+    listener: &str,
+    source: Option<IpAddr>,
+    reason: ConnectionRefusal,
+    detail: Option<&str>,
+) {
+    relay.gate.observer.connection_refused(metrics, &RefusedConnection { listener, source, reason, detail });
 }
