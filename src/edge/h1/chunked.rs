@@ -56,13 +56,13 @@ impl Chunked {
                     from.advance(here);
                     Self::Data(left - here as u64)
                 }
-                Self::DataEnd => match from.get(..2) {
-                    Some(b"\r\n") => {
+                Self::DataEnd => match from.as_ref() {
+                    [] | [b'\r'] => break,
+                    [b'\r', b'\n', ..] => {
                         from.advance(2);
                         Self::Size
                     }
-                    Some(_) => return Err(BodyBroken::Malformed),
-                    None => break,
+                    _ => return Err(BodyBroken::Malformed),
                 },
                 Self::Trailers(read) => match line(from, TRAILERS_MAX - read.min(TRAILERS_MAX))? {
                     None => break,

@@ -56,13 +56,18 @@ pub(in crate::edge) struct Parsed {
     pub(in crate::edge) keep_alive: bool,
 }
 
-/// `HTTP/2.0` is a version we do not speak here; `FTP/1.1` is not HTTP.
+/// `HTTP/2.0` is a version we do not speak here; `FTP/1.1` is not HTTP, and a line of four words is not a request line.
 fn version_refusal(bytes: &[u8]) -> Refusal {
     let line = bytes.split(|byte| *byte == b'\r').next().unwrap_or_default();
-    let version = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
-    let known_shape = matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
-        if major.is_ascii_digit() && minor.is_ascii_digit());
-    if known_shape { Refusal::VersionUnsupported } else { Refusal::HeadMalformed }
+    let mut words = line.split(|byte| *byte == b' ').skip(2);
+    match (words.next(), words.next()) {
+        (Some([b'H', b'T', b'T', b'P', b'/', major, b'.', minor]), None)
+            if major.is_ascii_digit() && minor.is_ascii_digit() =>
+        {
+            Refusal::VersionUnsupported
+        }
+        _ => Refusal::HeadMalformed,
+    }
 }
 
 /// The fields that frame the message or steer the connection.
