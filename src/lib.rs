@@ -15,12 +15,15 @@
 //! - [`app`]: puts it together.
 
 pub mod access;
+pub mod admin;
 pub mod base;
 pub mod config;
 pub mod domain;
 pub mod meter;
 pub mod observe;
+pub mod reload;
 pub mod routing;
+pub mod service;
 pub mod signature;
 pub mod snapshot;
 pub mod state;
