@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::admin::Admin;
+use crate::admin::{BindError, Bound as Admin, Exposure};
 use crate::base::Clock;
 use crate::config::{self, Environment, Problem, Report};
 use crate::edge::{self, Draining, Relay};
@@ -61,13 +61,15 @@ pub enum StartError {
     Config(Report),
     /// An address could not be bound.
     Bind {
-        /// Which listener, or `admin`.
+        /// Which listener.
         listener: String,
         /// Where.
         address: String,
         /// The system's words.
         error: io::Error,
     },
+    /// The admin listener could not stand where it should.
+    Admin(BindError),
     /// Something of the process itself: a thread, a signal handler.
     Process(io::Error),
 }
@@ -77,6 +79,7 @@ impl std::fmt::Display for StartError {
         match self {
             Self::Config(report) => write!(f, "{report}"),
             Self::Bind { listener, address, error } => write!(f, "listener {listener}: cannot listen on {address}: {error}"),
+            Self::Admin(error) => write!(f, "admin: {error}"),
             Self::Process(error) => write!(f, "{error}"),
         }
     }
@@ -118,11 +121,11 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     let relay = Arc::new(Relay::new(gate, Arc::clone(&snapshot)));
     let (drain, draining) = Draining::channel();
     let mut tasks = JoinSet::new();
-    let reload = reload::Reload::new(config, environment, Arc::clone(&relay), service, loaded.warnings);
+    let mut reload = reload::Reload::new(config, environment, Arc::clone(&relay), service, loaded.warnings);
     reload.begin(&snapshot);
     let source = admin::Source::new(&relay, &reload, requests.clone(), listeners.clone(), draining.clone());
     let admin = match &snapshot.admin {
-        Some(address) => Some(serve_admin(address, source, &mut tasks).await?),
+        Some(address) => Some(serve_admin(address, source, &mut tasks)?),
         None => None,
     };
 
@@ -139,7 +142,6 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     spawn_upkeep(&mut tasks, &relay, service);
     let files = snapshot.files.clone();
     tasks.spawn(async move {
-        let mut reload = reload;
         reloader.run(files, &mut reload).await;
         "reload"
     });
@@ -147,23 +149,18 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     Ok(Running { listeners, admin, relay, requests, service, drain, tasks })
 }
 
-async fn serve_admin(
+fn serve_admin(
     address: &AdminAddress,
     source: Arc<admin::Source>,
     tasks: &mut JoinSet<&'static str>,
 ) -> Result<AdminAddress, StartError> {
-    let text = match address {
-        AdminAddress::Tcp(address) => address.to_string(),
-        AdminAddress::Unix(path) => path.display().to_string(),
-    };
-    let failed = |error| StartError::Bind { listener: "admin".to_owned(), address: text, error };
-    let admin = Admin::bind(address).await.map_err(failed)?;
-    let bound = admin.address().clone();
+    let bound = Admin::bind(address, Exposure::Loopback).map_err(StartError::Admin)?;
+    let address = bound.tcp_address().map_or_else(|| address.clone(), AdminAddress::Tcp);
     tasks.spawn(async move {
-        admin.serve(source).await;
+        bound.serve(source).await;
         "admin"
     });
-    Ok(bound)
+    Ok(address)
 }
 
 fn spawn_upkeep(tasks: &mut JoinSet<&'static str>, relay: &Arc<Relay>, service: Service) {

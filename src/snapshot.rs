@@ -152,6 +152,10 @@ pub struct Route {
     pub name: Arc<str>,
     /// For people.
     pub description: Option<String>,
+    /// As configured, for people; the route table has its own form.
+    pub host: Option<String>,
+    /// As configured, for people.
+    pub path: String,
     /// The recipe's name; `None` for a scheme written in the file.
     pub provider: Option<Arc<str>>,
     /// Never empty.
