@@ -88,7 +88,7 @@ impl Bound {
                     }
                     Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
                 },
-                Socket::Unix(listener, _) => match listener.accept().await {
+                Socket::Unix { listener, .. } => match listener.accept().await {
                     Ok((stream, _)) => {
                         connections.spawn(connection(stream, Peer::Unix, self.exposure, source, place));
                     }

@@ -72,7 +72,7 @@ pub struct Bound {
 #[derive(Debug)]
 pub(super) enum Socket {
     Tcp(TcpListener),
-    Unix(UnixListener, SocketFile),
+    Unix { listener: UnixListener, _file: SocketFile },
 }
 
 impl Bound {
@@ -93,7 +93,7 @@ impl Bound {
     pub fn tcp_address(&self) -> Option<SocketAddr> {
         match &self.socket {
             Socket::Tcp(listener) => listener.local_addr().ok(),
-            Socket::Unix(..) => None,
+            Socket::Unix { .. } => None,
         }
     }
 }
@@ -132,7 +132,7 @@ fn bind_unix(path: &Path, exposure: Exposure) -> Result<Bound, BindError> {
     };
     let file = SocketFile { path: path.to_owned(), device: meta.dev(), inode: meta.ino() };
     let listener = listener.set_nonblocking(true).and_then(|()| UnixListener::from_std(listener)).map_err(failed)?;
-    Ok(Bound { socket: Socket::Unix(listener, file), exposure, address: format!("unix:{}", path.display()) })
+    Ok(Bound { socket: Socket::Unix { listener, _file: file }, exposure, address: format!("unix:{}", path.display()) })
 }
 
 /// A path may be taken when nothing is there, or a socket on which nobody answers.

@@ -52,7 +52,8 @@ impl Failure {
             InvalidCert | TLSHandshakeFailure | TLSHandshakeTimedout | TLSWantX509Lookup => {
                 // pingora keeps rustls' words in the context here; no request exists yet that it could quote.
                 let context = error.context.as_ref().map_or("", |context| context.as_str());
-                let detail = cut(&format!("{}: {context}", error.etype.as_str()));
+                let cause = context.rsplit("cause: ").next().unwrap_or_default();
+                let detail = cut(&format!("{}: {cause}", error.etype.as_str()));
                 Self::new(Fault::UpstreamTls, Next::Server, detail)
             }
             _ => Self::new(Fault::UpstreamConnect, Next::Server, words(error)),

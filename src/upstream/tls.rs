@@ -50,7 +50,7 @@ impl Credentials {
 
 fn certificate(der: &[u8], what: &str) -> Result<(), String> {
     match X509Certificate::from_der(der) {
-        Ok((rest, _)) if rest.is_empty() => Ok(()),
+        Ok(([], _)) => Ok(()),
         Ok(_) => Err(format!("a {what} is followed by other bytes")),
         Err(_) => Err(format!("a {what} is not X.509 in DER")),
     }
