@@ -1,3 +1,69 @@
 //! `relay.toml` → raw → compiled → [`crate::snapshot::Snapshot`], or one report of everything that is wrong with it.
+//!
+//! [`load`] is the only way in: start, `check` and reload all call it, so none of them can accept what another refuses.
+//! A load has no effect outside what it returns; the running snapshot is not touched by a bad file.
 
+pub mod near;
+pub mod quantity;
+pub mod raw;
+pub mod recipe;
 pub mod report;
+pub mod source;
+
+mod compile;
+mod parse;
+
+use std::path::Path;
+
+pub use self::report::{Problem, Problems, Report};
+pub use self::source::Environment;
+use self::source::{SourceError, Sources};
+use crate::base::UnixMillis;
+use crate::snapshot::Snapshot;
+use crate::state::State;
+
+/// A configuration that may run, and what is worth knowing of it.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Complete.
+    pub snapshot: Snapshot,
+    /// Logged at each load; none of them stops it.
+    pub warnings: Vec<Problem>,
+}
+
+/// Reads and compiles the file and everything it refers to. `now` judges certificates.
+pub fn load(path: &Path, environment: &Environment, state: &State, now: UnixMillis) -> Result<Loaded, Report> {
+    let mut sources = Sources::new(path, environment);
+    let text = match sources.config(path) {
+        Ok(text) => text,
+        Err(error) => return Err(unreadable(path, &error, sources)),
+    };
+    let raw = match parse::parse(path, &text) {
+        Ok(raw) => raw,
+        Err(problem) => {
+            let (_, files) = sources.finish();
+            return Err(Report { unreadable: false, problems: vec![problem], warnings: Vec::new(), files });
+        }
+    };
+    compile::compile(raw, Problems::new(path, &text), sources, state, now)
+}
+
+/// The file itself is out of reach, or is not text at all.
+fn unreadable(path: &Path, error: &SourceError, sources: Sources<'_>) -> Report {
+    let at = match error {
+        SourceError::NotText { line, .. } => Some((*line, 1)),
+        _ => None,
+    };
+    let problem = Problem {
+        file: path.to_path_buf(),
+        at,
+        key: String::new(),
+        what: error.to_string(),
+        help: Some(match error {
+            SourceError::Missing(_) => "name it with --config".to_owned(),
+            _ => error.help(),
+        }),
+    };
+    let (_, files) = sources.finish();
+    Report { unreadable: at.is_none(), problems: vec![problem], warnings: Vec::new(), files }
+}

@@ -199,7 +199,10 @@ mod tests {
         let now = UnixMillis::from_secs(1000);
         memory.reserve(key("a"), now).unwrap().commit(now, WINDOW);
         assert_eq!(memory.reserve(key("a"), now).unwrap_err(), Seen::Committed);
-        assert_eq!(memory.reserve(key("a"), now.plus(WINDOW).minus(Duration::from_millis(1))).unwrap_err(), Seen::Committed);
+        assert_eq!(
+            memory.reserve(key("a"), now.plus(WINDOW).minus(Duration::from_millis(1))).unwrap_err(),
+            Seen::Committed
+        );
         assert!(memory.reserve(key("a"), now.plus(WINDOW)).is_ok());
     }
 

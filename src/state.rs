@@ -4,6 +4,9 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rustls::crypto::aws_lc_rs::Ticketer;
+use rustls::server::ProducesTickets;
+
 use crate::meter::RouteMeter;
 use crate::replay::ReplayMemory;
 use crate::upstream::Upstreams;
@@ -18,6 +21,7 @@ pub struct State {
     /// What is known of internal servers, and the connections to them.
     pub upstreams: Upstreams,
     meters: Mutex<HashMap<Arc<str>, Arc<RouteMeter>>>,
+    ticketers: Mutex<HashMap<[u8; 32], Arc<dyn ProducesTickets>>>,
 }
 
 impl Default for State {
@@ -27,11 +31,32 @@ impl Default for State {
             bodies: BodyMemory::default(),
             upstreams: Upstreams::new(),
             meters: Mutex::default(),
+            ticketers: Mutex::default(),
         }
     }
 }
 
+/// Policies whose ticket keys are kept; beyond it all are made anew, which costs each client one full handshake.
+const TICKETERS_MAX: usize = 64;
+
 impl State {
+    /// The TLS ticket keys for one policy of client certificates (its digest), the same ones across reloads.
+    ///
+    /// rustls does not ask again for a certificate when a session resumes. With one key for all, a ticket from a listener
+    /// that asks for none would open one that requires it, and a removed authority would live on in its tickets.
+    pub fn ticketer(&self, policy: [u8; 32]) -> Result<Arc<dyn ProducesTickets>, rustls::Error> {
+        let mut ticketers = self.ticketers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ticketer) = ticketers.get(&policy) {
+            return Ok(Arc::clone(ticketer));
+        }
+        if ticketers.len() >= TICKETERS_MAX {
+            ticketers.clear();
+        }
+        let ticketer = Ticketer::new()?;
+        ticketers.insert(policy, Arc::clone(&ticketer));
+        Ok(ticketer)
+    }
+
     /// The meter of a route, the same one for as long as the process lives.
     pub fn meter(&self, route: &Arc<str>) -> Arc<RouteMeter> {
         let mut meters = self.meters.lock().unwrap_or_else(PoisonError::into_inner);

@@ -134,13 +134,14 @@ impl Reload {
         let now = self.relay.gate.clock.now();
         let read = tokio::task::spawn_blocking(move || config::load(&path, &environment, &state, now)).await;
         read.unwrap_or_else(|_| {
-            Err(Report::of(Problem {
+            let problem = Problem {
                 file: self.config.clone(),
                 at: None,
                 key: String::new(),
                 what: "the configuration could not be compiled: a bug of dmz-relay, please report it".to_owned(),
                 help: None,
-            }))
+            };
+            Err(Report { unreadable: false, problems: vec![problem], warnings: Vec::new(), files: Vec::new() })
         })
     }
 

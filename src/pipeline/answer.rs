@@ -102,9 +102,7 @@ pub(super) fn answer(end: &End, head: &Head, route: Option<&Route>) -> Answer {
             },
             Reply::Standard => success(route),
         },
-        Outcome::Refused(turned) => {
-            Answer { retry_after: turned.retry_after, ..refused(turned.refusal, route) }
-        }
+        Outcome::Refused(turned) => Answer { retry_after: turned.retry_after, ..refused(turned.refusal, route) },
         Outcome::Failed(fault) => plain(fault_status(*fault)),
         Outcome::Gone => plain(refusal_status(Refusal::BodyIncomplete)),
     };

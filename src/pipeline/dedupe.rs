@@ -43,9 +43,7 @@ impl<'s> Fresh<'s> {
         match memory.reserve(ReplayKey::new(&route.name, id), now) {
             Ok(reservation) => Ok(Deduped::Fresh(Self { verified, reservation: Some((reservation, window)) })),
             Err(Seen::Committed) => Ok(Deduped::Duplicate),
-            Err(Seen::InFlight) => {
-                Err(Turned { refusal: Refusal::TwinInFlight, retry_after: Some(TWIN_WAIT) }.into())
-            }
+            Err(Seen::InFlight) => Err(Turned { refusal: Refusal::TwinInFlight, retry_after: Some(TWIN_WAIT) }.into()),
             Err(Seen::Full) => Err(Fault::ReplayMemory.into()),
         }
     }

@@ -55,9 +55,9 @@ fn hostname(host: &str) -> &str {
 fn speaks_for(certificate: &ServedCertificate, host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
     certificate.names.iter().any(|name| match name.strip_prefix("*.") {
-        Some(parent) => host.split_once('.').is_some_and(|(label, rest)| {
-            !label.is_empty() && rest.eq_ignore_ascii_case(parent)
-        }),
+        Some(parent) => {
+            host.split_once('.').is_some_and(|(label, rest)| !label.is_empty() && rest.eq_ignore_ascii_case(parent))
+        }
         None => host.eq_ignore_ascii_case(name),
     })
 }

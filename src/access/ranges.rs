@@ -1,0 +1,142 @@
+//! Sorted ranges that do not overlap, and the search in them.
+
+use std::collections::BTreeSet;
+
+/// An address as a number.
+pub(super) trait Bits: Copy + Ord + std::fmt::Debug {
+    /// The number after this one; `None` for the last.
+    fn next(self) -> Option<Self>;
+    /// The number before this one; `None` for zero.
+    fn previous(self) -> Option<Self>;
+    /// All ones.
+    const LAST: Self;
+}
+
+impl Bits for u32 {
+    const LAST: Self = Self::MAX;
+    fn next(self) -> Option<Self> {
+        self.checked_add(1)
+    }
+    fn previous(self) -> Option<Self> {
+        self.checked_sub(1)
+    }
+}
+
+impl Bits for u128 {
+    const LAST: Self = Self::MAX;
+    fn next(self) -> Option<Self> {
+        self.checked_add(1)
+    }
+    fn previous(self) -> Option<Self> {
+        self.checked_sub(1)
+    }
+}
+
+/// One in so many starts is repeated in `landmarks`, which stays in the nearest cache: only the last few steps of a search
+/// touch the long arrays.
+const STRIDE: usize = 64;
+
+/// First and last address of each range; sorted, without overlap.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Ranges<T> {
+    landmarks: Vec<T>,
+    starts: Vec<T>,
+    ends: Vec<T>,
+}
+
+impl<T: Bits> Ranges<T> {
+    fn from_sorted(ranges: Vec<(T, T)>) -> Self {
+        let starts: Vec<T> = ranges.iter().map(|range| range.0).collect();
+        let ends = ranges.iter().map(|range| range.1).collect();
+        let landmarks = starts.iter().step_by(STRIDE).copied().collect();
+        Self { landmarks, starts, ends }
+    }
+
+    /// Overlapping and adjacent ranges become one.
+    pub(super) fn merged(bounds: Vec<(T, T, u32)>) -> Self {
+        let mut sorted: Vec<(T, T)> = bounds.into_iter().map(|(start, end, _)| (start, end)).collect();
+        sorted.sort_unstable();
+        Self::from_sorted(merge(sorted))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.starts.is_empty()
+    }
+
+    /// The index of the range that holds the address.
+    #[inline]
+    pub(super) fn find(&self, address: T) -> Option<usize> {
+        let block = self.landmarks.partition_point(|start| *start <= address).checked_sub(1)? * STRIDE;
+        let rest = self.starts.get(block..)?;
+        let rest = rest.get(..STRIDE).unwrap_or(rest);
+        let index = block + rest.partition_point(|start| *start <= address).checked_sub(1)?;
+        (*self.ends.get(index)? >= address).then_some(index)
+    }
+
+    /// The same addresses with adjacent ranges made one.
+    pub(super) fn joined(&self) -> Self {
+        Self::from_sorted(merge(self.iter().collect()))
+    }
+
+    pub(super) fn union(&self, other: &Self) -> Self {
+        let mut all: Vec<(T, T)> = self.iter().chain(other.iter()).collect();
+        all.sort_unstable();
+        Self::from_sorted(merge(all))
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (T, T)> {
+        self.starts.iter().copied().zip(self.ends.iter().copied())
+    }
+}
+
+fn merge<T: Bits>(sorted: Vec<(T, T)>) -> Vec<(T, T)> {
+    let mut out: Vec<(T, T)> = Vec::with_capacity(sorted.len());
+    for (start, end) in sorted {
+        match out.last_mut() {
+            // The last address has no next: whatever comes then lies inside.
+            Some(last) if last.1.next().is_none_or(|next| start <= next) => last.1 = last.1.max(end),
+            _ => out.push((start, end)),
+        }
+    }
+    out
+}
+
+/// Cuts overlapping ranges at each other's bounds, so that each piece has one owner: the lowest of those that cover it.
+pub(super) fn paint<T: Bits>(bounds: Vec<(T, T, u32)>) -> (Ranges<T>, Vec<u32>) {
+    let mut edges: Vec<(T, bool, u32, usize)> = Vec::with_capacity(bounds.len() * 2);
+    for (index, (start, end, owner)) in bounds.into_iter().enumerate() {
+        edges.push((start, true, owner, index));
+        if let Some(after) = end.next() {
+            edges.push((after, false, owner, index));
+        }
+    }
+    edges.sort_unstable();
+    let mut covering: BTreeSet<(u32, usize)> = BTreeSet::new();
+    let mut pieces: Vec<(T, T)> = Vec::new();
+    let mut owners = Vec::new();
+    let mut open: Option<(T, u32)> = None;
+    for here in edges.chunk_by(|a, b| a.0 == b.0) {
+        let Some(at) = here.first().map(|edge| edge.0) else { continue };
+        for (_, starts, owner, index) in here {
+            if *starts {
+                covering.insert((*owner, *index))
+            } else {
+                covering.remove(&(*owner, *index))
+            };
+        }
+        let owner = covering.first().map(|first| first.0);
+        if owner == open.map(|piece| piece.1) {
+            continue;
+        }
+        if let Some(((start, owner), end)) = open.zip(at.previous()) {
+            pieces.push((start, end));
+            owners.push(owner);
+        }
+        open = owner.map(|owner| (at, owner));
+    }
+    if let Some((start, owner)) = open {
+        pieces.push((start, T::LAST));
+        owners.push(owner);
+    }
+    (Ranges::from_sorted(pieces), owners)
+}

@@ -1,0 +1,119 @@
+//! Raw to compiled: strings become types, and nothing is validated without keeping the result.
+//!
+//! No rule stops at its first problem: a part that cannot be compiled is reported and left out, and the rest goes on, so
+//! that one run shows everything. Only when there was no problem at all is there a snapshot.
+
+mod addresses;
+mod listeners;
+mod process;
+mod recipes;
+mod routes;
+mod secrets;
+mod tls;
+mod upstreams;
+mod values;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use toml::Spanned;
+
+use self::addresses::AddressLists;
+use self::upstreams::Upstreams;
+use super::Loaded;
+use super::raw::RawConfig;
+use super::recipe::Recipe;
+use super::report::{Problems, Report};
+use super::source::Sources;
+use crate::base::UnixMillis;
+use crate::snapshot::{Limits, Snapshot};
+use crate::state::State;
+
+/// What every section needs.
+struct Compiler<'c> {
+    problems: Problems,
+    sources: Sources<'c>,
+    state: &'c State,
+    now: UnixMillis,
+}
+
+/// Sections that routes and listeners refer to.
+struct Named {
+    limits: Limits,
+    lists: AddressLists,
+    upstreams: Upstreams,
+    /// The file's own recipes; `None`: one that did not compile, so that routes naming it are not blamed.
+    providers: BTreeMap<String, Option<Arc<Recipe>>>,
+    /// Some listener asks for client certificates.
+    client_certificates: bool,
+}
+
+/// Compiles everything, or reports everything.
+pub(super) fn compile(
+    raw: RawConfig,
+    problems: Problems,
+    sources: Sources<'_>,
+    state: &State,
+    now: UnixMillis,
+) -> Result<Loaded, Report> {
+    let mut compiler = Compiler { problems, sources, state, now };
+    let parts = compiler.parts(raw);
+    let Compiler { problems, sources, .. } = compiler;
+    let (digest, files) = sources.finish();
+    let (problems, warnings) = problems.into_parts();
+    match parts {
+        Some(parts) if problems.is_empty() => Ok(Loaded { snapshot: parts.into_snapshot(files, digest), warnings }),
+        _ => Err(Report { unreadable: false, problems, warnings, files }),
+    }
+}
+
+/// A snapshot but for what only the end of the reading knows.
+struct Parts(Snapshot);
+
+impl Parts {
+    fn into_snapshot(self, files: Vec<PathBuf>, digest: [u8; 32]) -> Snapshot {
+        Snapshot { files, digest, ..self.0 }
+    }
+}
+
+impl Compiler<'_> {
+    fn parts(&mut self, raw: RawConfig) -> Option<Parts> {
+        if let Some(store) = &raw.store {
+            self.reject(store, "store", "the store is not available in this version", "remove [store]");
+        }
+        let limits = self.limits(raw.limits.unwrap_or_default());
+        let lists = self.address_lists(raw.address_lists);
+        let upstreams = self.upstreams(raw.upstreams);
+        let providers = self.providers(raw.providers);
+        let listeners = raw.listeners.unwrap_or_default();
+        let client_certificates = listeners.iter().any(|listener| listeners::asks_for_certificates(listener.get_ref()));
+        let named = Named { limits, lists, upstreams, providers, client_certificates };
+        let routes = self.routes(raw.routes, &named);
+        let listeners = self.listeners(listeners, &named, &routes);
+        let admin = raw.admin.and_then(|admin| self.admin(&admin, &listeners));
+        let log = self.log(raw.log.unwrap_or_default());
+        self.unused(&named);
+        let Named { limits, upstreams, .. } = named;
+        Some(Parts(Snapshot {
+            listeners: listeners.into_iter().map(Arc::new).collect(),
+            admin,
+            log,
+            limits,
+            routes: routes.table(),
+            upstreams: upstreams.into_ready(),
+            files: Vec::new(),
+            digest: [0; 32],
+        }))
+    }
+
+    /// Adds a problem at a value.
+    fn reject<T>(&mut self, at: &Spanned<T>, key: &str, what: impl Into<String>, help: impl Into<String>) {
+        self.problems.add(Some(at.span()), key, what, Some(help.into()));
+    }
+
+    /// Adds a warning at a value.
+    fn warn<T>(&mut self, at: &Spanned<T>, key: &str, what: impl Into<String>, help: impl Into<String>) {
+        self.problems.warn(Some(at.span()), key, what, Some(help.into()));
+    }
+}

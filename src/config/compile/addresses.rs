@@ -1,0 +1,193 @@
+//! Address lists, and everything that refers to them.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use toml::Spanned;
+
+use super::recipes::published;
+use super::values::{join, shown};
+use super::{Compiler, Named};
+use crate::access::{AllowList, IpSet};
+use crate::config::near::nearest;
+use crate::config::raw::{RawAddressList, Table};
+
+/// Problems told of one list; a wrong file would have as many as lines.
+const TOLD: usize = 20;
+
+/// Every list by name.
+#[derive(Default)]
+pub(super) struct AddressLists(BTreeMap<String, Vec<IpNet>>);
+
+/// Why a text is neither an address nor a network.
+enum NotNetwork {
+    /// Neither.
+    Unreadable,
+    /// A network with bits behind its prefix; this one was meant, or another prefix.
+    HostBits(IpNet),
+}
+
+/// `192.0.2.1`, `192.0.2.0/24`, `2001:db8::/32`.
+fn network(text: &str) -> Result<IpNet, NotNetwork> {
+    if let Ok(ip) = text.parse::<IpAddr>() {
+        return Ok(IpNet::from(ip));
+    }
+    let net: IpNet = text.parse().map_err(|_| NotNetwork::Unreadable)?;
+    if net.addr() == net.network() { Ok(net) } else { Err(NotNetwork::HostBits(net.trunc())) }
+}
+
+impl NotNetwork {
+    fn what(&self, text: &str) -> String {
+        match self {
+            Self::Unreadable => format!("\"{}\" is neither an address nor a network", shown(text)),
+            Self::HostBits(_) => format!("\"{}\" has bits set behind its prefix", shown(text)),
+        }
+    }
+
+    fn help(&self) -> String {
+        match self {
+            Self::Unreadable => "write 192.0.2.1, 192.0.2.0/24 or 2001:db8::/32".to_owned(),
+            Self::HostBits(net) => format!("{net} is the network; write that, or the address alone"),
+        }
+    }
+}
+
+impl Compiler<'_> {
+    pub(super) fn address_lists(&mut self, raw: Table<Spanned<RawAddressList>>) -> AddressLists {
+        let mut lists = AddressLists::default();
+        for (name, list) in raw {
+            let key = join("address_lists", name.get_ref());
+            self.name(&name, &key);
+            if network(name.get_ref()).is_ok() {
+                self.reject(&name, &key, "a list cannot be named like an address", "choose another name");
+            }
+            let networks = match list.get_ref() {
+                RawAddressList::Inline(entries) => self.inline(entries, &key),
+                RawAddressList::File(file) => match self.required(&file.file, &list, &key, "write { file = \"…\" }") {
+                    Some(path) => self.list_file(path, &key),
+                    None => Vec::new(),
+                },
+            };
+            lists.0.insert(name.into_inner(), networks);
+        }
+        lists
+    }
+
+    fn inline(&mut self, entries: &[Spanned<String>], key: &str) -> Vec<IpNet> {
+        let mut networks = Vec::with_capacity(entries.len());
+        for entry in entries {
+            match network(entry.get_ref()) {
+                Ok(net) => networks.push(net),
+                Err(why) => self.reject(entry, key, why.what(entry.get_ref()), why.help()),
+            }
+        }
+        networks
+    }
+
+    /// One entry per line; `#` starts a comment.
+    fn list_file(&mut self, path: &Spanned<String>, key: &str) -> Vec<IpNet> {
+        let (file, text) = match self.sources.list(path.get_ref()) {
+            Ok(read) => read,
+            Err(error) => {
+                self.reject(path, key, error.to_string(), error.help());
+                return Vec::new();
+            }
+        };
+        let mut networks = Vec::new();
+        let mut wrong = 0;
+        for (number, line) in (1..).zip(text.lines()) {
+            let entry = line.split('#').next().unwrap_or_default().trim();
+            if entry.is_empty() {
+                continue;
+            }
+            match network(entry) {
+                Ok(net) => networks.push(net),
+                Err(why) => {
+                    wrong += 1;
+                    if wrong <= TOLD {
+                        self.problems.add_in(&file, number, key, why.what(entry), Some(why.help()));
+                    }
+                }
+            }
+        }
+        if wrong > TOLD {
+            let what = format!("{} has {} more such lines", file.display(), wrong - TOLD);
+            self.reject(path, key, what, "is this the file that was meant?");
+        }
+        if networks.is_empty() && wrong == 0 {
+            self.warn(path, key, format!("{} holds no address", file.display()), "an empty list admits nobody");
+        }
+        networks
+    }
+
+    /// Peers of a listener: addresses, networks and lists, without `@provider`.
+    pub(super) fn peers(&mut self, entries: Option<&Vec<Spanned<String>>>, key: &str, lists: &AddressLists) -> IpSet {
+        let mut networks = Vec::new();
+        for entry in entries.into_iter().flatten() {
+            networks.extend(self.entry(entry, key, lists, &[]).unwrap_or_default());
+        }
+        IpSet::new(networks)
+    }
+
+    /// A route's `allow`.
+    pub(super) fn allow(&mut self, entries: &Spanned<Vec<Spanned<String>>>, key: &str, named: &Named) -> AllowList {
+        if entries.get_ref().is_empty() {
+            let help = "leave it out to admit every address, or list some";
+            self.warn(entries, key, "the list is empty, so no address is admitted", help);
+        }
+        let mut list: Vec<(Box<str>, Vec<IpNet>)> = Vec::with_capacity(entries.get_ref().len());
+        for entry in entries.get_ref() {
+            let networks = match entry.get_ref().strip_prefix('@') {
+                Some(provider) => self.published(entry, provider, key, named),
+                None => self.entry(entry, key, &named.lists, &["@name for a provider's addresses"]),
+            };
+            if let Some(networks) = networks {
+                list.push((entry.get_ref().as_str().into(), networks));
+            }
+        }
+        AllowList::new(list)
+    }
+
+    /// An address, a network, or a list's name.
+    fn entry(&mut self, entry: &Spanned<String>, key: &str, lists: &AddressLists, more: &[&str]) -> Option<Vec<IpNet>> {
+        let text = entry.get_ref();
+        if let Some(list) = lists.0.get(text) {
+            return Some(list.clone());
+        }
+        match network(text) {
+            Ok(net) => Some(vec![net]),
+            Err(why @ NotNetwork::HostBits(_)) => {
+                self.reject(entry, key, why.what(text), why.help());
+                None
+            }
+            Err(NotNetwork::Unreadable) => {
+                let names = lists.0.keys().map(String::as_str);
+                let mut help = match nearest(text, names.clone()) {
+                    Some(name) => format!("did you mean \"{name}\"? "),
+                    None => String::new(),
+                };
+                let known: Vec<&str> = names.chain(more.iter().copied()).collect();
+                help.push_str("write an address, a network");
+                if !known.is_empty() {
+                    help.push_str(&format!(" or one of: {}", known.join(", ")));
+                }
+                let what = format!("\"{}\" is neither an address, a network nor the name of a list", shown(text));
+                self.reject(entry, key, what, help);
+                None
+            }
+        }
+    }
+
+    /// `@name`: what the provider publishes.
+    fn published(&mut self, entry: &Spanned<String>, name: &str, key: &str, named: &Named) -> Option<Vec<IpNet>> {
+        let recipe = self.recipe(entry, name, key, named)?;
+        let networks = published(&recipe);
+        if networks.is_empty() {
+            let what = format!("\"{name}\" publishes no addresses");
+            self.reject(entry, key, what, "list the addresses yourself, or leave allow out");
+            return None;
+        }
+        Some(networks)
+    }
+}

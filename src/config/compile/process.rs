@@ -1,0 +1,130 @@
+//! What holds for the whole process: `[limits]`, `[log]` and `[admin]`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use toml::Spanned;
+
+use super::Compiler;
+use super::values::{millis, number, shown};
+use crate::config::raw::{RawAdmin, RawLimits, RawLog};
+use crate::snapshot::{AdminAddress, Limits, ListenAddress, Listener, LogSettings};
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+const MINUTE: u64 = 60_000;
+const HOUR: u64 = 60 * MINUTE;
+
+/// How log lines look.
+#[derive(Clone, Copy)]
+enum Format {
+    Json,
+    Human,
+    Auto,
+}
+
+impl Compiler<'_> {
+    pub(super) fn limits(&mut self, raw: RawLimits) -> Limits {
+        let limits = Limits {
+            max_connections: index(self.count(
+                &raw.max_connections,
+                "limits.max_connections",
+                number(20_000, 1, 1_000_000),
+            )),
+            max_connections_per_address: index(self.count(
+                &raw.max_connections_per_address,
+                "limits.max_connections_per_address",
+                number(256, 1, 1_000_000),
+            )),
+            handshake_timeout: self.duration(
+                &raw.handshake_timeout,
+                "limits.handshake_timeout",
+                millis(5000, 100, MINUTE),
+            ),
+            head_timeout: self.duration(&raw.head_timeout, "limits.head_timeout", millis(5000, 100, MINUTE)),
+            body_timeout: self.duration(&raw.body_timeout, "limits.body_timeout", millis(15_000, 100, 10 * MINUTE)),
+            idle_timeout: self.duration(&raw.idle_timeout, "limits.idle_timeout", millis(MINUTE, 100, HOUR)),
+            write_timeout: self.duration(&raw.write_timeout, "limits.write_timeout", millis(10_000, 100, 10 * MINUTE)),
+            max_head: index(self.size(&raw.max_head, "limits.max_head", number(32 * KIB, KIB, MIB))),
+            max_headers: index(self.count(&raw.max_headers, "limits.max_headers", number(100, 8, 256))),
+            max_body: self.size(&raw.max_body, "limits.max_body", number(MIB, 0, GIB)),
+            body_memory: self.size(&raw.body_memory, "limits.body_memory", number(512 * MIB, MIB, 1024 * GIB)),
+            max_h2_streams: u32::try_from(self.count(
+                &raw.max_h2_streams,
+                "limits.max_h2_streams",
+                number(100, 1, 10_000),
+            ))
+            .unwrap_or(100),
+            drain_timeout: self.duration(&raw.drain_timeout, "limits.drain_timeout", millis(30_000, 0, HOUR)),
+            replay_entries: index(self.count(
+                &raw.replay_entries,
+                "limits.replay_entries",
+                number(1_000_000, 1000, 100_000_000),
+            )),
+        };
+        self.limits_together(&raw, &limits);
+        limits
+    }
+
+    /// Rules between two limits.
+    fn limits_together(&mut self, raw: &RawLimits, limits: &Limits) {
+        if limits.max_body > limits.body_memory
+            && let Some(at) = raw.max_body.as_ref().or(raw.body_memory.as_ref())
+        {
+            let what = "one body may be larger than the memory for all of them (limits.body_memory)";
+            self.reject(at, "limits.max_body", what, "raise body_memory or lower max_body");
+        }
+        if limits.max_connections_per_address > limits.max_connections
+            && let Some(at) = raw.max_connections_per_address.as_ref().or(raw.max_connections.as_ref())
+        {
+            let what = "is more than limits.max_connections, so it limits nothing";
+            self.warn(at, "limits.max_connections_per_address", what, "lower it");
+        }
+    }
+
+    pub(super) fn log(&mut self, raw: RawLog) -> LogSettings {
+        let words = [("json", Format::Json), ("human", Format::Human), ("auto", Format::Auto)];
+        let json = match self.word(&raw.format, "log.format", &words, Format::Auto) {
+            Format::Json => true,
+            Format::Human => false,
+            Format::Auto => !self.sources.terminal(),
+        };
+        let refusals = self.count(&raw.refusals_per_second, "log.refusals_per_second", number(20, 0, 100_000));
+        LogSettings { json, refusals_per_second: u32::try_from(refusals).unwrap_or(20) }
+    }
+
+    pub(super) fn admin(&mut self, raw: &Spanned<RawAdmin>, listeners: &[Listener]) -> Option<AdminAddress> {
+        const KEY: &str = "admin.address";
+        const HELP: &str =
+            "write \"127.0.0.1:9600\" or \"unix:/run/dmz-relay/admin.sock\"; leave [admin] out to switch it off";
+        let value = self.required(&raw.get_ref().address, raw, KEY, HELP)?;
+        let text = value.get_ref();
+        if let Some(path) = text.strip_prefix("unix:") {
+            // The kernel's limit for a socket's path, its final zero included, is 108 bytes.
+            if path.starts_with('/') && path.len() < 108 && !path.ends_with('/') {
+                return Some(AdminAddress::Unix(PathBuf::from(path)));
+            }
+            self.reject(value, KEY, "expected an absolute path of at most 107 bytes after \"unix:\"", HELP);
+            return None;
+        }
+        let Ok(address) = text.parse::<SocketAddr>() else {
+            self.reject(value, KEY, format!("\"{}\" is no address with a port", shown(text)), HELP);
+            return None;
+        };
+        if !address.ip().is_loopback() {
+            let what = format!("{address} can be reached from outside this host, and nothing asks who is calling");
+            self.warn(value, KEY, what, "use a loopback address or a Unix socket");
+        }
+        let taken = |listener: &&Listener| address.port() != 0 && listener.address == ListenAddress::Tcp(address);
+        if let Some(listener) = listeners.iter().find(taken) {
+            let what = format!("{address} is the address of listener \"{}\" too", listener.name);
+            self.reject(value, KEY, what, "give each its own port");
+        }
+        Some(AdminAddress::Tcp(address))
+    }
+}
+
+fn index(value: u64) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
+}

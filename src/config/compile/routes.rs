@@ -1,0 +1,238 @@
+//! `[routes.<name>]`: which requests are taken, how they prove themselves, where they go, and what the sender hears.
+
+mod answer;
+mod forward;
+mod guards;
+mod path;
+
+use std::collections::BTreeMap;
+use std::collections::btree_map;
+use std::sync::Arc;
+use std::time::Duration;
+
+use toml::Spanned;
+
+use super::recipes::{Proven, Suggested};
+use super::values::{Between, join, millis, number, shown};
+use super::{Compiler, Named};
+use crate::config::near::nearest;
+use crate::config::quantity::write_duration;
+use crate::config::raw::{RawRoute, Table};
+use crate::routing::{Entry, PathPattern, RouteTable};
+use crate::snapshot::Route;
+
+/// Longest time that a sender may be kept waiting.
+const DEADLINE: Between<Duration> = millis(10_000, 100, 10 * 60_000);
+/// How long an id is remembered.
+const REPLAY: Between<Duration> = millis(24 * 3_600_000, 60_000, 30 * 24 * 3_600_000);
+
+/// Every route that compiled.
+#[derive(Default)]
+pub(super) struct Routes(Vec<Entry>);
+
+impl Routes {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Route>> {
+        self.0.iter().map(|entry| &entry.route)
+    }
+
+    pub(super) fn table(self) -> RouteTable {
+        RouteTable::new(self.0)
+    }
+}
+
+/// A host and path, and the route that has them.
+type Taken = BTreeMap<(Option<Box<str>>, PathPattern), (String, std::ops::Range<usize>)>;
+
+impl Compiler<'_> {
+    pub(super) fn routes(&mut self, raw: Table<RawRoute>, named: &Named) -> Routes {
+        if raw.is_empty() {
+            let help = "add [routes.<name>] with path, provider, secrets and upstream";
+            self.problems.add(
+                None,
+                "routes",
+                "there is none, so every request would be refused",
+                Some(help.to_owned()),
+            );
+        }
+        let mut routes = Routes::default();
+        let mut taken = Taken::new();
+        for (name, raw) in raw {
+            let key = join("routes", name.get_ref());
+            self.name(&name, &key);
+            let address = self.route_address(&name, &raw, &key, &mut taken);
+            let route = self.route(&name, &raw, &key, named, address.as_ref().map(|address| &address.1));
+            if let (Some((host, path)), Some(route)) = (address, route) {
+                routes.0.push(Entry { host, path, route: Arc::new(route) });
+            }
+        }
+        routes
+    }
+
+    /// Host and path, which no other route has.
+    fn route_address(
+        &mut self,
+        name: &Spanned<String>,
+        raw: &RawRoute,
+        key: &str,
+        taken: &mut Taken,
+    ) -> Option<(Option<Box<str>>, PathPattern)> {
+        let host = raw.host.as_ref().map(|host| self.host(host, &join(key, "host")));
+        let path_key = join(key, "path");
+        let at = self.required(&raw.path, name, &path_key, "write path = \"/hooks/…\"")?;
+        let path = self.path_pattern(at, &path_key)?;
+        let host = host.map_or(Some(None), |host| host.map(Some))?;
+        match taken.entry((host.clone(), path.clone())) {
+            btree_map::Entry::Vacant(free) => {
+                free.insert((name.get_ref().clone(), at.span()));
+            }
+            btree_map::Entry::Occupied(other) => {
+                let (other, place) = other.get();
+                let line = self.problems.line_of(place);
+                let what = format!("\"{}\" is the path of route \"{other}\" too (line {line})", shown(at.get_ref()));
+                self.reject(at, &path_key, what, "give each its own path or its own host");
+            }
+        }
+        Some((host, path))
+    }
+
+    fn route(
+        &mut self,
+        name: &Spanned<String>,
+        raw: &RawRoute,
+        key: &str,
+        named: &Named,
+        path: Option<&PathPattern>,
+    ) -> Option<Route> {
+        let before = self.problems.len();
+        let proven = self.proven(name, raw, key, named);
+        let nothing = Suggested::default();
+        let suggested = proven.as_ref().map_or(&nothing, |proven| &proven.suggested);
+        let upstream_key = join(key, "upstream");
+        let upstream = self.required(&raw.upstream, name, &upstream_key, "name one of [upstreams.<name>]");
+        let upstream = upstream.and_then(|value| self.upstream(value, &upstream_key, named));
+        self.delivery(raw, key);
+        let methods = self.methods(raw.methods.as_ref(), &join(key, "methods"), suggested.methods.as_deref());
+        let allow = raw.allow.as_ref().map(|list| self.allow(list, &join(key, "allow"), named));
+        let client_certificate = self.client_certificate(raw, key, named);
+        let headers = self.required_headers(raw.headers.as_ref(), &join(key, "headers"));
+        let content_types = self.content_types(raw.content_types.as_ref(), &join(key, "content_types"));
+        let max_body = self.max_body(raw, key, named);
+        let limits = self.route_limits(raw, key);
+        let deadline = self.deadline(raw, key, suggested);
+        let answer = self.answer(raw.answer.as_ref(), &join(key, "answer"), suggested);
+        let forward = self.forwarding(raw, key, path, suggested);
+        let replay = self.replay(name, raw, key, suggested);
+        let (Proven { provider, verify, suggested }, upstream) = (proven?, upstream?);
+        if self.problems.len() != before {
+            return None;
+        }
+        let name: Arc<str> = name.get_ref().as_str().into();
+        Some(Route {
+            meter: self.state.meter(&name),
+            name,
+            description: raw.description.clone(),
+            host: raw.host.as_ref().map(|host| host.get_ref().clone()),
+            path: raw.path.as_ref().map(|path| path.get_ref().clone()).unwrap_or_default(),
+            provider,
+            allow_header: guards::allow_header(&methods),
+            methods,
+            allow,
+            client_certificate,
+            headers,
+            content_types,
+            max_body,
+            limits,
+            challenges: suggested.challenges,
+            verify,
+            replay,
+            upstream,
+            forward,
+            deadline,
+            answer,
+        })
+    }
+
+    /// `direct` is the only way in this version; the others are known, and refused rather than ignored.
+    fn delivery(&mut self, raw: &RawRoute, key: &str) {
+        let Some(value) = &raw.delivery else { return };
+        let key = join(key, "delivery");
+        match value.get_ref().as_str() {
+            "direct" => {}
+            word @ ("failover" | "queue") => {
+                let what = format!("\"{word}\" needs the store, which is not available in this version");
+                self.reject(value, &key, what, "write \"direct\", or leave it out");
+            }
+            other => {
+                let help = match nearest(other, ["direct", "failover", "queue"]) {
+                    Some(word) => format!("did you mean \"{word}\"? this version knows \"direct\""),
+                    None => "this version knows \"direct\"".to_owned(),
+                };
+                self.reject(value, &key, format!("\"{}\" is not a way of delivery", shown(other)), help);
+            }
+        }
+    }
+
+    fn max_body(&mut self, raw: &RawRoute, key: &str, named: &Named) -> u64 {
+        let range = number(named.limits.max_body, 0, named.limits.body_memory.min(1 << 30));
+        self.size(&raw.max_body, &join(key, "max_body"), range)
+    }
+
+    /// The file's, else the recipe's; always under the time after which the provider has given up.
+    fn deadline(&mut self, raw: &RawRoute, key: &str, suggested: &Suggested) -> Duration {
+        let range = Between { default: suggested.deadline.unwrap_or(DEADLINE.default), ..DEADLINE };
+        let key = join(key, "deadline");
+        let deadline = self.duration(&raw.deadline, &key, range);
+        if let (Some(value), Some(limit)) = (&raw.deadline, suggested.sender_waits)
+            && deadline >= limit
+        {
+            let limit = write_duration(limit);
+            let what = format!("the provider waits {limit} at most, so it would have given up");
+            self.reject(value, &key, what, format!("leave at least a second: stay below {limit}, or leave it out"));
+        }
+        deadline
+    }
+
+    /// `None`: switched off, or there is nothing to know a request by.
+    fn replay(&mut self, name: &Spanned<String>, raw: &RawRoute, key: &str, suggested: &Suggested) -> Option<Duration> {
+        let key = join(key, "replay");
+        let default = suggested.replay.unwrap_or(REPLAY.default);
+        let Some(value) = &raw.replay else { return suggested.has_id.then_some(default) };
+        let fields = value.get_ref();
+        match (&fields.window, &fields.off) {
+            (Some(_), Some(off)) => {
+                self.reject(off, &key, "window and off exclude each other", "keep one of them");
+                None
+            }
+            (None, Some(off)) => {
+                if !off.get_ref() {
+                    self.reject(off, &key, "off = false says nothing", "leave replay out for the default");
+                } else if suggested.has_id {
+                    let what = "replay memory is off: a request that was overheard once is taken again";
+                    self.warn(name, &key, what, "give it a window, or see to it that the application knows its ids");
+                }
+                None
+            }
+            (Some(_), None) if !suggested.has_id => {
+                let help = "name the id in verify (dedupe), or remove replay";
+                self.reject(value, &key, "this scheme has no id to remember a request by", help);
+                None
+            }
+            (Some(at), None) => {
+                let window = self.duration(&fields.window, &join(&key, "window"), Between { default, ..REPLAY });
+                if let Some(needed) = suggested.fresh_for.filter(|needed| window < *needed) {
+                    let what = format!(
+                        "{} is shorter than the {} for which a request counts as fresh",
+                        write_duration(window),
+                        write_duration(needed)
+                    );
+                    self.reject(at, &join(&key, "window"), what, "a replay would be taken in between; make it longer");
+                }
+                Some(window)
+            }
+            (None, None) => {
+                self.reject(value, &key, "expected window or off", "write { window = \"2h\" } or { off = true }");
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! How a request is written toward the inside.
+
+use toml::Spanned;
+
+use super::super::Compiler;
+use super::super::recipes::Suggested;
+use super::super::values::{join, shown};
+use crate::base::Secret;
+use crate::config::raw::{RawRoute, RawValue, Table};
+use crate::routing::PathPattern;
+use crate::snapshot::Forwarding;
+
+/// Names that the relay sets itself, or that belong to one connection.
+const OWN: [&str; 16] = [
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-request-id",
+];
+
+impl Compiler<'_> {
+    pub(super) fn forwarding(
+        &mut self,
+        raw: &RawRoute,
+        key: &str,
+        path: Option<&PathPattern>,
+        suggested: &Suggested,
+    ) -> Forwarding {
+        Forwarding {
+            path: raw.upstream_path.as_ref().and_then(|at| self.upstream_path(at, &join(key, "upstream_path"), path)),
+            headers: self.upstream_headers(raw.upstream_headers.as_ref(), &join(key, "upstream_headers")),
+            query: self.upstream_query(raw.upstream_query.as_ref(), &join(key, "upstream_query")),
+            strip_query: suggested.strip_query.clone(),
+            strip_headers: suggested.strip_headers.clone(),
+        }
+    }
+
+    /// For a prefix route, what follows the prefix comes with its slash, so the path's own final slash goes.
+    fn upstream_path(&mut self, at: &Spanned<String>, key: &str, path: Option<&PathPattern>) -> Option<String> {
+        let text = at.get_ref();
+        let good = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'*');
+        if !text.starts_with('/') || !text.bytes().all(good) {
+            let what = format!("\"{}\" cannot be a path", shown(text));
+            let help = "start it with \"/\"; no \"*\", no query: what follows a prefix is appended by itself";
+            self.reject(at, key, what, help);
+            return None;
+        }
+        Some(match path {
+            Some(PathPattern::Prefix(_)) => text.trim_end_matches('/').to_owned(),
+            Some(PathPattern::Exact(_)) | None => text.clone(),
+        })
+    }
+
+    fn upstream_headers(&mut self, table: Option<&Table<Spanned<RawValue>>>, key: &str) -> Vec<(String, Secret)> {
+        let mut headers: Vec<(String, Secret)> = Vec::new();
+        for (name, value) in table.into_iter().flatten() {
+            let key = join(key, shown(name.get_ref()));
+            if !self.header_name(name, &key) {
+                continue;
+            }
+            let lower = name.get_ref().to_ascii_lowercase();
+            if OWN.contains(&lower.as_str()) || lower.starts_with("relay-") {
+                let what = format!("\"{}\" is set by the relay itself, or belongs to the connection", name.get_ref());
+                self.reject(name, &key, what, "choose another name");
+                continue;
+            }
+            if headers.iter().any(|(other, _)| other.eq_ignore_ascii_case(name.get_ref())) {
+                self.reject(name, &key, "this header is listed twice; case makes no difference", "remove one");
+            }
+            let Some(secret) = self.value(value, &key) else { continue };
+            if self.header_value(value, secret.expose(), &key) {
+                headers.push((name.get_ref().clone(), secret));
+            }
+        }
+        headers
+    }
+
+    /// Names and values leave here percent-encoded.
+    fn upstream_query(&mut self, table: Option<&Table<Spanned<RawValue>>>, key: &str) -> Vec<(String, Secret)> {
+        let mut query = Vec::new();
+        for (name, value) in table.into_iter().flatten() {
+            let key = join(key, shown(name.get_ref()));
+            if name.get_ref().is_empty() {
+                self.reject(name, &key, "a parameter must have a name", "write { \"api-key\" = … }");
+                continue;
+            }
+            if let Some(secret) = self.value(value, &key) {
+                let name = String::from_utf8_lossy(&percent_encoded(name.get_ref().as_bytes())).into_owned();
+                query.push((name, Secret::new(percent_encoded(secret.expose()))));
+            }
+        }
+        query
+    }
+
+    fn value(&mut self, value: &Spanned<RawValue>, key: &str) -> Option<Secret> {
+        match value.get_ref() {
+            RawValue::Text(text) => Some(Secret::new(text.as_bytes().to_vec())),
+            RawValue::Secret(reference) => self.secret(value, reference, key).map(|(_, secret)| secret),
+        }
+    }
+}
+
+/// Everything but RFC 3986's unreserved characters. Written into room for the worst case, so that no half-grown copy of a
+/// secret stays behind.
+fn percent_encoded(bytes: &[u8]) -> Vec<u8> {
+    const HEX: [u8; 16] = *b"0123456789ABCDEF";
+    let digit = |nibble: u8| HEX.get(usize::from(nibble)).copied().unwrap_or(b'0');
+    let mut out = Vec::with_capacity(bytes.len() * 3);
+    for byte in bytes {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) {
+            out.push(*byte);
+        } else {
+            out.extend([b'%', digit(byte >> 4), digit(byte & 15)]);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_unreserved_characters_stay() {
+        assert_eq!(percent_encoded("aZ0-._~".as_bytes()), b"aZ0-._~");
+        assert_eq!(percent_encoded("a b&c=é/%".as_bytes()), b"a%20b%26c%3D%C3%A9%2F%25");
+        assert_eq!(percent_encoded(&[0, 255]), b"%00%FF");
+    }
+}

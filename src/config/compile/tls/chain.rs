@@ -1,0 +1,163 @@
+//! A certificate chain from PEM: parsed, in order, with the names and dates of its leaf.
+
+use std::fmt;
+
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+use crate::base::UnixMillis;
+
+/// A leaf that ends sooner is worth a warning.
+const SOON_DAYS: i64 = 21;
+const DAY: i64 = 86_400;
+/// Longer chains are a mistake, and a handshake would carry them each time.
+const LONGEST: usize = 10;
+
+/// Leaf first.
+pub(super) struct Chain {
+    pub(super) der: Vec<CertificateDer<'static>>,
+    /// Of the leaf's SAN: DNS names in lower case, addresses.
+    pub(super) names: Vec<String>,
+    not_before: i64,
+    /// Seconds since the epoch.
+    pub(super) not_after: i64,
+}
+
+/// Why a file is not a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Broken {
+    NotPem,
+    None,
+    TooLong,
+    Unreadable(usize),
+    OutOfOrder(usize),
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotPem => f.write_str("it is not whole PEM"),
+            Self::None => f.write_str("there is no certificate in PEM form in it"),
+            Self::TooLong => write!(f, "more than {LONGEST} certificates are not a chain"),
+            Self::Unreadable(number) => write!(f, "certificate {number} cannot be read"),
+            Self::OutOfOrder(number) => {
+                write!(f, "certificate {number} was not issued by certificate {}", number + 1)
+            }
+        }
+    }
+}
+
+impl Broken {
+    pub(super) fn help(self) -> &'static str {
+        match self {
+            Self::NotPem | Self::None => "each certificate stands between BEGIN CERTIFICATE and END CERTIFICATE lines",
+            Self::TooLong => "leaf first, then its issuers; authorities in general do not belong here",
+            Self::Unreadable(_) => "look at it with: openssl x509 -text -in …",
+            Self::OutOfOrder(_) => "order the file: leaf, then the certificate that issued it, and so on",
+        }
+    }
+}
+
+/// Why a leaf cannot be served at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Untimely {
+    Expired(i64),
+    NotYet(i64),
+}
+
+impl fmt::Display for Untimely {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Expired(at) => write!(f, "the certificate expired on {}", date(*at)),
+            Self::NotYet(at) => write!(f, "the certificate is not valid before {}", date(*at)),
+        }
+    }
+}
+
+impl Untimely {
+    pub(super) fn help(self) -> &'static str {
+        match self {
+            Self::Expired(_) => "renew it",
+            Self::NotYet(_) => "check this host's clock, or wait",
+        }
+    }
+}
+
+/// A leaf that ends soon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct EndsSoon {
+    days: i64,
+    at: i64,
+}
+
+impl fmt::Display for EndsSoon {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the certificate expires in {} days, on {}", self.days, date(self.at))
+    }
+}
+
+impl Chain {
+    pub(super) fn parse(pem: &[u8]) -> Result<Self, Broken> {
+        let der: Result<Vec<CertificateDer<'static>>, _> = CertificateDer::pem_slice_iter(pem).collect();
+        let der = der.map_err(|_| Broken::NotPem)?;
+        if der.len() > LONGEST {
+            return Err(Broken::TooLong);
+        }
+        let mut parsed = Vec::with_capacity(der.len());
+        for (number, one) in (1..).zip(&der) {
+            parsed.push(X509Certificate::from_der(one).map_err(|_| Broken::Unreadable(number))?.1);
+        }
+        for (number, pair) in (1..).zip(parsed.windows(2)) {
+            if let [issued, issuer] = pair
+                && issued.issuer().as_raw() != issuer.subject().as_raw()
+            {
+                return Err(Broken::OutOfOrder(number));
+            }
+        }
+        let leaf = parsed.first().ok_or(Broken::None)?;
+        let names = names(leaf).ok_or(Broken::Unreadable(1))?;
+        let (not_before, not_after) = (leaf.validity().not_before.timestamp(), leaf.validity().not_after.timestamp());
+        drop(parsed);
+        Ok(Self { der, names, not_before, not_after })
+    }
+
+    /// Whether the leaf is valid now, and whether that ends soon.
+    pub(super) fn validity(&self, now: UnixMillis) -> Result<Option<EndsSoon>, Untimely> {
+        let now = now.secs();
+        if now > self.not_after {
+            return Err(Untimely::Expired(self.not_after));
+        }
+        if now < self.not_before {
+            return Err(Untimely::NotYet(self.not_before));
+        }
+        let days = self.not_after.saturating_sub(now) / DAY;
+        Ok((days < SOON_DAYS).then_some(EndsSoon { days, at: self.not_after }))
+    }
+}
+
+/// `None`: the SAN itself cannot be read.
+fn names(leaf: &X509Certificate<'_>) -> Option<Vec<String>> {
+    let Some(san) = leaf.subject_alternative_name().ok()? else { return Some(Vec::new()) };
+    let mut names = Vec::new();
+    for name in &san.value.general_names {
+        match name {
+            GeneralName::DNSName(dns) => names.push(dns.to_ascii_lowercase()),
+            GeneralName::IPAddress(bytes) => {
+                if let Ok(v4) = <[u8; 4]>::try_from(*bytes) {
+                    names.push(std::net::IpAddr::from(v4).to_string());
+                } else if let Ok(v6) = <[u8; 16]>::try_from(*bytes) {
+                    names.push(std::net::IpAddr::from(v6).to_string());
+                }
+            }
+            _ => {}
+        }
+    }
+    Some(names)
+}
+
+fn date(secs: i64) -> String {
+    jiff::Timestamp::from_second(secs)
+        .map_or_else(|_| secs.to_string(), |at| at.strftime("%Y-%m-%d %H:%M UTC").to_string())
+}

@@ -1,0 +1,134 @@
+//! Values that every section has: quantities, counts, names, words.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use toml::Spanned;
+
+use super::Compiler;
+use crate::config::near::suggest;
+use crate::config::quantity::{self, Unmeasured, write_duration, write_size};
+use crate::config::raw::{Placed, RawQuantity};
+
+/// A default and the range around it.
+#[derive(Clone, Copy)]
+pub(super) struct Between<T> {
+    pub(super) default: T,
+    pub(super) min: T,
+    pub(super) max: T,
+}
+
+/// A duration's default and range, in milliseconds.
+pub(super) const fn millis(default: u64, min: u64, max: u64) -> Between<Duration> {
+    Between {
+        default: Duration::from_millis(default),
+        min: Duration::from_millis(min),
+        max: Duration::from_millis(max),
+    }
+}
+
+/// A number's default and range.
+pub(super) const fn number(default: u64, min: u64, max: u64) -> Between<u64> {
+    Between { default, min, max }
+}
+
+impl Compiler<'_> {
+    pub(super) fn duration(&mut self, value: &Placed<RawQuantity>, key: &str, range: Between<Duration>) -> Duration {
+        self.quantity(value, key, range, quantity::duration, write_duration, "5s")
+    }
+
+    pub(super) fn size(&mut self, value: &Placed<RawQuantity>, key: &str, range: Between<u64>) -> u64 {
+        self.quantity(value, key, range, quantity::size, write_size, "1MiB")
+    }
+
+    pub(super) fn count(&mut self, value: &Placed<i64>, key: &str, range: Between<u64>) -> u64 {
+        let Some(value) = value else { return range.default };
+        match u64::try_from(*value.get_ref()) {
+            Ok(count) if (range.min..=range.max).contains(&count) => count,
+            _ => {
+                let what = format!("expected {} to {}, found {}", range.min, range.max, value.get_ref());
+                self.reject(value, key, what, format!("the default is {}", range.default));
+                range.default
+            }
+        }
+    }
+
+    fn quantity<T: Copy + PartialOrd>(
+        &mut self,
+        value: &Placed<RawQuantity>,
+        key: &str,
+        range: Between<T>,
+        read: fn(&str) -> Result<T, Unmeasured>,
+        write: fn(T) -> String,
+        example: &str,
+    ) -> T {
+        let Some(value) = value else { return range.default };
+        let (text, read) = match value.get_ref() {
+            RawQuantity::Text(text) => (format!("\"{text}\""), read(text)),
+            RawQuantity::Number(number) => (number.to_string(), Err(Unmeasured::NoUnit)),
+        };
+        match read {
+            Ok(found) if found >= range.min && found <= range.max => return found,
+            Ok(_) => {
+                let what = format!("expected {} to {}, found {text}", write(range.min), write(range.max));
+                self.reject(value, key, what, format!("the default is {}", write(range.default)));
+            }
+            Err(why) => {
+                let what = format!("expected {} to {}, found {text}: {why}", write(range.min), write(range.max));
+                self.reject(value, key, what, format!("write it with a unit, such as \"{example}\""));
+            }
+        }
+        range.default
+    }
+
+    /// A key that must be there; its absence is told at the place of what it belongs to.
+    pub(super) fn required<'v, T, P>(
+        &mut self,
+        value: &'v Placed<T>,
+        owner: &Spanned<P>,
+        key: &str,
+        help: &str,
+    ) -> Option<&'v Spanned<T>> {
+        if value.is_none() {
+            self.reject(owner, key, "is missing", help);
+        }
+        value.as_ref()
+    }
+
+    /// One of a few words.
+    pub(super) fn word<T: Copy>(&mut self, value: &Placed<String>, key: &str, words: &[(&str, T)], default: T) -> T {
+        let Some(value) = value else { return default };
+        if let Some((_, meaning)) = words.iter().find(|(word, _)| word == value.get_ref()) {
+            return *meaning;
+        }
+        let help = suggest(value.get_ref(), words.iter().map(|(word, _)| *word), "");
+        self.reject(value, key, format!("\"{}\" is not known here", value.get_ref()), help);
+        default
+    }
+
+    /// A name that becomes a metric label and stands in logs.
+    pub(super) fn name(&mut self, name: &Spanned<String>, key: &str) -> bool {
+        let text = name.get_ref();
+        let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        let fits = (1..=64).contains(&text.len()) && text.bytes().all(good);
+        if !fits {
+            let help = "use 1 to 64 letters, digits, \"-\", \"_\" and \".\"";
+            self.reject(name, key, format!("\"{}\" cannot be a name", shown(text)), help);
+        }
+        fits
+    }
+}
+
+/// A text of the file in a message: without control characters, and not too long.
+pub(super) fn shown(text: &str) -> String {
+    let mut out: String = text.chars().take(80).flat_map(char::escape_debug).collect();
+    if text.chars().count() > 80 {
+        out.push('…');
+    }
+    out
+}
+
+/// `{key}.{part}`.
+pub(super) fn join(key: &str, part: impl Display) -> String {
+    format!("{key}.{part}")
+}

@@ -1,0 +1,46 @@
+//! "Did you mean": the nearest known word for one that is not known.
+
+/// The known word that was probably meant, if one is near enough.
+pub fn nearest<'k>(found: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    let found = found.to_ascii_lowercase();
+    let bound = (found.chars().count() / 3).max(1);
+    known
+        .into_iter()
+        .map(|word| (strsim::damerau_levenshtein(&found, &word.to_ascii_lowercase()), word))
+        .filter(|(distance, word)| *distance <= bound || (found.len() > 3 && word.starts_with(found.as_str())))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, word)| word)
+}
+
+/// A help line: the near match, then everything that is known; `none` when nothing is.
+pub fn suggest<'k>(found: &str, known: impl IntoIterator<Item = &'k str> + Clone, none: &str) -> String {
+    let list: Vec<&str> = known.clone().into_iter().collect();
+    if list.is_empty() {
+        return none.to_owned();
+    }
+    let all = list.join(", ");
+    match nearest(found, known) {
+        Some(word) => format!("did you mean \"{word}\"? known: {all}"),
+        None => format!("known: {all}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_is_recognised_and_a_stranger_is_not() {
+        let known = ["provider", "secrets", "path"];
+        assert_eq!(nearest("secrest", known), Some("secrets"));
+        assert_eq!(nearest("Provider", known), Some("provider"));
+        assert_eq!(nearest("pth", known), Some("path"));
+        assert_eq!(nearest("zzzzzz", known), None);
+    }
+
+    #[test]
+    fn help_lists_what_is_known() {
+        assert_eq!(suggest("gitub", ["github", "gitlab"], "-"), "did you mean \"github\"? known: github, gitlab");
+        assert_eq!(suggest("x", [], "there are none"), "there are none");
+    }
+}

@@ -1,0 +1,227 @@
+//! `relay.toml` as it is written: no rules, no defaults, and a place for everything that a rule may reject.
+//!
+//! Serde stops at its first error, so this stays lenient (strings, integers, tables) and the rules live in `compile`, which
+//! does not stop. Sum types are tables with one key each (`verify.hmac`), never `type = "…"`: only then do places stay
+//! exact. An absent list is `None` and an empty one is `Some([])`, because they differ.
+
+mod either;
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+pub use self::either::{RawAddressList, RawAnswer, RawHeaderRule, RawQuantity, RawSecret, RawSecretEntry, RawValue};
+use crate::config::recipe::{RawProvider, RawVerify};
+
+/// A value and its place.
+pub type Placed<T> = Option<Spanned<T>>;
+/// Named things: the name, with its place, and what it stands for.
+pub type Table<T> = BTreeMap<Spanned<String>, T>;
+
+/// The whole file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/config.md has a card for each key")]
+pub struct RawConfig {
+    pub listeners: Option<Vec<Spanned<RawListener>>>,
+    pub admin: Placed<RawAdmin>,
+    pub log: Option<RawLog>,
+    pub limits: Option<RawLimits>,
+    /// Known, and refused: the store is not in this version.
+    pub store: Placed<toml::Value>,
+    #[serde(default)]
+    pub address_lists: Table<Spanned<RawAddressList>>,
+    #[serde(default)]
+    pub upstreams: Table<RawUpstream>,
+    #[serde(default)]
+    pub providers: Table<RawProvider>,
+    #[serde(default)]
+    pub routes: Table<RawRoute>,
+}
+
+/// `[[listeners]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/config.md has a card for each key")]
+pub struct RawListener {
+    pub name: Placed<String>,
+    pub address: Placed<String>,
+    pub proxy_protocol_from: Option<Vec<Spanned<String>>>,
+    pub trust_forwarded_from: Option<Vec<Spanned<String>>>,
+    pub dangerously_plaintext: Placed<bool>,
+    pub tls: Placed<RawTls>,
+}
+
+/// `[listeners.tls]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/config.md has a card for each key")]
+pub struct RawTls {
+    pub min_version: Placed<String>,
+    pub certificates: Placed<Vec<Spanned<RawCertificate>>>,
+    pub client_auth: Placed<RawClientAuth>,
+}
+
+/// `{ chain = "…", key = "…" }`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/config.md has a card for each key")]
+pub struct RawCertificate {
+    pub chain: Placed<String>,
+    pub key: Placed<RawValue>,
+}
+
+/// `client_auth`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/config.md has a card for each key")]
+pub struct RawClientAuth {
+    pub ca: Placed<String>,
+    pub required: Option<bool>,
+}
+
+/// `[admin]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/config.md has a card for each key")]
+pub struct RawAdmin {
+    pub address: Placed<String>,
+}
+
+/// `[log]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/config.md has a card for each key")]
+pub struct RawLog {
+    pub format: Placed<String>,
+    pub refusals_per_second: Placed<i64>,
+}
+
+/// `[limits]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/config.md has a card for each key")]
+pub struct RawLimits {
+    pub max_connections: Placed<i64>,
+    pub max_connections_per_address: Placed<i64>,
+    pub handshake_timeout: Placed<RawQuantity>,
+    pub head_timeout: Placed<RawQuantity>,
+    pub body_timeout: Placed<RawQuantity>,
+    pub idle_timeout: Placed<RawQuantity>,
+    pub write_timeout: Placed<RawQuantity>,
+    pub drain_timeout: Placed<RawQuantity>,
+    pub max_head: Placed<RawQuantity>,
+    pub max_headers: Placed<i64>,
+    pub max_body: Placed<RawQuantity>,
+    pub body_memory: Placed<RawQuantity>,
+    pub max_h2_streams: Placed<i64>,
+    pub replay_entries: Placed<i64>,
+}
+
+/// `[upstreams.<name>]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/config.md has a card for each key")]
+pub struct RawUpstream {
+    pub servers: Placed<Vec<Spanned<String>>>,
+    pub balance: Placed<String>,
+    pub http2: Placed<String>,
+    pub connect_timeout: Placed<RawQuantity>,
+    pub keepalive: Placed<RawQuantity>,
+    pub health: Placed<RawHealth>,
+    pub ejection: Placed<RawEjection>,
+    pub tls: Placed<RawUpstreamTls>,
+}
+
+/// `[upstreams.<name>.health]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/config.md has a card for each key")]
+pub struct RawHealth {
+    pub path: Placed<String>,
+    pub interval: Placed<RawQuantity>,
+    pub timeout: Placed<RawQuantity>,
+    pub unhealthy_after: Placed<i64>,
+    pub healthy_after: Placed<i64>,
+}
+
+/// `[upstreams.<name>.ejection]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/config.md has a card for each key")]
+pub struct RawEjection {
+    pub after_failures: Placed<i64>,
+    #[serde(rename = "for")]
+    pub r#for: Placed<RawQuantity>,
+}
+
+/// `[upstreams.<name>.tls]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/config.md has a card for each key")]
+pub struct RawUpstreamTls {
+    pub ca: Placed<String>,
+    pub client_cert: Placed<String>,
+    pub client_key: Placed<RawValue>,
+    pub server_name: Placed<String>,
+}
+
+/// `[routes.<name>]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/config.md has a card for each key")]
+pub struct RawRoute {
+    pub description: Option<String>,
+    pub path: Placed<String>,
+    pub host: Placed<String>,
+    pub public_url: Placed<String>,
+    pub provider: Placed<String>,
+    pub verify: Placed<RawVerify>,
+    pub secrets: Placed<Vec<Spanned<RawSecretEntry>>>,
+    pub methods: Placed<Vec<Spanned<String>>>,
+    pub allow: Placed<Vec<Spanned<String>>>,
+    pub headers: Option<Table<Spanned<RawHeaderRule>>>,
+    pub content_types: Placed<Vec<Spanned<String>>>,
+    pub client_certificate: Placed<bool>,
+    pub max_body: Placed<RawQuantity>,
+    pub rate: Placed<RawRate>,
+    pub rate_per_source: Placed<RawRate>,
+    pub max_in_flight: Placed<i64>,
+    pub replay: Placed<RawReplay>,
+    pub upstream: Placed<String>,
+    pub upstream_path: Placed<String>,
+    pub upstream_headers: Option<Table<Spanned<RawValue>>>,
+    pub upstream_query: Option<Table<Spanned<RawValue>>>,
+    pub delivery: Placed<String>,
+    pub deadline: Placed<RawQuantity>,
+    pub answer: Placed<RawAnswer>,
+}
+
+/// `{ per_second = …, burst = … }`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/config.md has a card for each key")]
+pub struct RawRate {
+    pub per_second: Placed<f64>,
+    pub burst: Placed<i64>,
+}
+
+/// `{ window = "…" }` or `{ off = true }`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/config.md has a card for each key")]
+pub struct RawReplay {
+    pub window: Placed<RawQuantity>,
+    pub off: Placed<bool>,
+}
+
+/// `{ status = …, body = "…", content_type = "…" }`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/config.md has a card for each key")]
+pub struct RawFixedAnswer {
+    pub status: Placed<i64>,
+    pub body: Placed<String>,
+    pub content_type: Placed<String>,
+}

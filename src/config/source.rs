@@ -1,0 +1,239 @@
+//! Reads the configuration file and everything it refers to: secrets, keys, certificates, lists.
+//!
+//! Everything read goes into one digest, so that a reload can tell whether anything changed, and every path is remembered
+//! for the watcher. The environment and the credentials folder are arguments: nothing in the depth reads the process.
+//!
+//! Deliberately absent: `${VAR}` inside the file. References are keys, so every place in a report stays true.
+
+mod error;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{IsTerminal as _, Read as _};
+use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
+
+pub use self::error::SourceError;
+use crate::base::Secret;
+
+/// Largest configuration file.
+pub const MAX_CONFIG: u64 = 4 << 20;
+/// Largest secret, private key or certificate file.
+pub const MAX_SECRET: u64 = 64 << 10;
+/// Largest certificate chain or bundle of authorities.
+pub const MAX_CERTIFICATES: u64 = 1 << 20;
+/// Largest address list.
+pub const MAX_LIST: u64 = 64 << 20;
+
+/// What the process was started with: its environment and the folder of its systemd credentials.
+#[derive(Clone, Default)]
+pub struct Environment {
+    variables: BTreeMap<String, Secret>,
+    credentials: Option<PathBuf>,
+    terminal: bool,
+}
+
+impl Environment {
+    /// Variables by name, and `$CREDENTIALS_DIRECTORY`.
+    pub fn new(variables: impl IntoIterator<Item = (String, Vec<u8>)>, credentials: Option<PathBuf>) -> Self {
+        let variables = variables.into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
+        Self { variables, credentials, terminal: false }
+    }
+
+    /// Whether the log goes to a terminal (`log.format = "auto"`).
+    #[must_use]
+    pub fn with_terminal(self, terminal: bool) -> Self {
+        Self { terminal, ..self }
+    }
+
+    /// The environment of this process.
+    pub fn of_process() -> Self {
+        let variables =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_vec())));
+        let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+        Self::new(variables, credentials).with_terminal(std::io::stderr().is_terminal())
+    }
+}
+
+/// Names only.
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Environment")
+            .field("variables", &self.variables.keys())
+            .field("credentials", &self.credentials)
+            .finish()
+    }
+}
+
+/// How private the content of a file must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Privacy {
+    /// Nobody but owner and group may read or write it.
+    Private,
+    /// Anybody may read it.
+    Public,
+}
+
+/// Reads files, and remembers what was read.
+#[derive(Debug)]
+pub struct Sources<'e> {
+    folder: PathBuf,
+    environment: &'e Environment,
+    digest: Sha256,
+    files: Vec<PathBuf>,
+}
+
+impl<'e> Sources<'e> {
+    /// Relative paths start at the folder of the configuration file.
+    pub fn new(config: &Path, environment: &'e Environment) -> Self {
+        let folder = config.parent().unwrap_or_else(|| Path::new("")).to_path_buf();
+        Self { folder, environment, digest: Sha256::new(), files: Vec::new() }
+    }
+
+    /// Whether the log goes to a terminal.
+    pub fn terminal(&self) -> bool {
+        self.environment.terminal
+    }
+
+    /// The configuration file itself.
+    pub fn config(&mut self, path: &Path) -> Result<String, SourceError> {
+        let bytes = self.read(path.to_path_buf(), MAX_CONFIG, Privacy::Public)?;
+        String::from_utf8(bytes.to_vec()).map_err(|error| {
+            let valid = error.utf8_error().valid_up_to();
+            let line = error.as_bytes().iter().take(valid).filter(|byte| **byte == b'\n').count() + 1;
+            SourceError::NotText { path: path.to_path_buf(), line }
+        })
+    }
+
+    /// Certificates in PEM form; anybody may read them.
+    pub fn certificates(&mut self, path: &str) -> Result<Vec<u8>, SourceError> {
+        let path = self.resolve(path)?;
+        Ok(self.read(path, MAX_CERTIFICATES, Privacy::Public)?.to_vec())
+    }
+
+    /// An address list, with the path by which a report speaks of it.
+    pub fn list(&mut self, path: &str) -> Result<(PathBuf, String), SourceError> {
+        let path = self.resolve(path)?;
+        let bytes = self.read(path.clone(), MAX_LIST, Privacy::Public)?;
+        match std::str::from_utf8(&bytes) {
+            Ok(text) => Ok((path, text.to_owned())),
+            Err(error) => {
+                let line = bytes.iter().take(error.valid_up_to()).filter(|byte| **byte == b'\n').count() + 1;
+                Err(SourceError::NotText { path, line })
+            }
+        }
+    }
+
+    /// A private key or secret from a file that others may not read. One final newline is not part of it.
+    pub fn secret_file(&mut self, path: &str) -> Result<Secret, SourceError> {
+        let path = self.resolve(path)?;
+        self.private(path)
+    }
+
+    /// A secret that systemd put into the credentials folder.
+    pub fn credential(&mut self, name: &str) -> Result<Secret, SourceError> {
+        if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']) {
+            return Err(SourceError::CredentialName);
+        }
+        let folder = self.environment.credentials.as_ref().ok_or(SourceError::NoCredentials)?;
+        self.private(folder.join(name))
+    }
+
+    /// A secret from the environment. It is taken as it is.
+    pub fn variable(&mut self, name: &str) -> Result<Secret, SourceError> {
+        let value = self.environment.variables.get(name).ok_or_else(|| SourceError::NoVariable(name.to_owned()))?;
+        if value.is_empty() {
+            return Err(SourceError::EmptyVariable(name.to_owned()));
+        }
+        let value = value.clone();
+        self.digested("env", name.as_bytes(), value.expose());
+        Ok(value)
+    }
+
+    /// The digest of everything read, and every file, each once, in the order of the first reading.
+    pub fn finish(self) -> ([u8; 32], Vec<PathBuf>) {
+        let mut files: Vec<PathBuf> = Vec::with_capacity(self.files.len());
+        for file in self.files {
+            if !files.contains(&file) {
+                files.push(file);
+            }
+        }
+        (self.digest.finalize().into(), files)
+    }
+
+    fn private(&mut self, path: PathBuf) -> Result<Secret, SourceError> {
+        let bytes = self.read(path.clone(), MAX_SECRET, Privacy::Private)?;
+        let bytes = bytes.strip_suffix(b"\n").map_or(bytes.as_slice(), |line| line.strip_suffix(b"\r").unwrap_or(line));
+        if bytes.is_empty() {
+            return Err(SourceError::Empty(path));
+        }
+        Ok(Secret::new(bytes.to_vec()))
+    }
+
+    fn resolve(&self, path: &str) -> Result<PathBuf, SourceError> {
+        if path.is_empty() { Err(SourceError::NoPath) } else { Ok(self.folder.join(path)) }
+    }
+
+    fn read(&mut self, path: PathBuf, limit: u64, privacy: Privacy) -> Result<Zeroizing<Vec<u8>>, SourceError> {
+        self.files.push(path.clone());
+        // Not blocking: a FIFO in place of a file must not hang a reload. What was opened is what is checked.
+        let mut file = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
+            .open(&path)
+            .map_err(|error| SourceError::io(&path, &error))?;
+        let metadata = file.metadata().map_err(|error| SourceError::io(&path, &error))?;
+        check(&path, &metadata, limit, privacy)?;
+        let bytes = read_bounded(&mut file, &metadata, limit).map_err(|error| SourceError::io(&path, &error))?;
+        if bytes.len() as u64 > limit {
+            return Err(SourceError::TooLarge { path, limit });
+        }
+        self.digested("file", path.as_os_str().as_encoded_bytes(), &bytes);
+        Ok(bytes)
+    }
+
+    /// Lengths go in before contents, so that no two sets of files share a digest by sliding bytes between them.
+    fn digested(&mut self, kind: &str, name: &[u8], content: &[u8]) {
+        self.digest.update(kind);
+        self.digest.update((name.len() as u64).to_be_bytes());
+        self.digest.update(name);
+        self.digest.update((content.len() as u64).to_be_bytes());
+        self.digest.update(content);
+    }
+}
+
+fn check(path: &Path, metadata: &Metadata, limit: u64, privacy: Privacy) -> Result<(), SourceError> {
+    let path = path.to_path_buf();
+    if !metadata.is_file() {
+        return Err(SourceError::NotAFile(path));
+    }
+    let mode = metadata.mode() & 0o7777;
+    if privacy == Privacy::Private {
+        if mode & 0o004 != 0 {
+            return Err(SourceError::WorldReadable { path, mode });
+        }
+        if mode & 0o002 != 0 {
+            return Err(SourceError::WorldWritable { path, mode });
+        }
+    }
+    if metadata.len() > limit {
+        return Err(SourceError::TooLarge { path, limit });
+    }
+    Ok(())
+}
+
+/// One allocation of the right size, so that no half-grown copy of a secret stays behind in memory.
+fn read_bounded(file: &mut File, metadata: &Metadata, limit: u64) -> std::io::Result<Zeroizing<Vec<u8>>> {
+    let capacity = usize::try_from(metadata.len().min(limit)).unwrap_or(0) + 1;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
+    file.take(limit + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests;
