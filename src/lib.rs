@@ -11,18 +11,24 @@
 //!   one another.
 //! - [`snapshot`] (what was configured) and [`state`] (what outlives a reload); [`config`] compiles the first.
 //! - [`pipeline`]: the request's way, top to bottom, in one file.
-//! - [`edge`]: sockets, TLS, HTTP/1.1 and HTTP/2.
+//! - [`edge`]: sockets, TLS, HTTP/1.1 and HTTP/2. [`admin`]: the private listener. [`reload`]: noticing that files changed.
+//!   [`service`]: the service manager.
 //! - [`app`]: puts it together.
 
 pub mod access;
+pub mod admin;
+pub mod app;
 pub mod base;
 pub mod config;
 pub mod domain;
+pub mod edge;
 pub mod meter;
 pub mod observe;
 pub mod pipeline;
+pub mod reload;
 pub mod replay;
 pub mod routing;
+pub mod service;
 pub mod signature;
 pub mod snapshot;
 pub mod state;

@@ -1,17 +1,298 @@
 //! One fact, one event: the log line and the metric come from the same struct, so they cannot drift apart.
+//!
+//! Nothing here waits: a line goes into a bounded queue that a thread of its own writes out, a metric is an atomic.
+//! Deliberately absent: debug and trace levels. What an operator needs is in the events; what a developer needs is in the
+//! tests.
 
 pub mod event;
+mod journal;
+mod library;
+mod lifecycle;
+mod line;
+mod metrics;
+pub mod names;
+mod throttle;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::metrics::{Counter, Gauge};
+
+use crate::base::{Clock, UnixMillis};
 
 pub use event::RequestEvent;
+pub use journal::Sink;
+pub use library::LibraryLog;
+pub use lifecycle::{ConnectionRefusal, Event, RefusedConnection};
+pub use line::Level;
+pub use metrics::{Counted, ListenerMetrics, RouteLabels};
 
-/// Log and metrics.
+use journal::Journal;
+use line::{Line, Style};
+use metrics::Metrics;
+use throttle::Throttle;
+
+/// Lines of libraries per second.
+const LIBRARY_LINES: u32 = 10;
+/// Lines for refusals per second until the configuration says how many.
+const REFUSAL_LINES: u32 = 10;
+
+/// Takes every event of one relay.
 #[derive(Debug)]
-pub struct Observer {}
+pub struct Observer {
+    journal: Journal,
+    metrics: Metrics,
+    clock: Clock,
+    gauges: Gauges,
+    refusals: Throttle,
+    connections: Throttle,
+    library: Throttle,
+}
+
+/// Handles of what has no labels.
+struct Gauges {
+    in_flight: Gauge,
+    body_memory: Gauge,
+    replay_entries: Gauge,
+    routes: Gauge,
+    routes_unverified: Gauge,
+    generation: Gauge,
+    reload_success: Gauge,
+    reload_time: Gauge,
+    suppressed: Counter,
+}
+
+impl std::fmt::Debug for Gauges {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Gauges")
+    }
+}
+
+impl Gauges {
+    fn new(metrics: &Metrics) -> Self {
+        Self {
+            in_flight: metrics.gauge(&names::REQUESTS_IN_FLIGHT, &[]),
+            body_memory: metrics.gauge(&names::BODY_MEMORY, &[]),
+            replay_entries: metrics.gauge(&names::REPLAY_ENTRIES, &[]),
+            routes: metrics.gauge(&names::ROUTES, &[]),
+            routes_unverified: metrics.gauge(&names::ROUTES_UNVERIFIED, &[]),
+            generation: metrics.gauge(&names::GENERATION, &[]),
+            reload_success: metrics.gauge(&names::RELOAD_SUCCESS, &[]),
+            reload_time: metrics.gauge(&names::RELOAD_TIME, &[]),
+            suppressed: metrics.counter(&names::LOG_LINES_SUPPRESSED, &[]),
+        }
+    }
+}
+
+/// What a running configuration looks like from outside.
+#[derive(Clone, Debug, Default)]
+pub struct Shape {
+    /// Names of the listeners.
+    pub listeners: Vec<Arc<str>>,
+    /// Every route.
+    pub routes: Vec<RouteLabels>,
+    /// How many of them verify nothing.
+    pub unverified: usize,
+    /// Every served certificate: listener, first name, end of validity in seconds since the epoch.
+    pub certificates: Vec<(Arc<str>, String, i64)>,
+    /// Every upstream server: upstream, server, whether it takes requests.
+    pub servers: Vec<(Arc<str>, Arc<str>, bool)>,
+}
 
 impl Observer {
-    /// A request's head is complete.
-    pub fn request_started(&self) {}
+    /// Starts the writer thread. Lines are JSON until [`Observer::set_log`] is called.
+    pub fn start(sink: Sink, clock: Clock) -> io::Result<Arc<Self>> {
+        let metrics = Metrics::new();
+        let journal = Journal::start(sink, clock.clone(), metrics.counter(&names::LOG_LINES_DROPPED, &[]))?;
+        metrics.gauge(&names::BUILD, &[env!("CARGO_PKG_VERSION")]).set(1.0);
+        metrics.gauge(&names::START_TIME, &[]).set(seconds(clock.now()));
+        // Present from the start, so that an alert on their increase sees the first one.
+        metrics.counter(&names::PANICS, &[]).increment(0);
+        for outcome in ["applied", "unchanged", "kept"] {
+            metrics.counter(&names::RELOADS, &[outcome]).increment(0);
+        }
+        Ok(Arc::new(Self {
+            gauges: Gauges::new(&metrics),
+            journal,
+            metrics,
+            clock,
+            refusals: Throttle::new(REFUSAL_LINES),
+            connections: Throttle::new(REFUSAL_LINES),
+            library: Throttle::new(LIBRARY_LINES),
+        }))
+    }
 
-    /// A request ended.
-    pub fn request(&self, _event: &RequestEvent) {}
+    /// How lines look, and how many refusals of each kind (requests, connections) get one per second.
+    pub fn set_log(&self, json: bool, refusals_per_second: u32) {
+        self.journal.set_json(json);
+        self.refusals.set_rate(refusals_per_second);
+        self.connections.set_rate(refusals_per_second);
+    }
+
+    /// Prepares the metrics for a configuration; call it before the configuration takes its first request.
+    pub fn set_shape(&self, shape: &Shape) {
+        self.metrics.set_routes(&shape.listeners, &shape.routes);
+        self.gauges.routes.set(count(shape.routes.len()));
+        self.gauges.routes_unverified.set(count(shape.unverified));
+        #[expect(clippy::cast_precision_loss, reason = "a date is far smaller than 2^53 seconds")]
+        let certificates = shape
+            .certificates
+            .iter()
+            .map(|(listener, name, not_after)| (vec![listener.to_string(), name.clone()], *not_after as f64));
+        self.metrics.set_family(&names::CERTIFICATE_EXPIRY, certificates);
+        let servers = shape
+            .servers
+            .iter()
+            .map(|(upstream, server, healthy)| (vec![upstream.to_string(), server.to_string()], f64::from(*healthy)));
+        self.metrics.set_family(&names::SERVER_HEALTHY, servers);
+    }
+
+    /// One request, exactly once.
+    pub fn request(&self, event: &RequestEvent<'_>) {
+        self.metrics.request(event);
+        if !event.is_throttled() || self.admits(&self.refusals, "requests_suppressed") {
+            self.journal.write(event.line(self.journal.style()));
+        }
+    }
+
+    /// Counts a request as in flight until what this gives is dropped.
+    pub fn request_started(&self) -> Counted {
+        Counted::new(&self.gauges.in_flight)
+    }
+
+    /// What a listener's edge counts with.
+    pub fn listener(&self, name: &str) -> ListenerMetrics {
+        ListenerMetrics::new(&self.metrics, name)
+    }
+
+    /// A connection that carried no request.
+    pub fn connection_refused(&self, listener: &ListenerMetrics, event: &RefusedConnection<'_>) {
+        listener.refused(event.reason);
+        if self.admits(&self.connections, "connections_suppressed") {
+            self.journal.write(event.line(self.journal.style(), self.clock.now()));
+        }
+    }
+
+    /// Anything else that happens.
+    pub fn record(&self, event: &Event<'_>) {
+        self.count(event);
+        event.lines(self.journal.style(), self.clock.now(), |line| self.journal.write(line));
+    }
+
+    fn count(&self, event: &Event<'_>) {
+        let reload = |outcome| self.metrics.counter(&names::RELOADS, &[outcome]).increment(1);
+        match *event {
+            Event::Applied { generation, .. } => {
+                // The first one is the start, not a reload.
+                if generation > 1 {
+                    reload("applied");
+                }
+                #[expect(clippy::cast_precision_loss, reason = "nobody reloads 2^53 times")]
+                self.gauges.generation.set(generation as f64);
+                self.gauges.reload_success.set(1.0);
+                self.gauges.reload_time.set(seconds(self.clock.now()));
+            }
+            Event::Unchanged { .. } => {
+                reload("unchanged");
+                self.gauges.reload_success.set(1.0);
+            }
+            Event::Kept { .. } => {
+                reload("kept");
+                self.gauges.reload_success.set(0.0);
+            }
+            Event::ServerHealth { upstream, server, healthy, .. } => {
+                self.metrics.gauge(&names::SERVER_HEALTHY, &[upstream, server]).set(f64::from(healthy));
+                self.metrics.counter(&names::SERVER_CHANGES, &[upstream, server]).increment(1);
+            }
+            Event::PanicCaught { .. } => self.metrics.counter(&names::PANICS, &[]).increment(1),
+            Event::Started { .. }
+            | Event::Listening { .. }
+            | Event::ConfigWarning { .. }
+            | Event::WatchDegraded { .. }
+            | Event::Draining { .. }
+            | Event::Stopped { .. }
+            | Event::TaskEnded { .. }
+            | Event::Library { .. } => {}
+        }
+    }
+
+    /// Memory that request bodies hold, in bytes; read from the budget when metrics are asked for.
+    pub fn set_body_memory(&self, bytes: u64) {
+        #[expect(clippy::cast_precision_loss, reason = "memory is far smaller than 2^53 bytes")]
+        self.gauges.body_memory.set(bytes as f64);
+    }
+
+    /// Ids in replay memory.
+    pub fn set_replay_entries(&self, entries: usize) {
+        self.gauges.replay_entries.set(count(entries));
+    }
+
+    /// Every metric in Prometheus's text format.
+    pub fn render_metrics(&self) -> String {
+        self.metrics.render()
+    }
+
+    /// To be called every few seconds: folds histogram samples together and writes pending summaries.
+    pub fn upkeep(&self) {
+        self.metrics.upkeep();
+        for (throttle, event) in self.throttles() {
+            self.summarise(throttle.summary(throttle.now()), event);
+        }
+    }
+
+    /// Writes out what is pending, at most this long. Blocks the thread: call it last.
+    pub fn flush(&self, within: Duration) -> bool {
+        for (throttle, event) in self.throttles() {
+            self.summarise(throttle.remainder(), event);
+        }
+        self.journal.flush(within)
+    }
+
+    fn throttles(&self) -> [(&Throttle, &'static str); 3] {
+        [
+            (&self.refusals, "requests_suppressed"),
+            (&self.connections, "connections_suppressed"),
+            (&self.library, "library_suppressed"),
+        ]
+    }
+
+    pub(crate) fn admits_library_line(&self) -> bool {
+        self.admits(&self.library, "library_suppressed")
+    }
+
+    fn admits(&self, throttle: &Throttle, event: &'static str) -> bool {
+        let now = throttle.now();
+        let admitted = throttle.admits(now);
+        if !admitted {
+            self.gauges.suppressed.increment(1);
+        }
+        self.summarise(throttle.summary(now), event);
+        admitted
+    }
+
+    fn summarise(&self, suppressed: Option<u64>, event: &'static str) {
+        if let Some(suppressed) = suppressed {
+            let mut line = Line::new(self.style(), Level::Warn, self.clock.now(), event);
+            line.number("count", suppressed);
+            self.journal.write(line.finish());
+        }
+    }
+
+    fn style(&self) -> Style {
+        self.journal.style()
+    }
 }
+
+#[expect(clippy::cast_precision_loss, reason = "a date is far smaller than 2^53 milliseconds")]
+fn seconds(at: UnixMillis) -> f64 {
+    at.0 as f64 / 1000.0
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of things in memory are far smaller than 2^53")]
+fn count(of: usize) -> f64 {
+    of as f64
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -34,7 +34,7 @@ use tokio::time::Instant;
 
 use crate::base::Clock;
 use crate::domain::{Answer, Head, Outcome, SourceAddress};
-use crate::observe::Observer;
+use crate::observe::{ListenerMetrics, Observer};
 use crate::snapshot::{Listener, ServedCertificate, Snapshot};
 use crate::state::State;
 
@@ -63,19 +63,14 @@ pub struct Gate {
 pub struct Connection {
     /// Where it came in, as it was when the connection was accepted.
     pub listener: Arc<Listener>,
-    /// The peer, or whom a listed PROXY header named.
-    pub peer: SocketPeer,
+    /// The listener's counters.
+    pub metrics: Arc<ListenerMetrics>,
+    /// The peer, or whom a listed PROXY header named; before any `X-Forwarded-For`.
+    pub source: SourceAddress,
     /// The certificate that was shown; `None` on a plaintext listener.
     pub certificate: Option<usize>,
     /// Whether the peer showed a client certificate that was accepted.
     pub client_certificate: bool,
-}
-
-/// The peer of a connection.
-#[derive(Clone, Copy, Debug)]
-pub struct SocketPeer {
-    /// Whom address lists see, before any `X-Forwarded-For`.
-    pub source: SourceAddress,
 }
 
 impl Connection {
@@ -97,7 +92,10 @@ pub async fn serve<B: BodySource>(
     body: &mut B,
 ) -> (Answer, String) {
     let mut record = Record::open(gate, connection, head);
-    let end = pass(gate, snapshot, connection, head, body, &mut record).await;
+    let end = match steps(gate, snapshot, connection, head, body, &mut record).await {
+        Ok(end) => end,
+        Err(outcome) => End { outcome, reply: Reply::Standard, body_done: body.is_done() },
+    };
     let answer = answer::answer(&end, head, record.route());
     let id = record.close(end.outcome, answer.status);
     (answer, id)
@@ -125,27 +123,13 @@ pub enum Reply {
     Upstream(crate::upstream::Received),
 }
 
-async fn pass<B: BodySource>(
-    gate: &Gate,
-    snapshot: &Snapshot,
-    connection: &Connection,
-    head: &Head,
+async fn steps<'r, B: BodySource>(
+    gate: &'r Gate,
+    snapshot: &'r Snapshot,
+    connection: &'r Connection,
+    head: &'r Head,
     body: &mut B,
-    record: &mut Record<'_>,
-) -> End {
-    match steps(gate, snapshot, connection, head, body, record).await {
-        Ok(end) => end,
-        Err(outcome) => End { outcome, reply: Reply::Standard, body_done: body.is_done() },
-    }
-}
-
-async fn steps<B: BodySource>(
-    gate: &Gate,
-    snapshot: &Snapshot,
-    connection: &Connection,
-    head: &Head,
-    body: &mut B,
-    record: &mut Record<'_>,
+    record: &mut Record<'r>,
 ) -> Result<End, Outcome> {
     let started = Instant::now();
     let source = source::resolve(connection, head);

@@ -2,23 +2,80 @@
 //!
 //! A scheme is data (see `docs/schemes.md` for the grammar). This module never reads a clock, never logs, never allocates
 //! for the comparison, and never compares text: signatures are decoded to fixed-length bytes and compared in constant time.
+//!
+//! Deliberately absent: anything that a request could use to choose an algorithm, and any fetch of keys.
 
+pub(crate) mod algorithm;
+mod describe;
+pub(crate) mod encoding;
+mod form;
+pub(crate) mod json;
+pub(crate) mod key;
+mod message;
+pub(crate) mod scheme;
+pub(crate) mod shape;
+mod sign;
+pub(crate) mod source;
+pub(crate) mod template;
+pub(crate) mod timestamp;
+mod token;
+mod url;
+pub(crate) mod wrapping;
+
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
+
+use subtle::{ConditionallySelectable, ConstantTimeEq};
 
 use crate::base::{Secret, UnixMillis};
 use crate::domain::{Head, Refusal};
+use algorithm::{Algorithm, State, Tag};
+use message::Feed;
+use scheme::{Check, Dedupe, Function, MacSpec, Message, TimePlace, TimeSpec};
+use source::{Facts, Source};
+
+pub use algorithm::Algorithm as HashAlgorithm;
+pub use describe::{Description, Line};
+pub use encoding::Encoding;
+pub use key::{Key, KeyFault, KeyProblem};
+pub use scheme::Scheme;
+pub use sign::{SignDraft, SignProblem, Signed};
+pub use url::PublicUrl;
+pub use wrapping::MAX_CANDIDATES;
+
+/// Secrets that a route may have: each one costs a MAC per request.
+pub const MAX_KEYS: usize = 8;
+
+/// An id that replay memory holds is at most this long.
+const MAX_ID: usize = 256;
 
 /// A route's scheme with its secrets.
 #[derive(Debug)]
-pub struct Verifier {}
+pub struct Verifier {
+    scheme: Arc<Scheme>,
+    keys: Vec<ReadyKey>,
+    url: Option<PublicUrl>,
+}
 
-/// A secret under the name by which logs and `Relay-Key` speak of it.
-#[derive(Clone, Debug)]
-pub struct Key {
-    /// For instance `credential:dastra` or the configured `id`; never derived from the secret's bytes.
-    pub id: Arc<str>,
-    /// The secret as configured, before the scheme's decoding.
-    pub secret: Secret,
+/// A secret, decoded and absorbed as far as it can be before a request is there.
+#[derive(Debug)]
+struct ReadyKey {
+    id: Arc<str>,
+    secret: Secret,
+    material: Material,
+}
+
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a handful per route, made when a configuration is read")]
+enum Material {
+    /// Cloned per request.
+    Mac(State),
+    /// SHA-256 of the token: equal length for every secret, so that a comparison tells nothing of it.
+    Token(Tag),
 }
 
 /// What a genuine request proved.
@@ -32,9 +89,245 @@ pub struct Proof {
     pub dedupe: Option<Box<str>>,
 }
 
+/// The key that matched, and the signature by which it did.
+struct Matched<'v> {
+    key: &'v ReadyKey,
+    tag: Option<Tag>,
+}
+
+/// A time as text and as a value.
+struct Stamp<'f> {
+    text: Cow<'f, [u8]>,
+    at: UnixMillis,
+}
+
 impl Verifier {
-    /// Checks one request over its raw bytes.
-    pub fn verify(&self, _head: &Head, _body: &[u8], _now: UnixMillis) -> Result<Proof, Refusal> {
-        todo!()
+    /// Decodes every secret as the scheme wants it.
+    pub fn new(scheme: Arc<Scheme>, keys: Vec<Key>, url: Option<PublicUrl>) -> Result<Self, KeyProblem> {
+        let whole = |fault| KeyProblem { key: None, fault };
+        if keys.is_empty() {
+            return Err(whole(KeyFault::NoKey));
+        }
+        if keys.len() > MAX_KEYS {
+            return Err(whole(KeyFault::TooManyKeys));
+        }
+        if url.is_none() && scheme.needs_public_url() {
+            return Err(whole(KeyFault::NoPublicUrl));
+        }
+        let mut ids = BTreeSet::new();
+        let mut ready = Vec::with_capacity(keys.len());
+        for key in keys {
+            let fault = |fault| KeyProblem { key: Some(Arc::clone(&key.id)), fault };
+            if !ids.insert(Arc::clone(&key.id)) {
+                return Err(fault(KeyFault::RepeatedId));
+            }
+            ready.push(ReadyKey::new(&scheme, &key).map_err(fault)?);
+        }
+        Ok(Self { scheme, keys: ready, url })
     }
+
+    /// The keys' ids, the current one first.
+    pub fn key_ids(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().map(|key| &*key.id)
+    }
+
+    /// The scheme.
+    pub fn scheme(&self) -> &Arc<Scheme> {
+        &self.scheme
+    }
+
+    /// Checks one request over its raw bytes. Cheap checks come first: shapes and a time in the head before the hash,
+    /// the hash before anything that has to parse a body which might not be genuine.
+    pub fn verify(&self, head: &Head, body: &[u8], now: UnixMillis) -> Result<Proof, Refusal> {
+        let scheme = &*self.scheme;
+        let facts = Facts::new(head, body, &scheme.paths);
+        scheme.check_shapes(&facts)?;
+        let early = match &scheme.timestamp {
+            Some(time) if scheme.time_first(time, &facts) => scheme.stamp(time, &facts, now)?,
+            _ => None,
+        };
+        let matched = match &scheme.check {
+            Check::Mac(mac) => self.check_mac(mac, &facts, early.as_ref())?,
+            Check::Token(spec) => Matched { key: token::check(spec, &self.keys, &facts)?, tag: None },
+        };
+        let timestamp = match (&scheme.timestamp, early) {
+            (_, Some(stamp)) => Some(stamp.at),
+            (Some(time), None) => scheme.stamp(time, &facts, now)?.map(|stamp| stamp.at),
+            (None, None) => None,
+        };
+        scheme.check_bindings(&facts)?;
+        let dedupe = scheme.dedupe_key(&facts, matched.tag.as_ref())?;
+        Ok(Proof { key: Arc::clone(&matched.key.id), timestamp, dedupe })
+    }
+
+    /// Every key is tried against every signature, and nothing stops early, so that time tells neither which key nor
+    /// which signature was right.
+    fn check_mac(&self, mac: &MacSpec, facts: &Facts<'_>, stamp: Option<&Stamp<'_>>) -> Result<Matched<'_>, Refusal> {
+        const NONE: u32 = u32::MAX;
+        let candidates = mac.signature.candidates(facts, mac.algorithm)?;
+        let named = match &mac.key_id {
+            None => None,
+            Some(source) => Some(facts.read(source)?.ok_or(Refusal::KeyUnknown)?),
+        };
+        let known = |key: &ReadyKey| named.as_ref().is_none_or(|id| **id == *key.id.as_bytes());
+        if !self.keys.iter().any(known) {
+            return Err(Refusal::KeyUnknown);
+        }
+        let message = mac.message_for(facts);
+        let spellings: &[bool] =
+            if mac.both_ports && self.url.is_some() { &[false, true] } else { &[false] };
+        let (mut hit, mut right) = (NONE, Tag::EMPTY);
+        for (index, key) in (0u32..).zip(&self.keys).filter(|(_, key)| known(key)) {
+            for other_port in spellings {
+                let feed = self.feed(facts, stamp, &key.secret, *other_port);
+                let expected = feed.hash(key.state(mac), &message.template)?;
+                for candidate in candidates.iter() {
+                    let first_match = expected.ct_eq(candidate) & hit.ct_eq(&NONE);
+                    hit.conditional_assign(&index, first_match);
+                    right.conditional_assign(&expected, first_match);
+                }
+            }
+        }
+        let key = usize::try_from(hit).ok().and_then(|hit| self.keys.get(hit)).ok_or(Refusal::SignatureMismatch)?;
+        message.check_digests(facts)?;
+        Ok(Matched { key, tag: Some(right) })
+    }
+
+    fn feed<'f, 'a>(
+        &'f self,
+        facts: &'f Facts<'a>,
+        stamp: Option<&'f Stamp<'_>>,
+        secret: &'f Secret,
+        other_port: bool,
+    ) -> Feed<'f, 'a> {
+        Feed {
+            facts,
+            stamp: stamp.map(|stamp| &*stamp.text),
+            id: self.scheme.id.as_ref(),
+            secret,
+            url: self.url.as_ref(),
+            other_port,
+        }
+    }
+}
+
+impl ReadyKey {
+    fn new(scheme: &Scheme, key: &Key) -> Result<Self, KeyFault> {
+        if key.secret.is_empty() {
+            return Err(KeyFault::Empty);
+        }
+        let (secret, material) = match &scheme.check {
+            Check::Mac(mac) => {
+                let secret = mac.key.derive(&key.secret)?;
+                let state = match mac.function {
+                    Function::Hmac => State::keyed(mac.algorithm, secret.expose()).ok_or(KeyFault::Empty)?,
+                    Function::Digest => State::plain(mac.algorithm),
+                };
+                (secret, Material::Mac(state))
+            }
+            Check::Token(spec) => {
+                token::check_key(spec, &key.secret)?;
+                (key.secret.clone(), Material::Token(Algorithm::Sha256.digest(key.secret.expose())))
+            }
+        };
+        Ok(Self { id: Arc::clone(&key.id), secret, material })
+    }
+
+    /// `new` makes a MAC state for every MAC scheme; a fresh plain state would match nothing.
+    fn state(&self, mac: &MacSpec) -> State {
+        match &self.material {
+            Material::Mac(state) => state.clone(),
+            Material::Token(_) => State::plain(mac.algorithm),
+        }
+    }
+}
+
+impl MacSpec {
+    /// The first variant whose content type fits, or the default.
+    fn message_for(&self, facts: &Facts<'_>) -> &Message {
+        let variant = self.variants.iter().find(|(content_type, _)| facts.content_type_is(content_type));
+        variant.map_or(&self.message, |(_, message)| message)
+    }
+}
+
+impl Scheme {
+    fn check_shapes(&self, facts: &Facts<'_>) -> Result<(), Refusal> {
+        for (name, shape) in &self.shapes {
+            let value = facts.read(&Source::Header(name.clone()))?;
+            if value.is_some_and(|value| !shape.fits(&value)) {
+                return Err(Refusal::ShapeInvalid);
+            }
+        }
+        Ok(())
+    }
+
+    /// A time in the head is judged before the hash. One in the body waits, unless the message has its text anyway.
+    fn time_first(&self, time: &TimeSpec, facts: &Facts<'_>) -> bool {
+        !time.place.in_body()
+            || matches!(&self.check, Check::Mac(mac)
+                if mac.message_for(facts).template.has(&template::Segment::Timestamp))
+    }
+
+    fn stamp<'f>(&self, time: &TimeSpec, facts: &'f Facts<'_>, now: UnixMillis) -> Result<Option<Stamp<'f>>, Refusal> {
+        let text = match (&time.place, &self.check) {
+            (TimePlace::Source(source), _) => facts.read(source),
+            (TimePlace::Item(item), Check::Mac(mac)) => mac.signature.item(facts, item),
+            (TimePlace::Item(_), Check::Token(_)) => Ok(None),
+        };
+        let Some(window) = time.window else {
+            let read = text.ok().flatten().and_then(|text| Some(Stamp { at: time.format.read(&text)?, text }));
+            return Ok(read);
+        };
+        let text = text?.ok_or(Refusal::TimestampMissing)?;
+        let at = time.format.read(&text).ok_or(Refusal::TimestampMalformed)?;
+        window.check(at, now)?;
+        Ok(Some(Stamp { text, at }))
+    }
+
+    /// A member that is absent, ambiguous or unreadable is bound to nothing.
+    fn check_bindings(&self, facts: &Facts<'_>) -> Result<(), Refusal> {
+        for binding in &self.bindings {
+            let member = facts.read(&Source::Json(binding.member.clone())).ok().flatten();
+            let header = facts.read(&binding.header)?;
+            if member.is_none() || member != header {
+                return Err(Refusal::BindingMismatch);
+            }
+        }
+        Ok(())
+    }
+
+    /// The first source of the list that the request has. The letter in front keeps kinds apart.
+    fn dedupe_key(&self, facts: &Facts<'_>, tag: Option<&Tag>) -> Result<Option<Box<str>>, Refusal> {
+        if self.dedupe.is_empty() {
+            return Ok(None);
+        }
+        for dedupe in &self.dedupe {
+            let hashed = match (dedupe, tag) {
+                (Dedupe::Signature, Some(tag)) => ("s", tag.as_bytes()),
+                (Dedupe::Signature, None) => continue,
+                (Dedupe::Body, _) => ("b", facts.body),
+                (Dedupe::Source(source), _) => match facts.read(source)? {
+                    Some(value) => return id_key(source, &value).map(Some),
+                    None => continue,
+                },
+            };
+            let digest = Algorithm::Sha256.digest(hashed.1);
+            let text = data_encoding::HEXLOWER.encode(digest.as_bytes());
+            return Ok(Some(format!("{}:{text}", hashed.0).into()));
+        }
+        Err(Refusal::IdMissing)
+    }
+}
+
+/// Visible ASCII of a bounded length, or a refusal: an id ends in logs and in a store.
+fn id_key(source: &Source, value: &[u8]) -> Result<Box<str>, Refusal> {
+    let fits = (1..=MAX_ID).contains(&value.len()) && value.iter().all(u8::is_ascii_graphic);
+    let text = std::str::from_utf8(value).ok().filter(|_| fits).ok_or(Refusal::ShapeInvalid)?;
+    let kind = match source {
+        Source::Header(_) => 'h',
+        Source::Query(_) => 'q',
+        Source::Form(_) => 'f',
+        Source::Json(_) => 'j',
+    };
+    Ok(format!("{kind}:{text}").into())
 }

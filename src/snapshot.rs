@@ -87,6 +87,25 @@ pub struct ListenerTls {
     pub certificates: Vec<ServedCertificate>,
 }
 
+impl ListenerTls {
+    /// Which certificate serves a connection with this SNI: an exact name, then a wildcard, then the first of the file. The
+    /// handshake and the check of `Host` ask the same function, so they cannot disagree.
+    pub fn certificate_for(&self, sni: Option<&str>) -> usize {
+        let Some(sni) = sni else { return 0 };
+        let place = |test: &dyn Fn(&str) -> bool| {
+            self.certificates.iter().position(|certificate| certificate.names.iter().any(|name| test(name)))
+        };
+        let parent = sni.split_once('.').map(|(_, parent)| parent);
+        place(&|name| name.eq_ignore_ascii_case(sni))
+            .or_else(|| {
+                place(&|name| {
+                    name.strip_prefix("*.").zip(parent).is_some_and(|(name, parent)| name.eq_ignore_ascii_case(parent))
+                })
+            })
+            .unwrap_or(0)
+    }
+}
+
 /// What the relay must know of a certificate beside its key.
 #[derive(Debug)]
 pub struct ServedCertificate {
@@ -133,6 +152,10 @@ pub struct Route {
     pub name: Arc<str>,
     /// For people.
     pub description: Option<String>,
+    /// As configured, for people; the route table has its own form.
+    pub host: Option<String>,
+    /// As configured, for people.
+    pub path: String,
     /// The recipe's name; `None` for a scheme written in the file.
     pub provider: Option<Arc<str>>,
     /// Never empty.

@@ -9,6 +9,7 @@ use rustls::server::ProducesTickets;
 
 use crate::meter::RouteMeter;
 use crate::replay::ReplayMemory;
+use crate::upstream::Upstreams;
 
 /// Shared by every snapshot of one process.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub struct State {
     pub replay: ReplayMemory,
     /// How much memory bodies may take.
     pub bodies: BodyMemory,
+    /// What is known of internal servers, and the connections to them.
+    pub upstreams: Upstreams,
     meters: Mutex<HashMap<Arc<str>, Arc<RouteMeter>>>,
     ticketers: Mutex<HashMap<[u8; 32], Arc<dyn ProducesTickets>>>,
 }
@@ -26,6 +29,7 @@ impl Default for State {
         Self {
             replay: ReplayMemory::new(usize::MAX),
             bodies: BodyMemory::default(),
+            upstreams: Upstreams::new(),
             meters: Mutex::default(),
             ticketers: Mutex::default(),
         }

@@ -34,6 +34,11 @@ impl Method {
         Self::ALLOWABLE.into_iter().find(|method| method.as_str() == token).unwrap_or(Self::Other)
     }
 
+    /// Whether a request of this method has a body as a rule, so that a missing length means a cut one.
+    pub fn carries_body(self) -> bool {
+        matches!(self, Self::Post | Self::Put | Self::Patch)
+    }
+
     /// The token on the wire.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,44 +1,107 @@
 //! What is recorded of a request, whatever became of it.
+//!
+//! The event borrows everything, so that recording copies each text once: into the log line. It has no field that could
+//! hold a query, a header value, a body, a signature or a secret; that is how none of them reaches the log.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::UnixMillis;
 use crate::domain::{Method, Outcome, Version, Via};
 
+use super::line::{Level, Line, Style};
+
 /// One request from its first byte to its answer; also made when the sender went away.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "docs/operating.md explains each field under the same name")]
-pub struct RequestEvent {
-    pub request_id: String,
+pub struct RequestEvent<'e> {
+    pub request_id: &'e str,
     pub received_at: UnixMillis,
-    pub listener: Arc<str>,
-    pub route: Option<Arc<str>>,
-    pub provider: Option<Arc<str>>,
+    pub listener: &'e str,
+    pub route: Option<&'e str>,
+    pub provider: Option<&'e str>,
     pub method: Method,
     pub version: Version,
-    /// Bounded in length; without the query, which may hold a key.
-    pub path: String,
-    pub host: String,
+    /// Without the query, which may hold a key.
+    pub path: &'e str,
+    pub host: &'e str,
     pub source: IpAddr,
     pub via: Via,
     /// The entry of the address list that admitted the source.
-    pub allowed_by: Option<String>,
+    pub allowed_by: Option<&'e str>,
     pub outcome: Outcome,
+    /// Zero where nobody was left to answer.
     pub status: u16,
-    pub key: Option<Arc<str>>,
-    pub dedupe: Option<Box<str>>,
+    pub key: Option<&'e str>,
+    pub dedupe: Option<&'e str>,
     pub timestamp: Option<UnixMillis>,
     pub body_bytes: u64,
-    pub upstream: Option<Arc<str>>,
-    pub server: Option<Arc<str>>,
+    pub upstream: Option<&'e str>,
+    pub server: Option<&'e str>,
     pub upstream_status: Option<u16>,
     pub attempts: u32,
     /// The upstream library's own words on a fault.
-    pub detail: Option<String>,
+    pub detail: Option<&'e str>,
     pub read: Duration,
     pub verify: Duration,
     pub forward: Duration,
     pub total: Duration,
+}
+
+impl RequestEvent<'_> {
+    fn level(&self) -> Level {
+        match self.outcome {
+            Outcome::Delivered | Outcome::Handshake | Outcome::Duplicate => Level::Info,
+            Outcome::Refused(_) | Outcome::Gone => Level::Warn,
+            Outcome::Failed(_) => Level::Error,
+        }
+    }
+
+    /// Whether anyone on the internet can cause it as often as they like.
+    pub(crate) fn is_throttled(&self) -> bool {
+        match self.outcome {
+            Outcome::Refused(_) | Outcome::Gone => true,
+            Outcome::Delivered | Outcome::Handshake | Outcome::Duplicate | Outcome::Failed(_) => false,
+        }
+    }
+
+    pub(crate) fn line(&self, style: Style) -> String {
+        let mut line = Line::new(style, self.level(), self.received_at, "request");
+        line.plain("outcome", self.outcome.as_str());
+        if !self.outcome.reason().is_empty() {
+            line.plain("reason", self.outcome.reason());
+        }
+        line.number("status", self.status)
+            .text("request_id", self.request_id)
+            .text("listener", self.listener)
+            .maybe("route", self.route)
+            .maybe("provider", self.provider)
+            .plain("method", self.method.as_str())
+            .text("path", self.path)
+            .text("host", self.host)
+            .plain("version", self.version.as_str())
+            .plain("source", self.source)
+            .plain("via", self.via.as_str())
+            .maybe("allowed_by", self.allowed_by)
+            .maybe("key", self.key)
+            .maybe("dedupe", self.dedupe);
+        if let Some(timestamp) = self.timestamp {
+            line.time("timestamp", timestamp);
+        }
+        line.number("body_bytes", self.body_bytes).maybe("upstream", self.upstream).maybe("server", self.server);
+        if let Some(status) = self.upstream_status {
+            line.number("upstream_status", status);
+        }
+        if self.attempts > 0 {
+            line.number("attempts", self.attempts);
+        }
+        if let Some(detail) = self.detail {
+            line.long("detail", detail);
+        }
+        line.millis("read_ms", self.read)
+            .millis("verify_ms", self.verify)
+            .millis("forward_ms", self.forward)
+            .millis("total_ms", self.total);
+        line.finish()
+    }
 }

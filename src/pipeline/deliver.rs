@@ -47,7 +47,7 @@ impl<'s> Delivered<'s> {
         };
         let sent = Instant::now();
         let result = route.upstream.forward(&outbound, started + route.deadline).await;
-        record.forwarded(&route.upstream.name, &result, sent.elapsed());
+        record.forwarded(&result, sent.elapsed());
         match result {
             Ok(received) => Ok(Self { fresh, received }),
             Err(undelivered) => Err(undelivered.fault.into()),

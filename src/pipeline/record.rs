@@ -6,8 +6,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::base::UnixMillis;
-use crate::domain::{Head, Outcome, SourceAddress};
-use crate::observe::{Observer, RequestEvent};
+use crate::domain::{Fault, Head, Method, Outcome, Refusal, SourceAddress, Version};
+use crate::observe::{Counted, Observer, RequestEvent};
+use crate::signature::Proof;
 use crate::snapshot::Route;
 use crate::upstream::{Received, Undelivered};
 
@@ -15,169 +16,210 @@ use super::admit::Admitted;
 use super::route::Routed;
 use super::{Connection, Gate};
 
-/// How much of a path or host a log line shows.
-const SHOWN_MAX: usize = 256;
-
-/// The event of one request, filled as its steps succeed.
+/// What is known of one request so far.
 #[derive(Debug)]
-pub struct Record<'g> {
-    observer: &'g Observer,
+pub struct Record<'r> {
+    observer: &'r Observer,
+    connection: &'r Connection,
+    head: &'r Head,
     started: Instant,
-    route: Option<Arc<Route>>,
-    event: Option<RequestEvent>,
+    _in_flight: Counted,
+    request_id: String,
+    received_at: UnixMillis,
+    source: SourceAddress,
+    route: Option<&'r Arc<Route>>,
+    allowed_by: Option<&'r str>,
+    body_bytes: u64,
+    read: Duration,
+    verify: Duration,
+    proof: Option<Proof>,
+    forwarded: Option<Forwarded>,
+    open: bool,
 }
 
-impl<'g> Record<'g> {
+#[derive(Debug)]
+struct Forwarded {
+    server: Option<Arc<str>>,
+    status: Option<u16>,
+    attempts: u32,
+    detail: Option<String>,
+    took: Duration,
+}
+
+impl<'r> Record<'r> {
     /// Opens the record of a request whose head is complete.
-    pub(super) fn open(gate: &'g Gate, connection: &Connection, head: &Head) -> Self {
+    pub(super) fn open(gate: &'r Gate, connection: &'r Connection, head: &'r Head) -> Self {
         let received_at = gate.clock.now();
-        let source = connection.peer.source;
-        let event = RequestEvent {
+        Self {
+            observer: &gate.observer,
+            connection,
+            head,
+            started: Instant::now(),
+            _in_flight: gate.observer.request_started(),
             request_id: request_id(received_at),
             received_at,
-            listener: Arc::clone(&connection.listener.name),
+            source: connection.source,
             route: None,
-            provider: None,
-            method: head.method(),
-            version: head.version(),
-            path: shown(head.path()),
-            host: shown(head.host()),
-            source: source.ip,
-            via: source.via,
             allowed_by: None,
-            outcome: Outcome::Gone,
-            status: 0,
-            key: None,
-            dedupe: None,
-            timestamp: None,
             body_bytes: 0,
-            upstream: None,
-            server: None,
-            upstream_status: None,
-            attempts: 0,
-            detail: None,
             read: Duration::ZERO,
             verify: Duration::ZERO,
-            forward: Duration::ZERO,
-            total: Duration::ZERO,
-        };
-        gate.observer.request_started();
-        Self { observer: &gate.observer, started: Instant::now(), route: None, event: Some(event) }
+            proof: None,
+            forwarded: None,
+            open: true,
+        }
     }
 
     pub(super) fn source(&mut self, source: SourceAddress) {
-        self.note(|event| {
-            event.source = source.ip;
-            event.via = source.via;
-        });
+        self.source = source;
     }
 
-    pub(super) fn routed(&mut self, routed: &Routed<'_>) {
-        let route = routed.route();
-        self.route = Some(Arc::clone(route));
-        self.note(|event| {
-            event.route = Some(Arc::clone(&route.name));
-            event.provider = route.provider.clone();
-        });
+    pub(super) fn routed(&mut self, routed: &Routed<'r>) {
+        self.route = Some(routed.route());
     }
 
-    pub(super) fn admitted(&mut self, admitted: &Admitted<'_>) {
-        self.note(|event| event.allowed_by = admitted.allowed_by().map(str::to_owned));
+    pub(super) fn admitted(&mut self, admitted: &Admitted<'r>) {
+        self.allowed_by = admitted.allowed_by();
     }
 
-    pub(super) fn received(&mut self, received: &super::read::Received<'_>) {
-        self.note(|event| {
-            event.body_bytes = received.body().len() as u64;
-            event.read = received.took();
-        });
+    pub(super) fn received(&mut self, received: &super::read::Received<'r>) {
+        self.body_bytes = received.body().len() as u64;
+        self.read = received.took();
     }
 
-    pub(super) fn verified(&mut self, verified: &super::verify::Verified<'_>) {
-        self.note(|event| {
-            event.verify = verified.took();
-            if let Some(proof) = verified.proof() {
-                event.key = Some(Arc::clone(&proof.key));
-                event.dedupe = proof.dedupe.clone();
-                event.timestamp = proof.timestamp;
-            }
-        });
+    pub(super) fn verified(&mut self, verified: &super::verify::Verified<'r>) {
+        self.verify = verified.took();
+        self.proof = verified.proof().cloned();
     }
 
-    pub(super) fn forwarded(&mut self, upstream: &Arc<str>, result: &Result<Received, Undelivered>, took: Duration) {
-        self.note(|event| {
-            event.upstream = Some(Arc::clone(upstream));
-            event.forward = took;
-            match result {
-                Ok(received) => {
-                    event.server = Some(Arc::clone(&received.server));
-                    event.upstream_status = Some(received.status);
-                    event.attempts = received.attempts;
-                }
-                Err(undelivered) => {
-                    event.server.clone_from(&undelivered.server);
-                    event.upstream_status = undelivered.status;
-                    event.attempts = undelivered.attempts;
-                    event.detail = Some(undelivered.detail.clone());
-                }
-            }
+    pub(super) fn forwarded(&mut self, result: &Result<Received, Undelivered>, took: Duration) {
+        self.forwarded = Some(match result {
+            Ok(received) => Forwarded {
+                server: Some(Arc::clone(&received.server)),
+                status: Some(received.status),
+                attempts: received.attempts,
+                detail: None,
+                took,
+            },
+            Err(undelivered) => Forwarded {
+                server: undelivered.server.clone(),
+                status: undelivered.status,
+                attempts: undelivered.attempts,
+                detail: Some(undelivered.detail.clone()),
+                took,
+            },
         });
     }
 
     /// The id under which the sender, the log and the application know this request.
     pub(super) fn request_id(&self) -> &str {
-        self.event.as_ref().map_or("", |event| &event.request_id)
+        &self.request_id
     }
 
     /// When the head was complete.
     pub(super) fn received_at(&self) -> UnixMillis {
-        self.event.as_ref().map_or(UnixMillis(0), |event| event.received_at)
+        self.received_at
     }
 
     /// The route, once there is one.
-    pub(super) fn route(&self) -> Option<&Route> {
-        self.route.as_deref()
+    pub(super) fn route(&self) -> Option<&'r Route> {
+        self.route.map(Arc::as_ref)
     }
 
     /// Writes the event; gives the request id back for the answer.
     pub(super) fn close(mut self, outcome: Outcome, status: u16) -> String {
-        self.note(|event| {
-            event.outcome = outcome;
-            event.status = status;
+        self.write(outcome, status);
+        self.open = false;
+        std::mem::take(&mut self.request_id)
+    }
+
+    fn write(&self, outcome: Outcome, status: u16) {
+        let (route, proof, forwarded) = (self.route, self.proof.as_ref(), self.forwarded.as_ref());
+        self.observer.request(&RequestEvent {
+            request_id: &self.request_id,
+            received_at: self.received_at,
+            listener: &self.connection.listener.name,
+            route: route.map(|route| &*route.name),
+            provider: route.and_then(|route| route.provider.as_deref()),
+            method: self.head.method(),
+            version: self.head.version(),
+            path: self.head.path(),
+            host: self.head.host(),
+            source: self.source.ip,
+            via: self.source.via,
+            allowed_by: self.allowed_by,
+            outcome,
+            status,
+            key: proof.map(|proof| &*proof.key),
+            dedupe: proof.and_then(|proof| proof.dedupe.as_deref()),
+            timestamp: proof.and_then(|proof| proof.timestamp),
+            body_bytes: self.body_bytes,
+            upstream: forwarded.and(route).map(|route| &*route.upstream.name),
+            server: forwarded.and_then(|forwarded| forwarded.server.as_deref()),
+            upstream_status: forwarded.and_then(|forwarded| forwarded.status),
+            attempts: forwarded.map_or(0, |forwarded| forwarded.attempts),
+            detail: forwarded.and_then(|forwarded| forwarded.detail.as_deref()),
+            read: self.read,
+            verify: self.verify,
+            forward: forwarded.map_or(Duration::ZERO, |forwarded| forwarded.took),
+            total: self.started.elapsed(),
         });
-        self.write().unwrap_or_default()
-    }
-
-    fn write(&mut self) -> Option<String> {
-        let mut event = self.event.take()?;
-        event.total = self.started.elapsed();
-        self.observer.request(&event);
-        Some(event.request_id)
-    }
-
-    fn note(&mut self, change: impl FnOnce(&mut RequestEvent)) {
-        if let Some(event) = &mut self.event {
-            change(event);
-        }
     }
 }
 
 impl Drop for Record<'_> {
     fn drop(&mut self) {
-        self.write();
+        if !self.open {
+            return;
+        }
+        if std::thread::panicking() {
+            self.write(Fault::Internal.into(), 500);
+        } else {
+            self.write(Outcome::Gone, 0);
+        }
     }
+}
+
+/// Records what never became a request: a head that was refused before anything could be routed. Gives the id back for the
+/// answer.
+pub(crate) fn edge_refused(gate: &Gate, connection: &Connection, version: Version, refusal: Refusal, status: u16) -> String {
+    let received_at = gate.clock.now();
+    let id = request_id(received_at);
+    gate.observer.request(&RequestEvent {
+        request_id: &id,
+        received_at,
+        listener: &connection.listener.name,
+        route: None,
+        provider: None,
+        method: Method::Other,
+        version,
+        path: "",
+        host: "",
+        source: connection.source.ip,
+        via: connection.source.via,
+        allowed_by: None,
+        outcome: refusal.into(),
+        status,
+        key: None,
+        dedupe: None,
+        timestamp: None,
+        body_bytes: 0,
+        upstream: None,
+        server: None,
+        upstream_status: None,
+        attempts: 0,
+        detail: None,
+        read: Duration::ZERO,
+        verify: Duration::ZERO,
+        forward: Duration::ZERO,
+        total: Duration::ZERO,
+    });
+    id
 }
 
 /// Time first, so that ids sort as requests came; then 64 random bits. An id is a name, not a secret.
 pub fn request_id(at: UnixMillis) -> String {
     format!("{:011x}{:016x}", at.0.max(0), fastrand::u64(..))
-}
-
-fn shown(text: &str) -> String {
-    let mut end = text.len().min(SHOWN_MAX);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.get(..end).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

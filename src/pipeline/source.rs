@@ -13,7 +13,7 @@ const HOPS_MAX: usize = 32;
 /// Walks `X-Forwarded-For` from the right for as long as the speaker is a listed proxy. The first address that is not one is
 /// the source. An entry that is not an address ends the walk at the proxy that wrote it: a forged left part gains nothing.
 pub fn resolve(connection: &Connection, head: &Head) -> SourceAddress {
-    let peer = connection.peer.source;
+    let peer = connection.source;
     let trusted = &connection.listener.trust_forwarded_from;
     if !trusted.contains(peer.ip) {
         return peer;

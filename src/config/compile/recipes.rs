@@ -117,7 +117,7 @@ impl Compiler<'_> {
                 let suggested = Suggested { has_id: true, ..Suggested::default() };
                 Some(Proven {
                     provider: Some(Arc::clone(&recipe.name)),
-                    verify: Verification::Signed(Box::new(Verifier {})),
+                    verify: Verification::Signed(todo!("merge of signature")),
                     suggested,
                 })
             }
@@ -128,7 +128,7 @@ impl Compiler<'_> {
                 self.needed_keys(name, raw, key)?;
                 Some(Proven {
                     provider: None,
-                    verify: Verification::Signed(Box::new(Verifier {})),
+                    verify: Verification::Signed(todo!("merge of signature")),
                     suggested: Suggested::default(),
                 })
             }

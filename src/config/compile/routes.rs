@@ -131,6 +131,8 @@ impl Compiler<'_> {
             meter: self.state.meter(&name),
             name,
             description: raw.description.clone(),
+            host: raw.host.as_ref().map(|host| host.get_ref().clone()),
+            path: raw.path.as_ref().map(|path| path.get_ref().clone()).unwrap_or_default(),
             provider,
             allow_header: guards::allow_header(&methods),
             methods,

@@ -179,8 +179,8 @@ fn server(url: &str) -> Result<ServerSpec, &'static str> {
 }
 
 /// The one place where an upstream comes to life; its server states outlive a reload.
-fn adopt(_state: &State, spec: UpstreamSpec) -> Arc<Upstream> {
-    Arc::new(Upstream { name: spec.name })
+fn adopt(state: &State, spec: UpstreamSpec) -> Arc<Upstream> {
+    state.upstreams.adopt(spec)
 }
 
 #[cfg(test)]

@@ -1,0 +1,123 @@
+//! The private listener: health, readiness, metrics, status and reload.
+//!
+//! It stands on loopback or on a Unix socket; who reaches it may read the status and cause a reload, and nothing else: no
+//! request can change what the files say. Every connection, head, body and answer is bounded, so that a monitoring system
+//! gone wild cannot harm the gate. Pages in a browser cannot use it: a foreign `Origin` or a `Host` that is a name (DNS
+//! rebinding) is turned away.
+
+mod bind;
+pub mod client;
+mod respond;
+pub mod status;
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+
+use bind::Socket;
+pub use bind::{BindError, Bound, Exposure};
+use status::{ReloadReport, Status};
+
+/// Connections at a time; more wait in the kernel's queue.
+const CONNECTIONS: usize = 64;
+/// For a whole request head, and between two requests of one connection.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// For everything on one connection: a scraper that stays opens a new one.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(300);
+/// Longest request head in bytes (hyper's smallest).
+const HEAD: usize = 8 * 1024;
+/// After a failed accept (no file descriptors left): time for some to become free.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A reload that was asked for. `None`: the relay is shutting down.
+pub type Reloading<'a> = Pin<Box<dyn Future<Output = Option<ReloadReport>> + Send + 'a>>;
+
+/// What the admin listener shows and can do.
+pub trait AdminSource: Send + Sync + 'static {
+    /// Whether listeners accept connections and nothing drains.
+    fn ready(&self) -> bool;
+    /// Everything that `status` shows.
+    fn status(&self) -> Status;
+    /// Every metric in Prometheus's text format.
+    fn metrics(&self) -> String;
+    /// Reads the configuration again.
+    fn reload(&self) -> Reloading<'_>;
+}
+
+/// Where a request came from, as far as it matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Peer {
+    /// The file system let it in.
+    Unix,
+    /// The same machine, through loopback.
+    Loopback,
+    /// Another machine, where the configuration exposes the listener.
+    Remote,
+}
+
+impl Peer {
+    fn of(address: SocketAddr) -> Self {
+        if address.ip().to_canonical().is_loopback() { Self::Loopback } else { Self::Remote }
+    }
+}
+
+impl Bound {
+    /// Serves until dropped; then every connection ends at once and the Unix socket is removed.
+    pub async fn serve<S: AdminSource>(self, source: Arc<S>) {
+        let places = Arc::new(Semaphore::new(CONNECTIONS));
+        let mut connections = JoinSet::new();
+        loop {
+            // The semaphore is never closed.
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            while connections.try_join_next().is_some() {}
+            let source = Arc::clone(&source);
+            match &self.socket {
+                Socket::Tcp(listener) => match listener.accept().await {
+                    Ok((stream, from)) => {
+                        connections.spawn(connection(stream, Peer::of(from), self.exposure, source, place));
+                    }
+                    Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+                },
+                Socket::Unix { listener, .. } => match listener.accept().await {
+                    Ok((stream, _)) => {
+                        connections.spawn(connection(stream, Peer::Unix, self.exposure, source, place));
+                    }
+                    Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+                },
+            }
+        }
+    }
+}
+
+async fn connection<S: AdminSource>(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Peer,
+    exposure: Exposure,
+    source: Arc<S>,
+    _place: OwnedSemaphorePermit,
+) {
+    let service = service_fn(|request| {
+        let source = Arc::clone(&source);
+        async move { Ok::<_, Infallible>(respond::respond(&*source, peer, exposure, request).await) }
+    });
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD)
+        .serve_connection(TokioIo::new(stream), service);
+    // What a client did wrong on its connection was answered there; nobody else needs to know.
+    let _ = tokio::time::timeout(CONNECTION_TIMEOUT, serving).await;
+}
+
+#[cfg(test)]
+mod tests;

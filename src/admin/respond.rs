@@ -1,0 +1,134 @@
+//! One admin request and its answer.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, ORIGIN};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use serde::Serialize;
+
+use super::status::ReloadReport;
+use super::{AdminSource, Exposure, Peer};
+
+/// Nothing here needs a body; one that comes is read to this point and ignored.
+const BODY: usize = 64 * 1024;
+/// For reading a body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+/// For a reload, which reads files that may be on a slow disk.
+const RELOAD_TIMEOUT: Duration = Duration::from_secs(60);
+
+const JSON: &str = "application/json";
+const TEXT: &str = "text/plain; charset=utf-8";
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+type Answer = Response<Full<Bytes>>;
+
+pub(super) async fn respond<S: AdminSource>(
+    source: &S,
+    peer: Peer,
+    exposure: Exposure,
+    request: Request<Incoming>,
+) -> Answer {
+    let (head, body) = request.into_parts();
+    if let Err(why) = admit(&head.headers, peer, exposure) {
+        return text(StatusCode::FORBIDDEN, why);
+    }
+    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY).collect()).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(_)) => return text(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large or broken\n"),
+        Err(_) => return text(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time\n"),
+    }
+    match head.uri.path() {
+        "/healthz" => get(&head.method, || text(StatusCode::OK, "ok\n")),
+        "/readyz" => get(&head.method, || readiness(source.ready())),
+        "/metrics" => get(&head.method, || answer(StatusCode::OK, PROMETHEUS, source.metrics())),
+        "/api/v1/status" => get(&head.method, || json(StatusCode::OK, &source.status())),
+        "/api/v1/reload" if head.method == Method::POST => reload(source, peer).await,
+        "/api/v1/reload" => not_allowed("POST"),
+        _ => text(StatusCode::NOT_FOUND, "see docs/operating.md for what is here\n"),
+    }
+}
+
+/// Turns browsers away. A page sends its `Origin`; a page whose name was rebound to loopback sends that name as `Host`.
+fn admit(headers: &HeaderMap, peer: Peer, exposure: Exposure) -> Result<(), &'static str> {
+    if headers.contains_key(ORIGIN) {
+        return Err("requests of web pages are not answered\n");
+    }
+    let named = peer == Peer::Unix || exposure == Exposure::Network || headers.get(HOST).is_none_or(names_this_machine);
+    if named { Ok(()) } else { Err("the Host of a request must be an IP address or localhost\n") }
+}
+
+fn names_this_machine(host: &HeaderValue) -> bool {
+    let Some(authority) = host.to_str().ok().and_then(|host| host.parse::<Authority>().ok()) else { return false };
+    let host = authority.host();
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    host.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok()
+}
+
+fn readiness(ready: bool) -> Answer {
+    if ready { text(StatusCode::OK, "ready\n") } else { text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n") }
+}
+
+async fn reload<S: AdminSource>(source: &S, peer: Peer) -> Answer {
+    if peer == Peer::Remote {
+        return text(StatusCode::FORBIDDEN, "reloading is for this machine only\n");
+    }
+    match tokio::time::timeout(RELOAD_TIMEOUT, source.reload()).await {
+        Ok(Some(report @ ReloadReport::Kept { .. })) => json(StatusCode::UNPROCESSABLE_ENTITY, &report),
+        Ok(Some(report)) => json(StatusCode::OK, &report),
+        Ok(None) => text(StatusCode::SERVICE_UNAVAILABLE, "shutting down\n"),
+        Err(_) => text(StatusCode::GATEWAY_TIMEOUT, "the reload goes on; see the status for what comes of it\n"),
+    }
+}
+
+/// `HEAD` too: hyper sends no body then.
+fn get(method: &Method, make: impl FnOnce() -> Answer) -> Answer {
+    if matches!(*method, Method::GET | Method::HEAD) { make() } else { not_allowed("GET, HEAD") }
+}
+
+fn not_allowed(allow: &'static str) -> Answer {
+    let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "not with this method\n");
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    answer
+}
+
+fn text(status: StatusCode, body: &'static str) -> Answer {
+    answer(status, TEXT, body)
+}
+
+fn json(status: StatusCode, body: &impl Serialize) -> Answer {
+    match serde_json::to_vec(body) {
+        Ok(body) => answer(status, JSON, body),
+        // Only a map with keys that are no strings fails; the types have none.
+        Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "the status cannot be written\n"),
+    }
+}
+
+fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Full::new(body.into()));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_addresses_and_localhost_name_this_machine() {
+        for host in ["127.0.0.1", "127.0.0.1:9600", "[::1]:9600", "[::1]", "localhost", "LOCALHOST:9600", "10.0.0.1"] {
+            assert!(names_this_machine(&HeaderValue::from_static(host)), "{host}");
+        }
+        for host in ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:9600", "", "a b", "[::1"] {
+            assert!(!names_this_machine(&HeaderValue::from_static(host)), "{host}");
+        }
+    }
+}

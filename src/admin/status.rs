@@ -1,0 +1,187 @@
+//! What `GET /api/v1/status` and `POST /api/v1/reload` answer; the `status` command reads the same types.
+//!
+//! Members may be added; none is renamed or changes its type within `v1`. No secret has a place here: keys appear by
+//! their ids only.
+
+use serde::{Deserialize, Serialize};
+
+/// The whole status.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names are the documentation, docs/operating.md shows an example")]
+pub struct Status {
+    pub version: String,
+    /// Seconds since the epoch.
+    pub started_at: i64,
+    pub uptime_seconds: u64,
+    /// `running` or `draining`.
+    pub state: State,
+    pub config: ConfigStatus,
+    pub listeners: Vec<ListenerStatus>,
+    pub routes: Vec<RouteStatus>,
+    pub upstreams: Vec<UpstreamStatus>,
+    pub usage: Usage,
+    /// What works but should not stay, from the last load.
+    pub warnings: Vec<String>,
+}
+
+/// Whether the relay takes connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Listeners are not up yet.
+    #[default]
+    Starting,
+    /// Connections are accepted.
+    Running,
+    /// No new connections; requests in flight go on.
+    Draining,
+}
+
+/// The running configuration.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names are the documentation")]
+pub struct ConfigStatus {
+    pub path: String,
+    /// SHA-256 over every byte that was read, in hexadecimal.
+    pub digest: String,
+    pub generation: u64,
+    /// Seconds since the epoch.
+    pub loaded_at: i64,
+    /// Set while the files on disk are not the running configuration.
+    pub last_error: Option<ReloadError>,
+    /// Changes on disk that only a restart brings.
+    pub needs_restart: Vec<String>,
+}
+
+/// Why the last reload was kept out.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ReloadError {
+    /// Seconds since the epoch.
+    pub at: i64,
+    /// Everything that is wrong.
+    pub problems: Vec<Problem>,
+}
+
+/// One problem of the configuration, as `check --format json` shows it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "config::report::Problem has the same fields")]
+pub struct Problem {
+    pub file: String,
+    pub line: Option<usize>,
+    pub column: Option<usize>,
+    pub key: String,
+    pub what: String,
+    pub help: Option<String>,
+}
+
+/// One listener.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names are the documentation")]
+pub struct ListenerStatus {
+    pub name: String,
+    /// Where it really stands: with the port that the kernel chose.
+    pub address: String,
+    pub tls: bool,
+    pub certificates: Vec<CertificateStatus>,
+}
+
+/// One served certificate.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CertificateStatus {
+    /// From its SAN.
+    pub names: Vec<String>,
+    /// Seconds since the epoch.
+    pub not_after: i64,
+}
+
+/// One route.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names are the documentation")]
+pub struct RouteStatus {
+    pub name: String,
+    pub description: Option<String>,
+    pub host: Option<String>,
+    pub path: String,
+    pub provider: Option<String>,
+    pub upstream: String,
+    /// `signed` or `none`.
+    pub verification: String,
+    /// Ids of its keys, the current one first.
+    pub keys: Vec<String>,
+    pub counts: RouteCounts,
+}
+
+/// What became of a route's requests since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names are those of the outcomes")]
+pub struct RouteCounts {
+    pub delivered: u64,
+    pub handshake: u64,
+    pub duplicate: u64,
+    pub refused: u64,
+    pub failed: u64,
+    pub gone: u64,
+}
+
+/// One upstream.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names are the documentation")]
+pub struct UpstreamStatus {
+    pub name: String,
+    pub servers: Vec<ServerStatus>,
+}
+
+/// One upstream server.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names are the documentation")]
+pub struct ServerStatus {
+    pub address: String,
+    pub healthy: bool,
+    /// Why it is not.
+    pub why: Option<String>,
+    pub in_flight: u64,
+}
+
+/// What is used of each limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names are those of the limits")]
+pub struct Usage {
+    pub connections: Used,
+    pub body_memory: Used,
+    pub replay_entries: Used,
+    pub requests_in_flight: u64,
+}
+
+/// A bounded resource.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Used {
+    /// At this moment.
+    pub used: u64,
+    /// As configured.
+    pub limit: u64,
+}
+
+/// What came of a reload.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "lowercase")]
+pub enum ReloadReport {
+    /// The new configuration is in force.
+    Applied {
+        /// Its number.
+        generation: u64,
+        /// Changes that only a restart brings.
+        needs_restart: Vec<String>,
+        /// What works but should not stay.
+        warnings: Vec<String>,
+    },
+    /// The files say what the running configuration says.
+    Unchanged {
+        /// Of the running configuration.
+        generation: u64,
+    },
+    /// The new files have problems: the running configuration stays.
+    Kept {
+        /// Everything that is wrong.
+        problems: Vec<Problem>,
+    },
+}

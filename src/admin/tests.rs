@@ -1,0 +1,204 @@
+//! Over real sockets, TCP and Unix.
+
+use super::*;
+use crate::snapshot::AdminAddress;
+use status::{ConfigStatus, Problem};
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+#[derive(Default)]
+struct Relay {
+    draining: AtomicBool,
+    broken: AtomicBool,
+}
+
+impl AdminSource for Relay {
+    fn ready(&self) -> bool {
+        !self.draining.load(Ordering::Relaxed)
+    }
+
+    fn status(&self) -> Status {
+        let config = ConfigStatus { generation: 7, ..ConfigStatus::default() };
+        Status { version: "0.1.0".into(), state: status::State::Running, config, ..Status::default() }
+    }
+
+    fn metrics(&self) -> String {
+        "dmz_relay_build_info 1\n".into()
+    }
+
+    fn reload(&self) -> Reloading<'_> {
+        Box::pin(async {
+            Some(if self.broken.load(Ordering::Relaxed) {
+                ReloadReport::Kept { problems: vec![Problem { line: Some(4), ..Problem::default() }] }
+            } else {
+                ReloadReport::Applied { generation: 8, needs_restart: vec!["admin".into()], warnings: Vec::new() }
+            })
+        })
+    }
+}
+
+struct Rig {
+    relay: Arc<Relay>,
+    address: AdminAddress,
+    task: JoinHandle<()>,
+    _folder: tempfile::TempDir,
+}
+
+impl Rig {
+    fn new(unix: bool) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let wanted = match unix {
+            true => AdminAddress::Unix(folder.path().join("admin.sock")),
+            false => AdminAddress::Tcp("127.0.0.1:0".parse().unwrap()),
+        };
+        let bound = Bound::bind(&wanted, Exposure::Loopback).unwrap();
+        let address = bound.tcp_address().map_or(wanted, AdminAddress::Tcp);
+        let relay = Arc::new(Relay::default());
+        let task = tokio::spawn(bound.serve(Arc::clone(&relay)));
+        Self { relay, address, task, _folder: folder }
+    }
+
+    async fn get(&self, path: &str) -> (u16, String) {
+        let answer = client::get(&self.address, path).await.unwrap();
+        (answer.status, String::from_utf8(answer.body.to_vec()).unwrap())
+    }
+
+    async fn connect(&self) -> TcpStream {
+        let AdminAddress::Tcp(address) = &self.address else { panic!("a TCP rig expected") };
+        TcpStream::connect(address).await.unwrap()
+    }
+
+    /// Sends bytes as they are and reads until the relay closes the connection.
+    async fn raw(&self, request: &str) -> String {
+        let mut stream = self.connect().await;
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        let reading = stream.read_to_string(&mut answer);
+        tokio::time::timeout(Duration::from_secs(20), reading).await.unwrap().unwrap();
+        answer
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+#[tokio::test]
+async fn every_endpoint_answers_over_tcp_and_unix() {
+    for rig in [Rig::new(false), Rig::new(true)] {
+        assert_eq!(rig.get("/healthz").await, (200, "ok\n".into()));
+        assert_eq!(rig.get("/readyz").await, (200, "ready\n".into()));
+        assert_eq!(rig.get("/metrics").await, (200, "dmz_relay_build_info 1\n".into()));
+        let (code, body) = rig.get("/api/v1/status").await;
+        assert_eq!((code, serde_json::from_str::<Status>(&body).unwrap()), (200, rig.relay.status()));
+        assert_eq!(rig.get("/").await.0, 404);
+        assert_eq!(rig.get("/api/v1/reload").await.0, 405);
+    }
+}
+
+#[tokio::test]
+async fn a_draining_relay_is_healthy_and_not_ready() {
+    let rig = Rig::new(false);
+    rig.relay.draining.store(true, Ordering::Relaxed);
+    assert_eq!(rig.get("/readyz").await, (503, "not ready\n".into()));
+    assert_eq!(rig.get("/healthz").await.0, 200);
+}
+
+#[tokio::test]
+async fn a_reload_reports_what_came_of_it() {
+    for rig in [Rig::new(false), Rig::new(true)] {
+        let answer = client::reload(&rig.address).await.unwrap();
+        let report: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        let expected = serde_json::json!(
+            {"outcome": "applied", "generation": 8, "needs_restart": ["admin"], "warnings": []}
+        );
+        assert_eq!((answer.status, report), (200, expected));
+        rig.relay.broken.store(true, Ordering::Relaxed);
+        let answer = client::reload(&rig.address).await.unwrap();
+        let report: ReloadReport = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!(answer.status, 422);
+        assert!(matches!(&report, ReloadReport::Kept { problems } if problems[0].line == Some(4)), "{report:?}");
+    }
+}
+
+#[tokio::test]
+async fn browsers_are_turned_away() {
+    let rig = Rig::new(false);
+    for head in [
+        "POST /api/v1/reload HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: https://evil.example\r\n",
+        "POST /api/v1/reload HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: null\r\n",
+        "POST /api/v1/reload HTTP/1.1\r\nHost: evil.example:9600\r\n",
+        "GET /api/v1/status HTTP/1.1\r\nHost: evil.example\r\n",
+        "GET /metrics HTTP/1.1\r\nHost: localhost.evil.example\r\n",
+    ] {
+        let answer = rig.raw(&format!("{head}Connection: close\r\nContent-Length: 0\r\n\r\n")).await;
+        assert!(answer.starts_with("HTTP/1.1 403 "), "{head}{answer}");
+    }
+}
+
+#[tokio::test]
+async fn other_machines_may_read_but_not_reload() {
+    assert_eq!(Peer::of("[::ffff:127.0.0.1]:1".parse().unwrap()), Peer::Loopback);
+    assert_eq!(Peer::of("192.0.2.1:1".parse().unwrap()), Peer::Remote);
+}
+
+#[tokio::test]
+async fn the_wrong_method_is_told_the_right_one() {
+    let rig = Rig::new(false);
+    let answer = rig.raw("DELETE /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 405 ") && answer.contains("allow: GET, HEAD"), "{answer}");
+    let answer = rig.raw("HEAD /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_large_body_or_head_is_refused() {
+    let rig = Rig::new(false);
+    let body = "x".repeat(65 * 1024);
+    let head = format!("POST /api/v1/reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", body.len());
+    let mut stream = rig.connect().await;
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let _ = stream.write_all(body.as_bytes()).await;
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 413");
+    let long = "y".repeat(16 * 1024);
+    let mut stream = rig.connect().await;
+    let _ = stream.write_all(format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {long}").as_bytes()).await;
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 431");
+}
+
+#[tokio::test]
+async fn a_slow_head_and_too_many_connections_harm_nobody() {
+    let rig = Rig::new(false);
+    let mut idle = Vec::new();
+    for _ in 0..CONNECTIONS {
+        idle.push(rig.connect().await);
+    }
+    // All places are taken by connections that say nothing; this one is served once their heads are overdue.
+    let begun = tokio::time::Instant::now();
+    assert_eq!(client::get(&rig.address, "/healthz").await.unwrap().status, 200);
+    assert!(begun.elapsed() < HEAD_TIMEOUT + Duration::from_secs(4));
+    let mut rest = Vec::new();
+    idle.remove(0).read_to_end(&mut rest).await.unwrap();
+    assert!(!String::from_utf8_lossy(&rest).contains(" 200 "));
+}
+
+#[tokio::test]
+async fn a_stopped_admin_listener_removes_its_socket() {
+    let rig = Rig::new(true);
+    let AdminAddress::Unix(path) = &rig.address else { panic!() };
+    assert_eq!(rig.get("/healthz").await.0, 200);
+    rig.task.abort();
+    while !rig.task.is_finished() {
+        tokio::task::yield_now().await;
+    }
+    assert!(!path.exists());
+    let refused = client::get(&rig.address, "/healthz").await.unwrap_err();
+    assert!(refused.to_string().starts_with("cannot reach the relay at unix:"), "{refused}");
+}

@@ -1,0 +1,240 @@
+//! Puts the parts together: a configuration file becomes a running relay, with its addresses bound and its tasks under
+//! watch.
+//!
+//! Reads straight down: load, bind, spawn, be ready; then reload whenever asked; then drain. Everything that can fail before
+//! the first connection fails in [`start`].
+
+mod admin;
+mod bind;
+mod reload;
+mod shape;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::admin::{BindError, Bound as Admin, Exposure};
+use crate::base::Clock;
+use crate::config::{self, Environment, Problem, Report};
+use crate::edge::{self, Draining, Relay};
+use crate::observe::{Event, Observer, Sink};
+use crate::pipeline::Gate;
+use crate::reload::{Pace, Reloader, Requests, Watching};
+use crate::service::{InheritedSocket, Service};
+use crate::snapshot::AdminAddress;
+use crate::state::State;
+
+pub use reload::Outcome as ReloadOutcome;
+
+/// How often histograms are folded and summaries written.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// What a relay is started from.
+#[derive(Debug)]
+pub struct Options {
+    /// `relay.toml`.
+    pub config: PathBuf,
+    /// Variables and credentials that the file may name.
+    pub environment: Environment,
+    /// Judges time windows.
+    pub clock: Clock,
+    /// Where log lines go.
+    pub sink: Sink,
+    /// What systemd passed.
+    pub sockets: Vec<InheritedSocket>,
+    /// The service manager.
+    pub service: Service,
+    /// How file changes are noticed.
+    pub watching: Watching,
+}
+
+/// Why a relay did not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// The configuration has problems.
+    Config(Report),
+    /// An address could not be bound.
+    Bind {
+        /// Which listener.
+        listener: String,
+        /// Where.
+        address: String,
+        /// The system's words.
+        error: io::Error,
+    },
+    /// The admin listener could not stand where it should.
+    Admin(BindError),
+    /// Something of the process itself: a thread, a signal handler.
+    Process(io::Error),
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Config(report) => write!(f, "{report}"),
+            Self::Bind { listener, address, error } => write!(f, "listener {listener}: cannot listen on {address}: {error}"),
+            Self::Admin(error) => write!(f, "admin: {error}"),
+            Self::Process(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// A relay that accepts connections.
+#[derive(Debug)]
+pub struct Running {
+    /// Each listener with the address it really has.
+    pub listeners: Vec<(Arc<str>, SocketAddr)>,
+    /// The admin listener, with the address it really has.
+    pub admin: Option<AdminAddress>,
+    relay: Arc<Relay>,
+    requests: Requests<ReloadOutcome>,
+    service: Service,
+    drain: watch::Sender<bool>,
+    tasks: JoinSet<&'static str>,
+}
+
+/// Loads the configuration, binds every address and begins to serve.
+pub async fn start(options: Options) -> Result<Running, StartError> {
+    let Options { config, environment, clock, sink, sockets, service, watching } = options;
+    let observer = Observer::start(sink, clock.clone()).map_err(StartError::Process)?;
+    let (reloader, requests) = Reloader::start(Pace::default(), watching).map_err(StartError::Process)?;
+    let state = Arc::new(State::default());
+    let loaded = config::load(&config, &environment, &state, clock.now()).map_err(StartError::Config)?;
+
+    let version = env!("CARGO_PKG_VERSION");
+    observer.set_log(loaded.snapshot.log.json, loaded.snapshot.log.refusals_per_second);
+    observer.record(&Event::Started { version, config: &config.display() });
+    warn(&observer, &loaded.warnings);
+    let snapshot = Arc::new(loaded.snapshot);
+    let bound = bind::listeners(&snapshot, sockets)?;
+    let listeners: Vec<_> = bound.iter().map(|bound| (Arc::clone(&bound.name), bound.address)).collect();
+
+    let gate = Gate { state: Arc::clone(&state), observer: Arc::clone(&observer), clock };
+    let relay = Arc::new(Relay::new(gate, Arc::clone(&snapshot)));
+    let (drain, draining) = Draining::channel();
+    let mut tasks = JoinSet::new();
+    let mut reload = reload::Reload::new(config, environment, Arc::clone(&relay), service, loaded.warnings);
+    reload.begin(&snapshot);
+    let source = admin::Source::new(&relay, &reload, requests.clone(), listeners.clone(), draining.clone());
+    let admin = match &snapshot.admin {
+        Some(address) => Some(serve_admin(address, source, &mut tasks)?),
+        None => None,
+    };
+
+    for (name, address) in &listeners {
+        observer.record(&Event::Listening { listener: name, address });
+    }
+    for bound in bound {
+        let accept = edge::accept(bound.socket, bound.name, Arc::clone(&relay), draining.clone());
+        tasks.spawn(async move {
+            accept.await;
+            "accept"
+        });
+    }
+    spawn_upkeep(&mut tasks, &relay, service);
+    let files = snapshot.files.clone();
+    tasks.spawn(async move {
+        reloader.run(files, &mut reload).await;
+        "reload"
+    });
+    service.ready("serving");
+    Ok(Running { listeners, admin, relay, requests, service, drain, tasks })
+}
+
+fn serve_admin(
+    address: &AdminAddress,
+    source: Arc<admin::Source>,
+    tasks: &mut JoinSet<&'static str>,
+) -> Result<AdminAddress, StartError> {
+    let bound = Admin::bind(address, Exposure::Loopback).map_err(StartError::Admin)?;
+    let address = bound.tcp_address().map_or_else(|| address.clone(), AdminAddress::Tcp);
+    tasks.spawn(async move {
+        bound.serve(source).await;
+        "admin"
+    });
+    Ok(address)
+}
+
+fn spawn_upkeep(tasks: &mut JoinSet<&'static str>, relay: &Arc<Relay>, service: Service) {
+    let observer = Arc::clone(&relay.gate.observer);
+    tasks.spawn(async move {
+        loop {
+            tokio::time::sleep(UPKEEP).await;
+            observer.upkeep();
+        }
+    });
+    let (observer, mut changes) = (Arc::clone(&relay.gate.observer), relay.gate.state.upstreams.subscribe());
+    tasks.spawn(async move {
+        loop {
+            match changes.recv().await {
+                Ok(change) => shape::server_change(&observer, &change),
+                Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
+                Err(tokio::sync::broadcast::error::RecvError::Closed) => return "health",
+            }
+        }
+    });
+    tasks.spawn(async move {
+        // A task that had to be scheduled proves that a worker takes work.
+        service.watchdog(|| async { tokio::spawn(async {}).await.is_ok() }).await;
+        std::future::pending().await
+    });
+}
+
+fn warn(observer: &Observer, warnings: &[Problem]) {
+    for warning in warnings {
+        observer.record(&Event::ConfigWarning { warning });
+    }
+}
+
+impl Running {
+    /// Log and metrics, for a panic hook and for tests.
+    pub fn observer(&self) -> &Arc<Observer> {
+        &self.relay.gate.observer
+    }
+
+    /// What outlives reloads; for tests that watch it empty.
+    pub fn state(&self) -> &Arc<State> {
+        &self.relay.gate.state
+    }
+
+    /// Connections open at this moment.
+    pub fn connections(&self) -> usize {
+        self.relay.connections.open()
+    }
+
+    /// Reads the files again; `None` when the relay is stopping.
+    pub async fn reload(&self) -> Option<ReloadOutcome> {
+        self.requests.reload().await
+    }
+
+    /// Waits until a background task ends, which none of them should.
+    pub async fn failed(&mut self) -> &'static str {
+        let task = self.tasks.join_next().await.and_then(Result::ok).unwrap_or("panicked");
+        self.observer().record(&Event::TaskEnded { task });
+        task
+    }
+
+    /// Takes no new connections, lets requests in flight end within `limits.drain_timeout`, then closes what is left. Gives
+    /// the number of connections that were cut.
+    pub async fn stop(mut self) -> usize {
+        let within = self.relay.snapshot().limits.drain_timeout;
+        let in_flight = u64::try_from(self.connections()).unwrap_or(u64::MAX);
+        self.service.stopping(within);
+        self.observer().record(&Event::Draining { in_flight, timeout: within });
+        self.drain.send_replace(true);
+        let _ = timeout(within, self.relay.connections.none_left()).await;
+        let unfinished = self.connections();
+        self.tasks.shutdown().await;
+        self.observer().record(&Event::Stopped { unfinished: unfinished as u64 });
+        self.observer().flush(Duration::from_secs(2));
+        unfinished
+    }
+}

@@ -1,0 +1,221 @@
+//! A reload: read, compile, compare, swap, or keep what runs. One at a time; the admin listener reads what came of it.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use data_encoding::HEXLOWER;
+use tokio::task::JoinSet;
+
+use crate::base::UnixMillis;
+use crate::config::{self, Environment, Problem, Report};
+use crate::edge::Relay;
+use crate::observe::Event;
+use crate::reload::{Load, Loaded, Trigger};
+use crate::service::Service;
+use crate::snapshot::Snapshot;
+
+use super::{shape, warn};
+
+/// What came of a reload.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// The new configuration is in force.
+    Applied {
+        /// Its number; the first one of a process is 1.
+        generation: u64,
+        /// Changes that only a restart brings.
+        needs_restart: Vec<String>,
+        /// What works but should not stay.
+        warnings: Vec<Problem>,
+    },
+    /// The files say what the running configuration says.
+    Unchanged {
+        /// Of the running configuration.
+        generation: u64,
+    },
+    /// The new files have problems; the running configuration stays.
+    Kept(Arc<Report>),
+}
+
+/// What the status shows of the configuration.
+#[derive(Clone, Debug)]
+pub(super) struct Standing {
+    pub(super) generation: u64,
+    pub(super) loaded_at: UnixMillis,
+    pub(super) warnings: Vec<Problem>,
+    pub(super) needs_restart: Vec<String>,
+    pub(super) last_error: Option<(UnixMillis, Arc<Report>)>,
+}
+
+/// The reload's side of a relay.
+#[derive(Debug)]
+pub(super) struct Reload {
+    config: PathBuf,
+    environment: Environment,
+    relay: Arc<Relay>,
+    service: Service,
+    standing: Arc<Mutex<Standing>>,
+    health: JoinSet<()>,
+}
+
+impl Reload {
+    pub(super) fn new(
+        config: PathBuf,
+        environment: Environment,
+        relay: Arc<Relay>,
+        service: Service,
+        warnings: Vec<Problem>,
+    ) -> Self {
+        let standing = Standing {
+            generation: 0,
+            loaded_at: relay.gate.clock.now(),
+            warnings,
+            needs_restart: Vec::new(),
+            last_error: None,
+        };
+        Self {
+            config,
+            environment,
+            relay,
+            service,
+            standing: Arc::new(Mutex::new(standing)),
+            health: JoinSet::new(),
+        }
+    }
+
+    /// For the admin listener.
+    pub(super) fn standing(&self) -> Arc<Mutex<Standing>> {
+        Arc::clone(&self.standing)
+    }
+
+    pub(super) fn config(&self) -> &PathBuf {
+        &self.config
+    }
+
+    /// Puts the first configuration in force.
+    pub(super) fn begin(&mut self, snapshot: &Arc<Snapshot>) {
+        self.apply(snapshot, Vec::new(), "start", Instant::now());
+    }
+
+    /// Everything that follows a configuration: limits, metrics, health checks, then the swap itself.
+    fn apply(&mut self, snapshot: &Arc<Snapshot>, needs_restart: Vec<String>, trigger: &str, began: Instant) -> u64 {
+        let gate = &self.relay.gate;
+        gate.state.replay.set_max(snapshot.limits.replay_entries);
+        gate.state.bodies.set_max(snapshot.limits.body_memory);
+        gate.observer.set_log(snapshot.log.json, snapshot.log.refusals_per_second);
+        gate.observer.set_shape(&shape::shape(snapshot));
+        self.relay.replace(Arc::clone(snapshot));
+        gate.state.keep_meters(|route| snapshot.routes.iter().any(|known| &*known.name == route));
+        self.health.abort_all();
+        for upstream in snapshot.upstreams.values() {
+            self.health.spawn(Arc::clone(upstream).watch());
+        }
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        standing.generation += 1;
+        standing.loaded_at = gate.clock.now();
+        standing.last_error = None;
+        let generation = standing.generation;
+        gate.observer.record(&Event::Applied {
+            generation,
+            digest: &HEXLOWER.encode(&snapshot.digest),
+            trigger,
+            needs_restart: &needs_restart,
+            took: began.elapsed(),
+        });
+        standing.needs_restart = needs_restart;
+        generation
+    }
+
+    /// Reads and compiles away from the workers that serve requests: hashing a large list may take a while.
+    async fn read(&self) -> Result<config::Loaded, Report> {
+        let (path, environment) = (self.config.clone(), self.environment.clone());
+        let state = Arc::clone(&self.relay.gate.state);
+        let now = self.relay.gate.clock.now();
+        let read = tokio::task::spawn_blocking(move || config::load(&path, &environment, &state, now)).await;
+        read.unwrap_or_else(|_| {
+            let problem = Problem {
+                file: self.config.clone(),
+                at: None,
+                key: String::new(),
+                what: "the configuration could not be compiled: a bug of dmz-relay, please report it".to_owned(),
+                help: None,
+            };
+            Err(Report { unreadable: false, problems: vec![problem], warnings: Vec::new(), files: Vec::new() })
+        })
+    }
+
+    fn keep(&self, trigger: &str, report: Report) -> Outcome {
+        let report = Arc::new(report);
+        let problems: Vec<_> = report.problems.iter().map(|problem| problem as &dyn std::fmt::Display).collect();
+        self.relay.gate.observer.record(&Event::Kept { trigger, problems: &problems });
+        let at = self.relay.gate.clock.now();
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        standing.last_error = Some((at, Arc::clone(&report)));
+        Outcome::Kept(report)
+    }
+
+    fn unchanged(&self, trigger: Trigger) -> Outcome {
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        // A bad file that was put back as it was is no error any more.
+        let mended = standing.last_error.take().is_some();
+        if trigger != Trigger::Recheck || mended {
+            self.relay.gate.observer.record(&Event::Unchanged { trigger: trigger.as_str() });
+        }
+        Outcome::Unchanged { generation: standing.generation }
+    }
+}
+
+impl Load for Reload {
+    type Report = Outcome;
+
+    async fn load(&mut self, trigger: Trigger) -> Loaded<Outcome> {
+        let began = Instant::now();
+        self.service.reloading();
+        let running = self.relay.snapshot();
+        let (report, files) = match self.read().await {
+            Ok(loaded) if loaded.snapshot.digest == running.digest => (self.unchanged(trigger), running.files.clone()),
+            Ok(loaded) => {
+                let snapshot = Arc::new(loaded.snapshot);
+                let needs_restart = needs_restart(&running, &snapshot);
+                warn(&self.relay.gate.observer, &loaded.warnings);
+                let generation = self.apply(&snapshot, needs_restart.clone(), trigger.as_str(), began);
+                self.standing.lock().unwrap_or_else(PoisonError::into_inner).warnings.clone_from(&loaded.warnings);
+                let outcome = Outcome::Applied { generation, needs_restart, warnings: loaded.warnings };
+                (outcome, snapshot.files.clone())
+            }
+            Err(report) => {
+                let mut files = running.files.clone();
+                files.extend(report.files.iter().cloned());
+                (self.keep(trigger.as_str(), report), files)
+            }
+        };
+        self.service.ready("serving");
+        Loaded { report, files }
+    }
+
+    fn degraded(&mut self, why: &str) {
+        self.relay.gate.observer.record(&Event::WatchDegraded { why: &why });
+    }
+}
+
+/// What the running process cannot take over: sockets are opened once.
+fn needs_restart(running: &Snapshot, new: &Snapshot) -> Vec<String> {
+    let mut changes = Vec::new();
+    for listener in &new.listeners {
+        match running.listeners.iter().find(|known| known.name == listener.name) {
+            None => changes.push(format!("listener {} is new", listener.name)),
+            Some(known) if known.address != listener.address => {
+                changes.push(format!("listener {} has another address", listener.name));
+            }
+            Some(_) => {}
+        }
+    }
+    for gone in running.listeners.iter().filter(|known| !new.listeners.iter().any(|new| new.name == known.name)) {
+        changes.push(format!("listener {} is gone", gone.name));
+    }
+    if running.admin != new.admin {
+        changes.push("[admin] has another address".to_owned());
+    }
+    changes
+}

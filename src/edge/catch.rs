@@ -1,0 +1,30 @@
+//! A panic is our bug. It must cost one request, not the process and not the requests beside it.
+
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+
+/// The future panicked.
+#[derive(Debug)]
+pub(super) struct Panicked;
+
+/// Runs a future; a panic in it becomes an error. The future is dropped unfinished, so its guards give back what they hold.
+pub(super) async fn caught<F: Future>(future: F) -> Result<F::Output, Panicked> {
+    let mut future = pin!(future);
+    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+        Ok(poll) => poll.map(Ok),
+        Err(_) => std::task::Poll::Ready(Err(Panicked)),
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_becomes_an_error() {
+        assert!(caught(async { 1 }).await.is_ok());
+        assert!(caught(async { panic!("expected by this test") }).await.is_err());
+    }
+}

@@ -1,0 +1,150 @@
+//! How many connections there are, in all and per address.
+
+use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+const SHARDS: usize = 64;
+
+/// Counts connections; asked once per connection, never per request. The map holds only addresses that are connected now,
+/// so the total cap bounds it too.
+#[derive(Debug)]
+pub struct Connections {
+    open: AtomicUsize,
+    none_left: Notify,
+    shards: Vec<Mutex<HashMap<IpAddr, usize>>>,
+    hasher: RandomState,
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self {
+            open: AtomicUsize::new(0),
+            none_left: Notify::new(),
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            hasher: RandomState::new(),
+        }
+    }
+}
+
+impl Connections {
+    /// Open at this moment.
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Waits until none is open.
+    pub async fn none_left(&self) {
+        loop {
+            let notified = self.none_left.notified();
+            if self.open() == 0 {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    /// A place among `max`, held until the guard is dropped.
+    pub(super) fn enter<C: AsRef<Self>>(counter: C, max: usize) -> Option<Place<C>> {
+        let before = counter.as_ref().open.fetch_add(1, Ordering::Relaxed);
+        let place = Place(counter);
+        (before < max).then_some(place)
+    }
+
+    /// A place among `max` of one address, held until the guard is dropped.
+    pub(super) fn enter_from<C: AsRef<Self>>(counter: C, ip: IpAddr, max: usize) -> Option<PlaceOf<C>> {
+        let mut shard = counter.as_ref().shard(ip);
+        let count = shard.entry(ip).or_insert(0);
+        if *count >= max {
+            return None;
+        }
+        *count += 1;
+        drop(shard);
+        Some(PlaceOf(counter, ip))
+    }
+
+    fn shard(&self, ip: IpAddr) -> std::sync::MutexGuard<'_, HashMap<IpAddr, usize>> {
+        let place = usize::try_from(self.hasher.hash_one(ip) % SHARDS as u64).unwrap_or_default();
+        #[expect(clippy::indexing_slicing, reason = "the place is a remainder by the number of shards")]
+        self.shards[place].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Place<C: AsRef<Connections>>(C);
+
+impl<C: AsRef<Connections>> Drop for Place<C> {
+    fn drop(&mut self) {
+        if self.0.as_ref().open.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.0.as_ref().none_left.notify_waiters();
+        }
+    }
+}
+
+/// One connection of an address.
+#[derive(Debug)]
+pub(super) struct PlaceOf<C: AsRef<Connections>>(C, IpAddr);
+
+impl<C: AsRef<Connections>> Drop for PlaceOf<C> {
+    fn drop(&mut self) {
+        let mut shard = self.0.as_ref().shard(self.1);
+        if let Some(count) = shard.get_mut(&self.1) {
+            *count -= 1;
+            if *count == 0 {
+                shard.remove(&self.1);
+            }
+        }
+    }
+}
+
+/// A relay is asked for its counters.
+#[derive(Clone, Debug)]
+pub(super) struct Of(pub(super) Arc<super::Relay>);
+
+impl AsRef<Connections> for Of {
+    fn as_ref(&self) -> &Connections {
+        &self.0.connections
+    }
+}
+
+impl AsRef<Self> for Connections {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn places_are_given_back() {
+        let connections = Connections::default();
+        let first = Connections::enter(&connections, 1);
+        assert!(first.is_some());
+        assert!(Connections::enter(&connections, 1).is_none());
+        assert_eq!(connections.open(), 1);
+        drop(first);
+        connections.none_left().await;
+        assert!(Connections::enter(&connections, 1).is_some());
+    }
+
+    #[test]
+    fn an_address_has_its_own_cap_and_leaves_no_trace() {
+        let connections = Connections::default();
+        let (one, two) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
+        let first = Connections::enter_from(&connections, one, 1);
+        assert!(first.is_some());
+        assert!(Connections::enter_from(&connections, one, 1).is_none());
+        assert!(Connections::enter_from(&connections, two, 1).is_some());
+        drop(first);
+        assert!(Connections::enter_from(&connections, one, 1).is_some());
+        assert!(connections.shards.iter().all(|shard| shard.lock().unwrap().is_empty()));
+    }
+}

@@ -1,0 +1,213 @@
+//! HTTP/1.1 (and 1.0) on one accepted connection.
+//!
+//! One buffer holds what was read; a head is looked at only when it is complete, within its own total deadline and size.
+//! Requests are answered one after another, so a pipelined one waits its turn and is verified like any other. After
+//! anything that could leave bytes of doubtful meaning in the buffer, the connection ends.
+
+mod body;
+mod chunked;
+pub(super) mod parse;
+
+use std::sync::Arc;
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Duration, Instant, timeout, timeout_at};
+
+use crate::domain::{Answer, Fault, Refusal, Version};
+use crate::pipeline::{self, Connection};
+use crate::snapshot::{Limits, Snapshot};
+
+use super::catch::caught;
+use super::reply;
+use super::{Draining, Relay};
+use body::Body;
+use parse::Parsed;
+
+/// What an idle connection costs beside its TLS state.
+const BUFFER: usize = 4096;
+/// How much of an unwanted body is read and dropped so that its sender can read the answer, and for how long.
+const LINGER_BYTES: usize = 1024 * 1024;
+const LINGER_TIME: Duration = Duration::from_secs(2);
+
+/// Why there is no next request.
+enum NoHead {
+    /// The peer closed, or stayed idle, or the relay is draining: nothing to say.
+    Silent,
+    /// Something to say, and then the end.
+    Refused(Refusal),
+}
+
+struct Session<S> {
+    io: S,
+    buffer: BytesMut,
+    out: Vec<u8>,
+}
+
+/// Serves the connection to its end.
+pub(super) async fn serve<S>(io: S, relay: &Arc<Relay>, connection: Connection, mut draining: Draining)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let mut session = Session { io, buffer: BytesMut::with_capacity(BUFFER), out: Vec::with_capacity(512) };
+    let mut current = relay.current();
+    let mut first = true;
+    loop {
+        let snapshot = current.load();
+        let limits = &snapshot.limits;
+        let wait = if first { limits.head_timeout } else { limits.idle_timeout };
+        first = false;
+        let parsed = match session.head(wait, limits, &mut draining).await {
+            Ok(parsed) => parsed,
+            Err(NoHead::Silent) => break,
+            Err(NoHead::Refused(refusal)) => {
+                let (answer, id) = relay.edge_refused(&connection, Version::Http11, refusal);
+                session.end(&answer, &id, relay, limits).await;
+                return;
+            }
+        };
+        // The current snapshot, also when the reload came while this connection was idle.
+        let snapshot = Arc::clone(current.load());
+        if !session.exchange(relay, &snapshot, &connection, parsed, &draining).await {
+            return;
+        }
+    }
+    let _ = timeout(LINGER_TIME, session.io.shutdown()).await;
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
+    /// One request and its answer; false when the connection ended with it.
+    async fn exchange(
+        &mut self,
+        relay: &Arc<Relay>,
+        snapshot: &Snapshot,
+        connection: &Connection,
+        parsed: Parsed,
+        draining: &Draining,
+    ) -> bool {
+        let Parsed { head, keep_alive } = parsed;
+        let mut body = Body::new(&mut self.io, &mut self.buffer, head.framing(), head.expects_continue());
+        let served = caught(pipeline::serve(&relay.gate, snapshot, connection, &head, &mut body)).await;
+        let (answer, request_id) =
+            served.unwrap_or_else(|_| (pipeline::answer::edge_failed(Fault::Internal), String::new()));
+        if answer.close {
+            self.end(&answer, &request_id, relay, &snapshot.limits).await;
+            return false;
+        }
+        let close = !keep_alive || draining.is_draining();
+        let written = self.write(&answer, &request_id, close, relay, &snapshot.limits).await;
+        if close && written {
+            let _ = timeout(LINGER_TIME, self.io.shutdown()).await;
+        }
+        written && !close
+    }
+
+    /// Reads until the empty line. The first byte has `wait`; from then on the whole head has `head_timeout`.
+    async fn head(&mut self, wait: Duration, limits: &Limits, draining: &mut Draining) -> Result<Parsed, NoHead> {
+        if self.buffer.is_empty() {
+            let read = tokio::select! {
+                biased;
+                read = timeout(wait, self.io.read_buf(&mut self.buffer)) => read,
+                () = draining.begun() => return Err(NoHead::Silent),
+            };
+            if !matches!(read, Ok(Ok(1..))) {
+                return Err(NoHead::Silent);
+            }
+        }
+        let deadline = Instant::now() + limits.head_timeout;
+        let mut scanned = 0;
+        loop {
+            if let Some(end) = head_end(&self.buffer, &mut scanned).map_err(NoHead::Refused)? {
+                if end > limits.max_head {
+                    return Err(NoHead::Refused(Refusal::HeadTooLarge));
+                }
+                let bytes = self.buffer.get(..end).unwrap_or_default();
+                let parsed = parse::parse(bytes, limits.max_headers).map_err(NoHead::Refused)?;
+                self.buffer.advance(end);
+                return Ok(parsed);
+            }
+            if self.buffer.len() >= limits.max_head {
+                return Err(NoHead::Refused(Refusal::HeadTooLarge));
+            }
+            self.buffer.reserve(BUFFER.min(limits.max_head - self.buffer.len()).max(1));
+            match timeout_at(deadline, self.io.read_buf(&mut self.buffer)).await {
+                Ok(Ok(1..)) => {}
+                Ok(_) => return Err(NoHead::Silent),
+                Err(_) => return Err(NoHead::Refused(Refusal::HeadTimeout)),
+            }
+        }
+    }
+
+    async fn write(&mut self, answer: &Answer, id: &str, close: bool, relay: &Relay, limits: &Limits) -> bool {
+        reply::write_h1(&mut self.out, answer, id, close, relay.gate.clock.now());
+        let sent = async {
+            self.io.write_all(&self.out).await?;
+            self.io.flush().await
+        };
+        matches!(timeout(limits.write_timeout, sent).await, Ok(Ok(())))
+    }
+
+    /// Answers, closes the sending side, and reads on for a moment: closing a socket with unread bytes in it would reset the
+    /// connection, and the reset could reach the sender before the answer does.
+    async fn end(&mut self, answer: &Answer, request_id: &str, relay: &Relay, limits: &Limits) {
+        if !self.write(answer, request_id, true, relay, limits).await {
+            return;
+        }
+        let linger = async {
+            self.io.shutdown().await?;
+            let mut left = LINGER_BYTES;
+            while left > 0 {
+                self.buffer.clear();
+                match self.io.read_buf(&mut self.buffer).await? {
+                    0 => break,
+                    read => left = left.saturating_sub(read),
+                }
+            }
+            std::io::Result::Ok(())
+        };
+        let _ = timeout(LINGER_TIME, linger).await;
+    }
+}
+
+/// The length of the head, once its empty line is there. A line feed without a carriage return is refused where it stands,
+/// not waited out: some servers would take it for the end of the head.
+fn head_end(buffer: &[u8], scanned: &mut usize) -> Result<Option<usize>, Refusal> {
+    let start = *scanned;
+    for feed in memchr::memchr_iter(b'\n', buffer.get(start..).unwrap_or_default()) {
+        let at = start + feed;
+        let before = at.checked_sub(1).and_then(|before| buffer.get(before));
+        if before != Some(&b'\r') {
+            return Err(Refusal::HeadMalformed);
+        }
+        if at.checked_sub(3).and_then(|from| buffer.get(from..at)) == Some(b"\r\n\r") {
+            return Ok(Some(at + 1));
+        }
+    }
+    *scanned = buffer.len();
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_head_is_found_however_it_is_cut() {
+        let head = b"POST / HTTP/1.1\r\nHost: a\r\n\r\nbody";
+        for cut in 0..head.len() {
+            let mut scanned = 0;
+            let first = head_end(&head[..cut], &mut scanned).unwrap();
+            assert_eq!(first, (cut >= 28).then_some(28), "cut at {cut}");
+            if first.is_none() {
+                assert_eq!(head_end(head, &mut scanned).unwrap(), Some(28), "cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn bare_line_feeds_are_refused_at_once() {
+        for text in ["POST / HTTP/1.1\n", "POST / HTTP/1.1\r\nHost: a\n\r\n", "\n"] {
+            assert_eq!(head_end(text.as_bytes(), &mut 0), Err(Refusal::HeadMalformed), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The body of an HTTP/1.x request, read straight into the buffer that will be verified and forwarded.
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use crate::domain::Framing;
+use crate::pipeline::read::{BodyBroken, BodySource};
+
+use super::chunked::{Chunked, Step};
+
+/// A body on a connection; what the connection's buffer holds of the next request stays in it.
+#[derive(Debug)]
+pub(super) struct Body<'c, S> {
+    io: &'c mut S,
+    buffer: &'c mut BytesMut,
+    left: Left,
+    owes_continue: bool,
+}
+
+#[derive(Debug)]
+enum Left {
+    Length(u64),
+    Chunks(Chunked),
+}
+
+impl<'c, S> Body<'c, S> {
+    pub(super) fn new(io: &'c mut S, buffer: &'c mut BytesMut, framing: Framing, expects_continue: bool) -> Self {
+        let left = match framing {
+            Framing::Empty => Left::Length(0),
+            Framing::Length(length) => Left::Length(length),
+            Framing::Unknown => Left::Chunks(Chunked::Size),
+        };
+        // A sender that did not wait needs no invitation.
+        let owes_continue = expects_continue && buffer.is_empty();
+        Self { io, buffer, left, owes_continue }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Body<'_, S> {
+    async fn invite(&mut self) -> Result<(), BodyBroken> {
+        if std::mem::take(&mut self.owes_continue) {
+            self.io.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.map_err(|_| BodyBroken::Incomplete)?;
+            self.io.flush().await.map_err(|_| BodyBroken::Incomplete)?;
+        }
+        Ok(())
+    }
+
+    /// What came behind the head first, then the socket, never past this body's end.
+    async fn fill_length(&mut self, left: u64, into: &mut BytesMut, room: usize) -> Result<u64, BodyBroken> {
+        if left > room as u64 {
+            return Err(BodyBroken::TooLarge);
+        }
+        let most = usize::try_from(left).unwrap_or(usize::MAX);
+        let here = most.min(self.buffer.len());
+        if here > 0 {
+            into.extend_from_slice(self.buffer.get(..here).unwrap_or_default());
+            self.buffer.advance(here);
+            return Ok(left - here as u64);
+        }
+        let read = (&mut *self.io).take(left).read_buf(into).await.map_err(|_| BodyBroken::Incomplete)?;
+        if read == 0 { Err(BodyBroken::Incomplete) } else { Ok(left - (read as u64).min(left)) }
+    }
+
+    async fn fill_chunks(&mut self, mut state: Chunked, into: &mut BytesMut, room: usize) -> Result<Chunked, BodyBroken> {
+        loop {
+            match state.decode(self.buffer, into, room)? {
+                Step::Done | Step::Appended => return Ok(state),
+                Step::NeedsMore => {}
+            }
+            self.buffer.reserve(4096);
+            let read = self.io.read_buf(self.buffer).await.map_err(|_| BodyBroken::Incomplete)?;
+            if read == 0 {
+                return Err(BodyBroken::Incomplete);
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> BodySource for Body<'_, S> {
+    async fn fill(&mut self, into: &mut BytesMut, room: usize) -> Result<bool, BodyBroken> {
+        self.invite().await?;
+        self.left = match self.left {
+            Left::Length(left) => Left::Length(self.fill_length(left, into, room).await?),
+            Left::Chunks(state) => Left::Chunks(self.fill_chunks(state, into, room).await?),
+        };
+        Ok(self.is_done())
+    }
+
+    fn is_done(&self) -> bool {
+        match self.left {
+            Left::Length(left) => left == 0,
+            Left::Chunks(state) => state == Chunked::Done,
+        }
+    }
+}

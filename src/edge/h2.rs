@@ -1,0 +1,176 @@
+//! HTTP/2 on one accepted connection: `h2` with bounds of our own, one task per stream.
+//!
+//! A stream's task owns its request to the end: a sender that resets the stream after its webhook was verified does not cut
+//! a delivery in half.
+
+mod body;
+mod head;
+
+use std::sync::Arc;
+
+use ::h2::server::{Builder, SendResponse};
+use ::h2::{Reason, RecvStream, SendStream};
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Duration, Instant, sleep_until, timeout};
+
+use crate::base::UnixMillis;
+use crate::domain::{Answer, Fault, Version};
+use crate::pipeline::{self, Connection};
+use crate::snapshot::{Limits, Snapshot};
+
+use super::catch::caught;
+use super::reply;
+use super::{Draining, Relay};
+use body::Body;
+
+/// What one stream may send before its body is read, and what all streams of a connection may.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// Streams that a peer reset and that were not yet looked at; beyond it the connection ends (rapid reset).
+const PENDING_RESETS: usize = 20;
+/// Streams that we reset and still remember, and for how long.
+const REMEMBERED_RESETS: usize = 16;
+const REMEMBERED_FOR: Duration = Duration::from_secs(5);
+/// Streams reset for the peer's errors; beyond it the connection ends (made-you-reset).
+const ERROR_RESETS: usize = 64;
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// Serves the connection to its end.
+pub(super) async fn serve<S>(io: S, relay: &Arc<Relay>, connection: Connection, mut draining: Draining)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let mut current = relay.current();
+    let limits = current.load().limits.clone();
+    let Ok(Ok(mut peer)) = timeout(limits.handshake_timeout, builder(&limits).handshake::<_, Bytes>(io)).await else {
+        return;
+    };
+    let connection = Arc::new(connection);
+    let streams = Arc::new(());
+    let mut idle_at = Instant::now() + limits.idle_timeout;
+    let mut closing = false;
+    loop {
+        let accepted = tokio::select! {
+            accepted = peer.accept() => accepted,
+            () = draining.begun(), if !closing => {
+                peer.graceful_shutdown();
+                closing = true;
+                idle_at = Instant::now() + limits.drain_timeout;
+                continue;
+            }
+            () = sleep_until(idle_at) => {
+                if Arc::strong_count(&streams) > 1 && !closing {
+                    idle_at = Instant::now() + limits.idle_timeout;
+                } else if closing {
+                    return;
+                } else {
+                    peer.graceful_shutdown();
+                    closing = true;
+                    idle_at = Instant::now() + limits.write_timeout;
+                }
+                continue;
+            }
+        };
+        let Some(Ok((request, respond))) = accepted else { return };
+        if !closing {
+            idle_at = Instant::now() + limits.idle_timeout;
+        }
+        let exchange = Exchange {
+            relay: Arc::clone(relay),
+            snapshot: Arc::clone(current.load()),
+            connection: Arc::clone(&connection),
+            _stream: Arc::clone(&streams),
+        };
+        tokio::spawn(exchange.serve(request, respond));
+    }
+}
+
+fn builder(limits: &Limits) -> Builder {
+    let mut builder = Builder::new();
+    builder
+        .max_concurrent_streams(limits.max_h2_streams)
+        .max_header_list_size(u32::try_from(limits.max_head).unwrap_or(u32::MAX))
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_pending_accept_reset_streams(PENDING_RESETS)
+        .max_concurrent_reset_streams(REMEMBERED_RESETS)
+        .reset_stream_duration(REMEMBERED_FOR)
+        .max_local_error_reset_streams(Some(ERROR_RESETS))
+        .max_send_buffer_size(SEND_BUFFER);
+    builder
+}
+
+/// One stream.
+struct Exchange {
+    relay: Arc<Relay>,
+    snapshot: Arc<Snapshot>,
+    connection: Arc<Connection>,
+    _stream: Arc<()>,
+}
+
+impl Exchange {
+    async fn serve(self, request: http::Request<RecvStream>, respond: SendResponse<Bytes>) {
+        let limits = &self.snapshot.limits;
+        let now = self.relay.gate.clock.now();
+        let (parts, stream) = request.into_parts();
+        let head = match head::read(&parts, stream.is_end_stream(), limits) {
+            Ok(head) => head,
+            Err(refusal) => {
+                let (answer, id) = self.relay.edge_refused(&self.connection, Version::Http2, refusal);
+                return send(respond, &answer, &id, now, limits.write_timeout).await;
+            }
+        };
+        drop(parts);
+        let mut body = Body::new(stream, respond, head.expects_continue());
+        let served =
+            caught(pipeline::serve(&self.relay.gate, &self.snapshot, &self.connection, &head, &mut body)).await;
+        let (answer, request_id) =
+            served.unwrap_or_else(|_| (pipeline::answer::edge_failed(Fault::Internal), String::new()));
+        send(body.into_respond(), &answer, &request_id, now, limits.write_timeout).await;
+    }
+}
+
+/// Sends an answer; a peer that does not take it in time loses the stream.
+async fn send(mut respond: SendResponse<Bytes>, answer: &Answer, id: &str, now: UnixMillis, within: Duration) {
+    let Some(response) = response(answer, id, now) else {
+        respond.send_reset(Reason::INTERNAL_ERROR);
+        return;
+    };
+    let Ok(mut stream) = respond.send_response(response, answer.body.is_empty()) else { return };
+    if !answer.body.is_empty() && timeout(within, write(&mut stream, answer.body.clone())).await.is_err() {
+        stream.send_reset(Reason::CANCEL);
+    }
+}
+
+/// Writes no more than the peer's window allows, so that nothing piles up for a peer that does not read.
+async fn write(stream: &mut SendStream<Bytes>, mut body: Bytes) {
+    while !body.is_empty() {
+        stream.reserve_capacity(body.len());
+        let Some(Ok(room)) = std::future::poll_fn(|context| stream.poll_capacity(context)).await else { return };
+        let part = body.split_to(room.min(body.len()));
+        if stream.send_data(part, body.is_empty()).is_err() {
+            return;
+        }
+    }
+}
+
+fn response(answer: &Answer, request_id: &str, now: UnixMillis) -> Option<http::Response<()>> {
+    let mut response = http::Response::builder().status(answer.status).header("content-length", answer.body.len());
+    reply::date(now, |date| {
+        response = std::mem::take(&mut response).header("date", date);
+    });
+    if !request_id.is_empty() {
+        response = response.header("x-request-id", request_id);
+    }
+    if let Some(content_type) = answer.content_type.as_ref().filter(|_| !answer.body.is_empty()) {
+        response = response.header("content-type", content_type.as_ref());
+    }
+    if let Some(allow) = answer.allow {
+        response = response.header("allow", allow);
+    }
+    if let Some(wait) = answer.retry_after {
+        response = response.header("retry-after", reply::whole_seconds(wait));
+    }
+    response.body(()).ok()
+}

@@ -1,0 +1,54 @@
+//! The body of an HTTP/2 stream. The peer's window is given back only as bytes are taken over, so what is in memory is
+//! either in the window's bound or in the body budget's.
+
+use ::h2::server::SendResponse;
+use ::h2::{Reason, RecvStream};
+use bytes::{Bytes, BytesMut};
+
+use crate::pipeline::read::{BodyBroken, BodySource};
+
+/// A stream's two directions: the body, and the answer that waits for it.
+pub(super) struct Body {
+    stream: RecvStream,
+    respond: SendResponse<Bytes>,
+    owes_continue: bool,
+    done: bool,
+}
+
+impl Body {
+    pub(super) fn new(stream: RecvStream, respond: SendResponse<Bytes>, expects_continue: bool) -> Self {
+        let done = stream.is_end_stream();
+        Self { stream, respond, owes_continue: expects_continue && !done, done }
+    }
+
+    /// The way to answer. What was not read of the body is dropped with the stream, which tells the peer to stop.
+    pub(super) fn into_respond(self) -> SendResponse<Bytes> {
+        self.respond
+    }
+}
+
+impl BodySource for Body {
+    async fn fill(&mut self, into: &mut BytesMut, room: usize) -> Result<bool, BodyBroken> {
+        if std::mem::take(&mut self.owes_continue) {
+            let go_on = http::Response::builder().status(100).body(()).map_err(|_| BodyBroken::Malformed)?;
+            self.respond.send_informational(go_on).map_err(|_| BodyBroken::Incomplete)?;
+        }
+        match self.stream.data().await {
+            Some(Ok(data)) if data.len() > room => return Err(BodyBroken::TooLarge),
+            Some(Ok(data)) => {
+                into.extend_from_slice(&data);
+                let _ = self.stream.flow_control().release_capacity(data.len());
+                self.done = self.stream.is_end_stream();
+            }
+            Some(Err(error)) if error.reason() == Some(Reason::PROTOCOL_ERROR) => return Err(BodyBroken::Malformed),
+            Some(Err(_)) => return Err(BodyBroken::Incomplete),
+            // Trailers, if any, are dropped with the stream.
+            None => self.done = true,
+        }
+        Ok(self.done)
+    }
+
+    fn is_done(&self) -> bool {
+        self.done
+    }
+}

@@ -1,0 +1,190 @@
+//! The accept loop: caps, address filter, PROXY header, TLS handshake, then the protocol that was agreed on.
+//!
+//! Cheapest first, and nothing is sent to whom nothing is owed: an address that no route admits is closed before TLS.
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Duration, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::domain::{SourceAddress, Via, source::canonical};
+use crate::observe::{ConnectionRefusal, ListenerMetrics, RefusedConnection};
+use crate::pipeline::Connection;
+use crate::snapshot::{Limits, Listener};
+
+use super::connections::{Connections, Of};
+use super::proxy_header::{self, Told};
+use super::{Draining, Relay, h1, h2};
+
+/// How long accepting pauses when the process has no descriptor left; what is connected goes on.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Accepts on one socket until the relay drains.
+pub async fn accept(socket: TcpListener, name: Arc<str>, relay: Arc<Relay>, mut draining: Draining) {
+    let mut current = relay.current();
+    let mut listener: Option<Arc<Listener>> = None;
+    let metrics = Arc::new(relay.gate.observer.listener(&name));
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = draining.begun() => return,
+            accepted = socket.accept() => accepted,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                if is_ours(&error) {
+                    let detail = error.to_string();
+                    refused(&relay, &metrics, &name, None, ConnectionRefusal::AcceptFailed, Some(&detail));
+                    sleep(PAUSE).await;
+                }
+                continue;
+            }
+        };
+        let snapshot = current.load();
+        // A reload cannot take a listener away; until the restart it asks for, the last known settings hold.
+        if let Some(found) = snapshot.listeners.iter().find(|listener| listener.name == name) {
+            listener = Some(Arc::clone(found));
+        }
+        let Some(listener) = &listener else { continue };
+        let source = SourceAddress { ip: canonical(peer.ip()), via: Via::Socket };
+        let arrival = Arrival {
+            relay: Arc::clone(&relay),
+            listener: Arc::clone(listener),
+            metrics: Arc::clone(&metrics),
+            limits: snapshot.limits.clone(),
+            source,
+            draining: draining.clone(),
+        };
+        let Some(place) = Connections::enter(Of(Arc::clone(&relay)), arrival.limits.max_connections) else {
+            arrival.refused(ConnectionRefusal::TooManyConnections);
+            continue;
+        };
+        if arrival.is_filtered(source) {
+            arrival.refused(ConnectionRefusal::AddressNotAllowed);
+            continue;
+        }
+        tokio::spawn(async move {
+            let _place = place;
+            let _counted = arrival.metrics.connection();
+            arrival.serve(stream).await;
+        });
+    }
+}
+
+/// Whether an accept failed for want of something on our side, so that trying again at once would only spin.
+fn is_ours(error: &io::Error) -> bool {
+    !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted)
+}
+
+/// A connection that has a place.
+struct Arrival {
+    relay: Arc<Relay>,
+    listener: Arc<Listener>,
+    metrics: Arc<ListenerMetrics>,
+    limits: Limits,
+    source: SourceAddress,
+    draining: Draining,
+}
+
+impl Arrival {
+    async fn serve(mut self, mut stream: TcpStream) {
+        if self.listener.proxy_protocol_from.contains(self.source.ip) && !self.learn_source(&mut stream).await {
+            return;
+        }
+        let per_address = self.limits.max_connections_per_address;
+        let relay = Of(Arc::clone(&self.relay));
+        let Some(_place) = Connections::enter_from(relay, self.source.ip, per_address) else {
+            return self.refused(ConnectionRefusal::TooManyFromAddress);
+        };
+        let Some(tls) = &self.listener.tls else { return self.plaintext(stream).await };
+        let handshake = TlsAcceptor::from(Arc::clone(&tls.server)).accept(stream);
+        match timeout(self.limits.handshake_timeout, handshake).await {
+            Ok(Ok(stream)) => self.tls(stream).await,
+            Ok(Err(error)) => {
+                let detail = error.to_string();
+                self.refused_because(ConnectionRefusal::HandshakeFailed, Some(&detail));
+            }
+            Err(_) => self.refused(ConnectionRefusal::HandshakeTimeout),
+        }
+    }
+
+    /// Reads the PROXY header of a listed peer; false when the connection ends with it.
+    async fn learn_source(&mut self, stream: &mut TcpStream) -> bool {
+        match timeout(self.limits.handshake_timeout, proxy_header::read(stream)).await {
+            Ok(Ok(Told::Source(ip))) => self.source = SourceAddress { ip, via: Via::ProxyHeader },
+            Ok(Ok(Told::Itself)) => {}
+            Ok(Err(_)) => {
+                self.refused(ConnectionRefusal::ProxyHeaderMalformed);
+                return false;
+            }
+            Err(_) => {
+                self.refused(ConnectionRefusal::ProxyHeaderMissing);
+                return false;
+            }
+        }
+        if self.is_filtered(self.source) {
+            self.refused(ConnectionRefusal::AddressNotAllowed);
+            return false;
+        }
+        true
+    }
+
+    /// Whether no route admits this address. A proxy speaks for others, so it is judged by what it says.
+    fn is_filtered(&self, source: SourceAddress) -> bool {
+        let speaks_for_others = (source.via == Via::Socket && self.listener.proxy_protocol_from.contains(source.ip))
+            || self.listener.trust_forwarded_from.contains(source.ip);
+        !speaks_for_others && self.listener.admits.as_ref().is_some_and(|admits| !admits.contains(source.ip))
+    }
+
+    async fn tls(self, stream: TlsStream<TcpStream>) {
+        let (_, session) = stream.get_ref();
+        let certificate = self.listener.tls.as_ref().map(|tls| tls.certificate_for(session.server_name()));
+        let client_certificate = session.peer_certificates().is_some_and(|chain| !chain.is_empty());
+        let speaks_h2 = session.alpn_protocol() == Some(b"h2");
+        let connection = self.connection(certificate, client_certificate);
+        if speaks_h2 {
+            h2::serve(stream, &self.relay, connection, self.draining).await;
+        } else {
+            h1::serve(stream, &self.relay, connection, self.draining).await;
+        }
+    }
+
+    async fn plaintext(self, stream: TcpStream) {
+        let connection = self.connection(None, false);
+        h1::serve(stream, &self.relay, connection, self.draining).await;
+    }
+
+    fn connection(&self, certificate: Option<usize>, client_certificate: bool) -> Connection {
+        Connection {
+            listener: Arc::clone(&self.listener),
+            metrics: Arc::clone(&self.metrics),
+            source: self.source,
+            certificate,
+            client_certificate,
+        }
+    }
+
+    fn refused(&self, reason: ConnectionRefusal) {
+        self.refused_because(reason, None);
+    }
+
+    fn refused_because(&self, reason: ConnectionRefusal, detail: Option<&str>) {
+        refused(&self.relay, &self.metrics, &self.listener.name, Some(self.source.ip), reason, detail);
+    }
+}
+
+fn refused(
+    relay: &Relay,
+    metrics: &ListenerMetrics,
+    listener: &str,
+    source: Option<IpAddr>,
+    reason: ConnectionRefusal,
+    detail: Option<&str>,
+) {
+    relay.gate.observer.connection_refused(metrics, &RefusedConnection { listener, source, reason, detail });
+}

@@ -1,0 +1,91 @@
+//! What may stand in a request target and in a host, for both protocols.
+//!
+//! Routes match the raw path. A path that some application server might read as another one (dot segments, encoded slashes,
+//! doubled slashes, backslashes, path parameters on dots, double encoding) is therefore not a path the relay forwards.
+
+/// Visible ASCII without `#`; a control byte, a space or a byte above 0x7e has no place in a target (RFC 9112 section 3.2).
+pub(super) fn target_is_clean(target: &str) -> bool {
+    target.bytes().all(|byte| matches!(byte, 0x21..=0x7e) && byte != b'#')
+}
+
+/// No byte sequence that two servers could resolve differently.
+pub(super) fn path_is_clean(path: &str) -> bool {
+    if path.contains('\\') || path.contains("//") {
+        return false;
+    }
+    let mut segments = path.split('/');
+    if path.contains('%') && !escapes_are_clean(path) {
+        return false;
+    }
+    // `..;x` is a parent directory to servers that strip path parameters.
+    segments.all(|segment| !is_dots(segment.split_once(';').map_or(segment, |(name, _)| name)))
+}
+
+/// Every escape is two hex digits, and none stands for a dot, a slash, a backslash, a percent sign or a control byte.
+fn escapes_are_clean(path: &str) -> bool {
+    path.split('%').skip(1).all(|after| {
+        let mut digits = after.bytes().take(2).map(|byte| char::from(byte).to_digit(16));
+        let (Some(Some(high)), Some(Some(low))) = (digits.next(), digits.next()) else { return false };
+        !matches!(high * 16 + low, 0..=0x1f | 0x25 | 0x2e | 0x2f | 0x5c | 0x7f | 0xc0 | 0xc1)
+    })
+}
+
+fn is_dots(segment: &str) -> bool {
+    segment == "." || segment == ".."
+}
+
+/// A registered name, an IPv4 address or a bracketed IPv6 address, with an optional port (RFC 9110 section 4.2.3: no userinfo).
+pub(super) fn host_is_valid(host: &str) -> bool {
+    if host.len() > 261 {
+        return false;
+    }
+    if let Some(literal) = host.strip_prefix('[') {
+        let Some((ip, rest)) = literal.split_once(']') else { return false };
+        return ip.parse::<std::net::Ipv6Addr>().is_ok() && (rest.is_empty() || port_is_valid(rest));
+    }
+    let (name, port) = host.find(':').map_or((host, ""), |at| host.split_at(at));
+    let letters = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    !name.is_empty() && name.bytes().all(letters) && (port.is_empty() || port_is_valid(port))
+}
+
+fn port_is_valid(port: &str) -> bool {
+    port.strip_prefix(':').is_some_and(|digits| {
+        !digits.is_empty()
+            && digits.len() <= 5
+            && digits.bytes().all(|byte| byte.is_ascii_digit())
+            && digits.parse::<u16>().is_ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_that_servers_read_differently_are_not_clean() {
+        for path in
+            ["/", "/hooks/dastra", "/a.b/c..d", "/a%20b", "/%E2%82%AC", "/hooks/x;v=1", "/.well-known/x", "/...", "/~a"]
+        {
+            assert!(path_is_clean(path), "{path}");
+        }
+        for path in [
+            "//", "/a//b", "/..", "/../a", "/a/../b", "/a/./b", "/.", "/a\\b", "/%2e%2e/", "/..%2f", "/%2E/", "/a%2fb",
+            "/a%5cb", "/%252e", "/%00", "/%0a", "/..;/a", "/..;x=1/a", "/%c0%ae", "/%", "/%4", "/%zz",
+        ] {
+            assert!(!path_is_clean(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn hosts() {
+        for host in ["a", "hooks.example.com", "a.example:8443", "127.0.0.1:1", "[::1]", "[2001:db8::1]:443", "a_b"] {
+            assert!(host_is_valid(host), "{host}");
+        }
+        for host in [
+            "", ":80", "a:", "a:x", "a:99999", "user@a", "a b", "a/b", "a,b", "[::1", "[::1]x", "[zz]", "a:80:80", "a?b",
+            "é", "a:+80",
+        ] {
+            assert!(!host_is_valid(host), "{host}");
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! What is recorded beside requests: one variant per fact.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::base::UnixMillis;
+use crate::domain::refusal::codes;
+
+use super::line::{Level, Line, Style};
+
+codes! {
+    /// Why a connection was closed before it carried a request.
+    ConnectionRefusal {
+        /// No route of the listener admits the peer.
+        AddressNotAllowed = "address_not_allowed",
+        /// `limits.max_connections` are open.
+        TooManyConnections = "too_many_connections",
+        /// The address has `limits.max_connections_per_address` open.
+        TooManyFromAddress = "too_many_from_address",
+        /// The peer must send a PROXY header and sent something else.
+        ProxyHeaderMissing = "proxy_header_missing",
+        /// The PROXY header cannot be read.
+        ProxyHeaderMalformed = "proxy_header_malformed",
+        /// A PROXY header from a peer that may not send one.
+        ProxyHeaderUnexpected = "proxy_header_unexpected",
+        /// The TLS handshake did not end within its deadline.
+        HandshakeTimeout = "handshake_timeout",
+        /// The TLS handshake failed.
+        HandshakeFailed = "handshake_failed",
+        /// The relay is shutting down.
+        Draining = "draining",
+        /// The system gave no connection although one was waiting: out of file descriptors or memory.
+        AcceptFailed = "accept_failed",
+    }
+}
+
+/// A connection that was closed before it carried a request.
+#[derive(Clone, Copy, Debug)]
+pub struct RefusedConnection<'e> {
+    /// From `relay.toml`.
+    pub listener: &'e str,
+    /// The source as far as it is known: the socket's peer, or what its PROXY header said.
+    pub source: Option<IpAddr>,
+    /// Why.
+    pub reason: ConnectionRefusal,
+    /// The TLS library's own words; never bytes of the peer.
+    pub detail: Option<&'e str>,
+}
+
+impl RefusedConnection<'_> {
+    pub(crate) fn line(&self, style: Style, at: UnixMillis) -> String {
+        let mut line = Line::new(style, Level::Warn, at, "connection_refused");
+        line.plain("reason", self.reason.code()).text("listener", self.listener);
+        if let Some(source) = self.source {
+            line.plain("source", source);
+        }
+        if let Some(detail) = self.detail {
+            line.long("detail", detail);
+        }
+        line.finish()
+    }
+}
+
+/// What a log line says of how many problems at most; the report of `check` and of the admin call is complete.
+const MOST_PROBLEMS: usize = 20;
+
+/// A fact about the process.
+#[derive(Clone, Copy)]
+#[expect(missing_docs, reason = "the names are those of the log fields, which docs/operating.md explains")]
+pub enum Event<'e> {
+    /// The process began; nothing listens yet.
+    Started { version: &'e str, config: &'e dyn fmt::Display },
+    /// A listener accepts connections.
+    Listening { listener: &'e str, address: &'e dyn fmt::Display },
+    /// Something in the configuration that works but should not stay.
+    ConfigWarning { warning: &'e dyn fmt::Display },
+    /// A configuration is in force, the first one included.
+    Applied { generation: u64, digest: &'e str, trigger: &'e str, needs_restart: &'e [String], took: Duration },
+    /// The files say what the running configuration says.
+    Unchanged { trigger: &'e str },
+    /// The new files have problems: the running configuration stays.
+    Kept { trigger: &'e str, problems: &'e [&'e dyn fmt::Display] },
+    /// File changes are found by looking every few seconds.
+    WatchDegraded { why: &'e dyn fmt::Display },
+    /// A server takes requests again, or no more.
+    ServerHealth { upstream: &'e str, server: &'e str, healthy: bool, why: &'e str },
+    /// No new connections; requests in flight go on.
+    Draining { in_flight: u64, timeout: Duration },
+    /// The end. `unfinished` requests were cut off.
+    Stopped { unfinished: u64 },
+    /// A bug of the relay. The message is left out: it may quote what the code was working on.
+    PanicCaught { place: &'e dyn fmt::Display },
+    /// A background task ended that never should.
+    TaskEnded { task: &'e str },
+    /// A warning of a library.
+    Library { level: Level, target: &'e str, message: &'e dyn fmt::Display },
+}
+
+impl fmt::Debug for Event<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Event<'_> {
+    /// The `event` field of its lines.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Started { .. } => "started",
+            Self::Listening { .. } => "listening",
+            Self::ConfigWarning { .. } => "config_warning",
+            Self::Applied { .. } => "config_applied",
+            Self::Unchanged { .. } => "config_unchanged",
+            Self::Kept { .. } => "config_kept",
+            Self::WatchDegraded { .. } => "watch_degraded",
+            Self::ServerHealth { .. } => "server_health",
+            Self::Draining { .. } => "draining",
+            Self::Stopped { .. } => "stopped",
+            Self::PanicCaught { .. } => "panic_caught",
+            Self::TaskEnded { .. } => "task_ended",
+            Self::Library { .. } => "library",
+        }
+    }
+
+    fn level(&self) -> Level {
+        match self {
+            Self::Started { .. }
+            | Self::Listening { .. }
+            | Self::Applied { .. }
+            | Self::Unchanged { .. }
+            | Self::Draining { .. }
+            | Self::Stopped { unfinished: 0 }
+            | Self::ServerHealth { healthy: true, .. } => Level::Info,
+            Self::ConfigWarning { .. }
+            | Self::WatchDegraded { .. }
+            | Self::Stopped { .. }
+            | Self::ServerHealth { healthy: false, .. } => Level::Warn,
+            Self::Kept { .. } | Self::PanicCaught { .. } | Self::TaskEnded { .. } => Level::Error,
+            Self::Library { level, .. } => *level,
+        }
+    }
+
+    /// Calls back with each line: one, but for a configuration with problems, which get one each.
+    pub(crate) fn lines(&self, style: Style, at: UnixMillis, mut write: impl FnMut(String)) {
+        let mut line = Line::new(style, self.level(), at, self.name());
+        match *self {
+            Self::Started { version, config } => {
+                line.text("version", version).long("config", &config.to_string());
+            }
+            Self::Listening { listener, address } => {
+                line.text("listener", listener).text("address", &address.to_string());
+            }
+            Self::ConfigWarning { warning } => {
+                line.long("warning", &warning.to_string());
+            }
+            Self::Applied { generation, digest, trigger, needs_restart, took } => {
+                line.number("generation", generation).text("trigger", trigger).text("digest", digest);
+                line.millis("took_ms", took);
+                if !needs_restart.is_empty() {
+                    line.long("needs_restart", &needs_restart.join(", "));
+                }
+            }
+            Self::Unchanged { trigger } => {
+                line.text("trigger", trigger);
+            }
+            Self::Kept { trigger, problems } => {
+                line.text("trigger", trigger).number("problems", problems.len() as u64);
+                write(line.finish());
+                return problem_lines(style, at, problems, write);
+            }
+            Self::WatchDegraded { why } => {
+                line.long("why", &why.to_string());
+            }
+            Self::ServerHealth { upstream, server, healthy, why } => {
+                line.text("upstream", upstream)
+                    .text("server", server)
+                    .boolean("healthy", healthy)
+                    .maybe("why", Some(why));
+            }
+            Self::Draining { in_flight, timeout } => {
+                line.number("in_flight", in_flight).millis("timeout_ms", timeout);
+            }
+            Self::Stopped { unfinished } => {
+                line.number("unfinished", unfinished);
+            }
+            Self::PanicCaught { place } => {
+                line.long("place", &place.to_string());
+            }
+            Self::TaskEnded { task } => {
+                line.text("task", task);
+            }
+            Self::Library { target, message, .. } => {
+                line.text("target", target).long("message", &message.to_string());
+            }
+        }
+        write(line.finish());
+    }
+}
+
+fn problem_lines(style: Style, at: UnixMillis, problems: &[&dyn fmt::Display], mut write: impl FnMut(String)) {
+    for problem in problems.iter().take(MOST_PROBLEMS) {
+        let mut line = Line::new(style, Level::Error, at, "config_problem");
+        line.long("problem", &problem.to_string());
+        write(line.finish());
+    }
+    if let Some(more) = problems.len().checked_sub(MOST_PROBLEMS).filter(|more| *more > 0) {
+        let mut line = Line::new(style, Level::Error, at, "config_problem");
+        line.long("problem", &format!("and {more} more: run `dmz-relay check`"));
+        write(line.finish());
+    }
+}

@@ -1,0 +1,297 @@
+//! A compiled scheme: immutable, shared by every route that uses it, and free of secrets.
+//!
+//! `config::recipe` compiles one from a recipe or from `[routes.x.verify]`; all rules about what goes together are checked
+//! there, so nothing here can be half configured.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::algorithm::Algorithm;
+use super::encoding::Encoding;
+use super::json::JsonPath;
+use super::key::KeyMaterial;
+use super::shape::Shape;
+use super::source::Source;
+use super::template::{Segment, Template};
+use super::timestamp::{TimeFormat, Window};
+use super::wrapping::{Item, SignatureSpec};
+
+/// How a request proves that it is genuine.
+#[derive(Debug)]
+pub struct Scheme {
+    pub(crate) check: Check,
+    pub(crate) timestamp: Option<TimeSpec>,
+    /// What `{id}` stands for.
+    pub(crate) id: Option<Source>,
+    pub(crate) shapes: Vec<(Box<str>, Shape)>,
+    pub(crate) bindings: Vec<Binding>,
+    pub(crate) dedupe: Vec<Dedupe>,
+    /// Every JSON member that any of the above reads, so that one pass over the body finds them all.
+    pub(crate) paths: Vec<JsonPath>,
+}
+
+/// The proof itself.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one per scheme, made when a configuration is read")]
+pub(crate) enum Check {
+    Mac(MacSpec),
+    Token(TokenSpec),
+}
+
+/// A hash over a message, keyed or with the secret in the message.
+#[derive(Debug)]
+pub(crate) struct MacSpec {
+    pub(crate) function: Function,
+    pub(crate) algorithm: Algorithm,
+    pub(crate) signature: SignatureSpec,
+    pub(crate) key: KeyMaterial,
+    /// The request names its key here.
+    pub(crate) key_id: Option<Source>,
+    pub(crate) message: Message,
+    /// By content type; the first that fits replaces `message`.
+    pub(crate) variants: Vec<(Box<str>, Message)>,
+    /// `{url}` is tried with and without its port.
+    pub(crate) both_ports: bool,
+}
+
+/// How the hash is keyed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Function {
+    Hmac,
+    /// The secret is part of the message.
+    Digest,
+}
+
+/// What is signed, and the digests that tie the body to it.
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub(crate) template: Template,
+    pub(crate) digests: Vec<BodyDigest>,
+}
+
+/// A digest of the body that stands somewhere in the request.
+#[derive(Clone, Debug)]
+pub(crate) struct BodyDigest {
+    pub(crate) place: Source,
+    pub(crate) prefix: Box<str>,
+    pub(crate) algorithm: Algorithm,
+    pub(crate) encoding: Encoding,
+    /// Whether its absence is a refusal.
+    pub(crate) required: bool,
+}
+
+/// Where the time is and how far it may be from the present.
+#[derive(Debug)]
+pub(crate) struct TimeSpec {
+    pub(crate) place: TimePlace,
+    pub(crate) format: TimeFormat,
+    /// `None`: informative, never a reason to refuse.
+    pub(crate) window: Option<Window>,
+}
+
+/// Where the time is.
+#[derive(Debug, PartialEq)]
+pub(crate) enum TimePlace {
+    Source(Source),
+    /// Beside the signature, in the same header.
+    Item(Item),
+}
+
+impl TimePlace {
+    /// Whether reading it needs a parsed body.
+    pub(crate) fn in_body(&self) -> bool {
+        matches!(self, Self::Source(Source::Json(_) | Source::Form(_)))
+    }
+}
+
+/// A JSON member that must equal a header.
+#[derive(Debug)]
+pub(crate) struct Binding {
+    pub(crate) member: JsonPath,
+    pub(crate) header: Source,
+}
+
+/// What replay memory knows a request by.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Dedupe {
+    Source(Source),
+    /// SHA-256 of the signature that matched.
+    Signature,
+    /// SHA-256 of the body.
+    Body,
+}
+
+/// A static secret.
+#[derive(Debug)]
+pub(crate) struct TokenSpec {
+    /// At least one.
+    pub(crate) places: Vec<TokenPlace>,
+    /// Whether a query token goes on to the inside.
+    pub(crate) forward: bool,
+}
+
+/// Where a static secret is.
+#[derive(Debug)]
+pub(crate) enum TokenPlace {
+    Plain { source: Source, prefix: Box<str> },
+    /// `Authorization: Bearer …`
+    Bearer,
+    /// `Authorization: Basic …`; the secret is `user:password`.
+    Basic,
+}
+
+impl Scheme {
+    /// Puts the parts together and collects the JSON members they read.
+    pub(crate) fn new(
+        check: Check,
+        timestamp: Option<TimeSpec>,
+        id: Option<Source>,
+        shapes: Vec<(Box<str>, Shape)>,
+        bindings: Vec<Binding>,
+        dedupe: Vec<Dedupe>,
+    ) -> Arc<Self> {
+        let mut scheme = Self { check, timestamp, id, shapes, bindings, dedupe, paths: Vec::new() };
+        let mut paths: Vec<JsonPath> = scheme.bindings.iter().map(|binding| binding.member.clone()).collect();
+        paths.extend(scheme.sources().into_iter().filter_map(|source| match source {
+            Source::Json(path) => Some(path.clone()),
+            _ => None,
+        }));
+        for path in paths {
+            if !scheme.paths.contains(&path) {
+                scheme.paths.push(path);
+            }
+        }
+        Arc::new(scheme)
+    }
+
+    /// Every part of a request that the scheme reads, bindings' members aside.
+    pub(crate) fn sources(&self) -> Vec<&Source> {
+        let mut found: Vec<&Source> = self.id.iter().collect();
+        if let Some(TimeSpec { place: TimePlace::Source(source), .. }) = &self.timestamp {
+            found.push(source);
+        }
+        found.extend(self.dedupe.iter().filter_map(|dedupe| match dedupe {
+            Dedupe::Source(source) => Some(source),
+            Dedupe::Signature | Dedupe::Body => None,
+        }));
+        match &self.check {
+            Check::Mac(mac) => {
+                found.extend(&mac.signature.places);
+                found.extend(&mac.key_id);
+                for message in mac.messages() {
+                    found.extend(message.template.sources());
+                    found.extend(message.digests.iter().map(|digest| &digest.place));
+                }
+            }
+            Check::Token(token) => found.extend(token.places.iter().filter_map(|place| match place {
+                TokenPlace::Plain { source, .. } => Some(source),
+                TokenPlace::Bearer | TokenPlace::Basic => None,
+            })),
+        }
+        found
+    }
+
+    /// Whether a route needs secrets for it. True for every scheme there is today; public keys will need none.
+    pub fn needs_secret(&self) -> bool {
+        match &self.check {
+            Check::Mac(_) | Check::Token(_) => true,
+        }
+    }
+
+    /// Whether the public URL is signed, so that the route must name it.
+    pub fn needs_public_url(&self) -> bool {
+        match &self.check {
+            Check::Mac(mac) => mac.messages().any(|message| message.template.has(&Segment::Url)),
+            Check::Token(_) => false,
+        }
+    }
+
+    /// Whether a change of any byte of the body is noticed.
+    pub fn signs_body(&self) -> bool {
+        match &self.check {
+            Check::Mac(mac) => mac.messages().all(|message| {
+                message.template.covers_body()
+                    || message.digests.iter().any(|digest| digest.required && message.template.covers(&digest.place))
+            }),
+            Check::Token(_) => false,
+        }
+    }
+
+    /// How far the signed time may be from the present, back and ahead; replay memory must last longer than both.
+    pub fn window(&self) -> Option<(Duration, Duration)> {
+        self.timestamp.as_ref().and_then(|time| time.window).map(|window| (window.back, window.ahead))
+    }
+
+    /// Whether requests bring an id, or anything else, that replay memory can know them by.
+    pub fn has_dedupe(&self) -> bool {
+        !self.dedupe.is_empty()
+    }
+
+    /// Query parameters that hold the secret itself: stripped unless [`Scheme::forwards_secret`], and never shown.
+    pub fn secret_query_parameters(&self) -> Vec<&str> {
+        match &self.check {
+            Check::Mac(_) => Vec::new(),
+            Check::Token(token) => token.places.iter().filter_map(TokenPlace::query).collect(),
+        }
+    }
+
+    /// Whether the route asked for the query token to go on to the inside.
+    pub fn forwards_secret(&self) -> bool {
+        matches!(&self.check, Check::Token(token) if token.forward)
+    }
+
+    /// Query parameters that logs must not show: secrets and signatures.
+    pub fn redacted_query_parameters(&self) -> Vec<&str> {
+        match &self.check {
+            Check::Token(_) => self.secret_query_parameters(),
+            Check::Mac(mac) => mac.signature.places.iter().filter_map(Source::query).collect(),
+        }
+    }
+
+    /// Header fields that logs must not show: secrets and signatures.
+    pub fn redacted_headers(&self) -> Vec<&str> {
+        match &self.check {
+            Check::Mac(mac) => mac.signature.places.iter().filter_map(Source::header).collect(),
+            Check::Token(token) => token
+                .places
+                .iter()
+                .filter_map(|place| match place {
+                    TokenPlace::Plain { source, .. } => source.header(),
+                    TokenPlace::Bearer | TokenPlace::Basic => Some("Authorization"),
+                })
+                .collect(),
+        }
+    }
+}
+
+impl MacSpec {
+    /// The default message and every variant's.
+    pub(crate) fn messages(&self) -> impl Iterator<Item = &Message> {
+        std::iter::once(&self.message).chain(self.variants.iter().map(|(_, message)| message))
+    }
+}
+
+impl TokenPlace {
+    fn query(&self) -> Option<&str> {
+        match self {
+            Self::Plain { source, .. } => source.query(),
+            Self::Bearer | Self::Basic => None,
+        }
+    }
+}
+
+impl Source {
+    fn query(&self) -> Option<&str> {
+        match self {
+            Self::Query(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    fn header(&self) -> Option<&str> {
+        match self {
+            Self::Header(name) => Some(name),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! From an [`Outbound`] to the head that pingora writes.
+//!
+//! Names keep the case they came in. The framing is always ours: one `Content-Length`, or none where a method has no body
+//! by nature and none was given; never chunked.
+
+use bytes::Bytes;
+use http::HeaderValue;
+use pingora_error::BError;
+use pingora_http::RequestHeader;
+
+use super::Outbound;
+
+/// Methods for which an absent body is not announced (RFC 9110, 8.6).
+const BODILESS: [&str; 3] = ["GET", "HEAD", "DELETE"];
+
+/// Where fields that frame or route are written here, a field of that name in `headers` is dropped: it would be a second one.
+const OURS: [&str; 7] =
+    ["host", "content-length", "transfer-encoding", "connection", "upgrade", "keep-alive", "proxy-connection"];
+
+pub(super) fn head(
+    request: &Outbound<'_>,
+    authority: &HeaderValue,
+    http2: bool,
+    close: bool,
+) -> Result<Box<RequestHeader>, BError> {
+    let fields = request.headers.len().saturating_add(3);
+    let target = request.target.as_bytes();
+    let mut head = if http2 {
+        RequestHeader::build_no_case(request.method, target, Some(fields))?
+    } else {
+        RequestHeader::build(request.method, target, Some(fields))?
+    };
+    head.append_header("Host", authority.clone())?;
+    for (name, value) in request.headers {
+        if !OURS.iter().any(|ours| name.eq_ignore_ascii_case(ours)) {
+            head.append_header(Bytes::copy_from_slice(name.as_bytes()), HeaderValue::from_bytes(value).map_err(bad)?)?;
+        }
+    }
+    if !request.body.is_empty() || !BODILESS.contains(&request.method) {
+        head.append_header("Content-Length", HeaderValue::from(request.body.len()))?;
+    }
+    if close && !http2 {
+        head.append_header("Connection", HeaderValue::from_static("close"))?;
+    }
+    Ok(Box::new(head))
+}
+
+fn bad(_: http::header::InvalidHeaderValue) -> BError {
+    // Without the value: it may be a secret.
+    pingora_error::Error::explain(pingora_error::ErrorType::InvalidHTTPHeader, "a header value has a forbidden byte")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(method: &'static str, headers: &[(&str, &[u8])], body: &'static [u8]) -> String {
+        let request = Outbound {
+            method,
+            target: "//a/../b?c=%20",
+            headers,
+            body: Bytes::from_static(body),
+            keep_answer: 0,
+            pass_through: false,
+        };
+        let head = head(&request, &HeaderValue::from_static("inside:8080"), false, false).unwrap();
+        let wire = pingora_core::protocols::http::v1::client::http_req_header_to_wire(&head).unwrap();
+        String::from_utf8(wire.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn names_keep_their_case_and_targets_their_bytes() {
+        assert_eq!(
+            written("POST", &[("X-ODD-case", b"1"), ("x-Odd-Case", b"2"), ("B", b"\xc3\xa9")], b"{}"),
+            "POST //a/../b?c=%20 HTTP/1.1\r\nHost: inside:8080\r\nX-ODD-case: 1\r\nx-Odd-Case: 2\r\nB: é\r\n\
+             Content-Length: 2\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn framing_and_host_are_ours() {
+        let theirs: &[(&str, &[u8])] =
+            &[("host", b"evil"), ("Content-Length", b"7"), ("TRANSFER-ENCODING", b"chunked"), ("connection", b"close")];
+        assert_eq!(
+            written("POST", theirs, b""),
+            "POST //a/../b?c=%20 HTTP/1.1\r\nHost: inside:8080\r\nContent-Length: 0\r\n\r\n"
+        );
+        assert_eq!(written("GET", theirs, b""), "GET //a/../b?c=%20 HTTP/1.1\r\nHost: inside:8080\r\n\r\n");
+    }
+}

@@ -1,0 +1,167 @@
+//! One server of an upstream: where it is, how it is spoken to, what is known of it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+use pingora_core::connectors::http::Connector;
+use pingora_core::protocols::TcpKeepalive;
+use pingora_core::upstreams::peer::{ALPN, HttpPeer, Peer};
+use tokio::time::{Instant, timeout_at};
+
+use super::Outbound;
+use super::condition::Condition;
+use super::exchange::{Answer, Link, Wanted};
+use super::failure::{Failure, Next};
+use super::resolve::{PeerFor, Resolver};
+use super::spec::{Http2, ServerSpec, UpstreamSpec};
+use super::tls::{Credentials, group_key, server_name};
+use crate::domain::Fault;
+
+/// Streams that share one HTTP/2 connection.
+const MAX_STREAMS: usize = 100;
+/// Answers are small or dropped: a window of this size per stream bounds what a lying server makes us hold.
+const STREAM_WINDOW: u32 = 256 * 1024;
+/// For all streams of a connection.
+const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
+
+pub(super) struct Server {
+    pub(super) url: Arc<str>,
+    pub(super) condition: Arc<Condition>,
+    authority: HeaderValue,
+    /// Or why this server cannot be spoken to as configured.
+    resolver: Result<Resolver, String>,
+    connect_timeout: Duration,
+    keepalive: Duration,
+    http2_only: bool,
+}
+
+impl Server {
+    pub(super) fn new(spec: &ServerSpec, upstream: &UpstreamSpec, url: Arc<str>, condition: Arc<Condition>) -> Self {
+        let host = spec.host.trim_start_matches('[').trim_end_matches(']');
+        let (authority, resolver) = match authority(spec, host) {
+            Ok(authority) => {
+                let resolver = peer_for(spec, upstream, host).map(|make| Resolver::new(host, spec.port, make));
+                (authority, resolver)
+            }
+            Err(why) => (HeaderValue::from_static(""), Err(why)),
+        };
+        Self {
+            url,
+            condition,
+            authority,
+            resolver,
+            connect_timeout: upstream.connect_timeout,
+            keepalive: upstream.keepalive,
+            http2_only: upstream.http2 == Http2::Only,
+        }
+    }
+
+    /// Why it cannot be spoken to as configured.
+    pub(super) fn problem(&self) -> Option<&str> {
+        self.resolver.as_ref().err().map(String::as_str)
+    }
+
+    pub(super) async fn send(
+        &self,
+        connector: &Connector<()>,
+        request: &Outbound<'_>,
+        wanted: Wanted,
+        deadline: Instant,
+    ) -> Result<Answer, Failure> {
+        let unusable = |why: &String| Failure::new(Fault::UpstreamTls, Next::Server, why.as_str());
+        let resolver = self.resolver.as_ref().map_err(unusable)?;
+        let limit = deadline.min(Instant::now() + self.connect_timeout);
+        let peers = match timeout_at(limit, resolver.peers()).await {
+            Ok(Ok(peers)) => peers,
+            Ok(Err(why)) => return Err(unresolved(&why)),
+            Err(_) if limit == deadline => return Err(Failure::timeout("resolving the server's name")),
+            Err(_) => return Err(unresolved("the connect timeout passed")),
+        };
+        let link = Link {
+            connector,
+            peers: &peers,
+            authority: &self.authority,
+            connect_timeout: self.connect_timeout,
+            keepalive: self.keepalive,
+            http2_only: self.http2_only,
+        };
+        link.send(request, wanted, deadline).await
+    }
+}
+
+fn unresolved(why: &str) -> Failure {
+    let detail = format!("the server's name was not resolved: {}", super::failure::cut(why));
+    Failure::new(Fault::UpstreamConnect, Next::Server, detail)
+}
+
+/// The `Host` field: the port only where it is not the scheme's own, an IPv6 address in brackets.
+fn authority(spec: &ServerSpec, host: &str) -> Result<HeaderValue, String> {
+    let literal = matches!(host.parse::<IpAddr>(), Ok(IpAddr::V6(_)));
+    let host = if literal { format!("[{host}]") } else { host.to_owned() };
+    let default = if spec.https { 443 } else { 80 };
+    let text = if spec.port == default { host } else { format!("{host}:{}", spec.port) };
+    match text.parse::<http::uri::Authority>() {
+        Ok(_) if !text.contains('@') => HeaderValue::from_str(&text).map_err(|e| e.to_string()),
+        _ => Err("the server's host is not a host".into()),
+    }
+}
+
+fn peer_for(spec: &ServerSpec, upstream: &UpstreamSpec, host: &str) -> Result<PeerFor, String> {
+    // Plain servers of an upstream with TLS settings have no use for them.
+    let tls = upstream.tls.as_ref().filter(|_| spec.https);
+    let credentials = Credentials::parse(tls)?;
+    let sni = if spec.https { server_name(host, tls)? } else { String::new() };
+    let alpn = match (upstream.http2, spec.https) {
+        (Http2::Off, _) | (Http2::Auto, false) => ALPN::H1,
+        (Http2::Auto, true) => ALPN::H2H1,
+        (Http2::Only, _) => ALPN::H2,
+    };
+    let group = group_key(&upstream.name, upstream.http2, tls);
+    let https = spec.https;
+    Ok(Arc::new(move |address: SocketAddr| {
+        // A socket address is resolved already: this does not block.
+        let mut peer = HttpPeer::new(address, https, sni.clone());
+        peer.group_key = group;
+        peer.client_cert_key = credentials.client.clone();
+        if let Some(options) = peer.get_mut_peer_options() {
+            options.ca = credentials.ca.clone();
+            options.verify_cert = true;
+            options.verify_hostname = true;
+            options.alpn = alpn.clone();
+            options.max_h2_streams = MAX_STREAMS;
+            options.h2_stream_window_size = Some(STREAM_WINDOW);
+            options.h2_connection_window_size = Some(CONNECTION_WINDOW);
+            // A firewall between DMZ and inside forgets idle connections without telling.
+            options.tcp_keepalive = Some(TcpKeepalive {
+                idle: Duration::from_secs(30),
+                interval: Duration::from_secs(10),
+                count: 3,
+                #[cfg(target_os = "linux")]
+                user_timeout: Duration::from_secs(60),
+            });
+        }
+        peer
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(https: bool, host: &str, port: u16) -> Result<HeaderValue, String> {
+        authority(&ServerSpec { url_text: String::new(), https, host: host.into(), port }, host)
+    }
+
+    #[test]
+    fn the_host_field_names_the_server() {
+        assert_eq!(host(false, "inside", 80).unwrap(), "inside");
+        assert_eq!(host(true, "inside", 80).unwrap(), "inside:80");
+        assert_eq!(host(true, "10.0.0.1", 443).unwrap(), "10.0.0.1");
+        assert_eq!(host(false, "::1", 8080).unwrap(), "[::1]:8080");
+        assert!(host(false, "a@b", 80).is_err());
+        assert!(host(false, "a\r\nb", 80).is_err());
+        assert!(host(false, "", 80).is_err());
+    }
+}
