@@ -78,7 +78,9 @@ impl std::fmt::Display for StartError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Config(report) => write!(f, "{report}"),
-            Self::Bind { listener, address, error } => write!(f, "listener {listener}: cannot listen on {address}: {error}"),
+            Self::Bind { listener, address, error } => {
+                write!(f, "listener {listener}: cannot listen on {address}: {error}")
+            }
             Self::Admin(error) => write!(f, "admin: {error}"),
             Self::Process(error) => write!(f, "{error}"),
         }

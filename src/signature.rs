@@ -174,8 +174,7 @@ impl Verifier {
             return Err(Refusal::KeyUnknown);
         }
         let message = mac.message_for(facts);
-        let spellings: &[bool] =
-            if mac.both_ports && self.url.is_some() { &[false, true] } else { &[false] };
+        let spellings: &[bool] = if mac.both_ports && self.url.is_some() { &[false, true] } else { &[false] };
         let (mut hit, mut right) = (NONE, Tag::EMPTY);
         for (index, key) in (0u32..).zip(&self.keys).filter(|(_, key)| known(key)) {
             for other_port in spellings {

@@ -147,9 +147,7 @@ fn report(outcome: &ReloadOutcome) -> ReloadReport {
             warnings: warnings.iter().map(ToString::to_string).collect(),
         },
         ReloadOutcome::Unchanged { generation } => ReloadReport::Unchanged { generation: *generation },
-        ReloadOutcome::Kept(report) => {
-            ReloadReport::Kept { problems: report.problems.iter().map(problem).collect() }
-        }
+        ReloadOutcome::Kept(report) => ReloadReport::Kept { problems: report.problems.iter().map(problem).collect() },
     }
 }
 

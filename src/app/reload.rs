@@ -74,14 +74,7 @@ impl Reload {
             needs_restart: Vec::new(),
             last_error: None,
         };
-        Self {
-            config,
-            environment,
-            relay,
-            service,
-            standing: Arc::new(Mutex::new(standing)),
-            health: JoinSet::new(),
-        }
+        Self { config, environment, relay, service, standing: Arc::new(Mutex::new(standing)), health: JoinSet::new() }
     }
 
     /// For the admin listener.

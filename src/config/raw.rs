@@ -12,7 +12,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 pub use self::either::{RawAddressList, RawAnswer, RawHeaderRule, RawQuantity, RawSecret, RawSecretEntry, RawValue};
-use crate::config::recipe::{RawProvider, RawVerify};
+use crate::config::recipe::{RawRecipe, RawVerify};
 
 /// A value and its place.
 pub type Placed<T> = Option<Spanned<T>>;
@@ -35,7 +35,7 @@ pub struct RawConfig {
     #[serde(default)]
     pub upstreams: Table<RawUpstream>,
     #[serde(default)]
-    pub providers: Table<RawProvider>,
+    pub providers: Table<RawRecipe>,
     #[serde(default)]
     pub routes: Table<RawRoute>,
 }

@@ -1,35 +1,86 @@
-//! Stands in for the scheme grammar until its branch is merged.
-#![allow(missing_docs, reason = "replaced by the merge of the signature branch")]
+//! Provider recipes: how a provider proves who it is, and what it expects of an endpoint.
+//!
+//! A recipe is a file, `providers/<name>.toml`, compiled in as text and parsed at first use. The same grammar stands in
+//! `relay.toml` as `[providers.<name>]`, and its `verify` table as `[routes.<name>.verify]`. `docs/schemes.md` has a card
+//! for every key.
+
+mod builtin;
+mod compile;
+mod mac;
+mod raw;
+mod verify;
+mod words;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use serde::Deserialize;
-use toml::Spanned;
+use ipnet::IpNet;
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RawVerify {
-    pub dangerously_none: Option<Spanned<bool>>,
-    pub hmac: Option<Spanned<toml::Value>>,
-    pub token: Option<Spanned<toml::Value>>,
-}
+use crate::domain::Method;
+use crate::signature::Scheme;
+use crate::snapshot::{Challenge, ChallengeMatch, FixedAnswer};
 
-#[derive(Debug, Deserialize)]
-pub struct RawProvider {}
+pub use builtin::{builtin, builtin_names};
+pub use compile::compile_recipe;
+pub use raw::{RawRecipe, RawVerify};
+pub use verify::{CompiledVerify, compile_verify};
 
+/// A provider, compiled.
 #[derive(Debug)]
 pub struct Recipe {
-    pub name: Arc<str>,
-    pub addresses: Vec<ipnet::IpNet>,
+    /// The name by which `relay.toml` speaks of it: `github`.
+    pub id: Arc<str>,
+    /// For people: `GitHub`.
+    pub name: String,
+    /// The provider's own documentation.
+    pub docs: Option<String>,
+    /// How well the scheme is known: `primary`, `secondary` or `memory`.
+    pub confidence: Option<String>,
+    /// What an operator should know.
+    pub notes: Option<String>,
+    /// Never empty.
+    pub methods: Vec<Method>,
+    /// Media types that the provider sends, lower case; `None`: not limited.
+    pub content_types: Option<Vec<String>>,
+    /// What the provider takes for success.
+    pub success: FixedAnswer,
+    /// How long the provider waits.
+    pub timeout: Option<Duration>,
+    /// When the relay must have answered; always below `timeout`.
+    pub deadline: Option<Duration>,
+    /// Failures that the provider tolerates before it stops sending.
+    pub error_budget: Option<u32>,
+    /// What the provider does after a failure, in words.
+    pub retry: Option<String>,
+    /// How long ids should be remembered; longer than the scheme's window.
+    pub replay_window: Option<Duration>,
+    /// Published source addresses, for `allow = ["@name"]`.
+    pub addresses: Vec<IpNet>,
+    /// How a request proves that it is genuine.
+    pub scheme: Arc<Scheme>,
+    challenges: Vec<ChallengeSpec>,
 }
 
-const NAMES: [&str; 3] = ["dastra", "github", "oktave"];
-
-pub fn builtin_names() -> impl Iterator<Item = &'static str> + Clone {
-    NAMES.into_iter()
+/// A handshake: header name, its value, whether it is signed, and the answer.
+#[derive(Debug)]
+struct ChallengeSpec {
+    header: String,
+    equals: String,
+    signed: bool,
+    answer: FixedAnswer,
 }
 
-pub fn builtin(name: &str) -> Option<Arc<Recipe>> {
-    let addresses = if name == "dastra" { vec!["40.89.131.148/32".parse().ok()?] } else { vec![] };
-    NAMES.contains(&name).then(|| Arc::new(Recipe { name: name.into(), addresses }))
+impl Recipe {
+    /// The handshakes, fresh for one route.
+    pub fn challenges(&self) -> Vec<Challenge> {
+        let fresh = |spec: &ChallengeSpec| Challenge {
+            when: ChallengeMatch::Header { name: spec.header.clone(), value: spec.equals.clone() },
+            signed: spec.signed,
+            answer: spec.answer.clone(),
+        };
+        self.challenges.iter().map(fresh).collect()
+    }
 }

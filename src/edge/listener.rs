@@ -78,7 +78,10 @@ pub async fn accept(socket: TcpListener, name: Arc<str>, relay: Arc<Relay>, mut 
 
 /// Whether an accept failed for want of something on our side, so that trying again at once would only spin.
 fn is_ours(error: &io::Error) -> bool {
-    !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted)
+    !matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    )
 }
 
 /// A connection that has a place.

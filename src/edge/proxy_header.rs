@@ -47,7 +47,9 @@ async fn read_v2<S: AsyncRead + Unpin>(io: &mut S) -> Result<Told, Malformed> {
     match (version_command, family) {
         (0x20, _) => Ok(Told::Itself),
         (0x21, 0x11 | 0x12) => first::<4>(&body, 12).map(|ip| Told::Source(Ipv4Addr::from(ip).into())),
-        (0x21, 0x21 | 0x22) => first::<16>(&body, 36).map(|ip| Told::Source(IpAddr::from(Ipv6Addr::from(ip)).to_canonical())),
+        (0x21, 0x21 | 0x22) => {
+            first::<16>(&body, 36).map(|ip| Told::Source(IpAddr::from(Ipv6Addr::from(ip)).to_canonical()))
+        }
         (0x21, 0x00) => Ok(Told::Itself),
         _ => Err(Malformed),
     }

@@ -182,7 +182,13 @@ impl Drop for Record<'_> {
 
 /// Records what never became a request: a head that was refused before anything could be routed. Gives the id back for the
 /// answer.
-pub(crate) fn edge_refused(gate: &Gate, connection: &Connection, version: Version, refusal: Refusal, status: u16) -> String {
+pub(crate) fn edge_refused(
+    gate: &Gate,
+    connection: &Connection,
+    version: Version,
+    refusal: Refusal,
+    status: u16,
+) -> String {
     let received_at = gate.clock.now();
     let id = request_id(received_at);
     gate.observer.request(&RequestEvent {

@@ -133,7 +133,10 @@ pub(crate) struct TokenSpec {
 /// Where a static secret is.
 #[derive(Debug)]
 pub(crate) enum TokenPlace {
-    Plain { source: Source, prefix: Box<str> },
+    Plain {
+        source: Source,
+        prefix: Box<str>,
+    },
     /// `Authorization: Bearer …`
     Bearer,
     /// `Authorization: Basic …`; the secret is `user:password`.

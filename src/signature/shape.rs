@@ -56,7 +56,9 @@ mod tests {
     fn shapes_are_exact() {
         let uuid = b"0191e2a4-7b1c-7c3e-9f00-0123456789aB";
         assert!(Shape::Uuid.fits(uuid));
-        for bad in [&b""[..], &uuid[..35], b"0191e2a4-7b1c-7c3e-9f00-0123456789ag", b"{0191e2a4-7b1c-7c3e-9f00-01234567}"] {
+        for bad in
+            [&b""[..], &uuid[..35], b"0191e2a4-7b1c-7c3e-9f00-0123456789ag", b"{0191e2a4-7b1c-7c3e-9f00-01234567}"]
+        {
             assert!(!Shape::Uuid.fits(bad));
         }
         assert!(!Shape::Uuid.fits(&[uuid, &b"1"[..]].concat()));

@@ -269,9 +269,11 @@ impl Work<'_, '_> {
     }
 
     fn id_for(&self, source: &Source) -> String {
-        let digits = self.scheme.shapes.iter().any(|(name, shape)| {
-            *shape == Shape::Digits && *source == Source::Header(name.clone())
-        });
+        let digits = self
+            .scheme
+            .shapes
+            .iter()
+            .any(|(name, shape)| *shape == Shape::Digits && *source == Source::Header(name.clone()));
         if digits { self.now.secs().to_string() } else { self.draft.id.to_owned() }
     }
 

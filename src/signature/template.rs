@@ -55,9 +55,10 @@ impl Template {
                     after
                 }
                 ('{', None, _) => {
-                    let (name, after) = rest.strip_prefix('{').and_then(|inner| inner.split_once('}')).ok_or_else(|| {
-                        fault("a placeholder is not closed", Some("write {{ for a literal brace".into()))
-                    })?;
+                    let (name, after) =
+                        rest.strip_prefix('{').and_then(|inner| inner.split_once('}')).ok_or_else(|| {
+                            fault("a placeholder is not closed", Some("write {{ for a literal brace".into()))
+                        })?;
                     flush(&mut literal, &mut segments);
                     segments.push(placeholder(name)?);
                     after

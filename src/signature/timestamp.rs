@@ -133,7 +133,8 @@ mod tests {
         let read = |text: &str| TimeFormat::Rfc3339.read(text.as_bytes());
         assert_eq!(read("1994-11-06T09:49:37.000999999+01:00"), Some(AT));
         assert_eq!(read("1994-11-06T08:49:37Z"), Some(AT));
-        for text in ["1994-11-06 08:49:37Z", "1994-11-06T08:49:37", "1994-11-06T08:49:37[UTC]", "1994-13-06T08:49:37Z"] {
+        for text in ["1994-11-06 08:49:37Z", "1994-11-06T08:49:37", "1994-11-06T08:49:37[UTC]", "1994-13-06T08:49:37Z"]
+        {
             assert_eq!(read(text), None, "{text}");
         }
     }

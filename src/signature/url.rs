@@ -92,9 +92,17 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused() {
-        for text in
-            ["", "a.b", "ftp://a.b", "https://", "https://a:0", "https://a:99999", "https://u@a", "https://a/?q", "https://é"]
-        {
+        for text in [
+            "",
+            "a.b",
+            "ftp://a.b",
+            "https://",
+            "https://a:0",
+            "https://a:99999",
+            "https://u@a",
+            "https://a/?q",
+            "https://é",
+        ] {
             assert!(PublicUrl::parse(text).is_err(), "{text}");
         }
     }

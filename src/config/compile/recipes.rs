@@ -12,9 +12,9 @@ use super::values::{join, shown};
 use super::{Compiler, Named};
 use crate::config::near::suggest;
 use crate::config::raw::{RawRoute, Table};
-use crate::config::recipe::{self, RawProvider, Recipe};
+use crate::config::recipe::{self, CompiledVerify, RawRecipe, Recipe};
 use crate::domain::Method;
-use crate::signature::Verifier;
+use crate::signature::{Key, PublicUrl, Scheme, Verifier};
 use crate::snapshot::{Challenge, FixedAnswer, Verification};
 
 const NO_SECRETS: &str = "write secrets = [{ file = \"secrets/…\" }], { credential = \"…\" } or { env = \"…\" }";
@@ -23,6 +23,7 @@ const NO_SECRETS: &str = "write secrets = [{ file = \"secrets/…\" }], { creden
 #[derive(Debug)]
 pub(super) struct Suggested {
     pub(super) methods: Option<Vec<Method>>,
+    pub(super) content_types: Option<Vec<String>>,
     pub(super) deadline: Option<Duration>,
     /// After this the provider has given up.
     pub(super) sender_waits: Option<Duration>,
@@ -34,7 +35,6 @@ pub(super) struct Suggested {
     /// How long a request's own time counts as fresh, both ways together.
     pub(super) fresh_for: Option<Duration>,
     pub(super) strip_query: Vec<String>,
-    pub(super) strip_headers: Vec<String>,
     pub(super) challenges: Vec<Challenge>,
 }
 
@@ -42,6 +42,7 @@ impl Default for Suggested {
     fn default() -> Self {
         Self {
             methods: None,
+            content_types: None,
             deadline: None,
             sender_waits: None,
             answer: FixedAnswer { status: 200, body: Bytes::new(), content_type: None },
@@ -49,7 +50,6 @@ impl Default for Suggested {
             has_id: false,
             fresh_for: None,
             strip_query: Vec::new(),
-            strip_headers: Vec::new(),
             challenges: Vec::new(),
         }
     }
@@ -62,11 +62,43 @@ pub(super) struct Proven {
     pub(super) suggested: Suggested,
 }
 
+impl Suggested {
+    fn of_scheme(scheme: &Scheme) -> Self {
+        let fresh_for = scheme.window().map(|(back, ahead)| back.saturating_add(ahead));
+        let strip = !scheme.forwards_secret();
+        let secret_parameters = scheme.secret_query_parameters().into_iter().filter(|_| strip);
+        Self {
+            has_id: scheme.has_dedupe(),
+            fresh_for,
+            strip_query: secret_parameters.map(str::to_owned).collect(),
+            ..Self::default()
+        }
+    }
+
+    fn of_recipe(recipe: &Recipe) -> Self {
+        Self {
+            methods: Some(recipe.methods.clone()),
+            content_types: recipe.content_types.clone(),
+            deadline: recipe.deadline,
+            sender_waits: recipe.timeout,
+            answer: recipe.success.clone(),
+            replay: recipe.replay_window,
+            challenges: recipe.challenges(),
+            ..Self::of_scheme(&recipe.scheme)
+        }
+    }
+}
+
 impl Compiler<'_> {
-    pub(super) fn providers(&mut self, raw: Table<RawProvider>) -> BTreeMap<String, Option<Arc<Recipe>>> {
+    pub(super) fn providers(&mut self, raw: Table<RawRecipe>) -> BTreeMap<String, Option<Arc<Recipe>>> {
         let mut providers = BTreeMap::new();
-        for (name, _raw) in raw {
-            providers.insert(name.into_inner(), None);
+        for (name, raw) in raw {
+            let key = join("providers", name.get_ref());
+            self.name(&name, &key);
+            let before = self.problems.len();
+            let recipe = recipe::compile_recipe(name.get_ref(), &raw, &key, &mut self.problems);
+            let recipe = recipe.filter(|_| self.problems.len() == before).map(Arc::new);
+            providers.insert(name.into_inner(), recipe);
         }
         providers
     }
@@ -79,8 +111,8 @@ impl Compiler<'_> {
         if let Some(recipe) = recipe::builtin(name) {
             return Some(recipe);
         }
-        let mut known: Vec<&str> = named.providers.keys().map(String::as_str).collect();
-        known.extend(recipe::builtin_names().map(|name| -> &str { name }));
+        let own = named.providers.keys().map(String::as_str);
+        let known: Vec<&str> = own.chain(recipe::builtin_names().iter().map(|name| -> &str { name })).collect();
         let help = suggest(name, known.iter().copied(), "");
         self.reject(at, key, format!("there is no provider \"{}\"", shown(name)), help);
         None
@@ -93,16 +125,12 @@ impl Compiler<'_> {
         key: &str,
         named: &Named,
     ) -> Option<Proven> {
+        let secrets = self.secrets(raw, key);
         match (&raw.provider, &raw.verify) {
             (None, None) => {
+                let what = "neither provider nor verify says how requests prove that they are genuine";
                 let help = "write provider = \"…\", or verify.<scheme> for a scheme of your own";
-                self.reject(
-                    name,
-                    key,
-                    "neither provider nor verify says how requests prove that they are genuine",
-                    help,
-                );
-                self.keys_of(raw, key);
+                self.reject(name, key, what, help);
                 None
             }
             (Some(_), Some(verify)) => {
@@ -111,26 +139,74 @@ impl Compiler<'_> {
                 None
             }
             (Some(provider), None) => {
-                let keys = self.needed_keys(name, raw, key);
                 let recipe = self.recipe(provider, provider.get_ref(), &join(key, "provider"), named)?;
-                keys?;
-                let suggested = Suggested { has_id: true, ..Suggested::default() };
-                Some(Proven {
-                    provider: Some(Arc::clone(&recipe.name)),
-                    verify: Verification::Signed(todo!("merge of signature")),
-                    suggested,
-                })
+                let verify = self.signed(name, raw, key, &recipe.scheme, secrets)?;
+                let suggested = Suggested::of_recipe(&recipe);
+                Some(Proven { provider: Some(Arc::clone(&recipe.id)), verify, suggested })
             }
             (None, Some(verify)) => {
-                if verify.get_ref().dangerously_none.as_ref().is_some_and(|none| *none.get_ref()) {
-                    return self.unverified(verify, raw, key);
+                let compiled = recipe::compile_verify(verify.get_ref(), &join(key, "verify"), &mut self.problems);
+                match compiled? {
+                    CompiledVerify::DangerouslyNone => self.unverified(verify, raw, key),
+                    CompiledVerify::Scheme(scheme) => {
+                        let verify = self.signed(name, raw, key, &scheme, secrets)?;
+                        Some(Proven { provider: None, verify, suggested: Suggested::of_scheme(&scheme) })
+                    }
                 }
-                self.needed_keys(name, raw, key)?;
-                Some(Proven {
-                    provider: None,
-                    verify: Verification::Signed(todo!("merge of signature")),
-                    suggested: Suggested::default(),
-                })
+            }
+        }
+    }
+
+    /// A scheme with the route's secrets.
+    fn signed(
+        &mut self,
+        name: &Spanned<String>,
+        raw: &RawRoute,
+        key: &str,
+        scheme: &Arc<Scheme>,
+        secrets: Secrets,
+    ) -> Option<Verification> {
+        let url = raw.public_url.as_ref().map(|at| self.public_url(at, &join(key, "public_url")));
+        if url.is_none() && scheme.needs_public_url() {
+            let what = "is missing: the scheme signs the URL that the provider was given";
+            self.reject(
+                name,
+                &join(key, "public_url"),
+                what,
+                "write public_url = \"https://…\" exactly as the provider has it",
+            );
+        }
+        let keys = match secrets {
+            Secrets::Read(keys) => keys,
+            Secrets::Told => return None,
+            Secrets::Absent => {
+                self.reject(name, &join(key, "secrets"), "is missing", NO_SECRETS);
+                return None;
+            }
+        };
+        let url = url.map_or(Some(None), |read| read.map(Some))?;
+        if url.is_none() && scheme.needs_public_url() {
+            return None;
+        }
+        match Verifier::new(Arc::clone(scheme), keys, url) {
+            Ok(verifier) => Some(Verification::Signed(Box::new(verifier))),
+            Err(problem) => {
+                let span = raw.secrets.as_ref().map(Spanned::span);
+                let help =
+                    "compare it with what the provider shows; `dmz-relay providers` says what a secret looks like";
+                self.problems.add(span, join(key, "secrets"), problem.to_string(), Some(help.to_owned()));
+                None
+            }
+        }
+    }
+
+    fn public_url(&mut self, at: &Spanned<String>, key: &str) -> Option<PublicUrl> {
+        match PublicUrl::parse(at.get_ref()) {
+            Ok(url) => Some(url),
+            Err(expected) => {
+                let what = format!("expected {expected}, found \"{}\"", shown(at.get_ref()));
+                self.reject(at, key, what, "write it exactly as the provider has it");
+                None
             }
         }
     }
@@ -146,19 +222,21 @@ impl Compiler<'_> {
         Some(Proven { provider: None, verify: Verification::DangerouslyNone, suggested: Suggested::default() })
     }
 
-    /// Secrets of a route whose scheme needs them.
-    fn needed_keys(&mut self, name: &Spanned<String>, raw: &RawRoute, key: &str) -> Option<Vec<crate::signature::Key>> {
-        if raw.secrets.is_none() {
-            self.reject(name, &join(key, "secrets"), "is missing", NO_SECRETS);
-        }
-        self.keys_of(raw, key)
-    }
-
-    fn keys_of(&mut self, raw: &RawRoute, key: &str) -> Option<Vec<crate::signature::Key>> {
+    /// A route's secrets are read whatever else is wrong with it, so that their problems are told in the same run.
+    fn secrets(&mut self, raw: &RawRoute, key: &str) -> Secrets {
+        let Some(list) = &raw.secrets else { return Secrets::Absent };
         let before = self.problems.len();
-        let keys = raw.secrets.as_ref().map(|list| self.keys(list, &join(key, "secrets")))?;
-        (self.problems.len() == before).then_some(keys)
+        let keys = self.keys(list, &join(key, "secrets"));
+        if self.problems.len() == before { Secrets::Read(keys) } else { Secrets::Told }
     }
+}
+
+/// What became of a route's secrets.
+enum Secrets {
+    Absent,
+    /// They have problems, which were told.
+    Told,
+    Read(Vec<Key>),
 }
 
 /// Addresses that the provider publishes.

@@ -116,6 +116,7 @@ impl Compiler<'_> {
         let client_certificate = self.client_certificate(raw, key, named);
         let headers = self.required_headers(raw.headers.as_ref(), &join(key, "headers"));
         let content_types = self.content_types(raw.content_types.as_ref(), &join(key, "content_types"));
+        let content_types = content_types.or_else(|| suggested.content_types.clone());
         let max_body = self.max_body(raw, key, named);
         let limits = self.route_limits(raw, key);
         let deadline = self.deadline(raw, key, suggested);
@@ -195,7 +196,7 @@ impl Compiler<'_> {
     /// `None`: switched off, or there is nothing to know a request by.
     fn replay(&mut self, name: &Spanned<String>, raw: &RawRoute, key: &str, suggested: &Suggested) -> Option<Duration> {
         let key = join(key, "replay");
-        let default = suggested.replay.unwrap_or(REPLAY.default);
+        let default = suggested.replay.unwrap_or(REPLAY.default).max(suggested.fresh_for.unwrap_or_default());
         let Some(value) = &raw.replay else { return suggested.has_id.then_some(default) };
         let fields = value.get_ref();
         match (&fields.window, &fields.off) {

@@ -8,7 +8,7 @@ use super::Compiler;
 use super::values::shown;
 use crate::base::Secret;
 use crate::config::raw::{RawSecret, RawSecretEntry};
-use crate::signature::Key;
+use crate::signature::{Key, MAX_KEYS};
 
 /// Below this a secret can be guessed.
 const SHORT: usize = 16;
@@ -20,8 +20,9 @@ impl Compiler<'_> {
         if list.get_ref().is_empty() {
             self.reject(list, key, "the list is empty, so no request could ever be genuine", FORMS);
         }
-        if list.get_ref().len() > 16 {
-            self.reject(list, key, "more than 16 secrets for one route", "remove those that are rotated out");
+        if list.get_ref().len() > MAX_KEYS {
+            let what = format!("more than {MAX_KEYS} secrets for one route");
+            self.reject(list, key, what, "remove those that are rotated out");
             return Vec::new();
         }
         let mut keys: Vec<Key> = Vec::new();

@@ -167,17 +167,13 @@ fn server(url: &str) -> Result<ServerSpec, &'static str> {
     if host.is_empty() || rustls_pki_types::ServerName::try_from(host).is_err() {
         return Err("its host is neither a name nor an address");
     }
-    let port = match (authority.port_u16(), authority.port()) {
-        (Some(0), _) => return Err("port 0 cannot be connected to"),
-        (Some(port), _) => port,
-        (None, None) if !rest.ends_with(':') => {
-            if https {
-                443
-            } else {
-                80
-            }
-        }
-        _ => return Err("its port is not a number from 1 to 65535"),
+    let port = match rest.strip_prefix(authority.host()).unwrap_or_default() {
+        "" if https => 443,
+        "" => 80,
+        port => match port.trim_start_matches(':').parse() {
+            Ok(0) | Err(_) => return Err("its port is not a number from 1 to 65535"),
+            Ok(port) => port,
+        },
     };
     Ok(ServerSpec { url_text: url.to_owned(), https, host: host.to_owned(), port })
 }

@@ -61,7 +61,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Body<'_, S> {
         if read == 0 { Err(BodyBroken::Incomplete) } else { Ok(left - (read as u64).min(left)) }
     }
 
-    async fn fill_chunks(&mut self, mut state: Chunked, into: &mut BytesMut, room: usize) -> Result<Chunked, BodyBroken> {
+    async fn fill_chunks(
+        &mut self,
+        mut state: Chunked,
+        into: &mut BytesMut,
+        room: usize,
+    ) -> Result<Chunked, BodyBroken> {
         loop {
             match state.decode(self.buffer, into, room)? {
                 Step::Done | Step::Appended => return Ok(state),

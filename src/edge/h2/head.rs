@@ -85,7 +85,10 @@ fn expectation(parts: &Parts) -> Result<bool, Refusal> {
 mod tests {
     use super::*;
 
-    fn check(build: impl FnOnce(http::request::Builder) -> http::request::Builder, ended: bool) -> Result<Head, Refusal> {
+    fn check(
+        build: impl FnOnce(http::request::Builder) -> http::request::Builder,
+        ended: bool,
+    ) -> Result<Head, Refusal> {
         let request = build(http::Request::builder().method("POST").uri("https://relay.example/hooks/a?b=c"));
         read(&request.body(()).unwrap().into_parts().0, ended, &limits())
     }
@@ -137,6 +140,9 @@ mod tests {
             refusal(|request| (0..5).fold(request, |request, _| request.header("x", "y"))),
             Refusal::HeadTooLarge
         );
-        assert_eq!(check(|request| request.header("content-length", "1"), true).unwrap_err(), Refusal::FramingAmbiguous);
+        assert_eq!(
+            check(|request| request.header("content-length", "1"), true).unwrap_err(),
+            Refusal::FramingAmbiguous
+        );
     }
 }

@@ -51,10 +51,9 @@ fn framing_is_stated_once_and_plainly() {
     ] {
         assert_eq!(post(fields).unwrap_err(), Refusal::FramingAmbiguous, "{fields:?}");
     }
-    for text in [
-        "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
-        "POST / HTTP/1.0\r\nHost: a\r\n\r\n",
-    ] {
+    for text in
+        ["POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", "POST / HTTP/1.0\r\nHost: a\r\n\r\n"]
+    {
         assert_eq!(refusal(text), Refusal::FramingAmbiguous, "{text:?}");
     }
 }
@@ -122,7 +121,9 @@ fn connection_options_and_expectations() {
     assert_eq!(post("Upgrade: h2c\r\n").unwrap_err(), Refusal::UpgradeUnsupported);
     assert!(post("Content-Length: 1\r\nExpect: 100-Continue\r\n").unwrap().head.expects_continue());
     assert!(!post("Expect: 100-continue\r\n").unwrap().head.expects_continue());
-    for fields in ["Expect: 100-continuee\r\n", "Expect: nothing\r\n", "Expect: 100-continue\r\nExpect: 100-continue\r\n"] {
+    for fields in
+        ["Expect: 100-continuee\r\n", "Expect: nothing\r\n", "Expect: 100-continue\r\nExpect: 100-continue\r\n"]
+    {
         assert_eq!(post(fields).unwrap_err(), Refusal::ExpectationUnsupported, "{fields:?}");
     }
 }

@@ -1,0 +1,165 @@
+//! From a raw recipe to a [`Recipe`], or to every problem it has.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use ipnet::IpNet;
+use toml::Spanned;
+
+use super::raw::{RawAnswer, RawChallenge, RawRecipe};
+use super::verify::{CompiledVerify, compile_verify};
+use super::words::Scope;
+use super::{ChallengeSpec, Recipe};
+use crate::config::report::Problems;
+use crate::domain::Method;
+use crate::signature::template::is_token;
+use crate::snapshot::FixedAnswer;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// Compiles a recipe called `id`; `key` is its key path, empty for a file of its own.
+pub fn compile_recipe(id: &str, raw: &RawRecipe, key: &str, problems: &mut Problems) -> Option<Recipe> {
+    let verify_key = if key.is_empty() { "verify".to_owned() } else { format!("{key}.verify") };
+    let verify = compile_verify(&raw.verify, &verify_key, problems);
+    let mut scope = Scope { key: key.to_owned(), problems };
+    let methods = methods(raw, &mut scope);
+    let content_types = content_types(raw, &mut scope);
+    let success = raw.success.as_ref().map_or_else(|| Some(plain(200)), |raw| answer(raw, "success", &mut scope));
+    let timeout = duration(raw.timeout.as_ref(), "timeout", DAY, &mut scope);
+    let deadline = duration(raw.deadline.as_ref(), "deadline", DAY, &mut scope);
+    let replay_window = duration(raw.replay_window.as_ref(), "replay_window", 30 * DAY, &mut scope);
+    let addresses = addresses(raw, &mut scope);
+    let challenges: Vec<_> = raw.challenge.iter().map(|raw| challenge(raw, &mut scope)).collect();
+    let (timeout, deadline, replay_window) = (timeout?, deadline?, replay_window?);
+    let CompiledVerify::Scheme(scheme) = verify? else {
+        let help = "say it on the route that wants it";
+        scope.problem(None, "verify", "a provider that proves nothing is none", Some(help));
+        return None;
+    };
+    if let (Some(limit), Some(deadline), Some(text)) = (timeout, deadline, &raw.deadline)
+        && deadline >= limit
+    {
+        scope.problem(Some(text.span()), "deadline", "is not below the provider's timeout", None);
+        return None;
+    }
+    if let (Some(window), Some((back, ahead)), Some(text)) = (replay_window, scheme.window(), &raw.replay_window)
+        && window < back + ahead
+    {
+        let help = "a request could be replayed after its id was forgotten and before its time is stale";
+        scope.problem(Some(text.span()), "replay_window", "is shorter than the scheme's time window", Some(help));
+        return None;
+    }
+    Some(Recipe {
+        id: id.into(),
+        name: raw.name.clone().unwrap_or_else(|| id.to_owned()),
+        docs: raw.docs.clone(),
+        confidence: raw.confidence.clone(),
+        notes: raw.notes.clone(),
+        methods: methods?,
+        content_types: content_types?,
+        success: success?,
+        timeout,
+        deadline: deadline.or_else(|| timeout.map(|limit| limit * 4 / 5)),
+        error_budget: raw.error_budget,
+        retry: raw.retry.clone(),
+        replay_window,
+        addresses: addresses?,
+        scheme,
+        challenges: challenges.into_iter().collect::<Option<_>>()?,
+    })
+}
+
+#[expect(clippy::option_option, reason = "the outer level is whether it compiled, the inner whether it is there")]
+fn duration(
+    raw: Option<&Spanned<String>>,
+    name: &str,
+    most: Duration,
+    scope: &mut Scope<'_>,
+) -> Option<Option<Duration>> {
+    match raw {
+        None => Some(None),
+        Some(text) => scope.duration(text, name, most).map(Some),
+    }
+}
+
+fn methods(raw: &RawRecipe, scope: &mut Scope<'_>) -> Option<Vec<Method>> {
+    let Some(list) = &raw.methods else { return Some(vec![Method::Post]) };
+    if list.get_ref().is_empty() {
+        scope.problem(Some(list.span()), "methods", "expected at least one method", None);
+        return None;
+    }
+    let mut found = Some(Vec::new());
+    for text in list.get_ref() {
+        let method = Method::parse(text.get_ref());
+        if method == Method::Other {
+            let what = format!("expected an upper-case method, found `{}`", text.get_ref());
+            scope.problem(Some(text.span()), "methods", what, None);
+            found = None;
+        } else if let Some(found) = &mut found {
+            found.push(method);
+        }
+    }
+    found
+}
+
+#[expect(clippy::option_option, reason = "the outer level is whether it compiled, the inner whether it is there")]
+fn content_types(raw: &RawRecipe, scope: &mut Scope<'_>) -> Option<Option<Vec<String>>> {
+    let Some(list) = &raw.content_types else { return Some(None) };
+    let mut found = Some(Vec::new());
+    for text in list {
+        let media_type = text.get_ref().to_ascii_lowercase();
+        if media_type.split('/').count() != 2 || media_type.contains([';', ' ']) {
+            let what = format!("expected a media type without parameters, found `{}`", text.get_ref());
+            scope.problem(Some(text.span()), "content_types", what, None);
+            found = None;
+        } else if let Some(found) = &mut found {
+            found.push(media_type);
+        }
+    }
+    found.map(Some)
+}
+
+fn addresses(raw: &RawRecipe, scope: &mut Scope<'_>) -> Option<Vec<IpNet>> {
+    let mut found = Some(Vec::new());
+    for text in raw.addresses.iter().flatten() {
+        let network = text.get_ref().parse::<IpNet>().ok();
+        let network = network.or_else(|| text.get_ref().parse::<std::net::IpAddr>().ok().map(IpNet::from));
+        match (network, &mut found) {
+            (Some(network), Some(found)) => found.push(network),
+            (Some(_), None) => {}
+            (None, _) => {
+                let what = format!("expected an address or a network, found `{}`", text.get_ref());
+                scope.problem(Some(text.span()), "addresses", what, None);
+                found = None;
+            }
+        }
+    }
+    found
+}
+
+fn plain(status: u16) -> FixedAnswer {
+    FixedAnswer { status, body: Bytes::new(), content_type: None }
+}
+
+fn answer(raw: &RawAnswer, name: &str, scope: &mut Scope<'_>) -> Option<FixedAnswer> {
+    let status = *raw.status.get_ref();
+    if !(200..=299).contains(&status) {
+        let what = format!("expected a status from 200 to 299, found {status}");
+        scope.problem(Some(raw.status.span()), name, what, None);
+        return None;
+    }
+    let content_type =
+        raw.content_type.clone().or_else(|| (!raw.body.is_empty()).then(|| "text/plain; charset=utf-8".to_owned()));
+    Some(FixedAnswer { status, body: Bytes::from(raw.body.clone()), content_type })
+}
+
+fn challenge(raw: &RawChallenge, scope: &mut Scope<'_>) -> Option<ChallengeSpec> {
+    let header = raw.when.header.get_ref();
+    if !is_token(header) {
+        let what = format!("expected a header name, found `{header}`");
+        scope.problem(Some(raw.when.header.span()), "challenge", what, None);
+        return None;
+    }
+    let answer = answer(&raw.answer, "challenge.answer", scope)?;
+    Some(ChallengeSpec { header: header.clone(), equals: raw.when.equals.clone(), signed: raw.signed, answer })
+}

@@ -1,0 +1,336 @@
+//! `verify.hmac` and `verify.digest`, compiled.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use toml::Spanned;
+
+use super::raw::{RawBodyDigest, RawKey, RawList, RawMac, RawSignature, RawTimestamp};
+use super::verify::{bindings, dedupe, shapes};
+use super::words::Scope;
+use crate::signature::Scheme;
+use crate::signature::key::KeyMaterial;
+use crate::signature::scheme::{BodyDigest, Check, Dedupe, Function, MacSpec, Message, TimePlace, TimeSpec};
+use crate::signature::source::Source;
+use crate::signature::template::{Segment, Template};
+use crate::signature::timestamp::{TimeFormat, Window};
+use crate::signature::wrapping::{Item, SignatureSpec, Wrapping};
+
+/// A window wider than this is none.
+const MAX_TOLERANCE: Duration = Duration::from_secs(7 * 24 * 3600);
+const DEFAULT_TOLERANCE: Duration = Duration::from_secs(300);
+
+/// Everything is looked at before anything is given up, so that one run shows every problem.
+pub(super) fn compile(raw: &RawMac, function: Function, scope: &mut Scope<'_>) -> Option<Arc<Scheme>> {
+    let algorithm = scope.algorithm(&raw.algorithm, "algorithm");
+    let signature = signature(&raw.signature, scope);
+    let key = key(raw.key.as_ref(), scope);
+    let key_id = optional(raw.key_id.as_ref().map(|part| scope.part(part, "key_id")));
+    let id = optional(raw.id.as_ref().map(|part| scope.part(part, "id")));
+    let time = optional(raw.timestamp.as_ref().map(|raw| timestamp(raw, scope)));
+    let shapes = shapes(&raw.shapes, scope);
+    let bindings = bindings(&raw.bindings, scope);
+    let message = message(&raw.message, "message", &raw.body_digests, scope);
+    let variants = variants(raw, scope);
+    let by_default = match &id {
+        Some(Some(id)) => Dedupe::Source(id.clone()),
+        _ => Dedupe::Signature,
+    };
+    let dedupe = dedupe(raw.dedupe.as_deref(), vec![by_default], scope);
+    let (signature, message, variants, id, time) = (signature?, message?, variants?, id?, time?);
+
+    let mac = MacSpec {
+        function,
+        algorithm: algorithm?,
+        signature,
+        key: key?,
+        key_id: key_id?,
+        message,
+        variants,
+        both_ports: raw.url_with_and_without_port,
+    };
+    let messages = std::iter::once(&raw.message).chain(raw.variants.iter().map(|variant| &variant.message));
+    let mut sound = true;
+    for (message, text) in mac.messages().zip(messages) {
+        let rules = Rules { mac: &mac, id: id.as_ref(), time: time.as_ref(), raw };
+        for (span, name, what, help) in rules.broken(message, text) {
+            scope.problem(Some(span), name, what, help);
+            sound = false;
+        }
+    }
+    let (shapes, bindings, dedupe) = (shapes?, bindings?, dedupe?);
+    sound.then(|| Scheme::new(Check::Mac(mac), time, id, shapes, bindings, dedupe))
+}
+
+/// Absent is fine; present and wrong is not.
+#[expect(clippy::option_option, reason = "the outer level is whether it compiled, the inner whether it is there")]
+fn optional<T>(compiled: Option<Option<T>>) -> Option<Option<T>> {
+    match compiled {
+        None => Some(None),
+        Some(compiled) => compiled.map(Some),
+    }
+}
+
+type Broken = (std::ops::Range<usize>, &'static str, String, Option<&'static str>);
+
+/// What must hold between the parts of a scheme.
+struct Rules<'a> {
+    mac: &'a MacSpec,
+    id: Option<&'a Source>,
+    time: Option<&'a TimeSpec>,
+    raw: &'a RawMac,
+}
+
+impl Rules<'_> {
+    fn broken(&self, message: &Message, text: &Spanned<String>) -> Vec<Broken> {
+        let template = &message.template;
+        let mut found: Vec<Broken> = Vec::new();
+        let mut say = |name, what: &str, help| found.push((text.span(), name, what.to_owned(), help));
+        if template.segments().iter().all(|segment| matches!(segment, Segment::Literal(_) | Segment::Secret)) {
+            say("message", "has nothing of the request in it, so it proves nothing", Some("sign at least {body}"));
+        }
+        if self.mac.function == Function::Digest && !template.has(&Segment::Secret) {
+            say("message", "a plain digest without {secret} can be computed by anyone", Some("add {secret}"));
+        }
+        if template.has(&Segment::Id) && self.id.is_none() {
+            say("message", "has {id}, and no `id` says what it is", Some("add id = { header = \"…\" }"));
+        }
+        let windowed = self.time.is_some_and(|time| time.window.is_some());
+        if template.has(&Segment::Timestamp) && !windowed {
+            say("message", "has {timestamp}, and no `timestamp` with a tolerance says where it is", None);
+        }
+        for place in &self.mac.signature.places {
+            let circular = match place {
+                Source::Form(_) | Source::Json(_) => template.covers_body(),
+                Source::Query(_) => template.has(&Segment::Url),
+                Source::Header(_) => false,
+            };
+            if circular || template.sources().any(|source| source == place) {
+                say("signature", "stands inside the message that it signs", None);
+            }
+        }
+        found.extend(self.unsigned_time(template));
+        for digest in message.digests.iter().filter(|digest| !template.covers(&digest.place)) {
+            let what = format!("{} is not part of this message, so the digest there proves nothing", digest.place);
+            found.push((text.span(), "body_digests", what, None));
+        }
+        found
+    }
+
+    /// A window over a time that anyone can rewrite stops nobody.
+    fn unsigned_time(&self, template: &Template) -> Option<Broken> {
+        let (time, raw) = (self.time?, self.raw.timestamp.as_ref()?);
+        time.window?;
+        let problem = |what: &str, help| Some((raw.span(), "timestamp", what.to_owned(), help));
+        match (&time.place, &self.mac.signature.wrapping) {
+            (TimePlace::Item(Item::Named(name)), Wrapping::Named { names, .. }) if names.contains(name) => {
+                return problem("the item is one of the signatures", None);
+            }
+            (TimePlace::Item(Item::Position(at)), Wrapping::Positional { from, .. }) if at >= from => {
+                return problem("the position is one of the signatures'", None);
+            }
+            (TimePlace::Item(Item::Named(_)), Wrapping::Named { .. })
+            | (TimePlace::Item(Item::Position(_)), Wrapping::Positional { .. })
+            | (TimePlace::Source(_), _) => {}
+            (TimePlace::Item(_), _) => {
+                return problem("the signature is not wrapped in a list that could hold it", None);
+            }
+        }
+        let signed = match &time.place {
+            TimePlace::Source(source) => template.covers(source) || self.is_signed_id(source, template),
+            TimePlace::Item(_) => false,
+        };
+        if signed || template.has(&Segment::Timestamp) {
+            return None;
+        }
+        let help = "put {timestamp} into the message, or say informative = true and give no tolerance";
+        problem("the time is not part of the signed message, so a sender can choose it", Some(help))
+    }
+
+    fn is_signed_id(&self, source: &Source, template: &Template) -> bool {
+        template.has(&Segment::Id) && self.id == Some(source)
+    }
+}
+
+fn message(
+    text: &Spanned<String>,
+    name: &str,
+    digests: &[Spanned<RawBodyDigest>],
+    scope: &mut Scope<'_>,
+) -> Option<Message> {
+    let template = match Template::parse(text.get_ref()) {
+        Ok(template) => Some(template),
+        Err(fault) => {
+            scope.problem(Some(text.span()), name, fault.what, fault.help.as_deref());
+            None
+        }
+    };
+    let digests: Vec<Option<BodyDigest>> = digests.iter().map(|raw| body_digest(raw, scope)).collect();
+    Some(Message { template: template?, digests: digests.into_iter().collect::<Option<_>>()? })
+}
+
+fn variants(raw: &RawMac, scope: &mut Scope<'_>) -> Option<Vec<(Box<str>, Message)>> {
+    let mut found: Option<Vec<(Box<str>, Message)>> = Some(Vec::new());
+    for raw in &raw.variants {
+        let content_type = raw.content_type.get_ref().trim().to_ascii_lowercase();
+        if content_type.split('/').count() != 2 || content_type.contains([';', ' ']) {
+            let what = format!("expected a media type, found `{}`", raw.content_type.get_ref());
+            scope.problem(Some(raw.content_type.span()), "variants.content_type", what, Some("without parameters"));
+            found = None;
+        }
+        let message = message(&raw.message, "variants.message", &raw.body_digests, scope);
+        found = match (found, message) {
+            (Some(found), _) if found.iter().any(|(known, _)| **known == content_type) => {
+                scope.problem(Some(raw.content_type.span()), "variants.content_type", "is there twice", None);
+                None
+            }
+            (Some(mut found), Some(message)) => {
+                found.push((content_type.into(), message));
+                Some(found)
+            }
+            _ => None,
+        };
+    }
+    found
+}
+
+fn body_digest(raw: &Spanned<RawBodyDigest>, scope: &mut Scope<'_>) -> Option<BodyDigest> {
+    let (span, raw) = (raw.span(), raw.get_ref());
+    let mut places = Vec::new();
+    places.extend(raw.header.as_ref().map(|text| scope.header(text, "body_digests")));
+    places.extend(raw.query.as_ref().map(|text| scope.query(text, "body_digests")));
+    places.extend(raw.form.as_ref().map(|text| scope.form(text, "body_digests")));
+    places.extend(raw.json.as_ref().map(|text| scope.json(text, "body_digests").map(Source::Json)));
+    let algorithm = scope.algorithm(&raw.algorithm, "body_digests");
+    let encoding = scope.encoding(raw.encoding.as_ref(), "body_digests");
+    let place = sole(places, span, "body_digests", scope)?;
+    let prefix = raw.prefix.as_deref().unwrap_or_default().into();
+    Some(BodyDigest {
+        place,
+        prefix,
+        algorithm: algorithm?,
+        encoding: encoding?,
+        required: raw.required.unwrap_or(true),
+    })
+}
+
+/// Exactly one of several keys.
+fn sole<T>(mut places: Vec<Option<T>>, span: std::ops::Range<usize>, name: &str, scope: &mut Scope<'_>) -> Option<T> {
+    if places.len() != 1 {
+        scope.problem(Some(span), name, format!("expected exactly one place, found {}", places.len()), None);
+        return None;
+    }
+    places.pop().flatten()
+}
+
+fn signature(raw: &Spanned<RawSignature>, scope: &mut Scope<'_>) -> Option<SignatureSpec> {
+    let (span, raw) = (raw.span(), raw.get_ref());
+    let mut places = Vec::new();
+    for header in raw.header.iter().chain(raw.headers.iter().flatten()) {
+        match &raw.numbered {
+            None => places.push(scope.header(header, "signature.header")),
+            Some(most) => places.extend(numbered(header, most, scope)),
+        }
+    }
+    places.extend(raw.query.as_ref().map(|text| scope.query(text, "signature.query")));
+    places.extend(raw.form.as_ref().map(|text| scope.form(text, "signature.form")));
+    places.extend(raw.json.as_ref().map(|text| scope.json(text, "signature.json").map(Source::Json)));
+    if places.is_empty() {
+        scope.problem(Some(span), "signature", "says nowhere to look", Some("for instance header = \"X-Signature\""));
+        return None;
+    }
+    let encoding = scope.encoding(raw.encoding.as_ref(), "signature.encoding");
+    let wrapping = raw.list.as_ref().map_or(Some(Wrapping::Bare), |list| wrapping(list, scope));
+    Some(SignatureSpec {
+        places: places.into_iter().collect::<Option<_>>()?,
+        wrapping: wrapping?,
+        prefix: raw.prefix.as_deref().unwrap_or_default().into(),
+        encoding: encoding?,
+    })
+}
+
+/// `X-Signature-{n}`, from 1 to a number.
+fn numbered(header: &Spanned<String>, most: &Spanned<u16>, scope: &mut Scope<'_>) -> Vec<Option<Source>> {
+    if !header.get_ref().contains("{n}") || !(1..=100).contains(most.get_ref()) {
+        let what = "expected a header name with {n} in it, and a number from 1 to 100";
+        scope.problem(Some(most.span()), "signature.numbered", what, None);
+        return vec![None];
+    }
+    let name = |n: u16| Spanned::new(header.span(), header.get_ref().replace("{n}", &n.to_string()));
+    (1..=*most.get_ref()).map(|n| scope.header(&name(n), "signature.header")).collect()
+}
+
+fn wrapping(raw: &Spanned<RawList>, scope: &mut Scope<'_>) -> Option<Wrapping> {
+    let (span, raw) = (raw.span(), raw.get_ref());
+    let separator = sign(&raw.separator, "signature.list.separator", scope);
+    match (&raw.assign, &raw.names, &raw.from) {
+        (Some(assign), Some(names), None) => {
+            let assign = sign(assign, "signature.list.assign", scope);
+            if names.get_ref().is_empty() || names.get_ref().iter().any(String::is_empty) {
+                scope.problem(Some(names.span()), "signature.list.names", "expected at least one name", None);
+                return None;
+            }
+            let names = names.get_ref().iter().map(|name| name.as_str().into()).collect();
+            Some(Wrapping::Named { separator: separator?, assign: assign?, names })
+        }
+        (None, None, Some(from)) => {
+            Some(Wrapping::Positional { separator: separator?, from: usize::from(*from.get_ref()) })
+        }
+        _ => {
+            let help = "{ separator, assign, names } for named items, { separator, from } for positions";
+            scope.problem(Some(span), "signature.list", "is neither by name nor by position", Some(help));
+            None
+        }
+    }
+}
+
+fn sign(text: &Spanned<String>, name: &str, scope: &mut Scope<'_>) -> Option<u8> {
+    match text.get_ref().as_bytes() {
+        [byte] if byte.is_ascii_punctuation() || *byte == b' ' => Some(*byte),
+        _ => {
+            let what = format!("expected one punctuation character or a space, found `{}`", text.get_ref());
+            scope.problem(Some(text.span()), name, what, None);
+            None
+        }
+    }
+}
+
+fn key(raw: Option<&RawKey>, scope: &mut Scope<'_>) -> Option<KeyMaterial> {
+    let Some(raw) = raw else { return Some(KeyMaterial::default()) };
+    let encoding = match &raw.encoding {
+        Some(text) if text.get_ref() != "text" => scope.encoding(Some(text), "key.encoding").map(Some),
+        _ => Some(None),
+    };
+    let hash = optional(raw.hash.as_ref().map(|text| scope.algorithm(text, "key.hash")));
+    let prefix = raw.prefix.as_deref().map(Into::into);
+    let suffix = raw.suffix.as_deref().map(Into::into);
+    Some(KeyMaterial { prefix, encoding: encoding?, suffix, hash: hash? })
+}
+
+fn timestamp(raw: &Spanned<RawTimestamp>, scope: &mut Scope<'_>) -> Option<TimeSpec> {
+    let (span, raw) = (raw.span(), raw.get_ref());
+    let mut places: Vec<Option<TimePlace>> = Vec::new();
+    let source = |source: Option<Source>| source.map(TimePlace::Source);
+    places.extend(raw.header.as_ref().map(|text| source(scope.header(text, "timestamp.header"))));
+    places.extend(raw.query.as_ref().map(|text| source(scope.query(text, "timestamp.query"))));
+    places.extend(raw.form.as_ref().map(|text| source(scope.form(text, "timestamp.form"))));
+    places.extend(raw.json.as_ref().map(|text| source(scope.json(text, "timestamp.json").map(Source::Json))));
+    places.extend(raw.item.as_ref().map(|name| Some(TimePlace::Item(Item::Named(name.get_ref().as_str().into())))));
+    let position = raw.position.as_ref().map(|at| usize::from(*at.get_ref()));
+    places.extend(position.map(|at| Some(TimePlace::Item(Item::Position(at)))));
+    let format = match &raw.format {
+        None => Some(TimeFormat::Unix),
+        Some(text) => scope.word(text, "timestamp.format", &TimeFormat::ALL, TimeFormat::as_str),
+    };
+    let back = raw.tolerance.as_ref();
+    let back = back.map_or(Some(DEFAULT_TOLERANCE), |text| scope.duration(text, "timestamp.tolerance", MAX_TOLERANCE));
+    let ahead = raw.tolerance_ahead.as_ref();
+    let ahead = ahead.map_or(back, |text| scope.duration(text, "timestamp.tolerance_ahead", MAX_TOLERANCE));
+    let place = sole(places, span.clone(), "timestamp", scope);
+    if raw.informative && (raw.tolerance.is_some() || raw.tolerance_ahead.is_some()) {
+        scope.problem(Some(span), "timestamp", "an informative time has no tolerance", None);
+        return None;
+    }
+    let window = if raw.informative { None } else { Some(Window { back: back?, ahead: ahead? }) };
+    Some(TimeSpec { place: place?, format: format?, window })
+}

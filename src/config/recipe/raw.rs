@@ -1,0 +1,245 @@
+//! Recipes and `verify` tables as TOML has them. No logic: every rule is in the sibling modules.
+//!
+//! Sum types are externally tagged, because only then does `toml` point at the exact key.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use toml::Spanned;
+
+/// One `providers/<name>.toml`, or `[providers.<name>]` of `relay.toml`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/schemes.md has a card for each, under the same name")]
+pub struct RawRecipe {
+    pub name: Option<String>,
+    pub docs: Option<String>,
+    pub confidence: Option<String>,
+    pub notes: Option<String>,
+    pub methods: Option<Spanned<Vec<Spanned<String>>>>,
+    pub content_types: Option<Vec<Spanned<String>>>,
+    pub success: Option<RawAnswer>,
+    pub timeout: Option<Spanned<String>>,
+    pub deadline: Option<Spanned<String>>,
+    pub error_budget: Option<u32>,
+    pub retry: Option<String>,
+    pub replay_window: Option<Spanned<String>>,
+    pub addresses: Option<Vec<Spanned<String>>>,
+    pub verify: RawVerify,
+    #[serde(default)]
+    pub challenge: Vec<RawChallenge>,
+}
+
+/// A fixed answer.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/schemes.md has a card for each, under the same name")]
+pub struct RawAnswer {
+    pub status: Spanned<u16>,
+    #[serde(default)]
+    pub body: String,
+    pub content_type: Option<String>,
+}
+
+/// A handshake.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/schemes.md has a card for each, under the same name")]
+pub struct RawChallenge {
+    pub when: RawWhen,
+    pub signed: bool,
+    pub answer: RawAnswer,
+}
+
+/// How a handshake is recognised.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/schemes.md has a card for each, under the same name")]
+pub struct RawWhen {
+    pub header: Spanned<String>,
+    pub equals: String,
+}
+
+/// `[routes.<name>.verify]`: exactly one of these.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RawVerify {
+    /// A keyed hash.
+    Hmac(Box<RawMac>),
+    /// A plain digest of a message that has the secret in it.
+    Digest(Box<RawMac>),
+    /// A static secret.
+    Token(Box<RawToken>),
+    /// Nothing at all.
+    DangerouslyNone(Spanned<bool>),
+    /// Reserved: RSA, ECDSA, Ed25519.
+    PublicKey(Spanned<IgnoredAny>),
+    /// Reserved: JWT and JWS.
+    Jwt(Spanned<IgnoredAny>),
+    /// Reserved: RFC 9421.
+    MessageSignature(Spanned<IgnoredAny>),
+    /// Reserved: a certificate named by the message.
+    Certificate(Spanned<IgnoredAny>),
+}
+
+/// `verify.hmac` and `verify.digest`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/schemes.md has a card for each, under the same name")]
+pub struct RawMac {
+    pub algorithm: Spanned<String>,
+    pub signature: Spanned<RawSignature>,
+    pub message: Spanned<String>,
+    pub key: Option<RawKey>,
+    pub key_id: Option<RawPart>,
+    pub id: Option<RawPart>,
+    pub timestamp: Option<Spanned<RawTimestamp>>,
+    #[serde(default)]
+    pub shapes: BTreeMap<Spanned<String>, Spanned<String>>,
+    #[serde(default)]
+    pub bindings: Vec<RawBinding>,
+    #[serde(default)]
+    pub body_digests: Vec<Spanned<RawBodyDigest>>,
+    pub dedupe: Option<Vec<RawDedupe>>,
+    #[serde(default)]
+    pub variants: Vec<RawVariant>,
+    #[serde(default)]
+    pub url_with_and_without_port: bool,
+}
+
+/// Where the signature is and how it is wrapped.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/schemes.md has a card for each, under the same name")]
+pub struct RawSignature {
+    pub header: Option<Spanned<String>>,
+    pub headers: Option<Vec<Spanned<String>>>,
+    pub numbered: Option<Spanned<u16>>,
+    pub query: Option<Spanned<String>>,
+    pub form: Option<Spanned<String>>,
+    pub json: Option<Spanned<String>>,
+    pub prefix: Option<String>,
+    pub encoding: Option<Spanned<String>>,
+    pub list: Option<Spanned<RawList>>,
+}
+
+/// A list of signatures in one text: by name, or by position.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/schemes.md has a card for each, under the same name")]
+pub struct RawList {
+    pub separator: Spanned<String>,
+    pub assign: Option<Spanned<String>>,
+    pub names: Option<Spanned<Vec<String>>>,
+    pub from: Option<Spanned<u8>>,
+}
+
+/// From secret to key.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/schemes.md has a card for each, under the same name")]
+pub struct RawKey {
+    pub prefix: Option<String>,
+    pub encoding: Option<Spanned<String>>,
+    pub suffix: Option<String>,
+    pub hash: Option<Spanned<String>>,
+}
+
+/// A part of the request.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "docs/schemes.md has a card for each, under the same name")]
+pub enum RawPart {
+    Header(Spanned<String>),
+    Query(Spanned<String>),
+    Form(Spanned<String>),
+    Json(Spanned<String>),
+}
+
+/// A part of the request, or a digest of what proves it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "docs/schemes.md has a card for each, under the same name")]
+pub enum RawDedupe {
+    Header(Spanned<String>),
+    Query(Spanned<String>),
+    Form(Spanned<String>),
+    Json(Spanned<String>),
+    Signature,
+    Body,
+}
+
+/// Where the time is, its format and its window.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/schemes.md has a card for each, under the same name")]
+pub struct RawTimestamp {
+    pub header: Option<Spanned<String>>,
+    pub query: Option<Spanned<String>>,
+    pub form: Option<Spanned<String>>,
+    pub json: Option<Spanned<String>>,
+    pub item: Option<Spanned<String>>,
+    pub position: Option<Spanned<u8>>,
+    pub format: Option<Spanned<String>>,
+    pub tolerance: Option<Spanned<String>>,
+    pub tolerance_ahead: Option<Spanned<String>>,
+    #[serde(default)]
+    pub informative: bool,
+}
+
+/// A member of the body that must equal a header.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/schemes.md has a card for each, under the same name")]
+pub struct RawBinding {
+    pub json: Spanned<String>,
+    pub header: Spanned<String>,
+}
+
+/// A digest of the body somewhere in the request.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/schemes.md has a card for each, under the same name")]
+pub struct RawBodyDigest {
+    pub header: Option<Spanned<String>>,
+    pub query: Option<Spanned<String>>,
+    pub json: Option<Spanned<String>>,
+    pub form: Option<Spanned<String>>,
+    pub algorithm: Spanned<String>,
+    pub encoding: Option<Spanned<String>>,
+    pub prefix: Option<String>,
+    pub required: Option<bool>,
+}
+
+/// Another message for one content type.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/schemes.md has a card for each, under the same name")]
+pub struct RawVariant {
+    pub content_type: Spanned<String>,
+    pub message: Spanned<String>,
+    #[serde(default)]
+    pub body_digests: Vec<Spanned<RawBodyDigest>>,
+}
+
+/// `verify.token`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/schemes.md has a card for each, under the same name")]
+pub struct RawToken {
+    pub header: Option<Spanned<String>>,
+    pub headers: Option<Vec<Spanned<String>>>,
+    pub query: Option<Spanned<String>>,
+    pub form: Option<Spanned<String>>,
+    pub json: Option<Spanned<String>>,
+    pub bearer: Option<Spanned<bool>>,
+    pub basic: Option<Spanned<bool>>,
+    pub prefix: Option<String>,
+    pub forward: Option<Spanned<bool>>,
+    #[serde(default)]
+    pub shapes: BTreeMap<Spanned<String>, Spanned<String>>,
+    #[serde(default)]
+    pub bindings: Vec<RawBinding>,
+    pub dedupe: Option<Vec<RawDedupe>>,
+}

@@ -1,0 +1,150 @@
+//! From a raw `verify` table to a [`Scheme`], or to every problem it has.
+//!
+//! The rules that keep a scheme honest live here: a window must be over a signed time, a plain digest must have the secret
+//! in it, a body cannot hold the signature of itself.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use toml::Spanned;
+
+use super::mac;
+use super::raw::{RawBinding, RawDedupe, RawToken, RawVerify};
+use super::words::Scope;
+use crate::config::report::Problems;
+use crate::signature::Scheme;
+use crate::signature::scheme::{Binding, Check, Dedupe, Function, TokenPlace, TokenSpec};
+use crate::signature::shape::Shape;
+use crate::signature::source::Source;
+
+/// What a `verify` table says.
+#[derive(Clone, Debug)]
+pub enum CompiledVerify {
+    /// Prove it by this scheme.
+    Scheme(Arc<Scheme>),
+    /// `dangerously_none = true`.
+    DangerouslyNone,
+}
+
+/// Compiles a `verify` table; `key` is its key path, for instance `routes.legacy.verify`.
+pub fn compile_verify(raw: &RawVerify, key: &str, problems: &mut Problems) -> Option<CompiledVerify> {
+    let scheme = match raw {
+        RawVerify::Hmac(raw) => mac::compile(raw, Function::Hmac, &mut Scope::at(key, "hmac", problems))?,
+        RawVerify::Digest(raw) => mac::compile(raw, Function::Digest, &mut Scope::at(key, "digest", problems))?,
+        RawVerify::Token(raw) => compile_token(raw, &mut Scope::at(key, "token", problems))?,
+        RawVerify::DangerouslyNone(yes) if *yes.get_ref() => return Some(CompiledVerify::DangerouslyNone),
+        RawVerify::DangerouslyNone(no) => {
+            let help = "leave it out and name a provider or a scheme, or say true and mean it";
+            Scope::at(key, "dangerously_none", problems).problem(
+                Some(no.span()),
+                "",
+                "expected true, found false",
+                Some(help),
+            );
+            return None;
+        }
+        RawVerify::PublicKey(raw) => return not_yet(&mut Scope::at(key, "public_key", problems), raw.span()),
+        RawVerify::Jwt(raw) => return not_yet(&mut Scope::at(key, "jwt", problems), raw.span()),
+        RawVerify::MessageSignature(raw) => {
+            return not_yet(&mut Scope::at(key, "message_signature", problems), raw.span());
+        }
+        RawVerify::Certificate(raw) => return not_yet(&mut Scope::at(key, "certificate", problems), raw.span()),
+    };
+    Some(CompiledVerify::Scheme(scheme))
+}
+
+fn not_yet(scope: &mut Scope<'_>, span: std::ops::Range<usize>) -> Option<CompiledVerify> {
+    scope.problem(Some(span), "", "this kind of verification is not available yet", Some("hmac, digest and token are"));
+    None
+}
+
+fn compile_token(raw: &RawToken, scope: &mut Scope<'_>) -> Option<Arc<Scheme>> {
+    let places = token_places(raw, scope);
+    let shapes = shapes(&raw.shapes, scope);
+    let bindings = bindings(&raw.bindings, scope);
+    let dedupe = dedupe(raw.dedupe.as_deref(), Vec::new(), scope);
+    if let (Some(forward), true) = (&raw.forward, raw.query.is_none()) {
+        scope.problem(
+            Some(forward.span()),
+            "forward",
+            "only a query token is stripped, so only it can be forwarded",
+            None,
+        );
+        return None;
+    }
+    if raw.dedupe.iter().flatten().any(|dedupe| matches!(dedupe, RawDedupe::Signature)) {
+        let help = "use an id of the request, or `body`";
+        scope.problem(
+            None,
+            "dedupe",
+            "a static secret is the same in every request, so it tells none apart",
+            Some(help),
+        );
+        return None;
+    }
+    let forward = raw.forward.as_ref().is_some_and(|forward| *forward.get_ref());
+    let check = Check::Token(TokenSpec { places: places?, forward });
+    Some(Scheme::new(check, None, None, shapes?, bindings?, dedupe?))
+}
+
+fn token_places(raw: &RawToken, scope: &mut Scope<'_>) -> Option<Vec<TokenPlace>> {
+    let mut sources = Vec::new();
+    for header in raw.header.iter().chain(raw.headers.iter().flatten()) {
+        sources.push(scope.header(header, "header"));
+    }
+    sources.extend(raw.query.as_ref().map(|text| scope.query(text, "query")));
+    sources.extend(raw.form.as_ref().map(|text| scope.form(text, "form")));
+    sources.extend(raw.json.as_ref().map(|text| scope.json(text, "json").map(Source::Json)));
+    let prefix: Box<str> = raw.prefix.as_deref().unwrap_or_default().into();
+    let plain = |source| TokenPlace::Plain { source, prefix: prefix.clone() };
+    let mut places: Vec<TokenPlace> = sources.into_iter().collect::<Option<Vec<_>>>()?.into_iter().map(plain).collect();
+    let on = |flag: &Option<Spanned<bool>>| flag.as_ref().is_some_and(|flag| *flag.get_ref());
+    places.extend(on(&raw.bearer).then_some(TokenPlace::Bearer));
+    places.extend(on(&raw.basic).then_some(TokenPlace::Basic));
+    if places.is_empty() {
+        let help = "for instance token = { query = \"api-key\" } or token = { bearer = true }";
+        scope.problem(None, "", "says nowhere to look for the secret", Some(help));
+        return None;
+    }
+    if on(&raw.bearer) && on(&raw.basic) {
+        scope.problem(None, "basic", "bearer and basic want different secrets", Some("choose one of them"));
+        return None;
+    }
+    Some(places)
+}
+
+pub(super) fn shapes(
+    raw: &BTreeMap<Spanned<String>, Spanned<String>>,
+    scope: &mut Scope<'_>,
+) -> Option<Vec<(Box<str>, Shape)>> {
+    let mut found = Some(Vec::new());
+    for (header, shape) in raw {
+        let header = scope.header(header, "shapes");
+        let shape = scope.word(shape, "shapes", &Shape::ALL, Shape::as_str);
+        found = match (found, header, shape) {
+            (Some(mut found), Some(Source::Header(name)), Some(shape)) => {
+                found.push((name, shape));
+                Some(found)
+            }
+            _ => None,
+        };
+    }
+    found
+}
+
+pub(super) fn bindings(raw: &[RawBinding], scope: &mut Scope<'_>) -> Option<Vec<Binding>> {
+    let compiled: Vec<Option<Binding>> = raw
+        .iter()
+        .map(|raw| {
+            let (member, header) = (scope.json(&raw.json, "bindings"), scope.header(&raw.header, "bindings"));
+            Some(Binding { member: member?, header: header? })
+        })
+        .collect();
+    compiled.into_iter().collect()
+}
+
+pub(super) fn dedupe(raw: Option<&[RawDedupe]>, default: Vec<Dedupe>, scope: &mut Scope<'_>) -> Option<Vec<Dedupe>> {
+    let Some(raw) = raw else { return Some(default) };
+    let compiled: Vec<Option<Dedupe>> = raw.iter().map(|raw| scope.dedupe(raw)).collect();
+    compiled.into_iter().collect()
+}

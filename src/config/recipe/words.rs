@@ -1,0 +1,135 @@
+//! Words of the grammar: names from closed lists, durations, and parts of a request.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use toml::Spanned;
+
+use super::raw::{RawDedupe, RawPart};
+use crate::config::report::Problems;
+use crate::signature::algorithm::Algorithm;
+use crate::signature::encoding::Encoding;
+use crate::signature::json::JsonPath;
+use crate::signature::scheme::Dedupe;
+use crate::signature::source::Source;
+use crate::signature::template::is_token;
+
+/// Problems of one table, which all begin with its key path.
+pub(super) struct Scope<'p> {
+    pub(super) key: String,
+    pub(super) problems: &'p mut Problems,
+}
+
+impl<'p> Scope<'p> {
+    /// The table `key.name`.
+    pub(super) fn at(key: &str, name: &str, problems: &'p mut Problems) -> Self {
+        Self { key: format!("{key}.{name}"), problems }
+    }
+
+    /// Adds a problem at `key.name`.
+    pub(super) fn problem(
+        &mut self,
+        span: Option<Range<usize>>,
+        name: &str,
+        what: impl Into<String>,
+        help: Option<&str>,
+    ) {
+        let key = if name.is_empty() { self.key.clone() } else { format!("{}.{name}", self.key) };
+        self.problems.add(span, key, what, help.map(str::to_owned));
+    }
+
+    /// A word from a closed list.
+    pub(super) fn word<T: Copy>(
+        &mut self,
+        text: &Spanned<String>,
+        name: &str,
+        known: &[T],
+        spell: fn(T) -> &'static str,
+    ) -> Option<T> {
+        let found = known.iter().copied().find(|word| spell(*word) == text.get_ref());
+        if found.is_none() {
+            let all: Vec<&str> = known.iter().map(|word| spell(*word)).collect();
+            let what = format!("expected one of {}, found `{}`", all.join(", "), text.get_ref());
+            self.problem(Some(text.span()), name, what, None);
+        }
+        found
+    }
+
+    pub(super) fn algorithm(&mut self, text: &Spanned<String>, name: &str) -> Option<Algorithm> {
+        if matches!(text.get_ref().as_str(), "md5" | "sha224" | "sha3-256" | "keccak256" | "blake2b" | "blake3") {
+            self.problem(Some(text.span()), name, format!("`{}` is not available yet", text.get_ref()), None);
+            return None;
+        }
+        self.word(text, name, &Algorithm::ALL, Algorithm::as_str)
+    }
+
+    pub(super) fn encoding(&mut self, text: Option<&Spanned<String>>, name: &str) -> Option<Encoding> {
+        text.map_or(Some(Encoding::Hex), |text| self.word(text, name, &Encoding::ALL, Encoding::as_str))
+    }
+
+    /// A human duration within bounds.
+    pub(super) fn duration(&mut self, text: &Spanned<String>, name: &str, most: Duration) -> Option<Duration> {
+        let read = text.get_ref().parse::<jiff::SignedDuration>().ok().and_then(|read| Duration::try_from(read).ok());
+        let found = read.filter(|read| *read >= Duration::from_millis(1) && *read <= most);
+        if found.is_none() {
+            let what = format!("expected a duration up to {} s, found `{}`", most.as_secs(), text.get_ref());
+            self.problem(Some(text.span()), name, what, Some("write it as 30s, 5m or 1h30m"));
+        }
+        found
+    }
+
+    pub(super) fn header(&mut self, text: &Spanned<String>, name: &str) -> Option<Source> {
+        if is_token(text.get_ref()) {
+            return Some(Source::Header(text.get_ref().as_str().into()));
+        }
+        let what = format!("expected a header name, found `{}`", text.get_ref());
+        self.problem(Some(text.span()), name, what, None);
+        None
+    }
+
+    pub(super) fn query(&mut self, text: &Spanned<String>, name: &str) -> Option<Source> {
+        self.name(text, name).map(Source::Query)
+    }
+
+    pub(super) fn form(&mut self, text: &Spanned<String>, name: &str) -> Option<Source> {
+        self.name(text, name).map(Source::Form)
+    }
+
+    pub(super) fn json(&mut self, text: &Spanned<String>, name: &str) -> Option<JsonPath> {
+        let path = JsonPath::parse(text.get_ref());
+        if path.is_none() {
+            let what = format!("expected the path of a JSON member, found `{}`", text.get_ref());
+            self.problem(Some(text.span()), name, what, Some("write keys and indexes with dots: data.items.0.id"));
+        }
+        path
+    }
+
+    fn name(&mut self, text: &Spanned<String>, name: &str) -> Option<Box<str>> {
+        if text.get_ref().is_empty() {
+            self.problem(Some(text.span()), name, "expected a name, found nothing", None);
+            return None;
+        }
+        Some(text.get_ref().as_str().into())
+    }
+
+    pub(super) fn part(&mut self, part: &RawPart, name: &str) -> Option<Source> {
+        match part {
+            RawPart::Header(text) => self.header(text, name),
+            RawPart::Query(text) => self.query(text, name),
+            RawPart::Form(text) => self.form(text, name),
+            RawPart::Json(text) => self.json(text, name).map(Source::Json),
+        }
+    }
+
+    pub(super) fn dedupe(&mut self, dedupe: &RawDedupe) -> Option<Dedupe> {
+        let source = match dedupe {
+            RawDedupe::Signature => return Some(Dedupe::Signature),
+            RawDedupe::Body => return Some(Dedupe::Body),
+            RawDedupe::Header(text) => self.header(text, "dedupe"),
+            RawDedupe::Query(text) => self.query(text, "dedupe"),
+            RawDedupe::Form(text) => self.form(text, "dedupe"),
+            RawDedupe::Json(text) => self.json(text, "dedupe").map(Source::Json),
+        };
+        source.map(Dedupe::Source)
+    }
+}
