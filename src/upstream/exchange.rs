@@ -141,13 +141,14 @@ impl Link<'_> {
     }
 
     async fn session(&self, home: &HttpPeer, used: &mut Option<HttpPeer>) -> Result<(HttpSession, bool), Failure> {
-        let first = self.connector.get_http_session(used.as_ref().unwrap_or(home)).await;
+        // Boxed: pingora's future holds a whole TLS handshake, 30 KiB that every idle connection of ours would carry along.
+        let first = Box::pin(self.connector.get_http_session(used.as_ref().unwrap_or(home))).await;
         match first {
             Ok(got) => Ok(got),
             // A kept HTTP/2 connection that died shows here, before anything of the request is sent.
             Err(error) if used.is_none() && error.etype == pingora_error::ErrorType::H2Error => {
                 let peer = used.insert(alone(home));
-                self.connector.get_http_session(peer).await.map_err(|e| Failure::connecting(&e))
+                Box::pin(self.connector.get_http_session(peer)).await.map_err(|e| Failure::connecting(&e))
             }
             Err(error) => Err(Failure::connecting(&error)),
         }
