@@ -67,21 +67,21 @@ impl RequestEvent<'_> {
 
     pub(crate) fn line(&self, style: Style) -> String {
         let mut line = Line::new(style, self.level(), self.received_at, "request");
-        line.plain("outcome", self.outcome.as_str());
+        line.word("outcome", self.outcome.as_str());
         if !self.outcome.reason().is_empty() {
-            line.plain("reason", self.outcome.reason());
+            line.word("reason", self.outcome.reason());
         }
         line.number("status", self.status)
             .text("request_id", self.request_id)
             .text("listener", self.listener)
             .maybe("route", self.route)
             .maybe("provider", self.provider)
-            .plain("method", self.method.as_str())
+            .word("method", self.method.as_str())
             .text("path", self.path)
             .text("host", self.host)
-            .plain("version", self.version.as_str())
+            .word("version", self.version.as_str())
             .plain("source", self.source)
-            .plain("via", self.via.as_str())
+            .word("via", self.via.as_str())
             .maybe("allowed_by", self.allowed_by)
             .maybe("key", self.key)
             .maybe("dedupe", self.dedupe);

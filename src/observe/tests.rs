@@ -170,6 +170,21 @@ fn a_request_of_a_removed_route_still_counts() {
 }
 
 #[test]
+fn tallies_outlive_a_reload() {
+    let rig = Rig::new();
+    let shape = Shape { listeners: vec!["public".into()], routes: vec![labels("github")], ..Shape::default() };
+    rig.observer.set_shape(&shape);
+    let outcomes = [Refusal::BodyTooLarge.into(), Fault::UpstreamTls.into(), Outcome::Gone, Outcome::Handshake];
+    for outcome in outcomes.into_iter().chain([Outcome::Delivered, Outcome::Delivered, Outcome::Duplicate]) {
+        rig.observer.request(&event(outcome));
+    }
+    rig.observer.set_shape(&shape);
+    let expected = Tally { delivered: 2, handshake: 1, duplicate: 1, refused: 1, failed: 1, gone: 1 };
+    assert_eq!(rig.observer.tally("github"), Some(expected));
+    assert_eq!(rig.observer.tally("unknown"), None);
+}
+
+#[test]
 fn a_flood_of_refusals_is_counted_but_not_logged() {
     let rig = Rig::new();
     rig.observer.set_log(true, 5);
