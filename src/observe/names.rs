@@ -104,7 +104,7 @@ metrics! {
     LOG_LINES_DROPPED = "dmz_relay_log_lines_dropped_total", Kind::Counter, [],
         "Log lines that were lost because the log's reader was too slow.";
     LOG_LINES_SUPPRESSED = "dmz_relay_log_lines_suppressed_total", Kind::Counter, [],
-        "Log lines for refusals that the rate limit held back.";
+        "Log lines that the rate limit held back.";
     PANICS = "dmz_relay_panics_total", Kind::Counter, [],
         "Panics that were caught: each one is a bug of the relay.";
     BUILD = "dmz_relay_build_info", Kind::Gauge, ["version"],
