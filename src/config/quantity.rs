@@ -101,7 +101,7 @@ pub fn write_size(value: u64) -> String {
     let (unit, factor) = SIZE
         .into_iter()
         .filter(|(_, factor)| factor.is_power_of_two())
-        .find(|(_, factor)| value >= *factor && value % factor == 0)
+        .find(|(_, factor)| value >= *factor && value.is_multiple_of(*factor))
         .unwrap_or(("B", 1));
     format!("{}{unit}", value / factor)
 }

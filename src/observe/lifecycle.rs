@@ -51,7 +51,7 @@ pub struct RefusedConnection<'e> {
 impl RefusedConnection<'_> {
     pub(crate) fn line(&self, style: Style, at: UnixMillis) -> String {
         let mut line = Line::new(style, Level::Warn, at, "connection_refused");
-        line.plain("reason", self.reason.code()).text("listener", self.listener);
+        line.word("reason", self.reason.code()).text("listener", self.listener);
         if let Some(source) = self.source {
             line.plain("source", source);
         }

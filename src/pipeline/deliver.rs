@@ -46,7 +46,8 @@ impl<'s> Delivered<'s> {
             pass_through,
         };
         let sent = Instant::now();
-        let result = route.upstream.forward(&outbound, started + route.deadline).await;
+        // Boxed: only a request that is being delivered pays for the size of this future, not every idle connection.
+        let result = Box::pin(route.upstream.forward(&outbound, started + route.deadline)).await;
         record.forwarded(&result, sent.elapsed());
         match result {
             Ok(received) => Ok(Self { fresh, received }),

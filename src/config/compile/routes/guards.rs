@@ -149,7 +149,7 @@ impl Compiler<'_> {
         const HELP: &str = "write { per_second = 10, burst = 20 }";
         let per_second = self.required(&raw.get_ref().per_second, raw, &join(key, "per_second"), HELP)?;
         let rate = *per_second.get_ref();
-        if !(rate >= 0.001 && rate <= MOST_PER_SECOND) {
+        if !(0.001..=MOST_PER_SECOND).contains(&rate) {
             let what = format!("expected 0.001 to {MOST_PER_SECOND}, found {rate}");
             self.reject(per_second, &join(key, "per_second"), what, HELP);
             return None;
