@@ -1,8 +1,8 @@
 //! One fact, one event: the log line and the metric come from the same struct, so they cannot drift apart.
 //!
 //! Nothing here waits: a line goes into a bounded queue that a thread of its own writes out, a metric is an atomic.
-//! Deliberately absent: debug and trace levels. What an operator needs is in the events; what a developer needs is in the
-//! tests.
+//! Deliberately absent: debug and trace levels. What an operator needs is in the events; what a developer needs is in
+//! the tests.
 
 pub mod event;
 mod journal;

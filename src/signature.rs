@@ -22,9 +22,6 @@ mod token;
 mod url;
 pub(crate) mod wrapping;
 
-#[cfg(test)]
-mod tests;
-
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::base::UnixMillis;
-use crate::domain::{Method, Outcome, Version, Via};
+use crate::domain::{Fault, Method, Outcome, Version, Via};
 
 use super::line::{Level, Line, Style};
 
@@ -22,7 +22,7 @@ pub struct RequestEvent<'e> {
     pub provider: Option<&'e str>,
     pub method: Method,
     pub version: Version,
-    /// Without the query, which may hold a key.
+    /// A query, which may hold a key, is cut off before it is logged.
     pub path: &'e str,
     pub host: &'e str,
     pub source: IpAddr,
@@ -57,11 +57,24 @@ impl RequestEvent<'_> {
         }
     }
 
-    /// Whether anyone on the internet can cause it as often as they like.
+    /// Whether anyone on the internet can cause it as often as they like: everything short of a fresh genuine request.
     pub(crate) fn is_throttled(&self) -> bool {
         match self.outcome {
-            Outcome::Refused(_) | Outcome::Gone => true,
-            Outcome::Delivered | Outcome::Handshake | Outcome::Duplicate | Outcome::Failed(_) => false,
+            // A handshake may come before the signature; a duplicate needs a captured request, and only one.
+            Outcome::Refused(_) | Outcome::Gone | Outcome::Handshake | Outcome::Duplicate => true,
+            Outcome::Failed(fault) => match fault {
+                Fault::BodyMemory | Fault::Draining => true,
+                Fault::UpstreamConnect
+                | Fault::UpstreamTls
+                | Fault::UpstreamReset
+                | Fault::UpstreamMalformed
+                | Fault::UpstreamStatus
+                | Fault::UpstreamTimeout
+                | Fault::UpstreamUnavailable
+                | Fault::ReplayMemory
+                | Fault::Internal => false,
+            },
+            Outcome::Delivered => false,
         }
     }
 
@@ -77,7 +90,7 @@ impl RequestEvent<'_> {
             .maybe("route", self.route)
             .maybe("provider", self.provider)
             .word("method", self.method.as_str())
-            .text("path", self.path)
+            .text("path", self.path.split('?').next().unwrap_or_default())
             .text("host", self.host)
             .word("version", self.version.as_str())
             .plain("source", self.source)

@@ -1,4 +1,5 @@
-//! Every metric: its name with its unit, its labels, and what it says. `docs/metrics.md` lists the same; a test compares.
+//! Every metric: its name with its unit, its labels, and what it says. `docs/metrics.md` lists the same; a test
+//! compares.
 //!
 //! Labels come from closed sets or from `relay.toml`, never from a request: not a path, not a host, not an address.
 
@@ -46,7 +47,10 @@ pub const BYTES: &[f64] =
 
 macro_rules! metrics {
     ($($id:ident = $name:literal, $kind:expr, [$($label:literal),*], $help:literal;)+) => {
-        $(#[doc = $help] pub const $id: Metric = Metric { name: $name, kind: $kind, labels: &[$($label),*], help: $help };)+
+        $(
+            #[doc = $help]
+            pub const $id: Metric = Metric { name: $name, kind: $kind, labels: &[$($label),*], help: $help };
+        )+
         /// Every metric, in the order of `docs/metrics.md`.
         pub const ALL: &[Metric] = &[$($id),+];
     };
@@ -84,7 +88,7 @@ metrics! {
     REPLAY_ENTRIES = "dmz_relay_replay_entries", Kind::Gauge, [],
         "Ids that replay memory holds, out of limits.replay_entries.";
     SERVER_HEALTHY = "dmz_relay_upstream_server_healthy", Kind::Gauge, ["upstream", "server"],
-        "1 while a server takes requests, 0 while it is ejected or fails its health check; NaN once it is configured no more.";
+        "1 while a server takes requests, 0 while it is ejected or unhealthy; NaN once it is configured no more.";
     SERVER_CHANGES = "dmz_relay_upstream_server_changes_total", Kind::Counter, ["upstream", "server"],
         "How often a server became healthy or unhealthy.";
     CERTIFICATE_EXPIRY = "dmz_relay_certificate_not_after_timestamp_seconds", Kind::Gauge, ["listener", "name"],
@@ -104,7 +108,7 @@ metrics! {
     LOG_LINES_DROPPED = "dmz_relay_log_lines_dropped_total", Kind::Counter, [],
         "Log lines that were lost because the log's reader was too slow.";
     LOG_LINES_SUPPRESSED = "dmz_relay_log_lines_suppressed_total", Kind::Counter, [],
-        "Log lines for refusals that the rate limit held back.";
+        "Log lines that the rate limit held back.";
     PANICS = "dmz_relay_panics_total", Kind::Counter, [],
         "Panics that were caught: each one is a bug of the relay.";
     BUILD = "dmz_relay_build_info", Kind::Gauge, ["version"],

@@ -94,6 +94,28 @@ fn a_request_becomes_one_line_with_every_field() {
 }
 
 #[test]
+fn a_query_is_never_logged() {
+    let rig = Rig::new();
+    rig.observer.request(&RequestEvent { path: "/hooks/octolis?api-key=canary", ..event(Outcome::Delivered) });
+    let line = rig.lines().remove(0);
+    assert_eq!(line["path"], "/hooks/octolis");
+    assert!(!line.to_string().contains("canary"));
+    assert!(!rig.observer.render_metrics().contains("canary"));
+}
+
+#[test]
+fn only_what_a_stranger_can_repeat_is_throttled() {
+    let delivered_and_failed = [Outcome::Delivered, Fault::UpstreamStatus.into(), Fault::Internal.into()];
+    for outcome in delivered_and_failed {
+        assert!(!event(outcome.clone()).is_throttled(), "{outcome:?}");
+    }
+    let cheap = [Outcome::Gone, Outcome::Handshake, Outcome::Duplicate, Fault::BodyMemory.into()];
+    for outcome in cheap.into_iter().chain(Refusal::ALL.iter().map(|refusal| Outcome::from(*refusal))) {
+        assert!(event(outcome.clone()).is_throttled(), "{outcome:?}");
+    }
+}
+
+#[test]
 fn absent_facts_leave_no_field() {
     let rig = Rig::new();
     let bare =

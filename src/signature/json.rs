@@ -106,7 +106,7 @@ impl<'p, 'de> Node<'p, '_, 'de> {
             .collect()
     }
 
-    fn scalar(self, value: &Cow<'de, str>) {
+    fn scalar(self, value: Cow<'de, str>) {
         for (at, path) in &self.wanted {
             if let (true, Some(slot)) = (path.is_empty(), self.search.found.get_mut(*at)) {
                 *slot = Some(value.clone());
@@ -165,27 +165,27 @@ impl<'de> Visitor<'de> for Node<'_, '_, 'de> {
     }
 
     fn visit_borrowed_str<E: Error>(self, value: &'de str) -> Result<(), E> {
-        self.scalar(&Cow::Borrowed(value));
+        self.scalar(Cow::Borrowed(value));
         Ok(())
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<(), E> {
-        self.scalar(&Cow::Owned(value.to_owned()));
+        self.scalar(Cow::Owned(value.to_owned()));
         Ok(())
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
-        self.scalar(&Cow::Owned(value.to_string()));
+        self.scalar(Cow::Owned(value.to_string()));
         Ok(())
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
-        self.scalar(&Cow::Owned(value.to_string()));
+        self.scalar(Cow::Owned(value.to_string()));
         Ok(())
     }
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
-        self.scalar(&Cow::Borrowed(if value { "true" } else { "false" }));
+        self.scalar(Cow::Borrowed(if value { "true" } else { "false" }));
         Ok(())
     }
 

@@ -32,7 +32,6 @@ pub struct Scheme {
 
 /// The proof itself.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "one per scheme, made when a configuration is read")]
 pub(crate) enum Check {
     Mac(MacSpec),
     Token(TokenSpec),

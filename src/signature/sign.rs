@@ -106,10 +106,12 @@ impl Verifier {
         };
         work.put_time()?;
         work.put_bindings()?;
+        if let Check::Mac(mac) = &self.scheme.check {
+            work.put_key_id(mac, self.keys.first().map(|key| &*key.id).unwrap_or_default())?;
+        }
         work.put_ids()?;
         match &self.scheme.check {
             Check::Mac(mac) => {
-                work.put_key_id(mac, self.keys.first().map(|key| &*key.id).unwrap_or_default())?;
                 work.put_digests(mac)?;
                 let value = self.signature(mac, &work)?;
                 if let Some(place) = mac.signature.places.first() {
@@ -251,7 +253,9 @@ impl Work<'_, '_> {
         if let Check::Mac(mac) = &scheme.check {
             let head = self.head();
             let facts = Facts::new(&head, &self.signed.body, &[]);
-            needed.extend(mac.message_for(&facts).template.sources());
+            let message = mac.message_for(&facts);
+            let digests: Vec<&Source> = message.digests.iter().map(|digest| &digest.place).collect();
+            needed.extend(message.template.sources().filter(|source| !digests.contains(source)));
         }
         for source in needed {
             if self.read(source)?.is_none() {

@@ -1,0 +1,10 @@
+//! The configuration, from file to snapshot: every rule with its report, the shipped file, and that no secret is shown.
+//!
+//! `UPDATE_GOLDEN=1` writes the golden reports anew; read the difference before it is committed.
+
+mod canary; // no secret in any report or Debug
+mod compiled; // what a good file becomes
+mod golden; // every bad file and its report
+mod keys; // docs, relay.toml and code have the same keys
+mod material; // a folder with certificates, secrets and lists
+mod torn; // half-written files
