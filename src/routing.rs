@@ -178,7 +178,7 @@ mod tests {
 
     fn found(table: &RouteTable<String>, host: &str, path: &str) -> String {
         match table.find(host, path) {
-            Found::Route(route, suffix) => format!("{route} + {}", &path[path.len() - suffix..]),
+            Found::Route(route, suffix) => format!("{route} + {}", path.split_at(path.len() - suffix).1),
             Found::UnknownPath => "path?".to_owned(),
             Found::UnknownHost => "host?".to_owned(),
         }
