@@ -14,6 +14,7 @@
 mod canary; // no secret in any report or Debug
 mod compiled; // what a good file becomes
 mod golden; // every bad file and its report
+mod handshake; // the TLS settings in real handshakes
 mod keys; // docs, relay.toml and code have the same keys
 mod material; // a folder with certificates, secrets and lists
 mod torn; // half-written files
