@@ -1,6 +1,6 @@
 //! What it costs to prove a request: one per family of schemes, with a body of 1.8 KiB.
 
-#![expect(clippy::expect_used, missing_docs, reason = "a bench may stop")]
+#![expect(clippy::expect_used, reason = "a bench may stop")]
 
 use std::hint::black_box;
 use std::sync::Arc;
