@@ -106,29 +106,31 @@ impl SignatureSpec {
     pub(crate) fn item<'f>(&self, facts: &'f Facts<'_>, item: &Item) -> Result<Option<Cow<'f, [u8]>>, Refusal> {
         let mut found = None;
         for place in &self.places {
-            let Some(text) = facts.read(place)? else { continue };
-            for value in self.items_like(&text, item) {
-                if found.is_some() {
-                    return Err(Refusal::SignatureRepeated);
-                }
-                found = Some(Cow::Owned(value.to_vec()));
+            let value = match facts.read(place)? {
+                None => None,
+                Some(Cow::Borrowed(text)) => self.beside(text, item)?.map(Cow::Borrowed),
+                Some(Cow::Owned(text)) => self.beside(&text, item)?.map(|value| Cow::Owned(value.to_vec())),
+            };
+            if found.is_some() && value.is_some() {
+                return Err(Refusal::SignatureRepeated);
             }
+            found = found.or(value);
         }
         Ok(found)
     }
 
-    fn items_like<'t>(&self, text: &'t [u8], item: &Item) -> Vec<&'t [u8]> {
+    fn beside<'t>(&self, text: &'t [u8], item: &Item) -> Result<Option<&'t [u8]>, Refusal> {
         match (&self.wrapping, item) {
-            (Wrapping::Named { separator, assign, .. }, Item::Named(wanted)) => items(text, *separator)
-                .filter_map(|item| assignment(item, *assign))
-                .filter(|(name, _)| *name == wanted.as_bytes())
-                .map(|(_, value)| value)
-                .take(2)
-                .collect(),
-            (Wrapping::Positional { separator, .. }, Item::Position(at)) => {
-                items(text, *separator).nth(*at).into_iter().collect()
+            (Wrapping::Named { separator, assign, .. }, Item::Named(wanted)) => {
+                let mut values = items(text, *separator)
+                    .filter_map(|item| assignment(item, *assign))
+                    .filter(|(name, _)| *name == wanted.as_bytes())
+                    .map(|(_, value)| value);
+                let value = values.next();
+                if values.next().is_some() { Err(Refusal::SignatureRepeated) } else { Ok(value) }
             }
-            _ => Vec::new(),
+            (Wrapping::Positional { separator, .. }, Item::Position(at)) => Ok(items(text, *separator).nth(*at)),
+            _ => Ok(None),
         }
     }
 
