@@ -3,6 +3,14 @@
 //! The vectors were published by the providers or computed with another implementation; the relay's own signing is tested
 //! beside the code.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test stops at what it did not expect"
+)]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;

@@ -141,7 +141,10 @@ impl<'e> Sources<'e> {
             return Err(SourceError::CredentialName);
         }
         let folder = self.environment.credentials.as_ref().ok_or(SourceError::NoCredentials)?;
-        self.private(folder.join(name))
+        self.private(folder.join(name)).map_err(|error| match error {
+            SourceError::Missing(_) => SourceError::NoCredential(name.to_owned()),
+            other => other,
+        })
     }
 
     /// A secret from the environment. It is taken as it is.

@@ -230,13 +230,13 @@ impl Work<'_, '_> {
     fn put_bindings(&mut self) -> Result<(), SignProblem> {
         let scheme = self.scheme;
         for binding in &scheme.bindings {
-            let member = Source::Json(binding.member.clone());
-            match (self.read(&binding.header)?, self.read(&member)?) {
-                (Some(header), None) => self.put(&member, header)?,
+            let member = &binding.member;
+            match (self.read(&binding.header)?, self.read(member)?) {
+                (Some(header), None) => self.put(member, header)?,
                 (None, Some(member)) => self.put(&binding.header, member)?,
                 (None, None) => {
                     let id = self.id_for(&binding.header);
-                    self.put(&member, id.clone())?;
+                    self.put(member, id.clone())?;
                     self.put(&binding.header, id)?;
                 }
                 (Some(_), Some(_)) => {}
@@ -273,11 +273,7 @@ impl Work<'_, '_> {
     }
 
     fn id_for(&self, source: &Source) -> String {
-        let digits = self
-            .scheme
-            .shapes
-            .iter()
-            .any(|(name, shape)| *shape == Shape::Digits && *source == Source::Header(name.clone()));
+        let digits = self.scheme.shapes.iter().any(|(header, shape)| *shape == Shape::Digits && source == header);
         if digits { self.now.secs().to_string() } else { self.draft.id.to_owned() }
     }
 

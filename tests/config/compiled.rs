@@ -53,7 +53,8 @@ fn the_least_file_has_the_recipe_s_and_the_house_s_defaults() {
 fn every_file_that_was_read_is_watched() {
     let material = Material::new();
     let snapshot = good(&material, "least").snapshot;
-    let files: Vec<_> = ["relay.toml", "secrets/good", "certs/relay.crt", "certs/relay.key"].map(|f| material.path(f)).into();
+    let files: Vec<_> =
+        ["relay.toml", "secrets/good", "certs/relay.crt", "certs/relay.key"].map(|f| material.path(f)).into();
     assert_eq!(snapshot.files, files);
 }
 

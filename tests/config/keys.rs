@@ -36,7 +36,9 @@ fn fields(name: &str, under: &str, keys: &mut BTreeSet<String>) {
         };
         let body = rest.split_once("\n}").expect("an end").0;
         for line in body.lines().map(str::trim) {
-            let Some((field, kind)) = line.strip_prefix("pub ").and_then(|line| line.split_once(": ")) else { continue };
+            let Some((field, kind)) = line.strip_prefix("pub ").and_then(|line| line.split_once(": ")) else {
+                continue;
+            };
             let field = field.strip_prefix("r#").unwrap_or(field);
             let mut path = if under.is_empty() { field.to_owned() } else { format!("{under}.{field}") };
             let named = kind.starts_with("Table<") && under.is_empty();

@@ -17,12 +17,13 @@ pub const CANARY: &str = "canary-7f3a";
 pub struct Material {
     folder: tempfile::TempDir,
     environment: Environment,
+    state: State,
 }
 
 impl Material {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let material = Self { environment: environment(folder.path()), folder };
+        let material = Self { environment: environment(folder.path()), folder, state: State::default() };
         for part in ["certs", "secrets", "lists", "credentials"] {
             fs::create_dir(material.path(part)).expect("a folder");
         }
@@ -43,13 +44,9 @@ impl Material {
     }
 
     /// Loads a text as this folder's `relay.toml`.
-    pub fn load(&self, text: &str) -> Result<Loaded, Report> {
-        self.load_into(text, &State::default())
-    }
-
-    pub fn load_into(&self, text: &str, state: &State) -> Result<Loaded, Report> {
+    pub fn load(&self, text: impl AsRef<[u8]>) -> Result<Loaded, Report> {
         self.put("relay.toml", text, 0o644);
-        load(&self.path("relay.toml"), &self.environment, state, NOW)
+        load(&self.path("relay.toml"), &self.environment, &self.state, NOW)
     }
 
     /// A report without the folder's name, which is another one each time.

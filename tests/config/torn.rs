@@ -5,12 +5,11 @@ use crate::material::{Material, fixtures};
 #[test]
 fn a_file_cut_at_any_byte_never_panics() {
     let material = Material::new();
-    let state = dmz_relay::state::State::default();
     let whole = fixtures("good").into_iter().find(|(name, _)| name == "own-scheme-and-provider").expect("one").1;
     let mut taken = 0;
     for end in 0..=whole.len() {
         let cut = String::from_utf8_lossy(&whole.as_bytes()[..end]);
-        match material.load_into(&cut, &state) {
+        match material.load(cut.as_bytes()) {
             Ok(_) => taken += 1,
             Err(report) => assert!(!report.problems.is_empty()),
         }
@@ -22,19 +21,12 @@ fn a_file_cut_at_any_byte_never_panics() {
 #[test]
 fn a_file_with_any_byte_replaced_never_panics() {
     let material = Material::new();
-    let state = dmz_relay::state::State::default();
     let whole = fixtures("good").into_iter().find(|(name, _)| name == "least").expect("one").1;
     for at in 0..whole.len() {
-        for byte in [b'"', b'[', b'=', b'\n', b'9', b'\\', 0xff] {
+        for byte in [b'"', b'[', b'\n', 0xff] {
             let mut bytes = whole.clone().into_bytes();
             bytes[at] = byte;
-            material.put("relay.toml", &bytes, 0o644);
-            let _ = dmz_relay::config::load(
-                &material.path("relay.toml"),
-                &dmz_relay::config::Environment::default(),
-                &state,
-                crate::material::NOW,
-            );
+            let _ = material.load(&bytes);
         }
     }
 }

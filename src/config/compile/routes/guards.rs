@@ -138,7 +138,8 @@ impl Compiler<'_> {
         let per_source = &raw.rate_per_source;
         let rate_per_source = per_source.as_ref().and_then(|rate| self.rate(rate, &join(key, "rate_per_source")));
         let max_in_flight = raw.max_in_flight.as_ref().map(|_| {
-            let count = self.count(&raw.max_in_flight, &join(key, "max_in_flight"), number(1, 1, 1_000_000));
+            let (key, range) = (join(key, "max_in_flight"), number(1, 1, 1_000_000));
+            let count = self.count_with(&raw.max_in_flight, &key, range, "leave it out for no limit");
             usize::try_from(count).unwrap_or(usize::MAX)
         });
         RouteLimits { rate, rate_per_source, max_in_flight }
