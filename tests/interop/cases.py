@@ -92,17 +92,31 @@ class ProviderCases:
         # Some SDKs let these pass, so theirs is not asked.
         self.refused(send, self.request(at=int(time.time()) + HOUR), {"timestamp_ahead"})
 
+    # `dmz-relay send` signs as the provider does: the SDK takes what the internal server got.
     def test_sent_by_the_relay_itself(self):
-        """`dmz-relay send` signs as the provider does: the SDK takes what the internal server got."""
         body = self.body(secrets.token_hex(8), 0)
         before = len(self.inside.received())
-        done = self.relay.send(self.route.name, body, self.content_type)
-        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.sends(body)
         ProviderCases.genuine += 1
         new = self.inside.received()[before:]
         self.assertEqual(len(new), 1, "the internal server must get it once")
         self.assertEqual(new[0].body, body)
         self.assertTrue(self.accepts(self.route.current, new[0]), "the SDK refuses what the relay signed")
+
+    # It also makes requests that must be refused, and is content when they are.
+    def test_spoiled_by_the_relay_itself(self):
+        before = len(self.inside.received())
+        self.sends(self.body(secrets.token_hex(8), 0), "--tamper")
+        if "stale" in self.cases:
+            self.sends(self.body(secrets.token_hex(8), 0), "--stale")
+        self.assertEqual(len(self.inside.received()), before, "a refused request reached the internal server")
+
+    def sends(self, body: bytes, *arguments: str):
+        done = self.relay.send(self.route.name, body, *self.send_arguments(), *arguments)
+        self.assertEqual(done.returncode, 0, (done.stdout + done.stderr).decode(errors="replace"))
+
+    def send_arguments(self) -> tuple[str, ...]:
+        return ("--header", f"Content-Type: {self.content_type}")
 
     # What they are made of.
 

@@ -47,7 +47,7 @@ class Relay:
     """Serves from `Relay(...)` to `stop()`."""
 
     def __init__(self, binary: Path, folder: Path, certificates: Certificates, inside: str, routes: list[Route]):
-        self._binary, self._certificates = binary, certificates
+        self._binary = binary
         self.config = folder / "relay.toml"
         self.secrets = [secret for route in routes for secret in (route.current, route.previous)]
         _write(self.config, folder, certificates, inside, routes)
@@ -86,12 +86,12 @@ class Relay:
             raise AssertionError(f"the relay never wrote the line that was waited for; its log:\n{self.log()[-4000:]}")
         return found
 
-    def send(self, route: str, *arguments: str) -> subprocess.CompletedProcess:
-        """`dmz-relay send ROUTE` against this relay."""
-        to = self.destination
-        command = [self._binary, "send", route, "--config", self.config, "--to", f"https://{to.address}:{to.port}"]
-        command += ["--ca", to.authority, *arguments]
-        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DEADLINE)
+    def send(self, route: str, body: bytes, *arguments: str) -> subprocess.CompletedProcess:
+        """`dmz-relay send ROUTE` to this relay, whose port only its log knows."""
+        to = f"{self.destination.address}:{self.destination.port}"
+        command = [self._binary, "send", route, "--config", self.config, "--connect", to]
+        command += ["--cacert", self.destination.authority, "--data", "@-", *arguments]
+        return subprocess.run(command, input=body, capture_output=True, timeout=DEADLINE, check=False)
 
     def stop(self) -> int:
         """Asks politely, as systemd does, and gives the exit code."""

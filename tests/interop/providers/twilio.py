@@ -16,6 +16,7 @@ from twilio.request_validator import RequestValidator
 from cases import UNTIMED, ProviderCases
 from message import Message
 from relay import Route
+from senders import http1
 
 ORIGIN = "https://public.example.test"
 
@@ -63,6 +64,14 @@ class Forms(_Twilio, unittest.TestCase):
     def sign(self, secret: str, body: bytes, at: int, unique: str) -> Message:
         return self.signed(secret, "POST", self.route.path, self.parameters(body), body)
 
+    def test_the_url_may_be_signed_with_its_port(self):
+        body = self.body(secrets.token_hex(8), 0)
+        signature = RequestValidator(self.route.current).compute_signature(
+            f"{ORIGIN}:443{self.route.path}", self.parameters(body)
+        )
+        headers = (*self.type_header(), ("X-Twilio-Signature", signature))
+        self.goes_in(http1.send, Message("POST", self.route.path, headers, body), key="current")
+
 
 class Documents(_Twilio, unittest.TestCase):
     """A JSON body."""
@@ -95,6 +104,9 @@ class Calls(_Twilio, unittest.TestCase):
     def sign(self, secret: str, body: bytes, at: int, unique: str) -> Message:
         target = f"{self.route.path}?CallSid=CA{unique}&Amount=1000&From=%2B15550199"
         return self.signed(secret, "GET", target, None, body)
+
+    def send_arguments(self) -> tuple[str, ...]:
+        return ("--method", "GET", "--path", f"{self.route.path}?CallSid=CA{secrets.token_hex(8)}&Amount=1000")
 
     def tamper(self, request: Message) -> Message:
         return request.with_target(request.target.replace("1000", "9000"))
