@@ -1,0 +1,20 @@
+//! The real binary from outside: arguments in, text and exit code out.
+//!
+//! Everything runs in folders and on ports of its own. Nothing sleeps: what a test waits for is a line of the log, an exit,
+//! or an answer. Every output that passes through [`harness`] is searched for secrets.
+
+/// Configurations, certificates, an application behind the relay, and the binary itself.
+mod harness;
+
+/// `check`: codes, problems with their places, no secret quoted.
+mod check;
+/// `demo`: everything as expected, and nothing left behind.
+mod demo;
+/// `docs/cli.md` against the grammar; completions and manual pages.
+mod documents;
+/// `providers`: list and details.
+mod providers;
+/// `run`, `send`, `status` and `reload` against one another; signals.
+mod run;
+/// `verify`: every published vector, and what cannot be used.
+mod verify;

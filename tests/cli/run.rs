@@ -1,0 +1,170 @@
+//! `run`, `send`, `status` and `reload` against one another; signals.
+
+use std::net::TcpListener;
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::harness::{Application, Installation, Manner, Running, binary, relay, said};
+
+fn send(installation: &Installation, relay: &Running, arguments: &[&str]) -> super::harness::Said {
+    installation.relay(&[&["send"], arguments, &["--connect", &relay.public]].concat())
+}
+
+#[test]
+fn a_sent_request_is_taken_and_a_spoilt_one_is_not() {
+    let application = Application::start(Manner::Prompt);
+    let installation = Installation::new(&application.url);
+    let mut relay = Running::start(&installation);
+
+    let summary =
+        send(&installation, &relay, &["github", "--data", "{ \"exact\" :1}\n", "--format", "json"]).exits(0).json();
+    assert_eq!(summary["statuses"], json!({ "200": 1 }));
+    let id = summary["answers"][0]["request_id"].as_str().unwrap();
+    let line = relay.event("request");
+    assert_eq!((line["request_id"].as_str(), &line["outcome"]), (Some(id), &json!("delivered")));
+    assert_eq!(application.arrived()[0].body, b"{ \"exact\" :1}\n");
+
+    send(&installation, &relay, &["github", "--tamper"]).exits(0);
+    assert_eq!(relay.event("request")["reason"], "signature_mismatch");
+    assert_eq!(application.arrived().len(), 1);
+
+    // The second of two equal ones is answered as success and not forwarded.
+    send(&installation, &relay, &["github", "--duplicate"]).exits(0);
+    assert_eq!(relay.event("request")["outcome"], "delivered");
+    assert_eq!(relay.event("request")["outcome"], "duplicate");
+    assert_eq!(application.arrived().len(), 2);
+
+    // The required header is filled in; the key does not go inward.
+    send(&installation, &relay, &["octolis"]).exits(0);
+    let arrived = application.arrived().pop().unwrap();
+    assert!(arrived.head.contains("north") && !arrived.head.contains("api-key"), "{}", arrived.head);
+    send(&installation, &relay, &["octolis", "--header", "X-Tenant: south"]).exits(1);
+    send(&installation, &relay, &["github", "--stale"]).exits(2);
+
+    let many = send(&installation, &relay, &["github", "--count", "40", "--rate", "400", "--format", "json"]).exits(0);
+    assert_eq!(many.json()["statuses"], json!({ "200": 40 }));
+
+    relay.signal("TERM");
+    assert_eq!(relay.ended(), 0);
+}
+
+#[test]
+fn the_running_relay_knows_its_own_port() {
+    let application = Application::start(Manner::Prompt);
+    let installation = Installation::new(&application.url);
+    let relay = Running::start(&installation);
+    // Without --connect, and with the certificate of the configuration pinned.
+    installation.relay(&["send", "github"]).exits(0);
+    let port = relay.public.rsplit(':').next().unwrap();
+    let url = format!("https://localhost:{port}/hooks/github");
+    let authority = installation.path("relay.crt");
+    installation.relay(&["send", "github", "--url", &url, "--cacert", &authority]).exits(0);
+    // The system's authorities did not sign it.
+    let said = installation.relay(&["send", "github", "--url", &url, "--format", "json"]);
+    assert_ne!(said.code, 0, "{}", said.out);
+}
+
+#[test]
+fn another_certificate_is_not_believed() {
+    let application = Application::start(Manner::Prompt);
+    let installation = Installation::new(&application.url);
+    let relay = Running::start(&installation);
+    let other = Installation::new(&application.url);
+    let said = other.relay(&["send", "github", "--connect", &relay.public, "--format", "json"]).exits(1).json();
+    assert_eq!(said["statuses"], json!({ "none": 1 }));
+    assert!(application.arrived().is_empty());
+}
+
+#[test]
+fn status_and_reload_speak_with_the_admin_listener() {
+    let application = Application::start(Manner::Prompt);
+    let installation = Installation::new(&application.url);
+    let relay = Running::start(&installation);
+    send(&installation, &relay, &["github"]).exits(0);
+
+    let status = installation.relay(&["status"]).exits(0);
+    for part in ["is running", "public", "/hooks/octolis", "application", "takes requests"] {
+        assert!(status.out.contains(part), "{part} in:\n{}", status.out);
+    }
+    let status = installation.relay(&["status", "--format", "json"]).exits(0).json();
+    assert_eq!(status["routes"][0]["counts"]["delivered"], json!(1));
+
+    let said = installation.relay(&["reload"]).exits(0);
+    assert!(said.out.starts_with("unchanged"), "{}", said.out);
+
+    let good = installation.read("relay.toml");
+    installation.write("relay.toml", &good.replace("provider = \"github\"", "provider = \"gitbub\""));
+    let said = installation.relay(&["reload"]).exits(1);
+    assert!(said.out.contains("kept: 1 problem") && said.out.contains("gitbub"), "{}", said.out);
+    let status = installation.relay(&["status"]).exits(1);
+    assert!(status.out.contains("what was running goes on"), "{}", status.out);
+
+    installation.write("relay.toml", &good);
+    installation.relay(&["reload"]).exits(0);
+    installation.relay(&["status"]).exits(0);
+}
+
+#[test]
+fn a_hangup_brings_the_new_configuration() {
+    let application = Application::start(Manner::Prompt);
+    let installation = Installation::new(&application.url);
+    let relay = Running::start(&installation);
+    let text = installation.read("relay.toml").replace("/hooks/github", "/hooks/renamed");
+    installation.write("relay.toml", &text);
+    relay.signal("HUP");
+    // The watcher may have been first: the same configuration comes once.
+    assert_eq!(relay.event("config_applied")["generation"], json!(2));
+    send(&installation, &relay, &["github", "--path", "/hooks/renamed"]).exits(0);
+}
+
+#[test]
+fn nobody_there_is_no_answer() {
+    let installation = Installation::new("http://127.0.0.1:9");
+    for command in ["status", "reload"] {
+        let said = installation.relay(&[command]).exits(2);
+        assert!(said.err.contains("admin.sock"), "{}", said.err);
+        let said = relay(&[command, "--admin", "not an address"]).exits(2);
+        assert!(said.err.contains("not an address"), "{}", said.err);
+    }
+}
+
+#[test]
+fn a_bad_configuration_does_not_start() {
+    let installation = Installation::new("http://127.0.0.1:9");
+    installation.write("relay.toml", "[oops]\n");
+    let said = installation.relay(&["run"]).exits(1);
+    assert!(said.err.contains("relay.toml:1:"), "{}", said.err);
+    relay(&["run", "--config", "/nonexistent/relay.toml"]).exits(2);
+}
+
+#[test]
+fn an_address_in_use_does_not_start() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let installation = Installation::new("http://127.0.0.1:9");
+    let address = taken.local_addr().unwrap().to_string();
+    installation.write("relay.toml", &installation.read("relay.toml").replace("127.0.0.1:0", &address));
+    let said = installation.relay(&["run"]).exits(3);
+    assert!(said.err.contains(&address), "{}", said.err);
+}
+
+/// The request in flight is waited for, until a second signal says that nobody wants to.
+#[test]
+fn the_second_signal_means_now() {
+    let application = Application::start(Manner::Silent);
+    let installation = Installation::new(&application.url);
+    let mut relay = Running::start(&installation);
+    let sending = binary()
+        .args(["send", "github", "--config", &installation.config(), "--connect", &relay.public])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    application.reached.recv_timeout(Duration::from_secs(60)).unwrap();
+    relay.signal("TERM");
+    assert_eq!(relay.event("draining")["in_flight"], json!(1));
+    relay.signal("TERM");
+    assert_eq!(relay.ended(), 4);
+    said(sending.wait_with_output().unwrap()).exits(1);
+}
