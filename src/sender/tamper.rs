@@ -23,9 +23,11 @@ pub fn tamper(request: &mut Request, scheme: &Scheme, signed: &Signed) -> Option
         field.1 = changed(value)?;
         return Some(format!("the header {name}"));
     }
-    let (name, value) = signed.query.last()?;
-    let target = request.target.rfind(value.as_str())?;
-    request.target.replace_range(target..target + value.len(), &changed(value)?);
+    // In the target it stands encoded, last of all.
+    let (name, _) = signed.query.last()?;
+    let at = request.target.rfind('=')? + 1;
+    let value = changed(request.target.get(at..)?)?;
+    request.target.replace_range(at.., &value);
     Some(format!("the query parameter {name}"))
 }
 

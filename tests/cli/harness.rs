@@ -14,32 +14,32 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Stands in every secret of every test, and never in an output.
-pub const CANARY: &str = "canary-7c1f9e";
+pub(super) const CANARY: &str = "canary-7c1f9e";
 /// Long enough for a loaded machine; nothing waits that long when it works.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a command said.
-pub struct Said {
-    pub code: i32,
-    pub out: String,
-    pub err: String,
+pub(super) struct Said {
+    pub(super) code: i32,
+    pub(super) out: String,
+    pub(super) err: String,
 }
 
 impl Said {
-    pub fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error} in {}{}", self.out, self.err))
     }
 
     /// Fails with everything that was said.
     #[track_caller]
-    pub fn exits(self, code: i32) -> Self {
+    pub(super) fn exits(self, code: i32) -> Self {
         assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.out, self.err);
         self
     }
 }
 
 /// The binary, without anything of the environment that it would listen to.
-pub fn binary() -> Command {
+pub(super) fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dmz-relay"));
     for name in ["DMZ_RELAY_CONFIG", "NOTIFY_SOCKET", "WATCHDOG_USEC", "LISTEN_FDS", "CREDENTIALS_DIRECTORY"] {
         command.env_remove(name);
@@ -49,12 +49,12 @@ pub fn binary() -> Command {
 }
 
 /// Runs a command to its end.
-pub fn relay(arguments: &[&str]) -> Said {
+pub(super) fn relay(arguments: &[&str]) -> Said {
     said(binary().args(arguments).output().expect("the binary runs"))
 }
 
 /// Runs a command that reads from standard input.
-pub fn relay_reading(arguments: &[&str], input: &[u8]) -> Said {
+pub(super) fn relay_reading(arguments: &[&str], input: &[u8]) -> Said {
     let mut command = binary();
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the binary runs");
@@ -62,7 +62,7 @@ pub fn relay_reading(arguments: &[&str], input: &[u8]) -> Said {
     said(child.wait_with_output().expect("it ends"))
 }
 
-pub fn said(output: Output) -> Said {
+pub(super) fn said(output: Output) -> Said {
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
     let said = Said { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) };
     harmless(&said.out);
@@ -76,13 +76,13 @@ fn harmless(text: &str) {
 }
 
 /// A folder with an installation: certificate, secrets and configuration.
-pub struct Installation {
-    pub folder: TempDir,
+pub(super) struct Installation {
+    pub(super) folder: TempDir,
 }
 
 impl Installation {
     /// Two routes, on a kernel-chosen port, with their application at `upstream`.
-    pub fn new(upstream: &str) -> Self {
+    pub(super) fn new(upstream: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let installation = Self { folder };
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
@@ -106,30 +106,30 @@ impl Installation {
         )
     }
 
-    pub fn path(&self, name: &str) -> String {
+    pub(super) fn path(&self, name: &str) -> String {
         self.folder.path().join(name).to_str().expect("text").to_owned()
     }
 
-    pub fn config(&self) -> String {
+    pub(super) fn config(&self) -> String {
         self.path("relay.toml")
     }
 
-    pub fn read(&self, name: &str) -> String {
+    pub(super) fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).expect("readable")
     }
 
-    pub fn write(&self, name: &str, text: &str) {
+    pub(super) fn write(&self, name: &str, text: &str) {
         fs::write(self.path(name), text).expect("writable");
     }
 
-    pub fn secret(&self, name: &str, text: &str) {
+    pub(super) fn secret(&self, name: &str, text: &str) {
         let path = PathBuf::from(self.path(name));
         fs::write(&path, text).expect("writable");
         fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("ours");
     }
 
     /// A command with this installation's configuration.
-    pub fn relay(&self, arguments: &[&str]) -> Said {
+    pub(super) fn relay(&self, arguments: &[&str]) -> Said {
         relay(&[arguments, &["--config", &self.config()]].concat())
     }
 }
@@ -150,14 +150,14 @@ upstream = \"application\"
 ";
 
 /// A running relay. Its log is read by a thread; dropping it kills it.
-pub struct Running {
+pub(super) struct Running {
     child: Child,
     lines: Receiver<String>,
-    pub public: String,
+    pub(super) public: String,
 }
 
 impl Running {
-    pub fn start(installation: &Installation) -> Self {
+    pub(super) fn start(installation: &Installation) -> Self {
         let mut child = binary()
             .args(["run", "--threads", "2", "--config", &installation.config()])
             .stdout(Stdio::null())
@@ -172,7 +172,7 @@ impl Running {
 
     /// The next line with this event.
     #[track_caller]
-    pub fn event(&self, event: &str) -> Value {
+    pub(super) fn event(&self, event: &str) -> Value {
         let until = Instant::now() + PATIENCE;
         loop {
             let left = until.saturating_duration_since(Instant::now());
@@ -185,12 +185,12 @@ impl Running {
         }
     }
 
-    pub fn signal(&self, name: &str) {
+    pub(super) fn signal(&self, name: &str) {
         signal(&self.child, name);
     }
 
     /// Waits for the end and gives the exit code.
-    pub fn ended(&mut self) -> i32 {
+    pub(super) fn ended(&mut self) -> i32 {
         // Ends with the log, which ends with the process.
         while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
             harmless(&line);
@@ -207,7 +207,7 @@ impl Drop for Running {
 }
 
 /// Lines as they come.
-pub fn lines(from: impl Read + Send + 'static) -> Receiver<String> {
+pub(super) fn lines(from: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, lines) = channel();
     std::thread::spawn(move || {
         BufReader::new(from).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
@@ -215,36 +215,36 @@ pub fn lines(from: impl Read + Send + 'static) -> Receiver<String> {
     lines
 }
 
-pub fn signal(child: &Child, name: &str) {
+pub(super) fn signal(child: &Child, name: &str) {
     let sent = Command::new("kill").args([format!("-{name}"), child.id().to_string()]).status().expect("kill runs");
     assert!(sent.success());
 }
 
 /// A request as the application got it.
 #[derive(Clone, Debug)]
-pub struct Arrived {
-    pub head: String,
-    pub body: Vec<u8>,
+pub(super) struct Arrived {
+    pub(super) head: String,
+    pub(super) body: Vec<u8>,
 }
 
 /// How the application answers.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Manner {
+pub(super) enum Manner {
     Prompt,
     /// It reads, and never says a word.
     Silent,
 }
 
 /// An internal application on plain sockets. Its threads end with the test process.
-pub struct Application {
-    pub url: String,
+pub(super) struct Application {
+    pub(super) url: String,
     arrived: Arc<Mutex<Vec<Arrived>>>,
     /// One for each request, when it has been read.
-    pub reached: Receiver<()>,
+    pub(super) reached: Receiver<()>,
 }
 
 impl Application {
-    pub fn start(manner: Manner) -> Self {
+    pub(super) fn start(manner: Manner) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         let arrived = Arc::new(Mutex::new(Vec::new()));
@@ -269,7 +269,7 @@ impl Application {
         Self { url, arrived, reached }
     }
 
-    pub fn arrived(&self) -> Vec<Arrived> {
+    pub(super) fn arrived(&self) -> Vec<Arrived> {
         self.arrived.lock().expect("not poisoned").clone()
     }
 }
@@ -296,6 +296,6 @@ fn read_request(stream: &mut BufReader<TcpStream>) -> Option<Arrived> {
 }
 
 /// Whether a folder holds nothing.
-pub fn is_empty(folder: &Path) -> bool {
+pub(super) fn is_empty(folder: &Path) -> bool {
     fs::read_dir(folder).expect("readable").next().is_none()
 }

@@ -2,6 +2,14 @@
 //!
 //! Everything runs in folders and on ports of its own. Nothing sleeps: what a test waits for is a line of the log, an exit,
 //! or an answer. Every output that passes through [`harness`] is searched for secrets.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "tests and their harness fail loudly"
+)]
 
 /// Configurations, certificates, an application behind the relay, and the binary itself.
 mod harness;
