@@ -56,9 +56,12 @@ def trickling(to: Destination, request: Message) -> Reply:
 @contextmanager
 def _connected(to: Destination) -> Iterator[tuple[ssl.SSLSocket, BinaryIO]]:
     context = ssl.create_default_context(cafile=str(to.authority))
-    with socket.create_connection((to.address, to.port), timeout=TIMEOUT) as plain:
-        with context.wrap_socket(plain, server_hostname=to.host) as connection, connection.makefile("rb") as answers:
-            yield connection, answers
+    with (
+        socket.create_connection((to.address, to.port), timeout=TIMEOUT) as plain,
+        context.wrap_socket(plain, server_hostname=to.host) as connection,
+        connection.makefile("rb") as answers,
+    ):
+        yield connection, answers
 
 
 def _head(to: Destination, request: Message, *framing: tuple[str, str]) -> bytes:
