@@ -111,6 +111,14 @@ class ProviderCases:
             self.sends(self.body(secrets.token_hex(8), 0), "--stale")
         self.assertEqual(len(self.inside.received()), before, "a refused request reached the internal server")
 
+    # A captured request is judged offline as it was when it came.
+    def test_captured_and_verified_offline(self):
+        genuine = self.request()
+        stranger = self.request(secret=self.a_secret())
+        for request, code in ((genuine, 0), (self.tamper(genuine), 1), (stranger, 1)):
+            done = self.relay.verify(self.route.name, request)
+            self.assertEqual(done.returncode, code, (done.stdout + done.stderr).decode(errors="replace"))
+
     def sends(self, body: bytes, *arguments: str):
         done = self.relay.send(self.route.name, body, *self.send_arguments(), *arguments)
         self.assertEqual(done.returncode, 0, (done.stdout + done.stderr).decode(errors="replace"))

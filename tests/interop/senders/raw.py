@@ -43,7 +43,7 @@ def expecting(to: Destination, request: Message) -> Reply:
 
 def trickling(to: Destination, request: Message) -> Reply:
     """Head and start of the body byte by byte."""
-    message = _head(to, request, ("Content-Length", str(len(request.body)))) + request.body
+    message = whole(to, request)
     with _connected(to) as (connection, answers):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for byte in _cut(message[:SINGLE_BYTES], (1,)):
@@ -51,6 +51,11 @@ def trickling(to: Destination, request: Message) -> Reply:
         for piece in _cut(message[SINGLE_BYTES:], (PIECE,)):
             connection.sendall(piece)
         return _reply(answers)
+
+
+def whole(to: Destination, request: Message) -> bytes:
+    """The request as it goes over the wire, body and all."""
+    return _head(to, request, ("Content-Length", str(len(request.body)))) + request.body
 
 
 @contextmanager
