@@ -1,5 +1,4 @@
 //! An address among 100 000 entries; the promise is 100 ns at most.
-#![expect(missing_docs, reason = "criterion's macros make public functions")]
 
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -5,10 +5,14 @@
 use std::sync::Arc;
 
 use dmz_relay::base::{Secret, UnixMillis};
-use dmz_relay::config::recipe::{CompiledVerify, RawVerify, builtin, builtin_names, compile_verify};
+use dmz_relay::config::recipe::{
+    CompiledVerify, RawRecipe, RawVerify, builtin, builtin_names, compile_recipe, compile_verify,
+};
 use dmz_relay::config::report::Problems;
 use dmz_relay::domain::{Head, Method, Refusal, Version};
-use dmz_relay::signature::{Key, KeyFault, MAX_KEYS, Proof, PublicUrl, Scheme, SignDraft, Signed, Verifier};
+use dmz_relay::signature::{
+    Encoding, HashAlgorithm, Key, KeyFault, MAX_KEYS, Proof, PublicUrl, Scheme, SignDraft, Signed, Verifier,
+};
 use proptest::prelude::*;
 
 const NOW: UnixMillis = UnixMillis(1_700_000_000_250);
@@ -292,6 +296,40 @@ fn schemes_say_what_to_hide_and_what_to_strip() {
     let body_signed = |name: &str| builtin(name).unwrap().scheme.signs_body();
     assert!(body_signed("twilio") && body_signed("dastra") && !body_signed("oktave") && !body_signed("gitlab"));
     assert!(builtin("twilio").unwrap().scheme.needs_public_url());
+}
+
+/// What the documentation lists is what there is.
+#[test]
+fn the_documentation_names_every_recipe_and_every_word() {
+    let docs = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/schemes.md")).unwrap();
+    for name in builtin_names() {
+        let recipe = builtin(name).unwrap();
+        let row = docs.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
+        let row = row.unwrap_or_else(|| panic!("{name} has no row"));
+        assert!(row.ends_with(&format!("| {} |", recipe.confidence.as_deref().unwrap())), "{name}");
+    }
+    let rows = docs.lines().filter(|line| line.ends_with("| primary |") || line.ends_with("| secondary |"));
+    assert_eq!(rows.count(), builtin_names().len());
+    let words = Encoding::ALL.iter().map(|encoding| encoding.as_str());
+    for word in words.chain(HashAlgorithm::ALL.iter().map(|algorithm| algorithm.as_str())) {
+        assert!(docs.contains(&format!("`{word}`")) || docs.contains(&format!("`\"{word}\"`")), "{word}");
+    }
+}
+
+/// The TOML of the documentation is a configuration: what it shows compiles.
+#[test]
+fn the_documented_provider_compiles() {
+    #[derive(serde::Deserialize)]
+    struct Relay {
+        providers: std::collections::BTreeMap<String, RawRecipe>,
+    }
+    let docs = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/schemes.md")).unwrap();
+    let block = docs.split("```toml\n").find(|block| block.starts_with("[providers.acme]")).unwrap();
+    let text = block.split("```").next().unwrap();
+    let relay: Relay = toml::from_str(text).unwrap();
+    let mut problems = Problems::new("docs/schemes.md", text);
+    let recipe = compile_recipe("acme", &relay.providers["acme"], "providers.acme", &mut problems);
+    assert!(recipe.is_some(), "{:?}", problems.into_sorted());
 }
 
 fn all_schemes() -> Vec<Verifier> {

@@ -26,7 +26,8 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<RawConfig, Problem> {
     })
 }
 
-/// Key path, what is wrong, and what helps. A value of the file is never repeated: it may be a secret in the wrong place.
+/// Key path, what is wrong, and what helps. A value of the file is never repeated: it may be a secret in the wrong
+/// place.
 fn explain(text: &str, error: &toml::de::Error) -> (String, String, Option<String>) {
     let message = error.message();
     let span = error.span().unwrap_or(0..0);

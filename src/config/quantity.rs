@@ -1,7 +1,7 @@
 //! Durations and sizes as people write them: `250ms`, `1h30m`, `14d`; `512B`, `64KiB`, `1MiB`.
 //!
-//! A bare number is refused: every quantity names its unit. Fractions are refused too (`1h30m`, not `1.5h`), so that what
-//! is written is what is meant. Own code, because it is small and because its messages are part of the report.
+//! A bare number is refused: every quantity names its unit. Fractions are refused too (`1h30m`, not `1.5h`), so that
+//! what is written is what is meant. Own code, because it is small and because its messages are part of the report.
 
 use std::fmt;
 use std::time::Duration;

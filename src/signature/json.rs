@@ -96,11 +96,11 @@ struct Node<'p, 's, 'de> {
 
 impl<'p, 'de> Node<'p, '_, 'de> {
     /// The paths that go on through a key or an index.
-    fn through(&self, step: &str) -> Vec<(usize, &'p [Box<str>])> {
+    fn through(&self, leads: impl Fn(&str) -> bool) -> Vec<(usize, &'p [Box<str>])> {
         self.wanted
             .iter()
             .filter_map(|(at, path)| match path.split_first() {
-                Some((first, rest)) if **first == *step => Some((*at, rest)),
+                Some((first, rest)) if leads(first) => Some((*at, rest)),
                 _ => None,
             })
             .collect()
@@ -133,7 +133,7 @@ impl<'de> Visitor<'de> for Node<'_, '_, 'de> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let mut seen: Vec<usize> = Vec::new();
         while let Some(Key(key)) = map.next_key()? {
-            let wanted = self.through(&key);
+            let wanted = self.through(|step| step == &*key);
             let Some((first, _)) = wanted.first() else {
                 map.next_value::<IgnoredAny>()?;
                 continue;
@@ -149,9 +149,9 @@ impl<'de> Visitor<'de> for Node<'_, '_, 'de> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        let mut buffer = 0usize;
+        let mut index = 0usize;
         loop {
-            let wanted = self.through(&buffer.to_string());
+            let wanted = self.through(|step| step.parse() == Ok(index));
             let more = if wanted.is_empty() {
                 seq.next_element::<IgnoredAny>()?.map(drop)
             } else {
@@ -160,7 +160,7 @@ impl<'de> Visitor<'de> for Node<'_, '_, 'de> {
             if more.is_none() {
                 return Ok(());
             }
-            buffer += 1;
+            index += 1;
         }
     }
 

@@ -118,6 +118,19 @@ fn tickets_stay_within_their_client_certificate_policy() {
 }
 
 #[test]
+fn a_file_that_anybody_may_write_is_told() {
+    let material = Material::new();
+    let least = fixtures("good").into_iter().find(|(name, _)| name == "least").expect("one").1;
+    let text = format!("{least}\n[address_lists]\npartners = {{ file = \"lists/partners.txt\" }}\n");
+    assert!(material.load(&text).unwrap_or_else(|report| panic!("{report}")).warnings.is_empty());
+    material.put("lists/partners.txt", "192.0.2.1\n", 0o646);
+    let warnings = material.load(&text).unwrap_or_else(|report| panic!("{report}")).warnings;
+    assert_eq!(warnings.len(), 1);
+    let told = "relay.toml: lists/partners.txt is writable by everybody\n  help: chmod o-w lists/partners.txt";
+    assert_eq!(material.told(&warnings[0]), told);
+}
+
+#[test]
 fn the_shipped_file_is_taken() {
     let material = Material::new();
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/relay.toml")).expect("reads");

@@ -96,6 +96,11 @@ fn schemes_that_prove_nothing_are_refused() {
     assert_eq!(mac("message = '{timestamp}{body}'"), {
         "hmac.message: has {timestamp}, and no `timestamp` with a tolerance says where it is"
     });
+    let slides = "hmac.message: header:A and header:B stand side by side, so text could move between them";
+    assert_eq!(mac("message = '{header:A}{header:B}'"), slides);
+    assert_eq!(mac("message = '{header:A}{timestamp}'\ntimestamp = { header = 'B' }"), slides);
+    let shaped = hmac(&format!("{BASE}message = '{{header:A}}{{header:B}}'\nshapes = {{ a = 'uuid' }}"));
+    assert_eq!(shaped, Vec::<String>::new());
     assert_eq!(mac("message = '{id}{body}'"), "hmac.message: has {id}, and no `id` says what it is");
     let digest = "[routes.x.verify.digest]\nalgorithm = 'sha256'\nsignature = { header = 'X' }\nmessage = '{body}'";
     assert_eq!(one(digest), "digest.message: a plain digest without {secret} can be computed by anyone");

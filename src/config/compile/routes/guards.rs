@@ -168,7 +168,8 @@ pub(super) fn media_type(text: &str) -> bool {
     text.split_once('/').is_some_and(|(kind, sub)| token(kind) && token(sub))
 }
 
-/// The `Allow` header of a set of methods. There are 127 sets at most, so each is kept for as long as the process lives.
+/// The `Allow` header of a set of methods. There are 127 sets at most, so each is kept for as long as the process
+/// lives.
 pub(super) fn allow_header(methods: &[Method]) -> &'static str {
     static KNOWN: Mutex<Vec<&'static str>> = Mutex::new(Vec::new());
     let text: Vec<&str> =
