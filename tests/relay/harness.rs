@@ -284,7 +284,12 @@ impl Rig {
     /// A connection that carried no request is counted and told once.
     pub async fn connection_refused(&self, reason: &str, exchange: impl Future<Output = ()>) {
         let count = || {
-            let told = self.log.lines().iter().filter(|line| line["event"] == "connection_refused" && line["reason"] == reason).count();
+            let told = self
+                .log
+                .lines()
+                .iter()
+                .filter(|line| line["event"] == "connection_refused" && line["reason"] == reason)
+                .count();
             (self.metric("dmz_relay_connections_refused_total", &[("reason", reason)]), told)
         };
         let (metric, told) = count();
@@ -338,7 +343,8 @@ fn watch_panics() {
         std::panic::set_hook(Box::new(move |info| {
             if info.location().is_none_or(|place| !place.file().contains("tests/")) {
                 let thread = std::thread::current();
-                let tests = thread.name().is_some_and(|name| name != "tokio-runtime-worker" && name != "tokio-rt-worker");
+                let tests =
+                    thread.name().is_some_and(|name| name != "tokio-runtime-worker" && name != "tokio-rt-worker");
                 if !tests {
                     PANICS.lock().unwrap_or_else(PoisonError::into_inner).push(info.to_string());
                 }

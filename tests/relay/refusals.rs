@@ -300,7 +300,8 @@ mod cases {
 
     pub async fn upgrade_unsupported(refusal: Refusal) {
         let start = "POST /hooks/plain HTTP/1.1\r\nHost: relay.example\r\n";
-        edge(refusal, &["websocket", "h2c"].map(|to| format!("{start}Upgrade: {to}\r\n\r\n")).each_ref().map(|s| &**s)).await;
+        edge(refusal, &["websocket", "h2c"].map(|to| format!("{start}Upgrade: {to}\r\n\r\n")).each_ref().map(|s| &**s))
+            .await;
     }
 
     pub async fn route_unknown(refusal: Refusal) {
@@ -309,7 +310,8 @@ mod cases {
     }
 
     pub async fn host_misdirected(refusal: Refusal) {
-        let calls = ["unknown.example", "127.0.0.1", "a.b.wild.example"].map(|host| Call::post("/hooks/plain").host(host));
+        let calls =
+            ["unknown.example", "127.0.0.1", "a.b.wild.example"].map(|host| Call::post("/hooks/plain").host(host));
         both(refusal, &calls, &Call::post("/hooks/plain").host("RELAY.example:8443")).await;
     }
 
@@ -400,7 +402,8 @@ mod cases {
         // What a head declares costs nothing: ten tebibytes, and not a byte of them is waited for or made room for.
         let head = "POST /hooks/plain HTTP/1.1\r\nHost: relay.example\r\nContent-Length: 10995116277760\r\n\r\n";
         rig.refused(refusal, rig.raw(head.as_bytes())).await;
-        let chunk = "POST /hooks/plain HTTP/1.1\r\nHost: relay.example\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffff\r\n";
+        let chunk =
+            "POST /hooks/plain HTTP/1.1\r\nHost: relay.example\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffff\r\n";
         rig.refused(refusal, rig.raw(chunk.as_bytes())).await;
         assert_eq!(rig.running().state().bodies.used(), 0);
         rig.finish().await;
@@ -479,7 +482,14 @@ mod cases {
     pub async fn body_malformed(refusal: Refusal) {
         let rig = Rig::start(setup()).await;
         let head = Call::post("/hooks/plain").chunked().h1_head();
-        for body in ["zz\r\n", "2\r\n{}x\r\n0\r\n\r\n", "2\n{}\r\n", "0x2\r\n{}\r\n", "2;a\rb\r\n{}\r\n", "0\r\nX: a\nb\r\n\r\n"] {
+        for body in [
+            "zz\r\n",
+            "2\r\n{}x\r\n0\r\n\r\n",
+            "2\n{}\r\n",
+            "0x2\r\n{}\r\n",
+            "2;a\rb\r\n{}\r\n",
+            "0\r\nX: a\nb\r\n\r\n",
+        ] {
             rig.refused(refusal, pipelined(&rig, [&head[..], body.as_bytes()].concat())).await;
         }
         rig.finish().await;
@@ -504,7 +514,9 @@ mod cases {
         let calls = [
             dastra().without("Dastra-Signature"),
             // A twin with an underscore, and a signature in a trailer, are no signatures.
-            dastra().without("Dastra-Signature").field("Dastra_Signature", &base64_hmac("dastra-secret", "{\"event\":1}")),
+            dastra()
+                .without("Dastra-Signature")
+                .field("Dastra_Signature", &base64_hmac("dastra-secret", "{\"event\":1}")),
             oktave(1).call("/hooks/oktave").without("Oktave-Signature"),
         ];
         both(refusal, &calls, &dastra()).await;
@@ -512,7 +524,9 @@ mod cases {
         let call = dastra().without("Dastra-Signature").chunked();
         let mut bytes = call.h1();
         bytes.truncate(bytes.len() - 2);
-        bytes.extend_from_slice(format!("Dastra-Signature: {}\r\n\r\n", base64_hmac("dastra-secret", &call.body)).as_bytes());
+        bytes.extend_from_slice(
+            format!("Dastra-Signature: {}\r\n\r\n", base64_hmac("dastra-secret", &call.body)).as_bytes(),
+        );
         rig.refused(refusal, rig.raw(&bytes)).await;
         rig.finish().await;
     }
@@ -537,7 +551,10 @@ mod cases {
             dastra().body("{\"event\":2}"),
             dastra().set("Dastra-Signature", &base64_hmac("another secret", "{\"event\":1}")),
             dastra().set("Dastra-Signature", &base64_hmac("dastra-secret", "")),
-            oktave(1).at(crate::harness::NOW - 1).call("/hooks/oktave").set("Oktave-Timestamp", &crate::harness::NOW.to_string()),
+            oktave(1)
+                .at(crate::harness::NOW - 1)
+                .call("/hooks/oktave")
+                .set("Oktave-Timestamp", &crate::harness::NOW.to_string()),
             good.clone().set("Oktave-Event-Id", &oktave(2).id),
         ];
         both(refusal, &calls, &good).await;
@@ -626,9 +643,7 @@ mod cases {
     }
 
     pub async fn upstream_connect(fault: Fault) {
-        let mut app = honest::ok().await;
-        app.address = nobody().await;
-        fails(fault, app, "").await;
+        fails(fault, nobody().await, "").await;
     }
 
     pub async fn upstream_tls(fault: Fault) {

@@ -158,7 +158,16 @@ impl Wire {
         self.try_answer().await.expect("an answer, not the end of the connection")
     }
 
+    /// The answer to HEAD: its length announces a body that does not come.
+    pub async fn head_answer(&mut self) -> Answer {
+        self.read_answer(false).await.expect("an answer, not the end of the connection")
+    }
+
     pub async fn try_answer(&mut self) -> Option<Answer> {
+        self.read_answer(true).await
+    }
+
+    async fn read_answer(&mut self, with_body: bool) -> Option<Answer> {
         let end = loop {
             if let Some(at) = self.buffer.windows(4).position(|window| window == b"\r\n\r\n") {
                 break at + 4;
@@ -175,7 +184,8 @@ impl Wire {
             .map(|line| line.split_once(": ").unwrap_or_else(|| panic!("{line}")))
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
-        let length = fields.iter().find(|(name, _)| name == "content-length").map_or(0, |(_, value)| value.parse().unwrap());
+        let length = fields.iter().find(|(name, _)| with_body && name == "content-length");
+        let length = length.map_or(0, |(_, value)| value.parse().unwrap());
         while self.buffer.len() < length {
             assert!(self.more().await, "the answer was cut");
         }
@@ -229,7 +239,9 @@ impl H2 {
             while !body.is_empty() {
                 stream.reserve_capacity(body.len());
                 // A relay that has answered already wants no more.
-                let Some(Ok(room)) = std::future::poll_fn(|context| stream.poll_capacity(context)).await else { return };
+                let Some(Ok(room)) = std::future::poll_fn(|context| stream.poll_capacity(context)).await else {
+                    return;
+                };
                 let part = body.split_to(room.min(body.len()));
                 if stream.send_data(part, body.is_empty()).is_err() {
                     return;

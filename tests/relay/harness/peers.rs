@@ -102,9 +102,13 @@ impl Drop for Peer {
     }
 }
 
-/// An address where nobody listens: it was free a moment ago.
-pub async fn nobody() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+/// A server that is not there: its address was free a moment ago.
+pub async fn nobody() -> Peer {
+    let peer = Peer::start(|_, _| async {}).await;
+    peer.task.abort();
+    super::eventually("its socket is closed", async || TcpStream::connect(peer.address).await.is_err()).await;
+    peer.notes.connections.store(0, Ordering::SeqCst);
+    peer
 }
 
 /// One HTTP/1.1 request, `None` at the end of the connection.
