@@ -241,6 +241,6 @@ async fn idle_connections_end() {
     wire.ended().await;
     let mut h2 = rig.h2().await;
     assert_eq!(h2.send(&Call::post("/hooks/plain")).await.status, 200);
-    assert!(h2.ended().await.is_ok());
+    h2.ended().await;
     rig.finish().await;
 }

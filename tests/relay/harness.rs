@@ -181,6 +181,11 @@ impl Rig {
         self.setup.write_config(self.folder.path(), self.app.address);
     }
 
+    /// Writes `relay.toml` anew and leaves its files as they are.
+    pub fn rewrite_toml(&self) {
+        self.replace("relay.toml", self.setup.toml(self.app.address));
+    }
+
     pub async fn reload(&self) -> ReloadOutcome {
         self.running().reload().await.unwrap()
     }
@@ -239,6 +244,18 @@ impl Rig {
         Tls::trusting(&self.authority)
     }
 
+    /// A request to the admin listener over TCP: status and body.
+    pub async fn ask(&self, method: &str, path: &str) -> (u16, String) {
+        let Some(AdminAddress::Tcp(address)) = &self.admin else { panic!("no admin listener on TCP") };
+        ask(self.tls().from("127.0.0.1").tcp(*address).await, method, path, &address.to_string()).await
+    }
+
+    pub async fn status(&self) -> serde_json::Value {
+        let (status, body) = self.ask("GET", "/api/v1/status").await;
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str(&body).unwrap()
+    }
+
     /// Genuine, delivered, and seen inside once.
     pub async fn delivers(&self, protocol: Protocol, call: &Call) -> Answer {
         let before = self.app.seen().len();
@@ -292,10 +309,10 @@ impl Rig {
                 .count();
             (self.metric("dmz_relay_connections_refused_total", &[("reason", reason)]), told)
         };
-        let (metric, told) = count();
+        let ((metric, told), inside) = (count(), self.app.connections());
         exchange.await;
         eventually(reason, async || count() == (metric + 1.0, told + 1)).await;
-        assert_eq!(self.app.connections(), 0);
+        assert_eq!(self.app.connections(), inside);
     }
 
     /// Stops the relay. Nothing may have been cut off, panicked, or ended that should not.
@@ -324,6 +341,17 @@ impl Drop for Rig {
     fn drop(&mut self) {
         assert!(self.running.is_none() || std::thread::panicking(), "a test must finish() its rig");
     }
+}
+
+/// One plain request, and the whole answer to it.
+pub async fn ask(mut stream: impl Io, method: &str, path: &str, host: &str) -> (u16, String) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    tokio::time::timeout(LONG, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head["HTTP/1.1 ".len()..][..3].parse().unwrap(), body.to_owned())
 }
 
 fn assert_unique_ids(log: &Log) {

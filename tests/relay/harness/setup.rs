@@ -24,8 +24,9 @@ pub struct Setup {
     pub tls: String,
     /// `certificates`, as TOML; the files must be among `files`.
     pub certificates: String,
-    /// Keys of `[limits]`.
+    /// Keys of `[limits]`, and `drain_timeout`.
     pub limits: String,
+    pub drain: String,
     /// `[admin]`.
     pub admin: String,
     /// Further keys of `[upstreams.app]`.
@@ -50,6 +51,7 @@ impl Setup {
             tls: String::new(),
             certificates: r#"[{ chain = "certs/relay.crt", key = "certs/relay.key" }]"#.into(),
             limits: String::new(),
+            drain: "10s".into(),
             admin: "[admin]\naddress = \"127.0.0.1:0\"".into(),
             app: String::new(),
             rest: rest.into(),
@@ -84,13 +86,13 @@ impl Setup {
     }
 
     pub fn toml(&self, app: SocketAddr) -> String {
-        let Self { listener, tls, certificates, limits, admin, app: more, rest, .. } = self;
+        let Self { listener, tls, certificates, limits, drain, admin, app: more, rest, .. } = self;
         format!(
             "[[listeners]]\nname = \"public\"\naddress = \"127.0.0.1:0\"\n{listener}\n\
              [listeners.tls]\ncertificates = {certificates}\n{tls}\n\
              {admin}\n\
              [log]\nformat = \"json\"\nrefusals_per_second = 100000\n\
-             [limits]\ndrain_timeout = \"10s\"\n{limits}\n\
+             [limits]\ndrain_timeout = \"{drain}\"\n{limits}\n\
              [upstreams.app]\nservers = [\"http://{app}\"]\n{more}\n{rest}"
         )
     }
