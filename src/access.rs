@@ -1,7 +1,7 @@
 //! Address lists and required headers: pure verdicts over what was configured.
 //!
-//! Addresses are kept as sorted ranges that do not overlap, one table per family, so that a look-up is one search whose cost
-//! hardly grows with the list: 100 000 entries stay under 100 ns (`benches/addresses.rs`).
+//! Addresses are kept as sorted ranges that do not overlap, one table per family, so that a look-up is one search whose
+//! cost hardly grows with the list: 100 000 entries stay under 100 ns (`benches/addresses.rs`).
 //!
 //! Deliberately absent: names that have to be resolved, and lists that change while a snapshot lives.
 
@@ -24,8 +24,8 @@ pub struct IpSet {
 impl IpSet {
     /// From networks in any order, overlapping or not. IPv4-mapped IPv6 networks count as IPv4.
     ///
-    /// A wider IPv6 network (`::/0`) holds IPv6 addresses only, although the mapped block lies inside it: an address has one
-    /// spelling here, and an IPv4 address is not an IPv6 one.
+    /// A wider IPv6 network (`::/0`) holds IPv6 addresses only, although the mapped block lies inside it: an address
+    /// has one spelling here, and an IPv4 address is not an IPv6 one.
     pub fn new(networks: impl IntoIterator<Item = IpNet>) -> Self {
         let (v4, v6) = bounds(networks.into_iter().map(|network| (network, 0)));
         Self { v4: Ranges::merged(v4), v6: Ranges::merged(v6) }

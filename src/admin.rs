@@ -1,9 +1,9 @@
 //! The private listener: health, readiness, metrics, status and reload.
 //!
-//! It stands on loopback or on a Unix socket; who reaches it may read the status and cause a reload, and nothing else: no
-//! request can change what the files say. Every connection, head, body and answer is bounded, so that a monitoring system
-//! gone wild cannot harm the gate. Pages in a browser cannot use it: a foreign `Origin` or a `Host` that is a name (DNS
-//! rebinding) is turned away.
+//! It stands on loopback or on a Unix socket; who reaches it may read the status and cause a reload, and nothing else:
+//! no request can change what the files say. Every connection, head, body and answer is bounded, so that a monitoring
+//! system gone wild cannot harm the gate. Pages in a browser cannot use it: a foreign `Origin` or a `Host` that is a
+//! name (DNS rebinding) is turned away.
 
 mod bind;
 pub mod client;

@@ -14,12 +14,15 @@
 //! - [`edge`]: sockets, TLS, HTTP/1.1 and HTTP/2. [`admin`]: the private listener. [`reload`]: noticing that files changed.
 //!   [`service`]: the service manager.
 //! - [`app`]: puts it together.
+//! - [`sender`] and [`terminal`]: what a provider does, and text for people; for [`demo`] and [`cli`].
 
 pub mod access;
 pub mod admin;
 pub mod app;
 pub mod base;
+pub mod cli;
 pub mod config;
+pub mod demo;
 pub mod domain;
 pub mod edge;
 pub mod meter;
@@ -28,8 +31,10 @@ pub mod pipeline;
 pub mod reload;
 pub mod replay;
 pub mod routing;
+pub mod sender;
 pub mod service;
 pub mod signature;
 pub mod snapshot;
 pub mod state;
+pub mod terminal;
 pub mod upstream;

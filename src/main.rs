@@ -1,1 +1,9 @@
-fn main() {}
+//! The binary: arguments in, exit code out.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // First, while there is one thread: taking what systemd passed changes the environment.
+    let sockets = dmz_relay::service::inherited_sockets();
+    dmz_relay::cli::main(sockets)
+}

@@ -1,8 +1,8 @@
 //! One fact, one event: the log line and the metric come from the same struct, so they cannot drift apart.
 //!
 //! Nothing here waits: a line goes into a bounded queue that a thread of its own writes out, a metric is an atomic.
-//! Deliberately absent: debug and trace levels. What an operator needs is in the events; what a developer needs is in the
-//! tests.
+//! Deliberately absent: debug and trace levels. What an operator needs is in the events; what a developer needs is in
+//! the tests.
 
 pub mod event;
 mod journal;
@@ -26,7 +26,7 @@ pub use journal::Sink;
 pub use library::LibraryLog;
 pub use lifecycle::{ConnectionRefusal, Event, RefusedConnection};
 pub use line::Level;
-pub use metrics::{Counted, ListenerMetrics, RouteLabels};
+pub use metrics::{Counted, ListenerMetrics, RouteLabels, Tally};
 
 use journal::Journal;
 use line::{Line, Style};
@@ -154,6 +154,11 @@ impl Observer {
         if !event.is_throttled() || self.admits(&self.refusals, "requests_suppressed") {
             self.journal.write(event.line(self.journal.style()));
         }
+    }
+
+    /// What became of a route's requests since the start; `None` for a route that the configuration does not have.
+    pub fn tally(&self, route: &str) -> Option<Tally> {
+        self.metrics.tally(route)
     }
 
     /// Counts a request as in flight until what this gives is dropped.

@@ -1,7 +1,7 @@
 //! When the configuration is read again: a watched file changed, `SIGHUP` came, or the admin listener asked.
 //!
-//! Only the noticing. What loading means is the caller's [`Load`], which decides by content whether anything changed; so
-//! a notice too many costs a read and never a swap, and a notice too few is the only mistake that matters here.
+//! Only the noticing. What loading means is the caller's [`Load`], which decides by content whether anything changed;
+//! so a notice too many costs a read and never a swap, and a notice too few is the only mistake that matters here.
 
 mod places;
 mod watch;
@@ -48,8 +48,8 @@ impl Trigger {
 pub struct Loaded<R> {
     /// Goes to everyone who asked.
     pub report: R,
-    /// Every file that the next change may be in: those of the running configuration and, when the new one was kept out,
-    /// those it names.
+    /// Every file that the next change may be in: those of the running configuration and, when the new one was kept
+    /// out, those it names.
     pub files: Vec<PathBuf>,
 }
 

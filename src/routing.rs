@@ -50,7 +50,8 @@ impl<R> Default for RouteTable<R> {
 /// What a look-up found.
 #[derive(Debug)]
 pub enum Found<'t, R = Route> {
-    /// The route, and how many bytes at the end of the path follow its prefix, the slash included; 0 for an exact route.
+    /// The route, and how many bytes at the end of the path follow its prefix, the slash included; 0 for an exact
+    /// route.
     Route(&'t Arc<R>, usize),
     /// The host is served, the path is not.
     UnknownPath,
@@ -59,8 +60,8 @@ pub enum Found<'t, R = Route> {
 }
 
 impl<R> RouteTable<R> {
-    /// Builds the table. Two rows with the same host and path are a problem of the configuration; the compiler has refused
-    /// them, and here the first stands.
+    /// Builds the table. Two rows with the same host and path are a problem of the configuration; the compiler has
+    /// refused them, and here the first stands.
     pub fn new(entries: impl IntoIterator<Item = Entry<R>>) -> Self {
         let mut table = Self::default();
         for Entry { host, path, route } in entries {
@@ -178,7 +179,7 @@ mod tests {
 
     fn found(table: &RouteTable<String>, host: &str, path: &str) -> String {
         match table.find(host, path) {
-            Found::Route(route, suffix) => format!("{route} + {}", &path[path.len() - suffix..]),
+            Found::Route(route, suffix) => format!("{route} + {}", path.split_at(path.len() - suffix).1),
             Found::UnknownPath => "path?".to_owned(),
             Found::UnknownHost => "host?".to_owned(),
         }

@@ -34,8 +34,8 @@ impl Service {
         self.notify(&[NotifyState::Ready, NotifyState::Status(status)]);
     }
 
-    /// A reload began; [`Service::ready`] must follow whatever comes of it. The monotonic time lets systemd 253 and later
-    /// tell this reload from an earlier one.
+    /// A reload began; [`Service::ready`] must follow whatever comes of it. The monotonic time lets systemd 253 and
+    /// later tell this reload from an earlier one.
     pub fn reloading(&self) {
         match NotifyState::monotonic_usec_now() {
             Ok(now) => self.notify(&[NotifyState::Reloading, now]),
@@ -50,7 +50,8 @@ impl Service {
         self.notify(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(micros), NotifyState::Status(&status)]);
     }
 
-    /// Pings the watchdog for as long as `probe` says that the process works; returns at once where there is no watchdog.
+    /// Pings the watchdog for as long as `probe` says that the process works; returns at once where there is no
+    /// watchdog.
     ///
     /// The ping is sent from the event loop, after a `probe` that went through whatever must be alive (for instance one
     /// task on each worker). A blocked loop, a probe that hangs and a probe that says no all mean: no ping, and the
@@ -91,8 +92,8 @@ pub struct InheritedSocket {
 
 /// Takes over the sockets that the service manager passed (`LISTEN_FDS`). Several sockets may have one name.
 ///
-/// To be called once, first thing in `main`: it removes the variables, so that no child process takes the sockets for its
-/// own, and the environment may not change once there are threads.
+/// To be called once, first thing in `main`: it removes the variables, so that no child process takes the sockets for
+/// its own, and the environment may not change once there are threads.
 pub fn inherited_sockets() -> io::Result<Vec<InheritedSocket>> {
     let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
     let mut passed = ListenFd::from_env();

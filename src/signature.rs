@@ -22,9 +22,6 @@ mod token;
 mod url;
 pub(crate) mod wrapping;
 
-#[cfg(test)]
-mod tests;
-
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -126,7 +123,7 @@ impl Verifier {
         Ok(Self { scheme, keys: ready, url })
     }
 
-    /// The keys' ids, the current one first.
+    /// The ids of the keys, the current one first.
     pub fn key_ids(&self) -> impl Iterator<Item = &str> {
         self.keys.iter().map(|key| &*key.id)
     }
@@ -251,8 +248,8 @@ impl MacSpec {
 
 impl Scheme {
     fn check_shapes(&self, facts: &Facts<'_>) -> Result<(), Refusal> {
-        for (name, shape) in &self.shapes {
-            let value = facts.read(&Source::Header(name.clone()))?;
+        for (header, shape) in &self.shapes {
+            let value = facts.read(header)?;
             if value.is_some_and(|value| !shape.fits(&value)) {
                 return Err(Refusal::ShapeInvalid);
             }
@@ -286,7 +283,7 @@ impl Scheme {
     /// A member that is absent, ambiguous or unreadable is bound to nothing.
     fn check_bindings(&self, facts: &Facts<'_>) -> Result<(), Refusal> {
         for binding in &self.bindings {
-            let member = facts.read(&Source::Json(binding.member.clone())).ok().flatten();
+            let member = facts.read(&binding.member).ok().flatten();
             let header = facts.read(&binding.header)?;
             if member.is_none() || member != header {
                 return Err(Refusal::BindingMismatch);

@@ -1,4 +1,5 @@
-//! What outlives a reload, keyed by stable names: server states, meters, replay memory, the budget for bodies, ticket keys.
+//! What outlives a reload, keyed by stable names: server states, meters, replay memory, the budget for bodies, ticket
+//! keys.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,8 +43,9 @@ const TICKETERS_MAX: usize = 64;
 impl State {
     /// The TLS ticket keys for one policy of client certificates (its digest), the same ones across reloads.
     ///
-    /// rustls does not ask again for a certificate when a session resumes. With one key for all, a ticket from a listener
-    /// that asks for none would open one that requires it, and a removed authority would live on in its tickets.
+    /// rustls does not ask again for a certificate when a session resumes. With one key for all, a ticket from a
+    /// listener that asks for none would open one that requires it, and a removed authority would live on in its
+    /// tickets.
     pub fn ticketer(&self, policy: [u8; 32]) -> Result<Arc<dyn ProducesTickets>, rustls::Error> {
         let mut ticketers = self.ticketers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(ticketer) = ticketers.get(&policy) {

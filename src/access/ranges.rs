@@ -10,10 +10,18 @@ pub(super) trait Bits: Copy + Ord + std::fmt::Debug {
     fn previous(self) -> Option<Self>;
     /// All ones.
     const LAST: Self;
+    /// What a machine compares in one step.
+    type Word: Copy + Ord + std::fmt::Debug;
+    /// The leading bits, in the order of the whole.
+    fn word(self) -> Self::Word;
 }
 
 impl Bits for u32 {
     const LAST: Self = Self::MAX;
+    type Word = Self;
+    fn word(self) -> Self {
+        self
+    }
     fn next(self) -> Option<Self> {
         self.checked_add(1)
     }
@@ -24,6 +32,10 @@ impl Bits for u32 {
 
 impl Bits for u128 {
     const LAST: Self = Self::MAX;
+    type Word = u64;
+    fn word(self) -> u64 {
+        (self >> 64) as u64
+    }
     fn next(self) -> Option<Self> {
         self.checked_add(1)
     }
@@ -37,19 +49,28 @@ impl Bits for u128 {
 const STRIDE: usize = 64;
 
 /// First and last address of each range; sorted, without overlap.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Ranges<T> {
-    landmarks: Vec<T>,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Ranges<T: Bits> {
+    landmarks: Vec<T::Word>,
+    /// Of each start: the search runs over these, because comparing 128 bits costs a branch that is never predicted.
+    words: Vec<T::Word>,
     starts: Vec<T>,
     ends: Vec<T>,
+}
+
+impl<T: Bits> Default for Ranges<T> {
+    fn default() -> Self {
+        Self { landmarks: Vec::new(), words: Vec::new(), starts: Vec::new(), ends: Vec::new() }
+    }
 }
 
 impl<T: Bits> Ranges<T> {
     fn from_sorted(ranges: Vec<(T, T)>) -> Self {
         let starts: Vec<T> = ranges.iter().map(|range| range.0).collect();
         let ends = ranges.iter().map(|range| range.1).collect();
-        let landmarks = starts.iter().step_by(STRIDE).copied().collect();
-        Self { landmarks, starts, ends }
+        let words: Vec<T::Word> = starts.iter().map(|start| start.word()).collect();
+        let landmarks = words.iter().step_by(STRIDE).copied().collect();
+        Self { landmarks, words, starts, ends }
     }
 
     /// Overlapping and adjacent ranges become one.
@@ -66,10 +87,15 @@ impl<T: Bits> Ranges<T> {
     /// The index of the range that holds the address.
     #[inline]
     pub(super) fn find(&self, address: T) -> Option<usize> {
-        let block = self.landmarks.partition_point(|start| *start <= address).checked_sub(1)? * STRIDE;
-        let rest = self.starts.get(block..)?;
+        let word = address.word();
+        let block = self.landmarks.partition_point(|start| *start <= word).checked_sub(1)? * STRIDE;
+        let rest = self.words.get(block..)?;
         let rest = rest.get(..STRIDE).unwrap_or(rest);
-        let index = block + rest.partition_point(|start| *start <= address).checked_sub(1)?;
+        let mut index = block + rest.partition_point(|start| *start <= word).checked_sub(1)?;
+        if *self.starts.get(index)? > address {
+            // Several ranges share the leading bits, and this one lies behind the address.
+            index = self.starts.get(..index)?.partition_point(|start| *start <= address).checked_sub(1)?;
+        }
         (*self.ends.get(index)? >= address).then_some(index)
     }
 

@@ -110,8 +110,8 @@ fn bind_tcp(address: SocketAddr, exposure: Exposure) -> Result<Bound, BindError>
     Ok(Bound { socket: Socket::Tcp(listener), exposure, address })
 }
 
-/// Binds under a passing name, sets the mode, and only then renames into place: at no moment does the socket stand there
-/// with other rights, and a stale one is replaced in one step.
+/// Binds under a passing name, sets the mode, and only then renames into place: at no moment does the socket stand
+/// there with other rights, and a stale one is replaced in one step.
 fn bind_unix(path: &Path, exposure: Exposure) -> Result<Bound, BindError> {
     let failed = |error| BindError::Io(path.display().to_string(), error);
     refuse_occupied(path)?;

@@ -5,6 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::report;
+use crate::observe::Tally;
+
 /// The whole status.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names are the documentation, docs/operating.md shows an example")]
@@ -74,6 +77,19 @@ pub struct Problem {
     pub help: Option<String>,
 }
 
+impl From<&report::Problem> for Problem {
+    fn from(problem: &report::Problem) -> Self {
+        Self {
+            file: problem.file.display().to_string(),
+            line: problem.at.map(|(line, _)| line),
+            column: problem.at.map(|(_, column)| column),
+            key: problem.key.clone(),
+            what: problem.what.clone(),
+            help: problem.help.clone(),
+        }
+    }
+}
+
 /// One listener.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names are the documentation")]
@@ -121,6 +137,13 @@ pub struct RouteCounts {
     pub refused: u64,
     pub failed: u64,
     pub gone: u64,
+}
+
+impl From<Tally> for RouteCounts {
+    fn from(tally: Tally) -> Self {
+        let Tally { delivered, handshake, duplicate, refused, failed, gone } = tally;
+        Self { delivered, handshake, duplicate, refused, failed, gone }
+    }
 }
 
 /// One upstream.

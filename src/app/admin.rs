@@ -1,6 +1,5 @@
 //! What the admin listener shows: a view over the relay, made when somebody asks.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +15,7 @@ use crate::admin::{AdminSource, Reloading};
 use crate::base::UnixMillis;
 use crate::config;
 use crate::edge::{Draining, Relay};
-use crate::observe::names;
+use crate::observe::{Observer, Tally};
 use crate::reload::Requests;
 use crate::snapshot::{Route, Snapshot, Verification};
 use crate::upstream::Upstream;
@@ -88,17 +87,14 @@ impl Source {
         self.listeners.iter().map(status).collect()
     }
 
-    fn usage(&self, snapshot: &Snapshot, metrics: &str) -> Usage {
+    fn usage(&self, snapshot: &Snapshot) -> Usage {
         let state = &self.relay.gate.state;
         let used = |used: usize, limit: usize| Used { used: used as u64, limit: limit as u64 };
-        let in_flight = samples(metrics, names::REQUESTS_IN_FLIGHT.name).map(|(_, value)| value).sum::<f64>();
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count; `as` saturates")]
-        let requests_in_flight = in_flight as u64;
         Usage {
             connections: used(self.relay.connections.open(), snapshot.limits.max_connections),
             body_memory: Used { used: state.bodies.used(), limit: snapshot.limits.body_memory },
             replay_entries: used(state.replay.len(), snapshot.limits.replay_entries),
-            requests_in_flight,
+            requests_in_flight: snapshot.routes.iter().map(|route| route.meter.in_flight() as u64).sum(),
         }
     }
 }
@@ -111,8 +107,6 @@ impl AdminSource for Source {
     fn status(&self) -> Status {
         let snapshot = self.relay.snapshot();
         let standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let metrics = self.metrics();
-        let counts = counts(&metrics);
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_at: self.started_at.secs(),
@@ -120,9 +114,9 @@ impl AdminSource for Source {
             state: if self.ready() { State::Running } else { State::Draining },
             config: self.config(&snapshot, &standing),
             listeners: self.listeners(&snapshot),
-            routes: snapshot.routes.iter().map(|known| route(known, &counts)).collect(),
+            routes: snapshot.routes.iter().map(|known| route(known, &self.relay.gate.observer)).collect(),
             upstreams: snapshot.upstreams.values().map(|known| upstream(known)).collect(),
-            usage: self.usage(&snapshot, &metrics),
+            usage: self.usage(&snapshot),
             warnings: standing.warnings.iter().map(ToString::to_string).collect(),
         }
     }
@@ -162,7 +156,7 @@ fn problem(problem: &config::Problem) -> Problem {
     }
 }
 
-fn route(route: &Route, counts: &HashMap<String, RouteCounts>) -> RouteStatus {
+fn route(route: &Route, observer: &Observer) -> RouteStatus {
     let (verification, keys) = match &route.verify {
         Verification::Signed(verifier) => ("signed", verifier.key_ids().map(str::to_owned).collect()),
         Verification::DangerouslyNone => ("none", Vec::new()),
@@ -176,8 +170,13 @@ fn route(route: &Route, counts: &HashMap<String, RouteCounts>) -> RouteStatus {
         upstream: route.upstream.name.to_string(),
         verification: verification.to_owned(),
         keys,
-        counts: counts.get(&*route.name).copied().unwrap_or_default(),
+        counts: observer.tally(&route.name).map(counts).unwrap_or_default(),
     }
+}
+
+fn counts(tally: Tally) -> RouteCounts {
+    let Tally { delivered, handshake, duplicate, refused, failed, gone } = tally;
+    RouteCounts { delivered, handshake, duplicate, refused, failed, gone }
 }
 
 fn upstream(upstream: &Upstream) -> UpstreamStatus {
@@ -193,63 +192,4 @@ fn upstream(upstream: &Upstream) -> UpstreamStatus {
         in_flight: server.in_flight as u64,
     };
     UpstreamStatus { name: upstream.name.to_string(), servers: upstream.status().into_iter().map(server).collect() }
-}
-
-/// The counts of each route, read from the same text that Prometheus reads, so that the two can never disagree.
-fn counts(metrics: &str) -> HashMap<String, RouteCounts> {
-    let mut routes: HashMap<String, RouteCounts> = HashMap::new();
-    for (labels, value) in samples(metrics, names::REQUESTS.name) {
-        let (Some(route), Some(outcome)) = (label(labels, "route"), label(labels, "outcome")) else { continue };
-        let counts = routes.entry(route.to_owned()).or_default();
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count; `as` saturates")]
-        let value = value as u64;
-        match outcome {
-            "delivered" => counts.delivered += value,
-            "handshake" => counts.handshake += value,
-            "duplicate" => counts.duplicate += value,
-            "refused" => counts.refused += value,
-            "failed" => counts.failed += value,
-            "gone" => counts.gone += value,
-            _ => {}
-        }
-    }
-    routes
-}
-
-/// Labels and value of each sample of one metric.
-fn samples<'m>(metrics: &'m str, name: &'m str) -> impl Iterator<Item = (&'m str, f64)> {
-    metrics.lines().filter_map(move |line| {
-        let rest = line.strip_prefix(name)?;
-        let (labels, value) = match rest.strip_prefix('{') {
-            Some(labelled) => labelled.rsplit_once("} ")?,
-            None => ("", rest.strip_prefix(' ')?),
-        };
-        Some((labels, value.parse().ok()?))
-    })
-}
-
-/// Route names are plain words, so their labels hold no escapes.
-fn label<'l>(labels: &'l str, name: &str) -> Option<&'l str> {
-    labels.split("\",").find_map(|pair| {
-        let (known, value) = pair.split_once("=\"")?;
-        (known == name).then(|| value.trim_end_matches('"'))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn counts_are_read_from_the_metrics_text() {
-        let text = "# TYPE dmz_relay_requests_total counter\n\
-            dmz_relay_requests_total{listener=\"a\",route=\"x\",provider=\"-\",outcome=\"delivered\",reason=\"\"} 3\n\
-            dmz_relay_requests_total{listener=\"b\",route=\"x\",provider=\"-\",outcome=\"delivered\",reason=\"\"} 4\n\
-            dmz_relay_requests_total{listener=\"a\",route=\"x\",provider=\"-\",outcome=\"refused\",reason=\"y\"} 1\n\
-            dmz_relay_requests_total_other 9\n";
-        assert_eq!(names::REQUESTS.name, "dmz_relay_requests_total");
-        let counts = counts(text);
-        assert_eq!((counts["x"].delivered, counts["x"].refused), (7, 1));
-        assert_eq!(counts.len(), 1);
-    }
 }

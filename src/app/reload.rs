@@ -100,7 +100,8 @@ impl Reload {
         gate.observer.set_shape(&shape::shape(snapshot));
         self.relay.replace(Arc::clone(snapshot));
         gate.state.keep_meters(|route| snapshot.routes.iter().any(|known| &*known.name == route));
-        self.health.abort_all();
+        // Dropping the old set ends its checks.
+        self.health = JoinSet::new();
         for upstream in snapshot.upstreams.values() {
             self.health.spawn(Arc::clone(upstream).watch());
         }

@@ -1,7 +1,7 @@
 //! Raw to compiled: strings become types, and nothing is validated without keeping the result.
 //!
-//! No rule stops at its first problem: a part that cannot be compiled is reported and left out, and the rest goes on, so
-//! that one run shows everything. Only when there was no problem at all is there a snapshot.
+//! No rule stops at its first problem: a part that cannot be compiled is reported and left out, and the rest goes on,
+//! so that one run shows everything. Only when there was no problem at all is there a snapshot.
 
 mod addresses;
 mod listeners;
@@ -59,6 +59,7 @@ pub(super) fn compile(
 ) -> Result<Loaded, Report> {
     let mut compiler = Compiler { problems, sources, state, now };
     let parts = compiler.parts(raw);
+    compiler.writable();
     let Compiler { problems, sources, .. } = compiler;
     let (digest, files) = sources.finish();
     let (problems, warnings) = problems.into_parts();
@@ -105,6 +106,14 @@ impl Compiler<'_> {
             files: Vec::new(),
             digest: [0; 32],
         }))
+    }
+
+    /// Who may write the configuration decides where webhooks go, so that should not be everybody.
+    fn writable(&mut self) {
+        for path in self.sources.writable() {
+            let what = format!("{} is writable by everybody", path.display());
+            self.problems.warn(None, "", what, Some(format!("chmod o-w {}", path.display())));
+        }
     }
 
     /// Adds a problem at a value.

@@ -1,7 +1,7 @@
 //! Durations and sizes as people write them: `250ms`, `1h30m`, `14d`; `512B`, `64KiB`, `1MiB`.
 //!
-//! A bare number is refused: every quantity names its unit. Fractions are refused too (`1h30m`, not `1.5h`), so that what
-//! is written is what is meant. Own code, because it is small and because its messages are part of the report.
+//! A bare number is refused: every quantity names its unit. Fractions are refused too (`1h30m`, not `1.5h`), so that
+//! what is written is what is meant. Own code, because it is small and because its messages are part of the report.
 
 use std::fmt;
 use std::time::Duration;
@@ -101,7 +101,7 @@ pub fn write_size(value: u64) -> String {
     let (unit, factor) = SIZE
         .into_iter()
         .filter(|(_, factor)| factor.is_power_of_two())
-        .find(|(_, factor)| value >= *factor && value % factor == 0)
+        .find(|(_, factor)| value >= *factor && value.is_multiple_of(*factor))
         .unwrap_or(("B", 1));
     format!("{}{unit}", value / factor)
 }

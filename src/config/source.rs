@@ -1,7 +1,8 @@
 //! Reads the configuration file and everything it refers to: secrets, keys, certificates, lists.
 //!
-//! Everything read goes into one digest, so that a reload can tell whether anything changed, and every path is remembered
-//! for the watcher. The environment and the credentials folder are arguments: nothing in the depth reads the process.
+//! Everything read goes into one digest, so that a reload can tell whether anything changed, and every path is
+//! remembered for the watcher. The environment and the credentials folder are arguments: nothing in the depth reads the
+//! process.
 //!
 //! Deliberately absent: `${VAR}` inside the file. References are keys, so every place in a report stays true.
 
@@ -86,13 +87,14 @@ pub struct Sources<'e> {
     environment: &'e Environment,
     digest: Sha256,
     files: Vec<PathBuf>,
+    writable: Vec<PathBuf>,
 }
 
 impl<'e> Sources<'e> {
     /// Relative paths start at the folder of the configuration file.
     pub fn new(config: &Path, environment: &'e Environment) -> Self {
         let folder = config.parent().unwrap_or_else(|| Path::new("")).to_path_buf();
-        Self { folder, environment, digest: Sha256::new(), files: Vec::new() }
+        Self { folder, environment, digest: Sha256::new(), files: Vec::new(), writable: Vec::new() }
     }
 
     /// Whether the log goes to a terminal.
@@ -141,7 +143,10 @@ impl<'e> Sources<'e> {
             return Err(SourceError::CredentialName);
         }
         let folder = self.environment.credentials.as_ref().ok_or(SourceError::NoCredentials)?;
-        self.private(folder.join(name))
+        self.private(folder.join(name)).map_err(|error| match error {
+            SourceError::Missing(_) => SourceError::NoCredential(name.to_owned()),
+            other => other,
+        })
     }
 
     /// A secret from the environment. It is taken as it is.
@@ -153,6 +158,11 @@ impl<'e> Sources<'e> {
         let value = value.clone();
         self.digested("env", name.as_bytes(), value.expose());
         Ok(value)
+    }
+
+    /// What was read and anybody could have written; secrets among it were refused.
+    pub fn writable(&self) -> &[PathBuf] {
+        &self.writable
     }
 
     /// The digest of everything read, and every file, each once, in the order of the first reading.
@@ -189,6 +199,9 @@ impl<'e> Sources<'e> {
             .map_err(|error| SourceError::io(&path, &error))?;
         let metadata = file.metadata().map_err(|error| SourceError::io(&path, &error))?;
         check(&path, &metadata, limit, privacy)?;
+        if metadata.mode() & 0o002 != 0 && !self.writable.contains(&path) {
+            self.writable.push(path.clone());
+        }
         let bytes = read_bounded(&mut file, &metadata, limit).map_err(|error| SourceError::io(&path, &error))?;
         if bytes.len() as u64 > limit {
             return Err(SourceError::TooLarge { path, limit });

@@ -23,8 +23,6 @@ codes! {
         BodyMemory = "body_memory",
         /// Replay memory is full of ids that are still inside their window.
         ReplayMemory = "replay_memory",
-        /// The relay is shutting down.
-        Draining = "draining",
         /// A panic in the pipeline: our bug.
         Internal = "internal",
     }

@@ -158,7 +158,10 @@ async fn write(stream: &mut SendStream<Bytes>, mut body: Bytes) {
 }
 
 fn response(answer: &Answer, request_id: &str, now: UnixMillis) -> Option<http::Response<()>> {
-    let mut response = http::Response::builder().status(answer.status).header("content-length", answer.body.len());
+    let mut response = http::Response::builder().status(answer.status);
+    if reply::has_length(answer.status) {
+        response = response.header("content-length", answer.body.len());
+    }
     reply::date(now, |date| {
         response = std::mem::take(&mut response).header("date", date);
     });

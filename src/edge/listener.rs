@@ -17,7 +17,7 @@ use crate::pipeline::Connection;
 use crate::snapshot::{Limits, Listener};
 
 use super::connections::{Connections, Of};
-use super::proxy_header::{self, Told};
+use super::proxy_header::{self, Told, Untold};
 use super::{Draining, Relay, h1, h2};
 
 /// How long accepting pauses when the process has no descriptor left; what is connected goes on.
@@ -121,11 +121,11 @@ impl Arrival {
         match timeout(self.limits.handshake_timeout, proxy_header::read(stream)).await {
             Ok(Ok(Told::Source(ip))) => self.source = SourceAddress { ip, via: Via::ProxyHeader },
             Ok(Ok(Told::Itself)) => {}
-            Ok(Err(_)) => {
+            Ok(Err(Untold::Malformed)) => {
                 self.refused(ConnectionRefusal::ProxyHeaderMalformed);
                 return false;
             }
-            Err(_) => {
+            Ok(Err(Untold::Missing)) | Err(_) => {
                 self.refused(ConnectionRefusal::ProxyHeaderMissing);
                 return false;
             }

@@ -7,6 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use self::Untold::Malformed;
+
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 /// The longest version 1 header, line end included.
 const V1_MAX: usize = 107;
@@ -22,19 +24,30 @@ pub(super) enum Told {
     Itself,
 }
 
-/// The header is not one.
+/// Why there is no source address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Malformed;
-
-/// Reads a header.
-pub(super) async fn read<S: AsyncRead + Unpin>(io: &mut S) -> Result<Told, Malformed> {
-    // Both versions are longer than this, so nothing behind the header is touched.
-    let mut start = [0_u8; 12];
-    io.read_exact(&mut start).await.map_err(|_| Malformed)?;
-    if start == SIGNATURE { read_v2(io).await } else { read_v1(io, start).await }
+pub(super) enum Untold {
+    /// What came is not the beginning of a header.
+    Missing,
+    /// It began as one and is none.
+    Malformed,
 }
 
-async fn read_v2<S: AsyncRead + Unpin>(io: &mut S) -> Result<Told, Malformed> {
+/// Reads a header.
+pub(super) async fn read<S: AsyncRead + Unpin>(io: &mut S) -> Result<Told, Untold> {
+    // Both versions are longer than this, so nothing behind the header is touched.
+    let mut start = [0_u8; 12];
+    io.read_exact(&mut start).await.map_err(|_| Untold::Missing)?;
+    if start == SIGNATURE {
+        read_v2(io).await
+    } else if start.starts_with(b"PROXY ") {
+        read_v1(io, start).await
+    } else {
+        Err(Untold::Missing)
+    }
+}
+
+async fn read_v2<S: AsyncRead + Unpin>(io: &mut S) -> Result<Told, Untold> {
     let mut rest = [0_u8; 4];
     io.read_exact(&mut rest).await.map_err(|_| Malformed)?;
     let [version_command, family, high, low] = rest;
@@ -56,17 +69,14 @@ async fn read_v2<S: AsyncRead + Unpin>(io: &mut S) -> Result<Told, Malformed> {
 }
 
 /// The source address stands first; the block must be whole.
-fn first<const N: usize>(body: &[u8], least: usize) -> Result<[u8; N], Malformed> {
+fn first<const N: usize>(body: &[u8], least: usize) -> Result<[u8; N], Untold> {
     if body.len() < least {
         return Err(Malformed);
     }
     body.first_chunk().copied().ok_or(Malformed)
 }
 
-async fn read_v1<S: AsyncRead + Unpin>(io: &mut S, start: [u8; 12]) -> Result<Told, Malformed> {
-    if !start.starts_with(b"PROXY ") {
-        return Err(Malformed);
-    }
+async fn read_v1<S: AsyncRead + Unpin>(io: &mut S, start: [u8; 12]) -> Result<Told, Untold> {
     let mut line = start.to_vec();
     while !line.ends_with(b"\r\n") {
         if line.len() >= V1_MAX {
@@ -77,7 +87,7 @@ async fn read_v1<S: AsyncRead + Unpin>(io: &mut S, start: [u8; 12]) -> Result<To
     parse_v1(std::str::from_utf8(&line).map_err(|_| Malformed)?.trim_end_matches("\r\n"))
 }
 
-fn parse_v1(line: &str) -> Result<Told, Malformed> {
+fn parse_v1(line: &str) -> Result<Told, Untold> {
     let mut words = line.split(' ');
     if words.next() != Some("PROXY") {
         return Err(Malformed);
@@ -91,7 +101,7 @@ fn parse_v1(line: &str) -> Result<Told, Malformed> {
     else {
         return Err(Malformed);
     };
-    let address = |ip: &str, port: &str| -> Result<SocketAddr, Malformed> {
+    let address = |ip: &str, port: &str| -> Result<SocketAddr, Untold> {
         let ip: IpAddr = ip.parse().map_err(|_| Malformed)?;
         let plain = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
         let port = if plain { port.parse().map_err(|_| Malformed)? } else { return Err(Malformed) };
@@ -109,7 +119,7 @@ fn parse_v1(line: &str) -> Result<Told, Malformed> {
 mod tests {
     use super::*;
 
-    async fn read_all(bytes: &[u8]) -> (Result<Told, Malformed>, Vec<u8>) {
+    async fn read_all(bytes: &[u8]) -> (Result<Told, Untold>, Vec<u8>) {
         let mut io = bytes;
         let told = read(&mut io).await;
         (told, io.to_vec())
@@ -144,9 +154,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_no_header_at_all() {
+        for bytes in [
+            &b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..],
+            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\x00\x00",
+            b"PROX",
+            b"",
+        ] {
+            assert_eq!(read_all(bytes).await.0, Err(Untold::Missing), "{bytes:?}");
+        }
+    }
+
+    #[tokio::test]
     async fn malformed_headers() {
         for header in [
-            b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(),
             b"PROXY TCP4 192.0.2.1 10.0.0.1 51000\r\n".to_vec(),
             b"PROXY TCP4 192.0.2.1 10.0.0.1 51000 443 1\r\n".to_vec(),
             b"PROXY TCP4 2001:db8::1 10.0.0.1 51000 443\r\n".to_vec(),
@@ -162,7 +183,6 @@ mod tests {
             v2(0x21, 0x31, &[0; 216]),
             v2(0x21, 0x11, &[0; 5000]),
             SIGNATURE.to_vec(),
-            vec![],
         ] {
             assert_eq!(read_all(&header).await.0, Err(Malformed), "{header:?}");
         }

@@ -16,7 +16,9 @@ pub(super) fn write_h1(out: &mut Vec<u8>, answer: &Answer, request_id: &str, clo
     decimal(out, u64::from(answer.status));
     out.push(b' ');
     out.extend_from_slice(reason(answer.status).as_bytes());
-    field(out, "content-length", |out| decimal(out, answer.body.len() as u64));
+    if has_length(answer.status) {
+        field(out, "content-length", |out| decimal(out, answer.body.len() as u64));
+    }
     date(now, |date| field(out, "date", |out| out.extend_from_slice(date.as_bytes())));
     if !request_id.is_empty() {
         field(out, "x-request-id", |out| out.extend_from_slice(request_id.as_bytes()));
@@ -35,6 +37,11 @@ pub(super) fn write_h1(out: &mut Vec<u8>, answer: &Answer, request_id: &str, clo
     }
     out.extend_from_slice(b"\r\n\r\n");
     out.extend_from_slice(&answer.body);
+}
+
+/// A 204 has no body by definition and must not speak of one (RFC 9110 section 8.6).
+pub(super) fn has_length(status: u16) -> bool {
+    status != 204
 }
 
 /// `Retry-After` has no fractions; rounding up keeps the sender from coming too early.

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::base::UnixMillis;
-use crate::domain::{Method, Outcome, Version, Via};
+use crate::domain::{Fault, Method, Outcome, Version, Via};
 
 use super::line::{Level, Line, Style};
 
@@ -22,7 +22,7 @@ pub struct RequestEvent<'e> {
     pub provider: Option<&'e str>,
     pub method: Method,
     pub version: Version,
-    /// Without the query, which may hold a key.
+    /// A query, which may hold a key, is cut off before it is logged.
     pub path: &'e str,
     pub host: &'e str,
     pub source: IpAddr,
@@ -57,31 +57,44 @@ impl RequestEvent<'_> {
         }
     }
 
-    /// Whether anyone on the internet can cause it as often as they like.
+    /// Whether anyone on the internet can cause it as often as they like: everything short of a fresh genuine request.
     pub(crate) fn is_throttled(&self) -> bool {
         match self.outcome {
-            Outcome::Refused(_) | Outcome::Gone => true,
-            Outcome::Delivered | Outcome::Handshake | Outcome::Duplicate | Outcome::Failed(_) => false,
+            // A handshake may come before the signature; a duplicate needs a captured request, and only one.
+            Outcome::Refused(_) | Outcome::Gone | Outcome::Handshake | Outcome::Duplicate => true,
+            Outcome::Failed(fault) => match fault {
+                Fault::BodyMemory => true,
+                Fault::UpstreamConnect
+                | Fault::UpstreamTls
+                | Fault::UpstreamReset
+                | Fault::UpstreamMalformed
+                | Fault::UpstreamStatus
+                | Fault::UpstreamTimeout
+                | Fault::UpstreamUnavailable
+                | Fault::ReplayMemory
+                | Fault::Internal => false,
+            },
+            Outcome::Delivered => false,
         }
     }
 
     pub(crate) fn line(&self, style: Style) -> String {
         let mut line = Line::new(style, self.level(), self.received_at, "request");
-        line.plain("outcome", self.outcome.as_str());
+        line.word("outcome", self.outcome.as_str());
         if !self.outcome.reason().is_empty() {
-            line.plain("reason", self.outcome.reason());
+            line.word("reason", self.outcome.reason());
         }
         line.number("status", self.status)
             .text("request_id", self.request_id)
             .text("listener", self.listener)
             .maybe("route", self.route)
             .maybe("provider", self.provider)
-            .plain("method", self.method.as_str())
-            .text("path", self.path)
+            .word("method", self.method.as_str())
+            .text("path", self.path.split('?').next().unwrap_or_default())
             .text("host", self.host)
-            .plain("version", self.version.as_str())
+            .word("version", self.version.as_str())
             .plain("source", self.source)
-            .plain("via", self.via.as_str())
+            .word("via", self.via.as_str())
             .maybe("allowed_by", self.allowed_by)
             .maybe("key", self.key)
             .maybe("dedupe", self.dedupe);

@@ -92,7 +92,7 @@ mod tests {
     fn a_library_that_sees_requests_is_not_quoted() {
         let rig = Rig::new();
         let logger = LibraryLog(Arc::clone(&rig.observer));
-        let file = "/home/x/.cargo/registry/src/index-0/pingora-core-0.9.1/src/apps/http_app.rs";
+        let file = "/build/registry/src/index-0/pingora-core-0.9.1/src/apps/http_app.rs";
         let record = log::Record::builder()
             .level(log::Level::Error)
             .target("pingora_core::apps::http_app")

@@ -18,18 +18,14 @@ codes! {
         TooManyConnections = "too_many_connections",
         /// The address has `limits.max_connections_per_address` open.
         TooManyFromAddress = "too_many_from_address",
-        /// The peer must send a PROXY header and sent something else.
+        /// The peer must send a PROXY header and sent something else, or nothing.
         ProxyHeaderMissing = "proxy_header_missing",
         /// The PROXY header cannot be read.
         ProxyHeaderMalformed = "proxy_header_malformed",
-        /// A PROXY header from a peer that may not send one.
-        ProxyHeaderUnexpected = "proxy_header_unexpected",
         /// The TLS handshake did not end within its deadline.
         HandshakeTimeout = "handshake_timeout",
         /// The TLS handshake failed.
         HandshakeFailed = "handshake_failed",
-        /// The relay is shutting down.
-        Draining = "draining",
         /// The system gave no connection although one was waiting: out of file descriptors or memory.
         AcceptFailed = "accept_failed",
     }
@@ -51,7 +47,7 @@ pub struct RefusedConnection<'e> {
 impl RefusedConnection<'_> {
     pub(crate) fn line(&self, style: Style, at: UnixMillis) -> String {
         let mut line = Line::new(style, Level::Warn, at, "connection_refused");
-        line.plain("reason", self.reason.code()).text("listener", self.listener);
+        line.word("reason", self.reason.code()).text("listener", self.listener);
         if let Some(source) = self.source {
             line.plain("source", source);
         }

@@ -1,9 +1,10 @@
 //! The metrics of one relay. The recorder is its own, not the process's, so several relays can run in one process.
 //!
-//! What a request needs is registered when a configuration is swapped in: recording costs one look-up by the route's name
-//! and otherwise atomics only.
+//! Slots for what a request counts are laid out when a configuration is swapped in: recording costs one look-up by the
+//! route's name and otherwise atomics only.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -28,6 +29,54 @@ pub struct RouteLabels {
     pub route: Arc<str>,
     /// The recipe's name, where it has one.
     pub provider: Option<Arc<str>>,
+}
+
+/// What became of a route's requests since the start, by [`Outcome`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are those of the outcomes")]
+pub struct Tally {
+    pub delivered: u64,
+    pub handshake: u64,
+    pub duplicate: u64,
+    pub refused: u64,
+    pub failed: u64,
+    pub gone: u64,
+}
+
+/// The same while it grows. It outlives reloads.
+#[derive(Debug, Default)]
+struct Tallies {
+    delivered: AtomicU64,
+    handshake: AtomicU64,
+    duplicate: AtomicU64,
+    refused: AtomicU64,
+    failed: AtomicU64,
+    gone: AtomicU64,
+}
+
+impl Tallies {
+    fn count(&self, outcome: &Outcome) {
+        let counter = match outcome {
+            Outcome::Delivered => &self.delivered,
+            Outcome::Handshake => &self.handshake,
+            Outcome::Duplicate => &self.duplicate,
+            Outcome::Refused(_) => &self.refused,
+            Outcome::Failed(_) => &self.failed,
+            Outcome::Gone => &self.gone,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn read(&self) -> Tally {
+        Tally {
+            delivered: self.delivered.load(Ordering::Relaxed),
+            handshake: self.handshake.load(Ordering::Relaxed),
+            duplicate: self.duplicate.load(Ordering::Relaxed),
+            refused: self.refused.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+            gone: self.gone.load(Ordering::Relaxed),
+        }
+    }
 }
 
 /// Registers and renders.
@@ -93,10 +142,14 @@ impl Metrics {
     /// Prepares what requests of these routes need. A request that matched no route is recorded under `-`.
     pub(crate) fn set_routes(&self, listeners: &[Arc<str>], routes: &[RouteLabels]) {
         let nowhere = RouteLabels { route: NONE.into(), provider: None };
+        let before = self.routes.load_full();
         let map = routes
             .iter()
             .chain(std::iter::once(&nowhere))
-            .map(|labels| (Arc::clone(&labels.route), RouteMetrics::new(self, labels, listeners)))
+            .map(|labels| {
+                let tallies = before.get(&labels.route).map(|known| Arc::clone(&known.tallies)).unwrap_or_default();
+                (Arc::clone(&labels.route), RouteMetrics::new(labels, listeners, tallies))
+            })
             .collect();
         self.routes.store(Arc::new(map));
     }
@@ -109,8 +162,13 @@ impl Metrics {
             // Its route was removed by a reload while it ran: the same series, found the slow way.
             let route = event.route.unwrap_or(NONE).into();
             let labels = RouteLabels { route, provider: event.provider.map(Into::into) };
-            RouteMetrics::new(self, &labels, &[event.listener.into()]).record(self, event);
+            RouteMetrics::new(&labels, &[event.listener.into()], Arc::default()).record(self, event);
         }
+    }
+
+    /// `None` for a route that the configuration does not have.
+    pub(crate) fn tally(&self, route: &str) -> Option<Tally> {
+        self.routes.load().get(route).map(|metrics| metrics.tallies.read())
     }
 
     /// Sets a whole family of gauges; members that are gone read NaN, because a stale value would lie.
@@ -139,36 +197,38 @@ fn key(metric: &Metric, values: &[&str]) -> Key {
     Key::from_parts(metric.name, labels)
 }
 
-/// What requests of one route count.
+/// What requests of one route count. A series is registered when it first has something to say: a thousand routes that
+/// are never called would otherwise make every scrape megabytes long.
 struct RouteMetrics {
     labels: RouteLabels,
-    total: Histogram,
-    read: Histogram,
-    verify: Histogram,
-    forward: Histogram,
-    body: Histogram,
-    attempts: Counter,
+    tallies: Arc<Tallies>,
+    histograms: [OnceLock<Histogram>; HISTOGRAMS.len()],
+    attempts: OnceLock<Counter>,
     upstream: [OnceLock<Counter>; CLASSES.len()],
     /// Few, so a scan beats a hash.
     listeners: Vec<(Arc<str>, ListenerRoute)>,
 }
 
-/// Counters are registered when first needed: most of the closed set of reasons never occurs on a route.
+const HISTOGRAMS: [&Metric; 5] = [
+    &names::REQUEST_SECONDS,
+    &names::READ_SECONDS,
+    &names::VERIFY_SECONDS,
+    &names::FORWARD_SECONDS,
+    &names::BODY_BYTES,
+];
+
+/// Counters of one route on one listener.
 struct ListenerRoute {
     outcomes: Box<[OnceLock<Counter>]>,
     classes: [OnceLock<Counter>; CLASSES.len()],
 }
 
 impl RouteMetrics {
-    fn new(metrics: &Metrics, labels: &RouteLabels, listeners: &[Arc<str>]) -> Self {
-        let route = [&*labels.route];
+    fn new(labels: &RouteLabels, listeners: &[Arc<str>], tallies: Arc<Tallies>) -> Self {
         Self {
-            total: metrics.histogram(&names::REQUEST_SECONDS, &route),
-            read: metrics.histogram(&names::READ_SECONDS, &route),
-            verify: metrics.histogram(&names::VERIFY_SECONDS, &route),
-            forward: metrics.histogram(&names::FORWARD_SECONDS, &route),
-            body: metrics.histogram(&names::BODY_BYTES, &route),
-            attempts: metrics.counter(&names::UPSTREAM_ATTEMPTS, &route),
+            tallies,
+            histograms: Default::default(),
+            attempts: OnceLock::new(),
             upstream: Default::default(),
             listeners: listeners.iter().map(|name| (Arc::clone(name), ListenerRoute::default())).collect(),
             labels: labels.clone(),
@@ -177,21 +237,19 @@ impl RouteMetrics {
 
     fn record(&self, metrics: &Metrics, event: &RequestEvent<'_>) {
         let route = &*self.labels.route;
-        self.total.record(event.total);
-        for (histogram, time) in
-            [(&self.read, event.read), (&self.verify, event.verify), (&self.forward, event.forward)]
-        {
+        self.tallies.count(&event.outcome);
+        #[expect(clippy::cast_precision_loss, reason = "bodies are far smaller than 2^53 bytes")]
+        let body = event.body_bytes as f64;
+        let seconds = [event.total, event.read, event.verify, event.forward].map(|time| time.as_secs_f64());
+        for ((slot, metric), value) in self.histograms.iter().zip(HISTOGRAMS).zip(seconds.into_iter().chain([body])) {
             // Zero means that the request did not get that far.
-            if !time.is_zero() {
-                histogram.record(time);
+            if value > 0.0 {
+                slot.get_or_init(|| metrics.histogram(metric, &[route])).record(value);
             }
         }
-        if event.body_bytes > 0 {
-            #[expect(clippy::cast_precision_loss, reason = "bodies are far smaller than 2^53 bytes")]
-            self.body.record(event.body_bytes as f64);
-        }
         if event.attempts > 0 {
-            self.attempts.increment(u64::from(event.attempts));
+            let counter = self.attempts.get_or_init(|| metrics.counter(&names::UPSTREAM_ATTEMPTS, &[route]));
+            counter.increment(u64::from(event.attempts));
         }
         if let Some((slot, class)) = event.upstream_status.and_then(|status| class_of(&self.upstream, status)) {
             slot.get_or_init(|| metrics.counter(&names::UPSTREAM_RESPONSES, &[route, class])).increment(1);

@@ -1,4 +1,5 @@
-//! Every metric: its name with its unit, its labels, and what it says. `docs/metrics.md` lists the same; a test compares.
+//! Every metric: its name with its unit, its labels, and what it says. `docs/metrics.md` lists the same; a test
+//! compares.
 //!
 //! Labels come from closed sets or from `relay.toml`, never from a request: not a path, not a host, not an address.
 
@@ -38,17 +39,18 @@ pub struct Metric {
 }
 
 /// Seconds; a signature check takes microseconds, a provider gives up after 30 seconds at most.
-pub const SECONDS: &[f64] = &[
-    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
-    10.0, 30.0,
-];
+pub const SECONDS: &[f64] =
+    &[0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.01, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0, 30.0];
 /// Bytes, up to the largest body a route is likely to take.
 pub const BYTES: &[f64] =
     &[256.0, 1024.0, 4096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0, 4_194_304.0, 16_777_216.0, 26_214_400.0];
 
 macro_rules! metrics {
     ($($id:ident = $name:literal, $kind:expr, [$($label:literal),*], $help:literal;)+) => {
-        $(#[doc = $help] pub const $id: Metric = Metric { name: $name, kind: $kind, labels: &[$($label),*], help: $help };)+
+        $(
+            #[doc = $help]
+            pub const $id: Metric = Metric { name: $name, kind: $kind, labels: &[$($label),*], help: $help };
+        )+
         /// Every metric, in the order of `docs/metrics.md`.
         pub const ALL: &[Metric] = &[$($id),+];
     };
@@ -86,7 +88,7 @@ metrics! {
     REPLAY_ENTRIES = "dmz_relay_replay_entries", Kind::Gauge, [],
         "Ids that replay memory holds, out of limits.replay_entries.";
     SERVER_HEALTHY = "dmz_relay_upstream_server_healthy", Kind::Gauge, ["upstream", "server"],
-        "1 while a server takes requests, 0 while it is ejected or fails its health check; NaN once it is configured no more.";
+        "1 while a server takes requests, 0 while it is ejected or unhealthy; NaN once it is configured no more.";
     SERVER_CHANGES = "dmz_relay_upstream_server_changes_total", Kind::Counter, ["upstream", "server"],
         "How often a server became healthy or unhealthy.";
     CERTIFICATE_EXPIRY = "dmz_relay_certificate_not_after_timestamp_seconds", Kind::Gauge, ["listener", "name"],
@@ -106,7 +108,7 @@ metrics! {
     LOG_LINES_DROPPED = "dmz_relay_log_lines_dropped_total", Kind::Counter, [],
         "Log lines that were lost because the log's reader was too slow.";
     LOG_LINES_SUPPRESSED = "dmz_relay_log_lines_suppressed_total", Kind::Counter, [],
-        "Log lines for refusals that the rate limit held back.";
+        "Log lines that the rate limit held back.";
     PANICS = "dmz_relay_panics_total", Kind::Counter, [],
         "Panics that were caught: each one is a bug of the relay.";
     BUILD = "dmz_relay_build_info", Kind::Gauge, ["version"],

@@ -94,6 +94,28 @@ fn a_request_becomes_one_line_with_every_field() {
 }
 
 #[test]
+fn a_query_is_never_logged() {
+    let rig = Rig::new();
+    rig.observer.request(&RequestEvent { path: "/hooks/octolis?api-key=canary", ..event(Outcome::Delivered) });
+    let line = rig.lines().remove(0);
+    assert_eq!(line["path"], "/hooks/octolis");
+    assert!(!line.to_string().contains("canary"));
+    assert!(!rig.observer.render_metrics().contains("canary"));
+}
+
+#[test]
+fn only_what_a_stranger_can_repeat_is_throttled() {
+    let delivered_and_failed = [Outcome::Delivered, Fault::UpstreamStatus.into(), Fault::Internal.into()];
+    for outcome in delivered_and_failed {
+        assert!(!event(outcome.clone()).is_throttled(), "{outcome:?}");
+    }
+    let cheap = [Outcome::Gone, Outcome::Handshake, Outcome::Duplicate, Fault::BodyMemory.into()];
+    for outcome in cheap.into_iter().chain(Refusal::ALL.iter().map(|refusal| Outcome::from(*refusal))) {
+        assert!(event(outcome.clone()).is_throttled(), "{outcome:?}");
+    }
+}
+
+#[test]
 fn absent_facts_leave_no_field() {
     let rig = Rig::new();
     let bare =
@@ -167,6 +189,21 @@ fn a_request_of_a_removed_route_still_counts() {
     assert_eq!(rig.metric("dmz_relay_request_duration_seconds_count{route=\"github\"}"), Some(2.0));
     let series = "dmz_relay_responses_total{listener=\"public\",route=\"github\",class=\"2xx\"}";
     assert_eq!(rig.metric(series), Some(2.0));
+}
+
+#[test]
+fn tallies_outlive_a_reload() {
+    let rig = Rig::new();
+    let shape = Shape { listeners: vec!["public".into()], routes: vec![labels("github")], ..Shape::default() };
+    rig.observer.set_shape(&shape);
+    let outcomes = [Refusal::BodyTooLarge.into(), Fault::UpstreamTls.into(), Outcome::Gone, Outcome::Handshake];
+    for outcome in outcomes.into_iter().chain([Outcome::Delivered, Outcome::Delivered, Outcome::Duplicate]) {
+        rig.observer.request(&event(outcome));
+    }
+    rig.observer.set_shape(&shape);
+    let expected = Tally { delivered: 2, handshake: 1, duplicate: 1, refused: 1, failed: 1, gone: 1 };
+    assert_eq!(rig.observer.tally("github"), Some(expected));
+    assert_eq!(rig.observer.tally("unknown"), None);
 }
 
 #[test]

@@ -58,7 +58,7 @@ pub fn fault_status(fault: Fault) -> u16 {
         | Fault::UpstreamReset
         | Fault::UpstreamMalformed
         | Fault::UpstreamStatus => 502,
-        Fault::UpstreamUnavailable | Fault::BodyMemory | Fault::ReplayMemory | Fault::Draining => 503,
+        Fault::UpstreamUnavailable | Fault::BodyMemory | Fault::ReplayMemory => 503,
         Fault::UpstreamTimeout => 504,
     }
 }

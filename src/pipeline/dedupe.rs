@@ -21,6 +21,7 @@ pub struct Fresh<'s> {
 
 /// What replay memory said.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "lives for one match; a box would be an allocation for each request")]
 pub enum Deduped<'s> {
     /// New.
     Fresh(Fresh<'s>),

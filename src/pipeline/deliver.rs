@@ -47,7 +47,8 @@ impl<'s> Delivered<'s> {
             pass_through,
         };
         let sent = Instant::now();
-        let result = route.upstream.forward(&outbound, started + route.deadline).await;
+        // Boxed: only a request that is being delivered pays for the size of this future, not every idle connection.
+        let result = Box::pin(route.upstream.forward(&outbound, started + route.deadline)).await;
         record.forwarded(&result, sent.elapsed());
         match result {
             Ok(received) => Ok(Self { fresh, received }),
@@ -99,6 +100,7 @@ const NEVER: [&str; 27] = [
 /// The values of the fields that the relay sets.
 struct Ours {
     source: String,
+    scheme: &'static [u8],
     received_at: String,
     request_id: String,
     provider: String,
@@ -110,6 +112,7 @@ impl Ours {
         let provider = fresh.route().provider.as_deref().unwrap_or("custom");
         Self {
             source: source.ip.to_string(),
+            scheme: record.scheme(),
             received_at: rfc3339(record.received_at()),
             request_id: record.request_id().to_owned(),
             provider: provider.to_owned(),
@@ -122,7 +125,7 @@ fn fields<'a>(route: &'a Route, head: &'a Head, ours: &'a Ours) -> Vec<(&'a str,
     let mut fields: Vec<(&str, &[u8])> = Vec::with_capacity(head.headers().len() + 10);
     fields.extend(head.headers().iter().filter(|(name, _)| passes(route, name)));
     fields.push(("X-Forwarded-For", ours.source.as_bytes()));
-    fields.push(("X-Forwarded-Proto", b"https"));
+    fields.push(("X-Forwarded-Proto", ours.scheme));
     fields.push(("X-Forwarded-Host", head.host().as_bytes()));
     fields.push(("X-Request-Id", ours.request_id.as_bytes()));
     fields.push(("Relay-Route", route.name.as_bytes()));

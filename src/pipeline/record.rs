@@ -116,6 +116,11 @@ impl<'r> Record<'r> {
         &self.request_id
     }
 
+    /// The scheme of the public URL this request was sent to.
+    pub(super) fn scheme(&self) -> &'static [u8] {
+        if self.connection.listener.tls.is_some() { b"https" } else { b"http" }
+    }
+
     /// When the head was complete.
     pub(super) fn received_at(&self) -> UnixMillis {
         self.received_at

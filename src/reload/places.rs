@@ -1,8 +1,8 @@
 //! Which folder entries decide what a path leads to.
 //!
-//! A file changes when it is written, but also when it is replaced by rename, when any symbolic link on the way is turned
-//! (as Kubernetes and `ln -sfn` do), when a folder on the way is exchanged, or when it appears where nothing was. All of
-//! these are changes of some entry (folder, name) on the way; this walks the path and lists them.
+//! A file changes when it is written, but also when it is replaced by rename, when any symbolic link on the way is
+//! turned (as Kubernetes and `ln -sfn` do), when a folder on the way is exchanged, or when it appears where nothing
+//! was. All of these are changes of some entry (folder, name) on the way; this walks the path and lists them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;

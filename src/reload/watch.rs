@@ -137,6 +137,8 @@ impl Watch {
             // Again for those watched before: a folder that was exchanged has the same name and is another folder.
             if let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive)
                 && places.is_direct(folder)
+                // One that went away in this moment is noticed from above.
+                && folder.is_dir()
             {
                 failed = Some(format!("{}: {error}", folder.display()));
             }
@@ -197,6 +199,22 @@ mod tests {
         assert!(!is_change(EventKind::Access(AccessKind::Close(AccessMode::Read))));
         assert!(is_change(EventKind::Access(AccessKind::Close(AccessMode::Write))));
         assert!(is_change(EventKind::Create(notify::event::CreateKind::File)));
+    }
+
+    #[tokio::test]
+    async fn without_notices_changes_are_still_found_and_it_is_said_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("relay.toml");
+        std::fs::write(&file, "1").unwrap();
+        let mut watch = Watch::start(Watching::Notices, Duration::from_millis(5));
+        assert!(watch.follow(std::slice::from_ref(&file)));
+        assert_eq!(watch.newly_degraded(), None);
+        watch.degrade("no space left on device");
+        assert_eq!(watch.newly_degraded().as_deref(), Some("no space left on device"));
+        assert!(!watch.follow(std::slice::from_ref(&file)), "the files are the same");
+        assert_eq!(watch.newly_degraded(), None);
+        std::fs::write(&file, "22").unwrap();
+        tokio::time::timeout(Duration::from_secs(20), watch.changed()).await.unwrap();
     }
 
     #[test]

@@ -53,11 +53,11 @@ impl Scheme {
             );
             say("timestamp", format!("{place}, {}, {window}", time.format.as_str()));
         }
-        for (name, shape) in &self.shapes {
-            say("shape", format!("{name} is {}", shape.as_str()));
+        for (header, shape) in &self.shapes {
+            say("shape", format!("{header} is {}", shape.as_str()));
         }
         for binding in &self.bindings {
-            say("binding", format!("json:{} equals {}", binding.member, binding.header));
+            say("binding", format!("{} equals {}", binding.member, binding.header));
         }
         let dedupe: Vec<String> = self.dedupe.iter().map(dedupe).collect();
         say("dedupe", if dedupe.is_empty() { "none".into() } else { dedupe.join(", else ") });

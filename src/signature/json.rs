@@ -96,17 +96,17 @@ struct Node<'p, 's, 'de> {
 
 impl<'p, 'de> Node<'p, '_, 'de> {
     /// The paths that go on through a key or an index.
-    fn through(&self, step: &str) -> Vec<(usize, &'p [Box<str>])> {
+    fn through(&self, leads: impl Fn(&str) -> bool) -> Vec<(usize, &'p [Box<str>])> {
         self.wanted
             .iter()
             .filter_map(|(at, path)| match path.split_first() {
-                Some((first, rest)) if **first == *step => Some((*at, rest)),
+                Some((first, rest)) if leads(first) => Some((*at, rest)),
                 _ => None,
             })
             .collect()
     }
 
-    fn scalar(self, value: &Cow<'de, str>) {
+    fn scalar(self, value: Cow<'de, str>) {
         for (at, path) in &self.wanted {
             if let (true, Some(slot)) = (path.is_empty(), self.search.found.get_mut(*at)) {
                 *slot = Some(value.clone());
@@ -133,7 +133,7 @@ impl<'de> Visitor<'de> for Node<'_, '_, 'de> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let mut seen: Vec<usize> = Vec::new();
         while let Some(Key(key)) = map.next_key()? {
-            let wanted = self.through(&key);
+            let wanted = self.through(|step| step == &*key);
             let Some((first, _)) = wanted.first() else {
                 map.next_value::<IgnoredAny>()?;
                 continue;
@@ -149,9 +149,9 @@ impl<'de> Visitor<'de> for Node<'_, '_, 'de> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        let mut buffer = 0usize;
+        let mut index = 0usize;
         loop {
-            let wanted = self.through(&buffer.to_string());
+            let wanted = self.through(|step| step.parse() == Ok(index));
             let more = if wanted.is_empty() {
                 seq.next_element::<IgnoredAny>()?.map(drop)
             } else {
@@ -160,32 +160,32 @@ impl<'de> Visitor<'de> for Node<'_, '_, 'de> {
             if more.is_none() {
                 return Ok(());
             }
-            buffer += 1;
+            index += 1;
         }
     }
 
     fn visit_borrowed_str<E: Error>(self, value: &'de str) -> Result<(), E> {
-        self.scalar(&Cow::Borrowed(value));
+        self.scalar(Cow::Borrowed(value));
         Ok(())
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<(), E> {
-        self.scalar(&Cow::Owned(value.to_owned()));
+        self.scalar(Cow::Owned(value.to_owned()));
         Ok(())
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
-        self.scalar(&Cow::Owned(value.to_string()));
+        self.scalar(Cow::Owned(value.to_string()));
         Ok(())
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
-        self.scalar(&Cow::Owned(value.to_string()));
+        self.scalar(Cow::Owned(value.to_string()));
         Ok(())
     }
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
-        self.scalar(&Cow::Borrowed(if value { "true" } else { "false" }));
+        self.scalar(Cow::Borrowed(if value { "true" } else { "false" }));
         Ok(())
     }
 

@@ -23,7 +23,8 @@ pub struct Scheme {
     pub(crate) timestamp: Option<TimeSpec>,
     /// What `{id}` stands for.
     pub(crate) id: Option<Source>,
-    pub(crate) shapes: Vec<(Box<str>, Shape)>,
+    /// Headers and what they must look like.
+    pub(crate) shapes: Vec<(Source, Shape)>,
     pub(crate) bindings: Vec<Binding>,
     pub(crate) dedupe: Vec<Dedupe>,
     /// Every JSON member that any of the above reads, so that one pass over the body finds them all.
@@ -32,7 +33,6 @@ pub struct Scheme {
 
 /// The proof itself.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "one per scheme, made when a configuration is read")]
 pub(crate) enum Check {
     Mac(MacSpec),
     Token(TokenSpec),
@@ -107,7 +107,8 @@ impl TimePlace {
 /// A JSON member that must equal a header.
 #[derive(Debug)]
 pub(crate) struct Binding {
-    pub(crate) member: JsonPath,
+    /// Always [`Source::Json`].
+    pub(crate) member: Source,
     pub(crate) header: Source,
 }
 
@@ -149,16 +150,16 @@ impl Scheme {
         check: Check,
         timestamp: Option<TimeSpec>,
         id: Option<Source>,
-        shapes: Vec<(Box<str>, Shape)>,
+        shapes: Vec<(Source, Shape)>,
         bindings: Vec<Binding>,
         dedupe: Vec<Dedupe>,
     ) -> Arc<Self> {
         let mut scheme = Self { check, timestamp, id, shapes, bindings, dedupe, paths: Vec::new() };
-        let mut paths: Vec<JsonPath> = scheme.bindings.iter().map(|binding| binding.member.clone()).collect();
-        paths.extend(scheme.sources().into_iter().filter_map(|source| match source {
+        let json = |source: &Source| match source {
             Source::Json(path) => Some(path.clone()),
             _ => None,
-        }));
+        };
+        let paths: Vec<JsonPath> = scheme.sources().into_iter().filter_map(json).collect();
         for path in paths {
             if !scheme.paths.contains(&path) {
                 scheme.paths.push(path);
@@ -167,9 +168,10 @@ impl Scheme {
         Arc::new(scheme)
     }
 
-    /// Every part of a request that the scheme reads, bindings' members aside.
+    /// Every part of a request that the scheme reads, shapes aside.
     pub(crate) fn sources(&self) -> Vec<&Source> {
         let mut found: Vec<&Source> = self.id.iter().collect();
+        found.extend(self.bindings.iter().flat_map(|binding| [&binding.member, &binding.header]));
         if let Some(TimeSpec { place: TimePlace::Source(source), .. }) = &self.timestamp {
             found.push(source);
         }
@@ -228,6 +230,15 @@ impl Scheme {
     /// Whether requests bring an id, or anything else, that replay memory can know them by.
     pub fn has_dedupe(&self) -> bool {
         !self.dedupe.is_empty()
+    }
+
+    /// JSON members of the body that must equal a header: path and header name.
+    pub fn bindings(&self) -> Vec<(String, &str)> {
+        let pair = |binding: &'_ Binding| match &binding.member {
+            Source::Json(path) => Some(path.to_string()),
+            _ => None,
+        };
+        self.bindings.iter().filter_map(|binding| Some((pair(binding)?, binding.header.header()?))).collect()
     }
 
     /// Query parameters that hold the secret itself: stripped unless [`Scheme::forwards_secret`], and never shown.

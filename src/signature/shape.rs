@@ -2,7 +2,7 @@
 
 /// A closed set of shapes, so that no configuration brings a pattern engine into the gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
+pub(crate) enum Shape {
     /// 8-4-4-4-12 hexadecimal digits in any case.
     Uuid,
     /// 1 to 256 of `A-Z a-z 0-9 _ -`: nothing that a template uses as a separator.
@@ -13,15 +13,10 @@ pub enum Shape {
 
 impl Shape {
     /// Every one, in the order in which documentation lists them.
-    pub const ALL: [Self; 3] = [Self::Uuid, Self::Token, Self::Digits];
-
-    /// From its name in a recipe.
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|shape| shape.as_str() == name)
-    }
+    pub(crate) const ALL: [Self; 3] = [Self::Uuid, Self::Token, Self::Digits];
 
     /// Its name in a recipe.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Uuid => "uuid",
             Self::Token => "token",

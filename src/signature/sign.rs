@@ -106,10 +106,12 @@ impl Verifier {
         };
         work.put_time()?;
         work.put_bindings()?;
+        if let Check::Mac(mac) = &self.scheme.check {
+            work.put_key_id(mac, self.keys.first().map(|key| &*key.id).unwrap_or_default())?;
+        }
         work.put_ids()?;
         match &self.scheme.check {
             Check::Mac(mac) => {
-                work.put_key_id(mac, self.keys.first().map(|key| &*key.id).unwrap_or_default())?;
                 work.put_digests(mac)?;
                 let value = self.signature(mac, &work)?;
                 if let Some(place) = mac.signature.places.first() {
@@ -228,13 +230,13 @@ impl Work<'_, '_> {
     fn put_bindings(&mut self) -> Result<(), SignProblem> {
         let scheme = self.scheme;
         for binding in &scheme.bindings {
-            let member = Source::Json(binding.member.clone());
-            match (self.read(&binding.header)?, self.read(&member)?) {
-                (Some(header), None) => self.put(&member, header)?,
+            let member = &binding.member;
+            match (self.read(&binding.header)?, self.read(member)?) {
+                (Some(header), None) => self.put(member, header)?,
                 (None, Some(member)) => self.put(&binding.header, member)?,
                 (None, None) => {
                     let id = self.id_for(&binding.header);
-                    self.put(&member, id.clone())?;
+                    self.put(member, id.clone())?;
                     self.put(&binding.header, id)?;
                 }
                 (Some(_), Some(_)) => {}
@@ -251,7 +253,9 @@ impl Work<'_, '_> {
         if let Check::Mac(mac) = &scheme.check {
             let head = self.head();
             let facts = Facts::new(&head, &self.signed.body, &[]);
-            needed.extend(mac.message_for(&facts).template.sources());
+            let message = mac.message_for(&facts);
+            let digests: Vec<&Source> = message.digests.iter().map(|digest| &digest.place).collect();
+            needed.extend(message.template.sources().filter(|source| !digests.contains(source)));
         }
         for source in needed {
             if self.read(source)?.is_none() {
@@ -269,11 +273,7 @@ impl Work<'_, '_> {
     }
 
     fn id_for(&self, source: &Source) -> String {
-        let digits = self
-            .scheme
-            .shapes
-            .iter()
-            .any(|(name, shape)| *shape == Shape::Digits && *source == Source::Header(name.clone()));
+        let digits = self.scheme.shapes.iter().any(|(header, shape)| *shape == Shape::Digits && source == header);
         if digits { self.now.secs().to_string() } else { self.draft.id.to_owned() }
     }
 

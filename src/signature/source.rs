@@ -71,7 +71,8 @@ impl<'a> Facts<'a> {
         }
     }
 
-    fn header(&self, name: &str) -> Result<Option<Cow<'_, [u8]>>, Refusal> {
+    /// The value of a header field.
+    pub(crate) fn header(&self, name: &str) -> Result<Option<Cow<'_, [u8]>>, Refusal> {
         // `Headers::sole` would tie the value's life to the name's.
         let mut values = self.head.headers().iter().filter(|(found, _)| found.eq_ignore_ascii_case(name));
         let value = values.next().map(|(_, value)| Cow::Borrowed(value));

@@ -7,7 +7,7 @@ use crate::domain::Refusal;
 
 /// How a time is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TimeFormat {
+pub(crate) enum TimeFormat {
     /// Seconds since the epoch, digits only.
     Unix,
     /// Milliseconds since the epoch, digits only.
@@ -20,15 +20,10 @@ pub enum TimeFormat {
 
 impl TimeFormat {
     /// Every one, in the order in which documentation lists them.
-    pub const ALL: [Self; 4] = [Self::Unix, Self::UnixMillis, Self::Rfc3339, Self::HttpDate];
-
-    /// From its name in a recipe.
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|format| format.as_str() == name)
-    }
+    pub(crate) const ALL: [Self; 4] = [Self::Unix, Self::UnixMillis, Self::Rfc3339, Self::HttpDate];
 
     /// Its name in a recipe.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Unix => "unix",
             Self::UnixMillis => "unix-ms",
@@ -123,7 +118,6 @@ mod tests {
     fn each_format_reads_what_it_writes() {
         for format in TimeFormat::ALL {
             assert_eq!(format.read(format.write(AT).as_bytes()), Some(AT), "{format:?}");
-            assert_eq!(TimeFormat::parse(format.as_str()), Some(format));
         }
         assert_eq!(TimeFormat::HttpDate.write(AT), "Sun, 06 Nov 1994 08:49:37 GMT");
     }

@@ -30,7 +30,7 @@ pub(crate) fn check<'k>(spec: &TokenSpec, keys: &'k [ReadyKey], facts: &Facts<'_
     const NONE: u32 = u32::MAX;
     let (mut hit, mut presented, mut malformed) = (NONE, false, false);
     for place in &spec.places {
-        let Some(text) = facts.read(&place.source())? else { continue };
+        let Some(text) = place.read(facts)? else { continue };
         let Some(token) = place.unwrap(&text) else {
             malformed = true;
             continue;
@@ -54,10 +54,10 @@ pub(crate) fn check<'k>(spec: &TokenSpec, keys: &'k [ReadyKey], facts: &Facts<'_
 }
 
 impl TokenPlace {
-    fn source(&self) -> Cow<'_, Source> {
+    fn read<'f>(&self, facts: &'f Facts<'_>) -> Result<Option<Cow<'f, [u8]>>, Refusal> {
         match self {
-            Self::Plain { source, .. } => Cow::Borrowed(source),
-            Self::Bearer | Self::Basic => Cow::Owned(Source::Header("authorization".into())),
+            Self::Plain { source, .. } => facts.read(source),
+            Self::Bearer | Self::Basic => facts.header("authorization"),
         }
     }
 

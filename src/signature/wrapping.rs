@@ -106,29 +106,31 @@ impl SignatureSpec {
     pub(crate) fn item<'f>(&self, facts: &'f Facts<'_>, item: &Item) -> Result<Option<Cow<'f, [u8]>>, Refusal> {
         let mut found = None;
         for place in &self.places {
-            let Some(text) = facts.read(place)? else { continue };
-            for value in self.items_like(&text, item) {
-                if found.is_some() {
-                    return Err(Refusal::SignatureRepeated);
-                }
-                found = Some(Cow::Owned(value.to_vec()));
+            let value = match facts.read(place)? {
+                None => None,
+                Some(Cow::Borrowed(text)) => self.beside(text, item)?.map(Cow::Borrowed),
+                Some(Cow::Owned(text)) => self.beside(&text, item)?.map(|value| Cow::Owned(value.to_vec())),
+            };
+            if found.is_some() && value.is_some() {
+                return Err(Refusal::SignatureRepeated);
             }
+            found = found.or(value);
         }
         Ok(found)
     }
 
-    fn items_like<'t>(&self, text: &'t [u8], item: &Item) -> Vec<&'t [u8]> {
+    fn beside<'t>(&self, text: &'t [u8], item: &Item) -> Result<Option<&'t [u8]>, Refusal> {
         match (&self.wrapping, item) {
-            (Wrapping::Named { separator, assign, .. }, Item::Named(wanted)) => items(text, *separator)
-                .filter_map(|item| assignment(item, *assign))
-                .filter(|(name, _)| *name == wanted.as_bytes())
-                .map(|(_, value)| value)
-                .take(2)
-                .collect(),
-            (Wrapping::Positional { separator, .. }, Item::Position(at)) => {
-                items(text, *separator).nth(*at).into_iter().collect()
+            (Wrapping::Named { separator, assign, .. }, Item::Named(wanted)) => {
+                let mut values = items(text, *separator)
+                    .filter_map(|item| assignment(item, *assign))
+                    .filter(|(name, _)| *name == wanted.as_bytes())
+                    .map(|(_, value)| value);
+                let value = values.next();
+                if values.next().is_some() { Err(Refusal::SignatureRepeated) } else { Ok(value) }
             }
-            _ => Vec::new(),
+            (Wrapping::Positional { separator, .. }, Item::Position(at)) => Ok(items(text, *separator).nth(*at)),
+            _ => Ok(None),
         }
     }
 
@@ -172,4 +174,94 @@ fn items(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
 fn assignment(item: &[u8], assign: u8) -> Option<(&[u8], &[u8])> {
     let at = memchr::memchr(assign, item)?;
     Some((item.get(..at)?, item.get(at + 1..)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Head, Method, Version};
+
+    fn spec(wrapping: Wrapping, prefix: &str) -> SignatureSpec {
+        let header = |name: &str| Source::Header(name.into());
+        let places = vec![header("A"), header("B")];
+        SignatureSpec { places, wrapping, prefix: prefix.into(), encoding: Encoding::Hex }
+    }
+
+    fn named(separator: u8, assign: u8) -> Wrapping {
+        Wrapping::Named { separator, assign, names: vec!["v1".into(), "v2".into()] }
+    }
+
+    /// How many signatures are found, and what stands beside them.
+    fn find(
+        spec: &SignatureSpec,
+        fields: &[(&str, &str)],
+        item: &Item,
+    ) -> (Result<usize, Refusal>, Result<Option<String>, Refusal>) {
+        let mut head = Head::builder(Method::Post, Version::Http11).target("/");
+        for (name, value) in fields {
+            head = head.header(name, value);
+        }
+        let head = head.build();
+        let facts = Facts::new(&head, b"", &[]);
+        let candidates = spec.candidates(&facts, Algorithm::Sha1).map(|found| found.iter().count());
+        let beside = spec.item(&facts, item);
+        (candidates, beside.map(|value| value.map(|value| String::from_utf8_lossy(&value).into_owned())))
+    }
+
+    fn time(text: &str) -> Result<Option<String>, Refusal> {
+        Ok(Some(text.to_owned()))
+    }
+
+    #[test]
+    fn lists_by_name_skip_what_they_do_not_know() {
+        let sig = "0".repeat(40);
+        let spec = spec(named(b',', b'='), "");
+        let find = |text: &str| find(&spec, &[("a", text)], &Item::Named("t".into()));
+        assert_eq!(find(&format!("t=1, v1={sig} ,v9=x,v2={sig},v1=short,alone,=")), (Ok(2), time("1")));
+        assert_eq!(find("t=1=2,v9=x"), (Err(Refusal::SignatureMissing), time("1=2")));
+        assert_eq!(find("v1="), (Err(Refusal::SignatureMalformed), Ok(None)));
+        assert_eq!(find(&format!("t=1,v1={sig},t=1")), (Ok(1), Err(Refusal::SignatureRepeated)));
+        let flood = |count: usize| vec![format!("v1={sig}"); count].join(",");
+        assert_eq!(find(&flood(MAX_CANDIDATES)).0, Ok(MAX_CANDIDATES));
+        assert_eq!(find(&flood(MAX_CANDIDATES + 1)).0, Err(Refusal::SignatureMalformed));
+    }
+
+    #[test]
+    fn lists_by_position_know_the_rest_as_signatures() {
+        let sig = "0".repeat(40);
+        let spec = spec(Wrapping::Positional { separator: b',', from: 1 }, "s=");
+        let find = |text: &str| find(&spec, &[("b", text)], &Item::Position(0));
+        assert_eq!(find(&format!("17,s={sig},s={sig}")), (Ok(2), time("17")));
+        assert_eq!(find("17"), (Err(Refusal::SignatureMissing), time("17")));
+        assert_eq!(find(&format!("17,{sig}")), (Err(Refusal::SignatureMalformed), time("17")));
+    }
+
+    #[test]
+    fn several_headers_bring_several_signatures_and_one_line_each() {
+        let sig = "0".repeat(40);
+        let spec = spec(Wrapping::Bare, "");
+        let find = |fields: &[(&str, &str)]| find(&spec, fields, &Item::Position(0)).0;
+        assert_eq!(find(&[("A", &sig), ("B", &sig)]), Ok(2));
+        assert_eq!(find(&[("B", &sig)]), Ok(1));
+        assert_eq!(find(&[]), Err(Refusal::SignatureMissing));
+        assert_eq!(find(&[("A", &sig), ("a", &sig)]), Err(Refusal::SignatureRepeated));
+    }
+
+    #[test]
+    fn what_is_wrapped_is_unwrapped() {
+        let tag = Algorithm::Sha1.digest(b"x");
+        let cases = [
+            (Wrapping::Bare, None),
+            (named(b' ', b','), None),
+            (named(b';', b'='), Some(Item::Named("ts".into()))),
+            (Wrapping::Positional { separator: b',', from: 2 }, Some(Item::Position(0))),
+        ];
+        for (wrapping, item) in cases {
+            let spec = spec(wrapping, "p");
+            let text = spec.wrap(&tag, item.as_ref().map(|item| (item, "17")));
+            let beside = item.clone().unwrap_or(Item::Named("none".into()));
+            let (count, found) = find(&spec, &[("A", &text)], &beside);
+            assert_eq!((count, found), (Ok(1), Ok(item.map(|_| "17".to_owned()))), "{text}");
+        }
+    }
 }

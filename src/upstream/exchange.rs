@@ -100,18 +100,15 @@ impl Link<'_> {
                 }
                 Ok(read.answer)
             }
-            HttpSession::H2(mut session) => {
+            HttpSession::H2(session) => {
                 let head = super::request::head(request, self.authority, true, false).map_err(|e| ours(&e))?;
-                let conn = session.conn.clone();
-                let done = h2::exchange(&mut session, head, request, reused, deadline).await;
-                // A connection that timed out may be a black hole that every later request would fall into, and one that
-                // failed is not to be trusted. Other streams on it run to their end.
-                if done.is_err() || !keep || wanted != Wanted::Any {
-                    conn.mark_shutdown();
-                }
+                // A connection of its own has no place in the pool.
+                let spent = !keep || used.is_some();
                 let peer = used.as_ref().unwrap_or(home);
-                self.connector.release_http_session(HttpSession::H2(session), peer, Some(self.keepalive)).await;
-                Ok(done?.answer)
+                let mut stream = h2::Stream::new(session, self.connector, peer, self.keepalive, spent);
+                let read = stream.exchange(head, request, reused, deadline).await?;
+                stream.finished();
+                Ok(read.answer)
             }
             HttpSession::Custom(()) => Err(Failure::new(Fault::Internal, Next::Nowhere, "a custom session")),
         }
@@ -141,13 +138,14 @@ impl Link<'_> {
     }
 
     async fn session(&self, home: &HttpPeer, used: &mut Option<HttpPeer>) -> Result<(HttpSession, bool), Failure> {
-        let first = self.connector.get_http_session(used.as_ref().unwrap_or(home)).await;
+        // Boxed: pingora's future holds a whole TLS handshake, 30 KiB that every idle connection of ours would carry along.
+        let first = Box::pin(self.connector.get_http_session(used.as_ref().unwrap_or(home))).await;
         match first {
             Ok(got) => Ok(got),
             // A kept HTTP/2 connection that died shows here, before anything of the request is sent.
             Err(error) if used.is_none() && error.etype == pingora_error::ErrorType::H2Error => {
                 let peer = used.insert(alone(home));
-                self.connector.get_http_session(peer).await.map_err(|e| Failure::connecting(&e))
+                Box::pin(self.connector.get_http_session(peer)).await.map_err(|e| Failure::connecting(&e))
             }
             Err(error) => Err(Failure::connecting(&error)),
         }
@@ -207,6 +205,11 @@ impl Keep {
         let room = self.room.saturating_sub(self.kept.len());
         self.kept.extend_from_slice(piece.get(..room.min(piece.len())).unwrap_or_default());
         self.read = self.read.saturating_add(piece.len());
+    }
+
+    /// Bytes of body so far, kept or not.
+    fn read(&self) -> usize {
+        self.read
     }
 
     fn more(&self) -> More {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use pingora_core::connectors::ConnectorOptions;
 use pingora_core::connectors::http::Connector;
@@ -20,6 +21,9 @@ use super::spec::UpstreamSpec;
 const MAX_IDLE: usize = 1024;
 /// Changes that a slow listener may lag behind before it misses some.
 const MAX_CHANGES: usize = 256;
+
+/// Longer than any of these durations is meant.
+const MAX_SPAN: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Upstream name and server URL: what a reload may keep while everything else of a server changes.
 type Key = (Arc<str>, Arc<str>);
@@ -67,6 +71,7 @@ impl Upstreams {
 
     /// Makes an upstream of its spec; servers that are known by upstream name and URL keep their condition.
     pub fn adopt(&self, spec: UpstreamSpec) -> Arc<Upstream> {
+        let spec = bounded(spec);
         let mut conditions = self.conditions.lock().unwrap_or_else(PoisonError::into_inner);
         conditions.retain(|_, condition| condition.strong_count() > 0);
         let servers = spec.servers.iter().map(|server| {
@@ -91,6 +96,16 @@ impl Upstreams {
             connector: Arc::clone(&self.connector),
         })
     }
+}
+
+/// No clock overflows, whatever durations somebody writes.
+fn bounded(mut spec: UpstreamSpec) -> UpstreamSpec {
+    let spans = [&mut spec.connect_timeout, &mut spec.keepalive, &mut spec.ejection.duration];
+    let checks = spec.health.as_mut().map(|health| [&mut health.interval, &mut health.timeout]);
+    for span in spans.into_iter().chain(checks.into_iter().flatten()) {
+        *span = MAX_SPAN.min(*span);
+    }
+    spec
 }
 
 impl Default for Upstreams {

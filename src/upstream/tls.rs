@@ -1,7 +1,8 @@
 //! TLS toward internal servers, checked once and then only pointed to.
 //!
-//! Two habits of pingora-core 0.9.1 are guarded against here. It skips verification altogether when the server name is
-//! empty, so an empty name never leaves this file. And it panics on certificates and keys that it cannot parse, so each is
+//! Three habits of pingora-core 0.9.1 are guarded against here. It skips verification altogether when the server name is
+//! empty, so an empty name never leaves this file. It verifies another name than the one given when the first label has an
+//! underscore, so such a name does not leave it either. And it panics on certificates and keys that it cannot parse, so each is
 //! parsed before pingora sees it; a bad one makes a server unusable with a reason instead.
 
 use std::sync::Arc;
@@ -59,6 +60,9 @@ fn certificate(der: &[u8], what: &str) -> Result<(), String> {
 /// The name that the server's certificate must carry: never empty, always one that rustls will verify.
 pub(super) fn server_name(host: &str, spec: Option<&TlsSpec>) -> Result<String, String> {
     let name = spec.and_then(|tls| tls.server_name.as_deref()).unwrap_or(host);
+    if name.split_once('.').is_some_and(|(first, rest)| first.contains('_') && rest.contains('.')) {
+        return Err("the server name has an underscore in its first label: set another as tls.server_name".into());
+    }
     match ServerName::try_from(name) {
         Ok(_) if !name.is_empty() => Ok(name.to_owned()),
         _ => Err("the server name is neither a DNS name nor an address".into()),
@@ -109,6 +113,8 @@ mod tests {
         assert!(server_name("", None).is_err());
         assert!(server_name("inside", Some(&TlsSpec { server_name: Some(String::new()), ..tls() })).is_err());
         assert!(server_name("a b", None).is_err());
+        assert!(server_name("my_app.inside.example", None).is_err());
+        assert!(server_name("my-app.in_side.example", None).is_ok());
         assert_eq!(server_name("10.0.0.1", None).unwrap(), "10.0.0.1");
         assert_eq!(server_name("::1", None).unwrap(), "::1");
         assert_eq!(server_name("10.0.0.1", Some(&TlsSpec { server_name: Some("in".into()), ..tls() })).unwrap(), "in");

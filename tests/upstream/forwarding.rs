@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use dmz_relay::domain::Fault;
-use dmz_relay::upstream::spec::{Http2, UpstreamSpec};
+use dmz_relay::upstream::spec::{EjectionSpec, Http2, UpstreamSpec};
 use dmz_relay::upstream::{Outbound, Upstreams};
 
-use crate::peers::{Peer, honest, liars};
+use crate::peers::{Peer, honest, liars, nobody};
 use crate::pki::Authority;
 use crate::rig::{LONG, noise, passing, post, send, server, spec, tls_spec, trusting, within};
 
@@ -165,5 +165,18 @@ async fn an_answer_that_comes_before_the_body_is_read_is_heard() {
         let request = Outbound { pass_through: true, ..post(noise(25 * 1024 * 1024)) };
         let received = within(&upstream, &request, limit).await.unwrap();
         assert_eq!((received.status, received.body), (413, Bytes::from_static(b"no!")), "hangs: {hangs}");
+    }
+}
+
+#[tokio::test]
+async fn absurd_durations_overflow_no_clock() {
+    let peer = honest::h1(|_| honest::OK.to_owned()).await;
+    let most = std::time::Duration::MAX;
+    let ejection = EjectionSpec { after_failures: 1, duration: most };
+    let servers = [nobody().await, peer.address];
+    let upstream =
+        Upstreams::new().adopt(UpstreamSpec { connect_timeout: most, keepalive: most, ejection, ..spec(&servers) });
+    for attempts in [2, 1, 1] {
+        assert_eq!(send(&upstream, &post("x")).await.unwrap().attempts, attempts);
     }
 }

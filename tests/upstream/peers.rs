@@ -1,7 +1,8 @@
 //! Internal servers: each listens on a kernel-chosen port, counts its connections and remembers the requests it read.
 
-pub mod honest;
-pub mod liars;
+pub(crate) mod honest;
+pub(crate) mod http2;
+pub(crate) mod liars;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -14,34 +15,34 @@ use tokio::task::{JoinHandle, JoinSet};
 
 /// A request as it arrived.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// The connection's number, from zero.
-    pub connection: usize,
-    pub head: String,
-    pub body: Vec<u8>,
+    pub(crate) connection: usize,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
 }
 
 #[derive(Default)]
-pub struct Log {
+pub(crate) struct Log {
     connections: AtomicUsize,
     seen: Mutex<Vec<Seen>>,
 }
 
 impl Log {
-    pub fn push(&self, seen: Seen) {
+    pub(crate) fn push(&self, seen: Seen) {
         self.seen.lock().unwrap().push(seen);
     }
 }
 
-pub struct Peer {
-    pub address: SocketAddr,
+pub(crate) struct Peer {
+    pub(crate) address: SocketAddr,
     log: Arc<Log>,
     task: JoinHandle<()>,
 }
 
 impl Peer {
     /// Runs `behave` for each connection with its number.
-    pub async fn start<F, Fut>(behave: F) -> Self
+    pub(crate) async fn start<F, Fut>(behave: F) -> Self
     where
         F: Fn(TcpStream, usize, Arc<Log>) -> Fut + Send + 'static,
         Fut: Future<Output = ()> + Send + 'static,
@@ -49,7 +50,7 @@ impl Peer {
         Self::on(TcpListener::bind("127.0.0.1:0").await.unwrap(), behave)
     }
 
-    pub fn on<F, Fut>(listener: TcpListener, behave: F) -> Self
+    pub(crate) fn on<F, Fut>(listener: TcpListener, behave: F) -> Self
     where
         F: Fn(TcpStream, usize, Arc<Log>) -> Fut + Send + 'static,
         Fut: Future<Output = ()> + Send + 'static,
@@ -68,11 +69,11 @@ impl Peer {
         Self { address, log, task }
     }
 
-    pub fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.log.connections.load(Ordering::SeqCst)
     }
 
-    pub fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         self.log.seen.lock().unwrap().clone()
     }
 }
@@ -84,12 +85,12 @@ impl Drop for Peer {
 }
 
 /// An address where nobody listens: it was free a moment ago.
-pub async fn nobody() -> SocketAddr {
+pub(crate) async fn nobody() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
 }
 
 /// One HTTP/1.1 request, `None` at the end of the connection.
-pub async fn read_request<S: AsyncRead + Unpin>(stream: &mut S, connection: usize) -> Option<Seen> {
+pub(crate) async fn read_request<S: AsyncRead + Unpin>(stream: &mut S, connection: usize) -> Option<Seen> {
     let head = read_head(stream).await?;
     let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
     let mut body = vec![0; length.unwrap_or(0)];
@@ -98,7 +99,7 @@ pub async fn read_request<S: AsyncRead + Unpin>(stream: &mut S, connection: usiz
 }
 
 /// Up to the empty line, and not a byte further.
-pub async fn read_head<S: AsyncRead + Unpin>(stream: &mut S) -> Option<String> {
+pub(crate) async fn read_head<S: AsyncRead + Unpin>(stream: &mut S) -> Option<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.ok()?);
@@ -106,5 +107,5 @@ pub async fn read_head<S: AsyncRead + Unpin>(stream: &mut S) -> Option<String> {
     Some(String::from_utf8(head).unwrap())
 }
 
-pub trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
+pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}

@@ -9,10 +9,10 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-pub struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         // Authorities with one name would be told apart by their signatures only.
         static NEXT: AtomicU32 = AtomicU32::new(1);
@@ -22,7 +22,7 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    pub fn der(&self) -> Vec<u8> {
+    pub(crate) fn der(&self) -> Vec<u8> {
         self.0.der().to_vec()
     }
 
@@ -33,13 +33,13 @@ impl Authority {
         (cert.der().to_vec(), key.serialize_der())
     }
 
-    pub fn client(&self) -> (Vec<Vec<u8>>, Secret) {
+    pub(crate) fn client(&self) -> (Vec<Vec<u8>>, Secret) {
         let (cert, key) = self.issue(&["relay"]);
         (vec![cert], Secret::new(key))
     }
 
     /// A server for these names; `asks` makes it require a client certificate of that authority.
-    pub fn server(&self, names: &[&str], alpn: &[&[u8]], asks: Option<&Self>) -> Arc<ServerConfig> {
+    pub(crate) fn server(&self, names: &[&str], alpn: &[&[u8]], asks: Option<&Self>) -> Arc<ServerConfig> {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let (cert, key) = self.issue(names);
         let builder = match asks {

@@ -9,11 +9,11 @@ use dmz_relay::upstream::{Outbound, Received, Undelivered, Upstream};
 use tokio::time::Instant;
 
 /// Far beyond what an answer takes, and beyond what a test would wait for by mistake.
-pub const LONG: Duration = Duration::from_secs(20);
+pub(crate) const LONG: Duration = Duration::from_secs(20);
 /// For what must run into its deadline.
-pub const SHORT: Duration = Duration::from_millis(300);
+pub(crate) const SHORT: Duration = Duration::from_millis(300);
 
-pub fn spec(servers: &[SocketAddr]) -> UpstreamSpec {
+pub(crate) fn spec(servers: &[SocketAddr]) -> UpstreamSpec {
     UpstreamSpec {
         name: "crm".into(),
         servers: servers.iter().map(|address| server("http", &address.ip().to_string(), address.port())).collect(),
@@ -27,19 +27,19 @@ pub fn spec(servers: &[SocketAddr]) -> UpstreamSpec {
     }
 }
 
-pub fn server(scheme: &str, host: &str, port: u16) -> ServerSpec {
+pub(crate) fn server(scheme: &str, host: &str, port: u16) -> ServerSpec {
     ServerSpec { url_text: format!("{scheme}://{host}:{port}"), https: scheme == "https", host: host.into(), port }
 }
 
-pub fn tls_spec(host: &str, port: u16, http2: Http2, tls: TlsSpec) -> UpstreamSpec {
+pub(crate) fn tls_spec(host: &str, port: u16, http2: Http2, tls: TlsSpec) -> UpstreamSpec {
     UpstreamSpec { servers: vec![server("https", host, port)], http2, tls: Some(tls), ..spec(&[]) }
 }
 
-pub fn trusting(ca: &crate::pki::Authority) -> TlsSpec {
+pub(crate) fn trusting(ca: &crate::pki::Authority) -> TlsSpec {
     TlsSpec { ca_der: vec![ca.der()], client: None, server_name: None }
 }
 
-pub fn post(body: impl Into<Bytes>) -> Outbound<'static> {
+pub(crate) fn post(body: impl Into<Bytes>) -> Outbound<'static> {
     Outbound {
         method: "POST",
         target: "/hooks/a?b=%20c",
@@ -50,16 +50,20 @@ pub fn post(body: impl Into<Bytes>) -> Outbound<'static> {
     }
 }
 
-pub fn passing() -> Outbound<'static> {
+pub(crate) fn passing() -> Outbound<'static> {
     Outbound { pass_through: true, ..post("x") }
 }
 
-pub async fn send(upstream: &Upstream, request: &Outbound<'_>) -> Result<Received, Undelivered> {
+pub(crate) async fn send(upstream: &Upstream, request: &Outbound<'_>) -> Result<Received, Undelivered> {
     within(upstream, request, LONG).await
 }
 
 /// Also checks that the deadline is kept, with room for a slow machine.
-pub async fn within(upstream: &Upstream, request: &Outbound<'_>, limit: Duration) -> Result<Received, Undelivered> {
+pub(crate) async fn within(
+    upstream: &Upstream,
+    request: &Outbound<'_>,
+    limit: Duration,
+) -> Result<Received, Undelivered> {
     let start = Instant::now();
     let result = upstream.forward(request, start + limit).await;
     assert!(start.elapsed() < limit + Duration::from_secs(3), "took {:?} of {limit:?}", start.elapsed());
@@ -69,7 +73,7 @@ pub async fn within(upstream: &Upstream, request: &Outbound<'_>, limit: Duration
 }
 
 /// Bytes without a pattern that a lost or repeated block would leave intact.
-pub fn noise(len: usize) -> Bytes {
+pub(crate) fn noise(len: usize) -> Bytes {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = move || {
         state ^= state << 13;

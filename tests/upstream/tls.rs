@@ -157,3 +157,28 @@ async fn plain_servers_of_an_upstream_with_tls_settings_stay_plain() {
     let peer = honest::h1(|_| honest::OK.to_owned()).await;
     accepted(&Upstreams::new(), UpstreamSpec { tls: Some(trusting(&ca)), ..spec(&[peer.address]) }).await;
 }
+
+/// Runs itself in a process whose root certificates cannot be read.
+#[tokio::test]
+async fn a_machine_without_root_certificates_serves_upstreams_with_their_own() {
+    const MARK: &str = "DMZ_RELAY_TEST_WITHOUT_ROOTS";
+    if std::env::var_os(MARK).is_none() {
+        let name = "tls::a_machine_without_root_certificates_serves_upstreams_with_their_own";
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        let child = child
+            .args(["--exact", name])
+            .env(MARK, "1")
+            .env("SSL_CERT_FILE", "/nonexistent")
+            .env_remove("SSL_CERT_DIR");
+        let output = child.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        return;
+    }
+    let upstreams = Upstreams::new();
+    assert!(upstreams.roots_problem().is_some());
+    let ca = Authority::new();
+    let peer = honest::tls(ca.server(&["localhost"], &[], None)).await;
+    let spec = tls_spec("localhost", peer.address.port(), Http2::Off, trusting(&ca));
+    refused(&upstreams, &peer, UpstreamSpec { tls: None, ..spec.clone() }, "UnknownIssuer").await;
+    accepted(&upstreams, spec).await;
+}

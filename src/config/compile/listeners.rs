@@ -113,7 +113,8 @@ impl Compiler<'_> {
     }
 }
 
-/// The union of all routes' lists when every route has one. A listed proxy speaks for others, so it is admitted as well.
+/// The union of all routes' lists when every route has one. A listed proxy speaks for others, so it is admitted as
+/// well.
 fn admits(routes: &Routes, proxies: &IpSet) -> Option<IpSet> {
     let mut all = proxies.clone();
     for route in routes.iter() {

@@ -35,7 +35,9 @@ impl Routes {
         self.0.iter().map(|entry| &entry.route)
     }
 
-    pub(super) fn table(self) -> RouteTable {
+    /// Every route, by name.
+    pub(super) fn table(mut self) -> RouteTable {
+        self.0.sort_by(|a, b| a.route.name.cmp(&b.route.name));
         RouteTable::new(self.0)
     }
 }
@@ -56,6 +58,9 @@ impl Compiler<'_> {
         }
         let mut routes = Routes::default();
         let mut taken = Taken::new();
+        // In the order of the file, so that of two that clash the later one is told.
+        let mut raw: Vec<_> = raw.into_iter().collect();
+        raw.sort_by_key(|(name, _)| name.span().start);
         for (name, raw) in raw {
             let key = join("routes", name.get_ref());
             self.name(&name, &key);

@@ -144,13 +144,10 @@ impl Compiler<'_> {
         at: &Spanned<RawValue>,
         key: &str,
     ) -> Option<Arc<CertifiedKey>> {
-        let signing = match aws_lc_rs::sign::any_supported_type(&private) {
-            Ok(signing) => signing,
-            Err(_) => {
-                let what = "the key is of a kind that TLS here does not speak";
-                self.reject(at, key, what, "use RSA (2048 bits or more), ECDSA P-256, P-384 or P-521, or Ed25519");
-                return None;
-            }
+        let Ok(signing) = aws_lc_rs::sign::any_supported_type(&private) else {
+            let what = "the key is of a kind that TLS here does not speak";
+            self.reject(at, key, what, "use RSA (2048 bits or more), ECDSA P-256, P-384 or P-521, or Ed25519");
+            return None;
         };
         let certified = CertifiedKey::new(chain.der.clone(), signing);
         if certified.keys_match().is_err() {

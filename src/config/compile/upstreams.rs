@@ -87,7 +87,9 @@ impl Compiler<'_> {
                     servers.push(server);
                 }
                 Err(why) => {
-                    let what = format!("\"{}\" is not a server: {why}", shown(url.get_ref()));
+                    // A user name comes with a password, which must not be repeated.
+                    let text = if url.get_ref().contains('@') { "…@…".to_owned() } else { shown(url.get_ref()) };
+                    let what = format!("\"{text}\" is not a server: {why}");
                     self.reject(url, &key, what, "write http://host:port or https://host:port, without a path");
                 }
             }

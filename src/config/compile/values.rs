@@ -42,12 +42,17 @@ impl Compiler<'_> {
     }
 
     pub(super) fn count(&mut self, value: &Placed<i64>, key: &str, range: Between<u64>) -> u64 {
+        self.count_with(value, key, range, &format!("the default is {}", range.default))
+    }
+
+    /// A count whose absence means something else than a number.
+    pub(super) fn count_with(&mut self, value: &Placed<i64>, key: &str, range: Between<u64>, help: &str) -> u64 {
         let Some(value) = value else { return range.default };
         match u64::try_from(*value.get_ref()) {
             Ok(count) if (range.min..=range.max).contains(&count) => count,
             _ => {
                 let what = format!("expected {} to {}, found {}", range.min, range.max, value.get_ref());
-                self.reject(value, key, what, format!("the default is {}", range.default));
+                self.reject(value, key, what, help);
                 range.default
             }
         }

@@ -11,6 +11,7 @@ use super::words::Scope;
 use crate::signature::Scheme;
 use crate::signature::key::KeyMaterial;
 use crate::signature::scheme::{BodyDigest, Check, Dedupe, Function, MacSpec, Message, TimePlace, TimeSpec};
+use crate::signature::shape::Shape;
 use crate::signature::source::Source;
 use crate::signature::template::{Segment, Template};
 use crate::signature::timestamp::{TimeFormat, Window};
@@ -52,7 +53,7 @@ pub(super) fn compile(raw: &RawMac, function: Function, scope: &mut Scope<'_>) -
     let messages = std::iter::once(&raw.message).chain(raw.variants.iter().map(|variant| &variant.message));
     let mut sound = true;
     for (message, text) in mac.messages().zip(messages) {
-        let rules = Rules { mac: &mac, id: id.as_ref(), time: time.as_ref(), raw };
+        let rules = Rules { mac: &mac, id: id.as_ref(), time: time.as_ref(), shapes: shapes.as_deref(), raw };
         for (span, name, what, help) in rules.broken(message, text) {
             scope.problem(Some(span), name, what, help);
             sound = false;
@@ -78,6 +79,7 @@ struct Rules<'a> {
     mac: &'a MacSpec,
     id: Option<&'a Source>,
     time: Option<&'a TimeSpec>,
+    shapes: Option<&'a [(Source, Shape)]>,
     raw: &'a RawMac,
 }
 
@@ -109,12 +111,41 @@ impl Rules<'_> {
                 say("signature", "stands inside the message that it signs", None);
             }
         }
+        found.extend(self.sliding(template).map(|what| {
+            let help = "put a literal between them, or give one a shape: shapes = { \"…\" = \"uuid\" }";
+            (text.span(), "message", what, Some(help))
+        }));
         found.extend(self.unsigned_time(template));
         for digest in message.digests.iter().filter(|digest| !template.covers(&digest.place)) {
             let what = format!("{} is not part of this message, so the digest there proves nothing", digest.place);
             found.push((text.span(), "body_digests", what, None));
         }
         found
+    }
+
+    /// Two headers side by side: what belongs to one could be moved to the other, and the message stays the same.
+    fn sliding(&self, template: &Template) -> Option<String> {
+        let shaped =
+            |source: &Source| self.shapes.is_some_and(|shapes| shapes.iter().any(|(header, _)| header == source));
+        template.segments().windows(2).find_map(|pair| match pair {
+            [left, right] => {
+                let (left, right) = (self.part(left)?, self.part(right)?);
+                let header = [left, right].iter().any(|part| matches!(part, Source::Header(_)));
+                let slides = header && !shaped(left) && !shaped(right);
+                slides.then(|| format!("{left} and {right} stand side by side, so text could move between them"))
+            }
+            _ => None,
+        })
+    }
+
+    /// The part of the request that a segment stands for, where its length is the sender's choice.
+    fn part<'s>(&'s self, segment: &'s Segment) -> Option<&'s Source> {
+        match (segment, self.time) {
+            (Segment::Source(source), _) => Some(source),
+            (Segment::Id, _) => self.id,
+            (Segment::Timestamp, Some(TimeSpec { place: TimePlace::Source(source), .. })) => Some(source),
+            _ => None,
+        }
     }
 
     /// A window over a time that anyone can rewrite stops nobody.

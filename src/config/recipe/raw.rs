@@ -34,7 +34,6 @@ pub struct RawRecipe {
 /// A fixed answer.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "docs/schemes.md has a card for each, under the same name")]
 pub struct RawAnswer {
     pub status: Spanned<u16>,
     #[serde(default)]
@@ -45,7 +44,6 @@ pub struct RawAnswer {
 /// A handshake.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "docs/schemes.md has a card for each, under the same name")]
 pub struct RawChallenge {
     pub when: RawWhen,
     pub signed: bool,
@@ -55,7 +53,6 @@ pub struct RawChallenge {
 /// How a handshake is recognised.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "docs/schemes.md has a card for each, under the same name")]
 pub struct RawWhen {
     pub header: Spanned<String>,
     pub equals: String,
@@ -86,7 +83,6 @@ pub enum RawVerify {
 /// `verify.hmac` and `verify.digest`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "docs/schemes.md has a card for each, under the same name")]
 pub struct RawMac {
     pub algorithm: Spanned<String>,
     pub signature: Spanned<RawSignature>,
@@ -111,7 +107,6 @@ pub struct RawMac {
 /// Where the signature is and how it is wrapped.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "docs/schemes.md has a card for each, under the same name")]
 pub struct RawSignature {
     pub header: Option<Spanned<String>>,
     pub headers: Option<Vec<Spanned<String>>>,
@@ -127,7 +122,6 @@ pub struct RawSignature {
 /// A list of signatures in one text: by name, or by position.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "docs/schemes.md has a card for each, under the same name")]
 pub struct RawList {
     pub separator: Spanned<String>,
     pub assign: Option<Spanned<String>>,
@@ -138,7 +132,6 @@ pub struct RawList {
 /// From secret to key.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "docs/schemes.md has a card for each, under the same name")]
 pub struct RawKey {
     pub prefix: Option<String>,
     pub encoding: Option<Spanned<String>>,
@@ -149,7 +142,6 @@ pub struct RawKey {
 /// A part of the request.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "docs/schemes.md has a card for each, under the same name")]
 pub enum RawPart {
     Header(Spanned<String>),
     Query(Spanned<String>),
@@ -160,7 +152,6 @@ pub enum RawPart {
 /// A part of the request, or a digest of what proves it.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "docs/schemes.md has a card for each, under the same name")]
 pub enum RawDedupe {
     Header(Spanned<String>),
     Query(Spanned<String>),
@@ -173,7 +164,6 @@ pub enum RawDedupe {
 /// Where the time is, its format and its window.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "docs/schemes.md has a card for each, under the same name")]
 pub struct RawTimestamp {
     pub header: Option<Spanned<String>>,
     pub query: Option<Spanned<String>>,
@@ -191,7 +181,6 @@ pub struct RawTimestamp {
 /// A member of the body that must equal a header.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "docs/schemes.md has a card for each, under the same name")]
 pub struct RawBinding {
     pub json: Spanned<String>,
     pub header: Spanned<String>,
@@ -200,7 +189,6 @@ pub struct RawBinding {
 /// A digest of the body somewhere in the request.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "docs/schemes.md has a card for each, under the same name")]
 pub struct RawBodyDigest {
     pub header: Option<Spanned<String>>,
     pub query: Option<Spanned<String>>,
@@ -215,7 +203,6 @@ pub struct RawBodyDigest {
 /// Another message for one content type.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "docs/schemes.md has a card for each, under the same name")]
 pub struct RawVariant {
     pub content_type: Spanned<String>,
     pub message: Spanned<String>,
@@ -226,7 +213,6 @@ pub struct RawVariant {
 /// `verify.token`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "docs/schemes.md has a card for each, under the same name")]
 pub struct RawToken {
     pub header: Option<Spanned<String>>,
     pub headers: Option<Vec<Spanned<String>>>,

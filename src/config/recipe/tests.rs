@@ -1,1 +1,254 @@
+use std::collections::BTreeMap;
 
+use serde::Deserialize;
+
+use super::*;
+use crate::config::report::Problems;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Relay {
+    #[serde(default)]
+    providers: BTreeMap<String, RawRecipe>,
+    #[serde(default)]
+    routes: BTreeMap<String, Route>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Route {
+    verify: RawVerify,
+}
+
+/// Every problem of a file, as a person reads them; whatever `toml` says when it does not parse.
+fn problems(text: &str) -> Vec<String> {
+    let relay: Relay = match toml::from_str(text) {
+        Ok(relay) => relay,
+        Err(error) => return vec![format!("{:?} {}", error.span().unwrap(), error.message())],
+    };
+    let mut problems = Problems::new("relay.toml", text);
+    for (name, route) in &relay.routes {
+        compile_verify(&route.verify, &format!("routes.{name}.verify"), &mut problems);
+    }
+    for (name, recipe) in &relay.providers {
+        compile_recipe(name, recipe, &format!("providers.{name}"), &mut problems);
+    }
+    problems.into_sorted().iter().map(ToString::to_string).collect()
+}
+
+fn hmac(rest: &str) -> Vec<String> {
+    problems(&format!("[routes.x.verify.hmac]\n{rest}\n"))
+}
+
+const BASE: &str = "algorithm = 'sha256'\nsignature = { header = 'X' }\n";
+
+#[test]
+fn the_example_of_the_design_compiles() {
+    let found = hmac(
+        "algorithm = \"sha256\"\nsignature = { header = \"X-Legacy-Signature\", prefix = \"sha256=\", encoding = \"hex\" }\n\
+         message = \"{header:X-Legacy-Time}.{body}\"\ntimestamp = { header = \"X-Legacy-Time\", tolerance = \"5m\" }",
+    );
+    assert_eq!(found, Vec::<String>::new());
+    assert_eq!(problems("[routes.x]\nverify.token = { query = 'api-key' }"), Vec::<String>::new());
+    assert_eq!(problems("[routes.x]\nverify.dangerously_none = true"), Vec::<String>::new());
+}
+
+#[test]
+fn every_problem_is_reported_at_once_and_in_its_place() {
+    let found = hmac(
+        "algorithm = 'sha255'\nsignature = { header = 'a b', encoding = 'base46' }\nmessage = '{bodi}'\n\
+         timestamp = { header = 'T', tolerance = 'soon' }\nshapes = { Y = 'uid' }",
+    );
+    let starts = [
+        "relay.toml:2:13: routes.x.verify.hmac.algorithm: expected one of sha1, sha256, sha384, sha512, found `sha255`",
+        "relay.toml:3:24: routes.x.verify.hmac.signature.header: expected a header name, found `a b`",
+        "relay.toml:3:42: routes.x.verify.hmac.signature.encoding: expected one of hex, ",
+        "relay.toml:4:11: routes.x.verify.hmac.message: unknown placeholder {bodi}\n  help: placeholders are {body}",
+        "relay.toml:5:41: routes.x.verify.hmac.timestamp.tolerance: expected a duration up to 604800 s, found `soon`",
+        "relay.toml:6:16: routes.x.verify.hmac.shapes: expected one of uuid, token, digits, found `uid`",
+    ];
+    assert_eq!(found.len(), starts.len(), "{found:#?}");
+    for (found, start) in found.iter().zip(starts) {
+        assert!(found.starts_with(start), "{found}\nshould start\n{start}");
+    }
+}
+
+/// Key path behind `routes.x.verify.`, and the problem.
+fn one(text: &str) -> String {
+    let found = problems(text);
+    assert_eq!(found.len(), 1, "{text}\n{found:#?}");
+    let line = found[0].lines().next().unwrap().to_owned();
+    line.split_once("routes.x.verify.").map(|(_, rest)| rest.to_owned()).unwrap_or(line)
+}
+
+#[test]
+fn schemes_that_prove_nothing_are_refused() {
+    let mac = |rest: &str| one(&format!("[routes.x.verify.hmac]\n{BASE}{rest}\n"));
+    assert_eq!(mac("message = 'x'"), "hmac.message: has nothing of the request in it, so it proves nothing");
+    assert_eq!(
+        mac("message = '{body}'\ntimestamp = { header = 'T' }"),
+        "hmac.timestamp: the time is not part of the signed message, so a sender can choose it"
+    );
+    assert_eq!(
+        mac("message = '{body}'\nbody_digests = [{ header = 'D', algorithm = 'sha256' }]"),
+        "hmac.body_digests: header:D is not part of this message, so the digest there proves nothing"
+    );
+    assert_eq!(mac("message = '{timestamp}{body}'"), {
+        "hmac.message: has {timestamp}, and no `timestamp` with a tolerance says where it is"
+    });
+    let slides = "hmac.message: header:A and header:B stand side by side, so text could move between them";
+    assert_eq!(mac("message = '{header:A}{header:B}'"), slides);
+    assert_eq!(mac("message = '{header:A}{timestamp}'\ntimestamp = { header = 'B' }"), slides);
+    let shaped = hmac(&format!("{BASE}message = '{{header:A}}{{header:B}}'\nshapes = {{ a = 'uuid' }}"));
+    assert_eq!(shaped, Vec::<String>::new());
+    assert_eq!(mac("message = '{id}{body}'"), "hmac.message: has {id}, and no `id` says what it is");
+    let digest = "[routes.x.verify.digest]\nalgorithm = 'sha256'\nsignature = { header = 'X' }\nmessage = '{body}'";
+    assert_eq!(one(digest), "digest.message: a plain digest without {secret} can be computed by anyone");
+    let circular = "[routes.x.verify.hmac]\nalgorithm = 'sha256'\nsignature = { json = 's' }\nmessage = '{body}'";
+    assert_eq!(one(circular), "hmac.signature: stands inside the message that it signs");
+    let circular = "[routes.x.verify.hmac]\nalgorithm = 'sha256'\nsignature = { query = 's' }\nmessage = '{url}'";
+    assert_eq!(one(circular), "hmac.signature: stands inside the message that it signs");
+}
+
+#[test]
+fn variants_obey_the_same_rules() {
+    let text = format!(
+        "[routes.x.verify.hmac]\n{BASE}message = '{{body}}'\n[[routes.x.verify.hmac.variants]]\n\
+         content_type = 'text/plain'\nmessage = '{{path}}'\nbody_digests = [{{ query = 'd', algorithm = 'sha256' }}]"
+    );
+    let found = one(&text);
+    assert_eq!(found, "hmac.body_digests: query:d is not part of this message, so the digest there proves nothing");
+    assert_eq!(one(&text.replace("text/plain", "text/plain; charset=x").replace("{path}", "{url}")), {
+        "hmac.variants.content_type: expected a media type, found `text/plain; charset=x`"
+    });
+}
+
+#[test]
+fn lists_and_places_are_checked() {
+    let signature = |text: &str| {
+        let rest = "message = '{timestamp}{body}'\ntimestamp = { item = 't' }";
+        one(&format!("[routes.x.verify.hmac]\nalgorithm = 'sha256'\nsignature = {text}\n{rest}"))
+    };
+    assert!(signature("{ header = 'X', list = { separator = ',' } }").contains("neither by name nor by position"));
+    assert!(signature("{ header = 'X' }").contains("not wrapped in a list"));
+    assert!(signature("{ header = 'X', list = { separator = ',', from = 1 } }").contains("not wrapped in a list"));
+    let own = "{ header = 'X', list = { separator = ',', assign = '=', names = ['t'] } }";
+    assert!(signature(own).contains("the item is one of the signatures"));
+    let long = "{ header = 'X', list = { separator = ', ', assign = '=', names = ['v'] } }";
+    assert!(signature(long).contains("expected one punctuation character or a space"));
+    assert!(signature("{ encoding = 'hex' }").contains("says nowhere to look"));
+    assert!(signature("{ header = 'X', numbered = 3 }").contains("with {n} in it"));
+    let two =
+        format!("[routes.x.verify.hmac]\n{BASE}message = '{{body}}'\ntimestamp = {{ header = 'a', query = 'b' }}");
+    assert!(one(&two).contains("expected exactly one place, found 2"));
+}
+
+#[test]
+fn tokens_are_checked() {
+    let token = |text: &str| one(&format!("[routes.x]\nverify.token = {text}"));
+    assert!(token("{ prefix = 'x' }").contains("says nowhere to look"));
+    assert!(token("{ bearer = true, basic = true }").contains("different secrets"));
+    assert!(token("{ header = 'X', forward = true }").contains("only a query token"));
+    assert!(token("{ header = 'X', dedupe = ['signature'] }").contains("the same in every request"));
+}
+
+#[test]
+fn what_is_to_come_is_refused_by_name() {
+    for kind in ["public_key", "jwt", "message_signature", "certificate"] {
+        let found = one(&format!("[routes.x.verify.{kind}]\nanything = {{ goes = 'here' }}"));
+        assert_eq!(found, format!("{kind}: this kind of verification is not available yet"));
+    }
+    let md5 = one(&format!("[routes.x.verify.hmac]\n{}message = '{{body}}'", BASE.replace("sha256", "md5")));
+    assert_eq!(md5, "hmac.algorithm: `md5` is not available yet");
+    assert!(one("[routes.x]\nverify.dangerously_none = false").contains("expected true, found false"));
+}
+
+#[test]
+fn unknown_keys_and_two_schemes_are_refused_where_they_stand() {
+    let found = hmac(&format!("{BASE}message = '{{body}}'\nmesage = 'x'"));
+    assert!(found[0].contains("unknown field `mesage`"), "{found:?}");
+    assert!(problems("[routes.x]\nverify.hmca = {}")[0].contains("unknown variant `hmca`"));
+    let two = "[routes.x]\nverify.token = { bearer = true }\nverify.dangerously_none = true";
+    assert!(!problems(two)[0].starts_with("relay.toml"), "{:?}", problems(two));
+}
+
+const ACME: &str = r#"
+[providers.acme]
+name = "Acme"
+methods = ["POST", "PUT"]
+success = { status = 204 }
+timeout = "10s"
+replay_window = "24h"
+addresses = ["192.0.2.0/24", "2001:db8::1"]
+[providers.acme.verify.hmac]
+algorithm = "sha512"
+signature = { header = "Acme-Signature", encoding = "base64" }
+message = "{timestamp}.{body}"
+timestamp = { header = "Acme-Time", format = "rfc3339" }
+[[providers.acme.challenge]]
+when = { header = "Acme-Event", equals = "hello" }
+signed = false
+answer = { status = 200, body = "hi" }
+"#;
+
+#[test]
+fn a_provider_of_ones_own_is_a_recipe() {
+    let relay: Relay = toml::from_str(ACME).unwrap();
+    let mut found = Problems::new("relay.toml", ACME);
+    let recipe = compile_recipe("acme", &relay.providers["acme"], "providers.acme", &mut found).unwrap();
+    assert!(found.is_empty());
+    assert_eq!(recipe.methods, [Method::Post, Method::Put]);
+    assert_eq!(recipe.deadline, Some(Duration::from_secs(8)), "always below the provider's limit");
+    assert_eq!(recipe.addresses.len(), 2);
+    assert_eq!(recipe.success.status, 204);
+    let challenge = &recipe.challenges()[0];
+    assert!(!challenge.signed);
+    assert_eq!(challenge.answer.content_type.as_deref(), Some("text/plain; charset=utf-8"));
+}
+
+#[test]
+fn a_recipe_at_odds_with_itself_is_refused() {
+    let changed = |from: &str, to: &str| {
+        assert!(ACME.contains(from));
+        let found = problems(&ACME.replace(from, to));
+        assert_eq!(found.len(), 1, "{found:#?}");
+        found[0].lines().next().unwrap().split_once("providers.acme.").unwrap().1.to_owned()
+    };
+    assert_eq!(changed("timeout = \"10s\"", "timeout = \"10s\"\ndeadline = \"10s\""), {
+        "deadline: is not below the provider's timeout"
+    });
+    assert_eq!(changed("\"24h\"", "\"9m\""), "replay_window: is shorter than the scheme's time window");
+    assert_eq!(changed("status = 204", "status = 500"), "success: expected a status from 200 to 299, found 500");
+    assert_eq!(changed("192.0.2.0/24", "192.0.2.0/33"), {
+        "addresses: expected an address or a network, found `192.0.2.0/33`"
+    });
+    assert_eq!(changed("\"PUT\"", "\"put\""), "methods: expected an upper-case method, found `put`");
+}
+
+#[test]
+fn the_three_systems_are_served_as_the_design_says() {
+    let oktave = builtin("oktave").unwrap();
+    assert_eq!(oktave.scheme.window(), Some((Duration::from_secs(3600), Duration::from_secs(300))));
+    assert!(oktave.replay_window.unwrap() > Duration::from_secs(3900));
+    assert_eq!(oktave.success.status, 200);
+    let dastra = builtin("dastra").unwrap();
+    assert_eq!(dastra.addresses.len(), 8);
+    assert_eq!((dastra.timeout, dastra.error_budget), (Some(Duration::from_secs(10)), Some(5)));
+    let octolis = builtin("octolis").unwrap();
+    assert_eq!(octolis.methods, [Method::Post, Method::Put, Method::Patch]);
+    assert!(builtin("nobody").is_none());
+}
+
+#[test]
+fn a_scheme_can_be_read_by_people() {
+    let lines = |name: &str| {
+        let described = builtin(name).unwrap().scheme.describe().lines;
+        described.iter().map(|line| format!("{}: {}", line.what, line.how)).collect::<Vec<_>>().join("\n")
+    };
+    let stripe = lines("stripe");
+    for wanted in ["proof: HMAC sha256", "message: {timestamp}.{body}", "at most 300 s old", "dedupe: json:id, else"] {
+        assert!(stripe.contains(wanted), "{stripe}");
+    }
+    assert!(lines("octolis").contains("query token: stripped before forwarding"));
+    assert!(lines("oktave").contains("body signed: no"));
+}

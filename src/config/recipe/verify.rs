@@ -116,14 +116,14 @@ fn token_places(raw: &RawToken, scope: &mut Scope<'_>) -> Option<Vec<TokenPlace>
 pub(super) fn shapes(
     raw: &BTreeMap<Spanned<String>, Spanned<String>>,
     scope: &mut Scope<'_>,
-) -> Option<Vec<(Box<str>, Shape)>> {
+) -> Option<Vec<(Source, Shape)>> {
     let mut found = Some(Vec::new());
     for (header, shape) in raw {
         let header = scope.header(header, "shapes");
         let shape = scope.word(shape, "shapes", &Shape::ALL, Shape::as_str);
         found = match (found, header, shape) {
-            (Some(mut found), Some(Source::Header(name)), Some(shape)) => {
-                found.push((name, shape));
+            (Some(mut found), Some(header), Some(shape)) => {
+                found.push((header, shape));
                 Some(found)
             }
             _ => None,
@@ -137,7 +137,7 @@ pub(super) fn bindings(raw: &[RawBinding], scope: &mut Scope<'_>) -> Option<Vec<
         .iter()
         .map(|raw| {
             let (member, header) = (scope.json(&raw.json, "bindings"), scope.header(&raw.header, "bindings"));
-            Some(Binding { member: member?, header: header? })
+            Some(Binding { member: Source::Json(member?), header: header? })
         })
         .collect();
     compiled.into_iter().collect()

@@ -23,6 +23,7 @@ pub enum SourceError {
     NoVariable(String),
     EmptyVariable(String),
     NoCredentials,
+    NoCredential(String),
     CredentialName,
 }
 
@@ -59,6 +60,7 @@ impl SourceError {
             Self::NoCredentials => {
                 "start the relay from its systemd unit with LoadCredential=, or use { file = \"…\" }".to_owned()
             }
+            Self::NoCredential(name) => format!("add LoadCredential={name}:PATH to the systemd unit"),
             Self::CredentialName => "write the name that LoadCredential= gives it, without a folder".to_owned(),
         }
     }
@@ -86,6 +88,7 @@ impl fmt::Display for SourceError {
             Self::NoVariable(name) => write!(f, "the environment variable {name} is not set"),
             Self::EmptyVariable(name) => write!(f, "the environment variable {name} is empty"),
             Self::NoCredentials => f.write_str("$CREDENTIALS_DIRECTORY is not set, so there are no credentials"),
+            Self::NoCredential(name) => write!(f, "there is no credential \"{name}\""),
             Self::CredentialName => f.write_str("this is not the name of a credential"),
         }
     }

@@ -10,6 +10,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use tokio::time::{Instant, timeout_at};
 
 use super::{Keep, MAX_INTERIM, More, Outbound, Read, announced};
+use crate::domain::Fault;
 use crate::upstream::failure::Failure;
 
 /// Of the time left, what a stalled write leaves for looking whether the server answered without reading the whole request.
@@ -32,8 +33,9 @@ pub(super) async fn exchange(
                 Ok(status) => {
                     Ok(Read { complete: false, ..read_body(session, status, request, reused, look_until).await? })
                 }
-                Err(told) if told.fault == crate::domain::Fault::UpstreamTls => Err(told),
-                Err(_) => Err(broken.failure(reused)),
+                // Nothing came: the write says more than the look did.
+                Err(told) if told.fault == Fault::UpstreamTimeout => Err(broken.failure(reused)),
+                Err(told) => Err(told),
             };
         }
     };

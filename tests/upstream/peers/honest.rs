@@ -9,10 +9,10 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{Io, Log, Peer, Seen, read_request};
 
-pub const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// HTTP/1.1 with keep-alive; `answer` gives the whole answer to a request.
-pub async fn h1(answer: impl Fn(&Seen) -> String + Send + Sync + 'static) -> Peer {
+pub(crate) async fn h1(answer: impl Fn(&Seen) -> String + Send + Sync + 'static) -> Peer {
     let answer = Arc::new(answer);
     Peer::start(move |stream, number, log| speak_h1(stream, number, log, Arc::clone(&answer))).await
 }
@@ -33,7 +33,7 @@ async fn speak_h1(
 }
 
 /// What the handshake agrees on, over TLS.
-pub async fn tls(config: Arc<ServerConfig>) -> Peer {
+pub(crate) async fn tls(config: Arc<ServerConfig>) -> Peer {
     Peer::start(move |stream, number, log| {
         let acceptor = TlsAcceptor::from(Arc::clone(&config));
         async move {
@@ -49,7 +49,7 @@ pub async fn tls(config: Arc<ServerConfig>) -> Peer {
 }
 
 /// HTTP/2 with prior knowledge.
-pub async fn h2c(status: u16) -> Peer {
+pub(crate) async fn h2c(status: u16) -> Peer {
     Peer::start(move |stream, number, log| speak_h2(stream, number, log, status)).await
 }
 

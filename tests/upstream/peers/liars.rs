@@ -7,7 +7,7 @@ use tokio::io::AsyncWriteExt;
 use super::{Peer, Seen, read_head, read_request};
 
 /// Reads requests, says `answer` to each, then closes.
-pub async fn says(answer: &'static str) -> Peer {
+pub(crate) async fn says(answer: &'static str) -> Peer {
     Peer::start(move |mut stream, number, log| async move {
         if let Some(seen) = read_request(&mut stream, number).await {
             log.push(seen);
@@ -18,7 +18,7 @@ pub async fn says(answer: &'static str) -> Peer {
 }
 
 /// Reads a request, says `answer` and then keeps the connection open without another word.
-pub async fn says_and_hangs(answer: &'static str) -> Peer {
+pub(crate) async fn says_and_hangs(answer: &'static str) -> Peer {
     Peer::start(move |mut stream, number, log| async move {
         if let Some(seen) = read_request(&mut stream, number).await {
             log.push(seen);
@@ -30,7 +30,7 @@ pub async fn says_and_hangs(answer: &'static str) -> Peer {
 }
 
 /// Reads a request, says `start` and then `again` for as long as anybody listens.
-pub async fn never_ends(start: &'static str, again: &'static str) -> Peer {
+pub(crate) async fn never_ends(start: &'static str, again: &'static str) -> Peer {
     Peer::start(move |mut stream, number, log| async move {
         let Some(seen) = read_request(&mut stream, number).await else { return };
         log.push(seen);
@@ -41,7 +41,7 @@ pub async fn never_ends(start: &'static str, again: &'static str) -> Peer {
 }
 
 /// Reads a request and resets the connection.
-pub async fn resets() -> Peer {
+pub(crate) async fn resets() -> Peer {
     Peer::start(move |mut stream, number, log| async move {
         if let Some(seen) = read_request(&mut stream, number).await {
             log.push(seen);
@@ -53,7 +53,7 @@ pub async fn resets() -> Peer {
 
 /// Answers the first request of its first connection, and closes that connection when the second request comes; `tail` is
 /// what it says before it does. Later connections are honest.
-pub async fn dies_on_reuse(tail: &'static str) -> Peer {
+pub(crate) async fn dies_on_reuse(tail: &'static str) -> Peer {
     Peer::start(move |mut stream, number, log| async move {
         let mut count = 0;
         while let Some(seen) = read_request(&mut stream, number).await {
@@ -70,7 +70,7 @@ pub async fn dies_on_reuse(tail: &'static str) -> Peer {
 }
 
 /// Answers after the head, without reading the body; then closes, or hangs without reading on.
-pub async fn answers_early(answer: &'static str, hangs: bool) -> Peer {
+pub(crate) async fn answers_early(answer: &'static str, hangs: bool) -> Peer {
     Peer::start(move |mut stream, connection, log| async move {
         let Some(head) = read_head(&mut stream).await else { return };
         log.push(Seen { connection, head, body: Vec::new() });

@@ -112,8 +112,8 @@ impl Compiler<'_> {
     }
 }
 
-/// Everything but RFC 3986's unreserved characters. Written into room for the worst case, so that no half-grown copy of a
-/// secret stays behind.
+/// Everything but RFC 3986's unreserved characters. Written into room for the worst case, so that no half-grown copy of
+/// a secret stays behind.
 fn percent_encoded(bytes: &[u8]) -> Vec<u8> {
     const HEX: [u8; 16] = *b"0123456789ABCDEF";
     let digit = |nibble: u8| HEX.get(usize::from(nibble)).copied().unwrap_or(b'0');

@@ -138,7 +138,8 @@ impl Compiler<'_> {
         let per_source = &raw.rate_per_source;
         let rate_per_source = per_source.as_ref().and_then(|rate| self.rate(rate, &join(key, "rate_per_source")));
         let max_in_flight = raw.max_in_flight.as_ref().map(|_| {
-            let count = self.count(&raw.max_in_flight, &join(key, "max_in_flight"), number(1, 1, 1_000_000));
+            let (key, range) = (join(key, "max_in_flight"), number(1, 1, 1_000_000));
+            let count = self.count_with(&raw.max_in_flight, &key, range, "leave it out for no limit");
             usize::try_from(count).unwrap_or(usize::MAX)
         });
         RouteLimits { rate, rate_per_source, max_in_flight }
@@ -148,7 +149,7 @@ impl Compiler<'_> {
         const HELP: &str = "write { per_second = 10, burst = 20 }";
         let per_second = self.required(&raw.get_ref().per_second, raw, &join(key, "per_second"), HELP)?;
         let rate = *per_second.get_ref();
-        if !(rate >= 0.001 && rate <= MOST_PER_SECOND) {
+        if !(0.001..=MOST_PER_SECOND).contains(&rate) {
             let what = format!("expected 0.001 to {MOST_PER_SECOND}, found {rate}");
             self.reject(per_second, &join(key, "per_second"), what, HELP);
             return None;
@@ -167,7 +168,8 @@ pub(super) fn media_type(text: &str) -> bool {
     text.split_once('/').is_some_and(|(kind, sub)| token(kind) && token(sub))
 }
 
-/// The `Allow` header of a set of methods. There are 127 sets at most, so each is kept for as long as the process lives.
+/// The `Allow` header of a set of methods. There are 127 sets at most, so each is kept for as long as the process
+/// lives.
 pub(super) fn allow_header(methods: &[Method]) -> &'static str {
     static KNOWN: Mutex<Vec<&'static str>> = Mutex::new(Vec::new());
     let text: Vec<&str> =

@@ -1,0 +1,107 @@
+//! The command line: what each command takes, and one file per command.
+//!
+//! Every command gives an [`Exit`]; nothing below `main` ends the process. Text for people goes to standard output, with
+//! `--format json` one JSON value instead; what keeps a command from doing its work goes to standard error.
+
+pub mod grammar;
+
+mod capture;
+mod check;
+mod config;
+mod manual;
+mod providers;
+mod reload;
+mod run;
+mod send;
+mod status;
+mod verify;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use serde::Serialize;
+
+use crate::service::InheritedSocket;
+use crate::terminal::{complain, say};
+use grammar::{Cli, Command, Format};
+
+/// How a command ended. The numbers are documented in `docs/cli.md` and in `--help`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// It is fine.
+    Fine = 0,
+    /// The answer is no: problems, refused, kept, not as expected.
+    No = 1,
+    /// There is no answer: wrong usage, a file that cannot be read, a relay out of reach.
+    Unusable = 2,
+    /// The relay could not start: an address, a thread, a signal handler.
+    NotStarted = 3,
+    /// The relay ended otherwise than it should: a background task died, or a second signal cut requests off.
+    Broken = 4,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Why a command has no answer; printed, then [`Exit::Unusable`].
+#[derive(Debug)]
+struct Unusable(String);
+
+impl<T: Into<String>> From<T> for Unusable {
+    fn from(text: T) -> Self {
+        Self(text.into())
+    }
+}
+
+/// Reads the arguments and does what they say. `sockets` were passed by the service manager.
+pub fn main(sockets: io::Result<Vec<InheritedSocket>>) -> ExitCode {
+    let Cli { command, format } = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers, everything else is wrong usage; clap picks the stream.
+            let _ = error.print();
+            let exit = if error.use_stderr() { Exit::Unusable } else { Exit::Fine };
+            return exit.into();
+        }
+    };
+    let done = match command {
+        Command::Run(args) => run::run(&args, sockets, format),
+        Command::Check(args) => Ok(check::check(&args, format)),
+        Command::Demo(args) => in_runtime(crate::demo::demo(&args.settings(format == Format::Json))),
+        Command::Send(args) => in_runtime(send::send(&args, format)),
+        Command::Verify(args) => verify::verify(&args, format),
+        Command::Providers(args) => providers::providers(&args, format),
+        Command::Status(args) => in_runtime(status::status(&args, format)),
+        Command::Reload(args) => in_runtime(reload::reload(&args, format)),
+        Command::Completions(args) => manual::completions(&args),
+        Command::Man(args) => manual::man(&args),
+    };
+    match done {
+        Ok(exit) => exit.into(),
+        Err(Unusable(why)) => {
+            complain(&format!("dmz-relay: {why}\n"));
+            Exit::Unusable.into()
+        }
+    }
+}
+
+/// Work that waits for sockets.
+fn in_runtime<E: Into<Unusable>>(work: impl Future<Output = Result<Exit, E>>) -> Result<Exit, Unusable> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("cannot start threads: {error}"))?;
+    let done = runtime.block_on(Box::pin(work)).map_err(Into::into);
+    runtime.shutdown_background();
+    done
+}
+
+/// One JSON value, indented, with its line feed.
+fn say_json(value: &impl Serialize) -> Result<(), Unusable> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| format!("cannot write JSON: {error}"))?;
+    say(&text);
+    say("\n");
+    Ok(())
+}

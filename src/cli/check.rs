@@ -1,0 +1,168 @@
+//! `check`: everything that is wrong with a configuration, at once.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::grammar::{Check, Format};
+use super::{Exit, say_json};
+use crate::config::{Loaded, Problem, Report};
+use crate::terminal::{Palette, Tone, counted, harmless, say};
+
+#[derive(Serialize)]
+struct Found {
+    file: PathBuf,
+    fine: bool,
+    unreadable: bool,
+    routes: usize,
+    listeners: usize,
+    problems: Vec<Problem>,
+    warnings: Vec<Problem>,
+}
+
+pub(super) fn check(args: &Check, format: Format) -> Exit {
+    let file = args.config.path();
+    let found = match args.config.load() {
+        Ok(Loaded { snapshot, warnings }) => Found {
+            file,
+            fine: true,
+            unreadable: false,
+            routes: snapshot.routes.iter().count(),
+            listeners: snapshot.listeners.len(),
+            problems: Vec::new(),
+            warnings,
+        },
+        Err(Report { unreadable, problems, warnings, .. }) => {
+            Found { file, fine: false, unreadable, routes: 0, listeners: 0, problems, warnings }
+        }
+    };
+    match format {
+        // What it holds always has a JSON form.
+        Format::Json => drop(say_json(&found)),
+        Format::Human => say(&found.text(Palette::of_stdout())),
+    }
+    match (found.fine, found.unreadable) {
+        (true, _) => Exit::Fine,
+        (false, false) => Exit::No,
+        (false, true) => Exit::Unusable,
+    }
+}
+
+/// Every problem of a report as `check` shows it, for commands that cannot start.
+pub(super) fn report_text(file: &Path, report: &Report, palette: Palette) -> String {
+    let (problems, warnings) = (report.problems.clone(), report.warnings.clone());
+    let file = file.to_path_buf();
+    let unreadable = report.unreadable;
+    Found { file, fine: false, unreadable, routes: 0, listeners: 0, problems, warnings }.text(palette)
+}
+
+impl Found {
+    fn text(&self, palette: Palette) -> String {
+        let mut text = String::new();
+        for (word, tone, list) in [("error", Tone::Bad, &self.problems), ("warning", Tone::Odd, &self.warnings)] {
+            for problem in list {
+                let _ = writeln!(text, "{}", shown(problem, &palette.paint(tone, word), palette));
+            }
+        }
+        let file = harmless(&self.file.display().to_string());
+        let warned = match self.warnings.len() {
+            0 => String::new(),
+            count => format!(", {}", counted(count, "warning")),
+        };
+        let (tone, verdict) = if self.fine {
+            let (routes, listeners) = (counted(self.routes, "route"), counted(self.listeners, "listener"));
+            (Tone::Good, format!("fine: {routes}, {listeners}{warned}"))
+        } else if self.unreadable {
+            (Tone::Bad, "cannot be read".to_owned())
+        } else {
+            (Tone::Bad, format!("{}{warned}", counted(self.problems.len(), "problem")))
+        };
+        let _ = writeln!(text, "{file}: {}", palette.paint(tone, &verdict));
+        text
+    }
+}
+
+/// `relay.toml:41:18: error: key: what`, the line with a caret where that is safe, and the help.
+fn shown(problem: &Problem, word: &str, palette: Palette) -> String {
+    let mut text = harmless(&problem.file.display().to_string());
+    if let Some((line, column)) = problem.at {
+        let _ = write!(text, ":{line}:{column}");
+    }
+    let _ = write!(text, ": {word}: ");
+    if !problem.key.is_empty() {
+        let _ = write!(text, "{}: ", palette.paint(Tone::Strong, &harmless(&problem.key)));
+    }
+    let _ = writeln!(text, "{}", harmless(&problem.what));
+    if let Some(excerpt) = excerpt(problem) {
+        text.push_str(&palette.paint(Tone::Quiet, &excerpt));
+        text.push('\n');
+    }
+    if let Some(help) = &problem.help {
+        let _ = writeln!(text, "  help: {}", harmless(help));
+    }
+    text
+}
+
+/// The line and a caret below. Whoever writes a secret into the file by mistake must not find it in a log as well: a line
+/// that could hold one is not shown, and neither is one whose text could not even be parsed.
+fn excerpt(problem: &Problem) -> Option<String> {
+    const WIDEST: usize = 110;
+    let (line, column) = problem.at?;
+    let keys_are_plain = !problem.key.is_empty() && !could_hold_a_secret(&problem.key);
+    let text = keys_are_plain.then(|| std::fs::read_to_string(&problem.file).ok())??;
+    let shown = text.lines().nth(line.checked_sub(1)?)?;
+    let is_short = shown.chars().count() <= WIDEST && column <= WIDEST;
+    if !is_short || could_hold_a_secret(shown) || shown.trim().is_empty() {
+        return None;
+    }
+    // One column for one character, also where the file has tabs.
+    let shown = harmless(&shown.replace('\t', " "));
+    Some(format!("  {line:>4} | {shown}\n       | {}^", " ".repeat(column.saturating_sub(1))))
+}
+
+fn could_hold_a_secret(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    ["secret", "upstream_headers", "upstream_query", "key", "token", "password"].iter().any(|word| text.contains(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(folder: &Path, text: &str, key: &str, at: (usize, usize)) -> Problem {
+        let file = folder.join("relay.toml");
+        std::fs::write(&file, text).unwrap();
+        Problem { file, at: Some(at), key: key.to_owned(), what: "is wrong".to_owned(), help: None }
+    }
+
+    #[test]
+    fn a_caret_points_at_the_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let problem = problem(folder.path(), "a = 1\n\tdeadline = \"8 s\"\n", "routes.x.deadline", (2, 13));
+        let expected = "     2 |  deadline = \"8 s\"\n       |             ^";
+        assert_eq!(excerpt(&problem).as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn a_line_that_could_hold_a_secret_is_not_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        for (text, key) in [
+            ("\"canary\",", "routes.x.secrets"),
+            ("routes.x = { secrets = [\"canary\"], path = 3 }", "routes.x.path"),
+            ("\"X-Api\" = \"canary\"", "routes.x.upstream_headers.X-Api"),
+            ("= \"canary\"", ""),
+        ] {
+            assert_eq!(excerpt(&problem(folder.path(), text, key, (1, 1))), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_gone_or_shorter_has_no_excerpt() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(excerpt(&problem(folder.path(), "a = 1", "a", (7, 1))), None);
+        let mut gone = problem(folder.path(), "a = 1", "a", (1, 1));
+        gone.file = folder.path().join("gone");
+        assert_eq!(excerpt(&gone), None);
+    }
+}

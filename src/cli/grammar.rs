@@ -1,0 +1,263 @@
+//! The grammar of the command line. The comments are the help texts.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::Shell;
+
+use crate::demo::Settings;
+
+const EXIT_CODES: &str = "Exit codes:
+  0  fine
+  1  the answer is no: problems found, refused, kept, not as expected
+  2  no answer: wrong usage, a file that cannot be read, a relay out of reach
+  3  `run` could not start: an address could not be bound
+  4  `run` ended otherwise than it should";
+
+/// The gate for webhooks on a DMZ host: verify first, forward after.
+#[derive(Debug, Parser)]
+#[command(name = "dmz-relay", version, propagate_version = true, after_help = EXIT_CODES)]
+#[command(subcommand_required = true, arg_required_else_help = true, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// How results are printed.
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    pub format: Format,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Human,
+    /// For programs.
+    Json,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the relay until SIGTERM or SIGINT; SIGHUP reloads
+    Run(Run),
+    /// Check a configuration and everything it refers to
+    Check(Check),
+    /// Show the relay at work, with no set-up at all
+    Demo(Demo),
+    /// Send a correctly signed request to a route of the configuration
+    Send(Send),
+    /// Check a captured request, offline
+    Verify(Verify),
+    /// List the providers, or show one of them
+    Providers(Providers),
+    /// Show what a running relay does
+    Status(Status),
+    /// Have a running relay read its files again
+    Reload(Reload),
+    /// Print a completion script for a shell
+    Completions(Completions),
+    /// Print the manual page
+    Man(Man),
+}
+
+/// Which configuration.
+#[derive(Clone, Debug, Args)]
+pub struct Config {
+    /// The configuration [default: /etc/dmz-relay/relay.toml if it is there, else ./relay.toml]
+    #[arg(long, short, env = "DMZ_RELAY_CONFIG", hide_env_values = true, value_name = "FILE")]
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+}
+
+/// `run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Which configuration.
+    #[command(flatten)]
+    pub config: Config,
+    /// Worker threads [default: one per core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// Look for changed files every few seconds instead of waiting for the system's notices
+    #[arg(long)]
+    pub poll: bool,
+}
+
+/// `check`.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Which configuration.
+    #[command(flatten)]
+    pub config: Config,
+}
+
+/// `demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// End after the requests were shown instead of serving on
+    #[arg(long)]
+    pub once: bool,
+    /// The public port [default: one that the kernel chooses]
+    #[arg(long, value_name = "N")]
+    pub port: Option<u16>,
+}
+
+impl Demo {
+    pub(super) fn settings(&self, json: bool) -> Settings {
+        Settings { once: self.once, port: self.port, json }
+    }
+}
+
+/// `send`.
+#[derive(Debug, Args)]
+pub struct Send {
+    /// The route's name in the configuration
+    #[arg(value_name = "ROUTE")]
+    pub route: String,
+    /// Which configuration.
+    #[command(flatten)]
+    pub config: Config,
+    /// The body: text, or @FILE, or @- for standard input [default: a small body of the route's type]
+    #[arg(long, short, value_name = "TEXT|@FILE")]
+    pub data: Option<String>,
+    /// A header to add; may be given several times
+    #[arg(long, short = 'H', value_name = "NAME: VALUE")]
+    pub header: Vec<String>,
+    /// The method [default: the first that the route allows]
+    #[arg(long, short = 'X', value_name = "METHOD")]
+    pub method: Option<String>,
+    /// The path and query [default: the route's path]
+    #[arg(long, value_name = "PATH")]
+    pub path: Option<String>,
+    /// Send to this URL instead of the configured listener; a path in it replaces the route's
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    pub url: Option<String>,
+    /// Which listener of the configuration [default: the first]
+    #[arg(long, value_name = "NAME", conflicts_with = "url")]
+    pub listener: Option<String>,
+    /// Connect to this address, whatever the URL or the configuration says
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub connect: Option<SocketAddr>,
+    /// Trust these certificate authorities [default: the listener's own certificate; with --url the system's authorities]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub cacert: Option<PathBuf>,
+    /// Sign with a time just outside the scheme's window; a refusal is expected
+    #[arg(long)]
+    pub stale: bool,
+    /// Change the request after it was signed; a refusal is expected
+    #[arg(long)]
+    pub tamper: bool,
+    /// Send each request twice, byte for byte
+    #[arg(long, conflicts_with_all = ["stale", "tamper"])]
+    pub duplicate: bool,
+    /// How many requests, each signed anew
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub count: u64,
+    /// At most so many requests per second [default: as fast as they are answered]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub rate: Option<u32>,
+    /// Give up on an answer after so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub timeout: u64,
+}
+
+/// `verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// The provider whose scheme the request must meet
+    #[arg(long, value_name = "NAME", required_unless_present = "route", conflicts_with = "route")]
+    pub provider: Option<String>,
+    /// The route whose scheme and secrets are used
+    #[arg(long, value_name = "NAME")]
+    pub route: Option<String>,
+    /// Which configuration.
+    #[command(flatten)]
+    pub config: Config,
+    /// A file with a secret of the provider; may be given several times
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "route")]
+    pub secret_file: Vec<PathBuf>,
+    /// The moment that time windows are judged by, in seconds since 1970 [default: now]
+    #[arg(long, value_name = "UNIX_SECONDS", allow_negative_numbers = true)]
+    pub at: Option<i64>,
+    /// The public URL, for schemes that sign it (a route has its own)
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url, conflicts_with = "route")]
+    pub url: Option<String>,
+    /// The request as it went over the wire: request line, headers, empty line, body; - for standard input
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub request: PathBuf,
+}
+
+/// `providers`.
+#[derive(Debug, Args)]
+pub struct Providers {
+    /// Show this one in full, with a route to paste
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+}
+
+/// `status`.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Where the relay is.
+    #[command(flatten)]
+    pub relay: Relay,
+}
+
+/// `reload`.
+#[derive(Debug, Args)]
+pub struct Reload {
+    /// Where the relay is.
+    #[command(flatten)]
+    pub relay: Relay,
+}
+
+/// Which running relay.
+#[derive(Debug, Args)]
+pub struct Relay {
+    /// Which configuration.
+    #[command(flatten)]
+    pub config: Config,
+    /// The admin listener: ADDRESS:PORT or unix:/PATH [default: the configuration's]
+    #[arg(long, value_name = "ADDRESS")]
+    pub admin: Option<String>,
+}
+
+/// `completions`.
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub shell: Shell,
+}
+
+/// `man`.
+#[derive(Debug, Args)]
+pub struct Man {
+    /// Write one page per command into this folder instead
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    pub dir: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_grammar_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn verify_wants_a_provider_or_a_route() {
+        let parse = |line: &str| Cli::try_parse_from(line.split(' '));
+        assert!(parse("dmz-relay verify --provider github --secret-file s --request r").is_ok());
+        assert!(parse("dmz-relay verify --route github --request r").is_ok());
+        assert!(parse("dmz-relay verify --request r").is_err());
+        assert!(parse("dmz-relay verify --route a --provider b --request r").is_err());
+        assert!(parse("dmz-relay send x --stale --duplicate").is_err());
+    }
+}

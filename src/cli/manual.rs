@@ -1,0 +1,31 @@
+//! `completions` and `man`: made from the grammar, so that they cannot disagree with it.
+
+use clap::CommandFactory as _;
+
+use super::grammar::{Cli, Completions, Man};
+use super::{Exit, Unusable};
+use crate::terminal::say;
+
+pub(super) fn completions(args: &Completions) -> Result<Exit, Unusable> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "dmz-relay", &mut script);
+    say(&String::from_utf8_lossy(&script));
+    Ok(Exit::Fine)
+}
+
+pub(super) fn man(args: &Man) -> Result<Exit, Unusable> {
+    match &args.dir {
+        Some(folder) => {
+            std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+            clap_mangen::generate_to(Cli::command(), folder)
+                .map_err(|error| format!("{}: {error}", folder.display()))?;
+        }
+        None => {
+            let mut page = Vec::new();
+            let rendered = clap_mangen::Man::new(Cli::command()).render(&mut page);
+            rendered.map_err(|error| format!("cannot write the page: {error}"))?;
+            say(&String::from_utf8_lossy(&page));
+        }
+    }
+    Ok(Exit::Fine)
+}

@@ -1,0 +1,74 @@
+//! `reload`: has a running relay read its files again, and says what came of it.
+
+use std::fmt::Write as _;
+
+use super::grammar::{Format, Reload};
+use super::{Exit, Unusable, say_json};
+use crate::admin::client;
+use crate::admin::status::{Problem, ReloadReport};
+use crate::terminal::{Palette, Tone, counted, harmless, say};
+
+pub(super) async fn reload(args: &Reload, format: Format) -> Result<Exit, Unusable> {
+    let address = args.relay.address()?;
+    let answer = client::reload(&address).await.map_err(|error| error.to_string())?;
+    let report: ReloadReport = serde_json::from_slice(&answer.body)
+        .map_err(|_| format!("the relay answered {} instead of a report", answer.status))?;
+    match format {
+        Format::Json => say_json(&report)?,
+        Format::Human => say(&text(&report, Palette::of_stdout())),
+    }
+    Ok(match report {
+        ReloadReport::Applied { .. } | ReloadReport::Unchanged { .. } => Exit::Fine,
+        ReloadReport::Kept { .. } => Exit::No,
+    })
+}
+
+fn text(report: &ReloadReport, palette: Palette) -> String {
+    let mut text = String::new();
+    match report {
+        ReloadReport::Applied { generation, needs_restart, warnings } => {
+            let word = palette.paint(Tone::Good, "applied");
+            let _ = writeln!(text, "{word}: configuration {generation} is in force");
+            for change in needs_restart {
+                let _ = writeln!(text, "  {} {}", palette.paint(Tone::Odd, "needs a restart:"), harmless(change));
+            }
+            for warning in warnings {
+                let _ = writeln!(text, "  {} {}", palette.paint(Tone::Odd, "warning:"), lines(warning));
+            }
+        }
+        ReloadReport::Unchanged { generation } => {
+            let _ = writeln!(text, "unchanged: the files say what configuration {generation} says");
+        }
+        ReloadReport::Kept { problems } => {
+            for problem in problems {
+                let _ = writeln!(text, "{}", problem_text(problem));
+            }
+            let word = palette.paint(Tone::Bad, "kept");
+            let count = counted(problems.len(), "problem");
+            let _ = writeln!(text, "{word}: {count}; what was running goes on unchanged");
+        }
+    }
+    text
+}
+
+/// As `check` words it.
+pub(super) fn problem_text(problem: &Problem) -> String {
+    let mut text = harmless(&problem.file);
+    if let (Some(line), Some(column)) = (problem.line, problem.column) {
+        let _ = write!(text, ":{line}:{column}");
+    }
+    text.push(':');
+    if !problem.key.is_empty() {
+        let _ = write!(text, " {}:", harmless(&problem.key));
+    }
+    let _ = write!(text, " {}", harmless(&problem.what));
+    if let Some(help) = &problem.help {
+        let _ = write!(text, "\n  help: {}", harmless(help));
+    }
+    text
+}
+
+/// A text of several lines, indented behind its first.
+pub(super) fn lines(text: &str) -> String {
+    text.lines().map(harmless).collect::<Vec<_>>().join("\n    ")
+}

@@ -1,0 +1,56 @@
+//! `send`: a correctly signed request for any route of the configuration, as its provider would send it.
+
+mod aim;
+mod draft;
+mod outcome;
+
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+use super::grammar::{Format, Send};
+use super::verify::unknown;
+use super::{Exit, Unusable, say_json};
+use crate::base::Clock;
+use crate::sender::Sender;
+use crate::terminal::{Palette, Progress, say};
+use draft::Draft;
+use outcome::{Sent, Summary};
+
+pub(super) async fn send(args: &Send, format: Format) -> Result<Exit, Unusable> {
+    let config = args.config.path();
+    let snapshot = args.config.load_or_explain()?.snapshot;
+    let route = snapshot.routes.iter().find(|route| *route.name == *args.route);
+    let route = route.ok_or_else(|| unknown("route", &args.route, snapshot.routes.iter().map(|route| &*route.name)))?;
+    let aim = aim::aim(args, &config, &snapshot, route).await?;
+    let draft = Draft::new(args, route, aim.path.as_deref())?;
+    let mut sender = Sender::new(aim.place, Duration::from_secs(args.timeout));
+
+    let clock = Clock::system();
+    let mut summary = Summary::new(&draft, aim.url);
+    let mut progress = Progress::new(args.count);
+    let mut pace = args.rate.map(|rate| {
+        let mut pace = interval_at(Instant::now(), Duration::from_secs(1) / rate);
+        // A slow answer must not be followed by a burst.
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        pace
+    });
+    let started = Instant::now();
+    for done in 0..args.count {
+        if let Some(pace) = &mut pace {
+            pace.tick().await;
+        }
+        let request = draft.request(clock.now())?;
+        for _ in 0..draft.copies() {
+            summary.add(Sent::of(sender.send(&request).await, draft.expected()));
+        }
+        progress.at(done + 1);
+    }
+    drop(progress);
+    summary.finish(started.elapsed());
+    match format {
+        Format::Json => say_json(&summary)?,
+        Format::Human => say(&summary.text(Palette::of_stdout())),
+    }
+    Ok(if summary.as_expected() { Exit::Fine } else { Exit::No })
+}

@@ -1,0 +1,256 @@
+//! `status`: what a running relay does, as its admin listener tells it.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::grammar::{Format, Status as Args};
+use super::reload::{lines, problem_text};
+use super::{Exit, Unusable, say_json};
+use crate::admin::client;
+use crate::admin::status::{CertificateStatus, RouteCounts, RouteStatus, State, Status, Used};
+use crate::base::Clock;
+use crate::terminal::{Cell, Palette, Table, Tone, cell, counted, harmless, say};
+
+const DAY: i64 = 24 * 3600;
+/// A certificate that ends sooner than this is shown in another colour.
+const SOON: i64 = 21 * DAY;
+
+pub(super) async fn status(args: &Args, format: Format) -> Result<Exit, Unusable> {
+    let address = args.relay.address()?;
+    let answer = client::get(&address, "/api/v1/status").await.map_err(|error| error.to_string())?;
+    let status: Status = serde_json::from_slice(&answer.body)
+        .map_err(|_| format!("the relay answered {} instead of a status", answer.status))?;
+    match format {
+        Format::Json => say_json(&status)?,
+        Format::Human => say(&text(&status, Clock::system().now().secs(), Palette::of_stdout())),
+    }
+    Ok(if healthy(&status) { Exit::Fine } else { Exit::No })
+}
+
+/// Nothing needs a look: it runs what the files say, and every upstream has a server.
+fn healthy(status: &Status) -> bool {
+    let served = status.upstreams.iter().all(|upstream| upstream.servers.iter().any(|server| server.healthy));
+    status.state == State::Running && status.config.last_error.is_none() && served
+}
+
+fn text(status: &Status, now: i64, palette: Palette) -> String {
+    let mut text = String::new();
+    let state = match status.state {
+        State::Running => palette.paint(Tone::Good, "running"),
+        State::Starting => palette.paint(Tone::Odd, "starting"),
+        State::Draining => palette.paint(Tone::Odd, "draining"),
+    };
+    let up = rough(status.uptime_seconds);
+    let _ = writeln!(text, "dmz-relay {} is {state}, up {up}", harmless(&status.version));
+    config(&mut text, status, now, palette);
+    section(&mut text, "Listeners", &listeners(status, now), palette);
+    section(&mut text, "Routes", &routes(status), palette);
+    section(&mut text, "Upstreams", &upstreams(status), palette);
+    section(&mut text, "Usage", &usage(status), palette);
+    if !status.warnings.is_empty() {
+        let _ = writeln!(text, "\n{}", palette.paint(Tone::Strong, "Warnings"));
+        for warning in &status.warnings {
+            let _ = writeln!(text, "  {}", palette.paint(Tone::Odd, &lines(warning)));
+        }
+    }
+    text
+}
+
+fn section(text: &mut String, heading: &str, table: &Table, palette: Palette) {
+    let _ = write!(text, "\n{}\n{}", palette.paint(Tone::Strong, heading), table.text(palette));
+}
+
+fn config(text: &mut String, status: &Status, now: i64, palette: Palette) {
+    let config = &status.config;
+    let digest: String = config.digest.chars().filter(char::is_ascii_hexdigit).take(12).collect();
+    let (path, ago) = (harmless(&config.path), ago(config.loaded_at, now));
+    let _ = writeln!(text, "{path}: configuration {}, loaded {ago}, {digest}", config.generation);
+    for change in &config.needs_restart {
+        let _ = writeln!(text, "  {} {}", palette.paint(Tone::Odd, "needs a restart:"), harmless(change));
+    }
+    if let Some(error) = &config.last_error {
+        let count = counted(error.problems.len(), "problem");
+        let what = format!("the files have {count} since {}; what was running goes on", self::ago(error.at, now));
+        let _ = writeln!(text, "  {}", palette.paint(Tone::Bad, &what));
+        for problem in &error.problems {
+            let _ = writeln!(text, "  {}", problem_text(problem));
+        }
+    }
+}
+
+fn listeners(status: &Status, now: i64) -> Table {
+    let mut table = Table::new(["name", "address", "tls", "certificate", "expires"]);
+    for listener in &status.listeners {
+        let (name, address) = (harmless(&listener.name), harmless(&listener.address));
+        let tls = if listener.tls { cell(Tone::Good, "yes") } else { cell(Tone::Bad, "plaintext") };
+        let mut certificates = listener.certificates.iter();
+        let (names, expires) = certificates.next().map_or_else(Default::default, |first| certificate(first, now));
+        table.row([cell(Tone::Strong, name), address.into(), tls, names, expires]);
+        for other in certificates {
+            let (names, expires) = certificate(other, now);
+            table.row([Cell::default(), Cell::default(), Cell::default(), names, expires]);
+        }
+    }
+    table
+}
+
+fn certificate(certificate: &CertificateStatus, now: i64) -> (Cell, Cell) {
+    const SHOWN: usize = 3;
+    let mut names: Vec<String> = certificate.names.iter().take(SHOWN).map(|name| harmless(name)).collect();
+    if certificate.names.len() > SHOWN {
+        names.push(format!("{} more", certificate.names.len() - SHOWN));
+    }
+    let left = certificate.not_after - now;
+    let expires = match left {
+        i64::MIN..0 => cell(Tone::Bad, "expired"),
+        0..SOON => cell(Tone::Odd, format!("in {}", counted(usize::try_from(left / DAY).unwrap_or(0), "day"))),
+        _ => format!("in {} days", left / DAY).into(),
+    };
+    (names.join(", ").into(), expires)
+}
+
+fn routes(status: &Status) -> Table {
+    let mut table = Table::new(["name", "at", "provider", "keys", "to", "delivered", "duplicate", "refused", "failed"]);
+    for route in &status.routes {
+        let RouteCounts { delivered, duplicate, refused, failed, .. } = route.counts;
+        let some = |count: u64, tone: Tone| cell(if count == 0 { Tone::Quiet } else { tone }, count.to_string());
+        table.row([
+            cell(Tone::Strong, harmless(&route.name)),
+            harmless(&format!("{}{}", route.host.as_deref().unwrap_or_default(), route.path)).into(),
+            provider(route),
+            harmless(&route.keys.join(", ")).into(),
+            harmless(&route.upstream).into(),
+            some(delivered, Tone::Good),
+            some(duplicate, Tone::Plain),
+            some(refused, Tone::Odd),
+            some(failed, Tone::Bad),
+        ]);
+    }
+    table
+}
+
+fn provider(route: &RouteStatus) -> Cell {
+    match &route.provider {
+        _ if route.verification == "none" => cell(Tone::Bad, "NOT VERIFIED"),
+        Some(provider) => harmless(provider).into(),
+        None => cell(Tone::Quiet, "own scheme"),
+    }
+}
+
+fn upstreams(status: &Status) -> Table {
+    let mut table = Table::new(["name", "server", "state", "in flight"]);
+    for upstream in &status.upstreams {
+        let mut name = cell(Tone::Strong, harmless(&upstream.name));
+        for server in &upstream.servers {
+            let state = match (server.healthy, &server.why) {
+                (true, _) => cell(Tone::Good, "takes requests"),
+                (false, Some(why)) => cell(Tone::Bad, harmless(why)),
+                (false, None) => cell(Tone::Bad, "takes none"),
+            };
+            table.row([
+                std::mem::take(&mut name),
+                harmless(&server.address).into(),
+                state,
+                server.in_flight.to_string().into(),
+            ]);
+        }
+    }
+    table
+}
+
+fn usage(status: &Status) -> Table {
+    let usage = &status.usage;
+    let mut table = Table::bare();
+    let mut line = |name: &str, used: Used, unit: fn(u64) -> String| {
+        let percent = used.used.saturating_mul(100) / used.limit.max(1);
+        let tone = match percent {
+            0..70 => Tone::Plain,
+            70..90 => Tone::Odd,
+            _ => Tone::Bad,
+        };
+        let share = format!("{} of {}", unit(used.used), unit(used.limit));
+        table.row([cell(Tone::Quiet, name), cell(tone, share), cell(Tone::Quiet, format!("{percent} %"))]);
+    };
+    line("connections", usage.connections, |count| count.to_string());
+    line("body memory", usage.body_memory, bytes);
+    line("replay memory", usage.replay_entries, |count| count.to_string());
+    table.row([cell(Tone::Quiet, "in flight"), usage.requests_in_flight.to_string().into(), Cell::default()]);
+    table
+}
+
+fn bytes(count: u64) -> String {
+    const MIB: u64 = 1024 * 1024;
+    match count {
+        0..1024 => format!("{count} B"),
+        1024..MIB => format!("{} KiB", count / 1024),
+        _ => format!("{} MiB", count / MIB),
+    }
+}
+
+fn ago(at: i64, now: i64) -> String {
+    let past = Duration::from_secs(u64::try_from(now.saturating_sub(at)).unwrap_or(0));
+    if past.as_secs() == 0 { "just now".to_owned() } else { format!("{} ago", rough(past.as_secs())) }
+}
+
+/// The two largest units.
+fn rough(secs: u64) -> String {
+    let (days, hours, minutes) = (secs / 86_400, secs / 3600 % 24, secs / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{secs} s"),
+        (0, 0, _) => format!("{minutes} min {} s", secs % 60),
+        (0, _, _) => format!("{hours} h {minutes} min"),
+        _ => format!("{} {hours} h", counted(usize::try_from(days).unwrap_or(0), "day")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::status::{ListenerStatus, ReloadError, ServerStatus, UpstreamStatus};
+
+    fn example() -> Status {
+        Status {
+            version: "0.1.0".into(),
+            uptime_seconds: 3 * 86_400 + 7200,
+            state: State::Running,
+            listeners: vec![ListenerStatus {
+                name: "public".into(),
+                address: "127.0.0.1:8443".into(),
+                tls: true,
+                certificates: vec![
+                    CertificateStatus { names: vec!["a.example".into()], not_after: 100 * DAY },
+                    CertificateStatus { names: vec!["b.example".into()], not_after: 3 * DAY },
+                    CertificateStatus { names: vec!["c.example".into()], not_after: -1 },
+                ],
+            }],
+            upstreams: vec![UpstreamStatus {
+                name: "crm".into(),
+                servers: vec![ServerStatus { address: "http://x".into(), healthy: true, why: None, in_flight: 1 }],
+            }],
+            ..Status::default()
+        }
+    }
+
+    #[test]
+    fn what_needs_a_look_can_be_seen() {
+        let mut status = example();
+        let text = text(&status, 0, Palette::plain());
+        for part in ["is running, up 3 days 2 h", "in 100 days", "in 3 days", "expired", "takes requests"] {
+            assert!(text.contains(part), "{part} in:\n{text}");
+        }
+        assert!(healthy(&status));
+        status.upstreams[0].servers[0].healthy = false;
+        assert!(!healthy(&status));
+        let mut status = example();
+        status.config.last_error = Some(ReloadError::default());
+        assert!(!healthy(&status));
+    }
+
+    #[test]
+    fn durations_have_two_units() {
+        assert_eq!(rough(59), "59 s");
+        assert_eq!(rough(61), "1 min 1 s");
+        assert_eq!(rough(3660), "1 h 1 min");
+        assert_eq!(rough(86_400), "1 day 0 h");
+    }
+}

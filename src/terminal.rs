@@ -1,0 +1,223 @@
+//! Text for people: tables, and colours where a terminal shows them.
+//!
+//! Everything goes through [`say`], which gives up quietly when the reader went away (`dmz-relay … | head`).
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Write as _};
+
+/// What a piece of text means; the colour follows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tone {
+    /// No colour.
+    #[default]
+    Plain,
+    /// As it should be.
+    Good,
+    /// Works, but should not stay.
+    Odd,
+    /// Wrong.
+    Bad,
+    /// Of less weight.
+    Quiet,
+    /// A heading.
+    Strong,
+}
+
+impl Tone {
+    fn code(self) -> &'static str {
+        match self {
+            Self::Plain => "",
+            Self::Good => "32",
+            Self::Odd => "33",
+            Self::Bad => "31",
+            Self::Quiet => "2",
+            Self::Strong => "1",
+        }
+    }
+}
+
+/// Whether text may hold escape sequences.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Palette {
+    colour: bool,
+}
+
+impl Palette {
+    /// Colours on a terminal, unless `NO_COLOR` is set.
+    pub fn of_stdout() -> Self {
+        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let capable = std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        Self { colour: wanted && capable && io::stdout().is_terminal() }
+    }
+
+    /// None, ever.
+    pub fn plain() -> Self {
+        Self { colour: false }
+    }
+
+    /// The text in its tone.
+    pub fn paint(self, tone: Tone, text: &str) -> String {
+        if self.colour && !tone.code().is_empty() && !text.is_empty() {
+            format!("\x1b[{}m{text}\x1b[0m", tone.code())
+        } else {
+            text.to_owned()
+        }
+    }
+}
+
+/// A cell of a table.
+#[derive(Clone, Debug, Default)]
+pub struct Cell {
+    text: String,
+    tone: Tone,
+}
+
+/// A cell with a tone.
+pub fn cell(tone: Tone, text: impl Into<String>) -> Cell {
+    Cell { text: text.into(), tone }
+}
+
+impl<T: Into<String>> From<T> for Cell {
+    fn from(text: T) -> Self {
+        cell(Tone::Plain, text)
+    }
+}
+
+/// Columns that are as wide as their widest cell.
+#[derive(Debug, Default)]
+pub struct Table {
+    rows: Vec<Vec<Cell>>,
+    indent: usize,
+}
+
+impl Table {
+    /// With a line of headings.
+    pub fn new<const N: usize>(headings: [&str; N]) -> Self {
+        Self { rows: vec![headings.map(|heading| cell(Tone::Quiet, heading)).to_vec()], indent: 2 }
+    }
+
+    /// Without one.
+    pub fn bare() -> Self {
+        Self { rows: Vec::new(), indent: 2 }
+    }
+
+    /// Adds a row.
+    pub fn row<const N: usize>(&mut self, cells: [Cell; N]) {
+        self.rows.push(cells.to_vec());
+    }
+
+    /// The lines, with their widths known.
+    pub fn lines(&self, palette: Palette) -> Vec<String> {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let width = |column: usize| {
+            self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.text.chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..columns).map(width).collect();
+        let line = |row: &Vec<Cell>| {
+            let mut line = " ".repeat(self.indent);
+            for (cell, width) in row.iter().zip(&widths) {
+                let padding = width.saturating_sub(cell.text.chars().count()) + 2;
+                line.push_str(&palette.paint(cell.tone, &cell.text));
+                line.push_str(&" ".repeat(padding));
+            }
+            line.truncate(line.trim_end().len());
+            line
+        };
+        self.rows.iter().map(line).collect()
+    }
+
+    /// All lines as one text.
+    pub fn text(&self, palette: Palette) -> String {
+        let mut text = String::new();
+        for line in self.lines(palette) {
+            let _ = writeln!(text, "{line}");
+        }
+        text
+    }
+}
+
+/// Text that somebody else chose, without anything that could move a cursor.
+pub fn harmless(text: &str) -> String {
+    text.chars().map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect()
+}
+
+/// `1 route`, `2 routes`.
+pub fn counted(count: usize, one: &str) -> String {
+    format!("{count} {one}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Writes to standard output. A reader that went away is no reason to complain.
+pub fn say(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Writes to standard error.
+pub fn complain(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// A progress line on standard error, drawn only where a terminal shows it.
+#[derive(Debug)]
+pub struct Progress {
+    total: u64,
+    shown: bool,
+    tenths: u64,
+}
+
+impl Progress {
+    /// For so many steps.
+    pub fn new(total: u64) -> Self {
+        Self { total, shown: total > 1 && io::stderr().is_terminal(), tenths: u64::MAX }
+    }
+
+    /// So many are done.
+    pub fn at(&mut self, done: u64) {
+        const WIDTH: u64 = 40;
+        let tenths = done.saturating_mul(1000) / self.total.max(1);
+        if !self.shown || tenths == self.tenths {
+            return;
+        }
+        self.tenths = tenths;
+        let full = usize::try_from(tenths * WIDTH / 1000).unwrap_or(0);
+        let empty = usize::try_from(WIDTH).unwrap_or(0).saturating_sub(full);
+        let bar = format!("{}{}", "█".repeat(full), "░".repeat(empty));
+        complain(&format!("\r  {bar} {:>3} %  {done}/{}", tenths / 10, self.total));
+    }
+}
+
+/// The line is wiped, whatever ended the work.
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.shown {
+            complain("\r\x1b[K");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let mut table = Table::new(["name", "n"]);
+        table.row(["é".into(), cell(Tone::Good, "1")]);
+        table.row(["longer".into(), "22".into()]);
+        assert_eq!(table.text(Palette::plain()), "  name    n\n  é       1\n  longer  22\n");
+    }
+
+    #[test]
+    fn colours_do_not_count_as_width() {
+        let mut table = Table::bare();
+        table.row([cell(Tone::Bad, "no"), "x".into()]);
+        table.row(["yes".into(), "y".into()]);
+        let lines = table.lines(Palette { colour: true });
+        assert_eq!(lines, ["  \x1b[31mno\x1b[0m   x", "  yes  y"]);
+    }
+
+    #[test]
+    fn text_of_others_cannot_move_a_cursor() {
+        assert_eq!(harmless("a\x1b[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
+    }
+}

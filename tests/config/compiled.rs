@@ -1,0 +1,145 @@
+//! What good files become.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dmz_relay::access::IpSet;
+use dmz_relay::config::Loaded;
+use dmz_relay::domain::Method;
+use dmz_relay::routing::Found;
+use dmz_relay::snapshot::{AnswerPolicy, ListenAddress, Route, Snapshot, Verification};
+use dmz_relay::state::State;
+
+use crate::material::{Material, fixtures};
+
+fn good(material: &Material, name: &str) -> Loaded {
+    let text = fixtures("good").into_iter().find(|(found, _)| found == name).expect("the fixture").1;
+    material.load(&text).unwrap_or_else(|report| panic!("{report}"))
+}
+
+fn route<'s>(snapshot: &'s Snapshot, host: &str, path: &str) -> &'s Arc<Route> {
+    match snapshot.routes.find(host, path) {
+        Found::Route(route, _) => route,
+        other => panic!("{path}: {other:?}"),
+    }
+}
+
+#[test]
+fn the_least_file_has_the_recipe_s_and_the_house_s_defaults() {
+    let material = Material::new();
+    let Loaded { snapshot, warnings } = good(&material, "least");
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let route = route(&snapshot, "any.example", "/hooks/github");
+    assert_eq!(route.provider.as_deref(), Some("github"));
+    assert_eq!((route.methods.as_slice(), route.allow_header), (&[Method::Post][..], "POST"));
+    assert!(matches!(route.verify, Verification::Signed(_)));
+    assert!(route.allow.is_none());
+    assert_eq!(route.max_body, 1 << 20);
+    assert!(route.deadline < Duration::from_secs(10), "below GitHub's limit: {:?}", route.deadline);
+    assert!(!route.challenges.is_empty(), "GitHub's ping is answered here");
+    assert!(matches!(&route.answer, AnswerPolicy::Fixed(answer) if answer.status / 100 == 2));
+    let listener = &snapshot.listeners[0];
+    assert_eq!(listener.address, ListenAddress::Tcp("127.0.0.1:8443".parse().expect("an address")));
+    assert!(listener.admits.is_none(), "a route without a list admits every address");
+    let tls = listener.tls.as_ref().expect("TLS");
+    assert_eq!(tls.certificates[0].names, ["hooks.example.com", "*.hooks.example.com"]);
+    assert_eq!(tls.server.alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);
+    assert_eq!(tls.server.max_early_data_size, 0);
+    assert!(snapshot.admin.is_none());
+    assert_eq!(snapshot.limits.max_connections, 20_000);
+}
+
+#[test]
+fn every_file_that_was_read_is_watched() {
+    let material = Material::new();
+    let snapshot = good(&material, "least").snapshot;
+    let files: Vec<_> =
+        ["relay.toml", "secrets/good", "certs/relay.crt", "certs/relay.key"].map(|f| material.path(f)).into();
+    assert_eq!(snapshot.files, files);
+}
+
+#[test]
+fn the_digest_follows_every_file() {
+    let material = Material::new();
+    let before = good(&material, "least").snapshot.digest;
+    assert_eq!(good(&material, "least").snapshot.digest, before);
+    material.put("secrets/good", "another-secret-0123456789", 0o600);
+    assert_ne!(good(&material, "least").snapshot.digest, before);
+}
+
+#[test]
+fn a_scheme_of_one_s_own_is_as_good_as_a_provider() {
+    let material = Material::new();
+    let snapshot = good(&material, "own-scheme-and-provider").snapshot;
+    assert_eq!(route(&snapshot, "x", "/hooks/github").provider.as_deref(), Some("house"));
+    let legacy = route(&snapshot, "HOOKS.example.com:8443", "/legacy/a/b");
+    assert_eq!(legacy.provider, None);
+    assert_eq!(legacy.allow_header, "POST, PUT");
+    assert_eq!(legacy.forward.path.as_deref(), Some("/in"));
+    assert_eq!(legacy.limits.rate.map(|rate| (rate.per_second, rate.burst)), Some((0.5, 1)));
+    assert_eq!(legacy.headers.len(), 2);
+    assert!(matches!(&legacy.answer, AnswerPolicy::Fixed(answer) if answer.status == 202 && &answer.body[..] == b"ok"));
+    assert!(matches!(snapshot.routes.find("other.example", "/legacy/a"), Found::UnknownPath));
+}
+
+#[test]
+fn values_of_the_forwarded_request_are_secrets() {
+    let material = Material::new();
+    let snapshot = good(&material, "every-form-of-secret").snapshot;
+    let forward = &route(&snapshot, "x", "/hooks/github").forward;
+    let header = |name: &str| forward.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.expose());
+    assert_eq!(header("X-Source"), Some(&b"relay"[..]));
+    assert_eq!(header("X-Key"), Some(&b"canary-7f3a-variable-0123456789"[..]));
+    assert_eq!(forward.query[0].1.expose(), b"canary-7f3a-second-0123456789abcdef");
+}
+
+#[test]
+fn a_listener_admits_the_union_of_lists_and_its_proxies() {
+    let material = Material::new();
+    let text = fixtures("good").into_iter().find(|(name, _)| name == "plain-behind-a-balancer").expect("one").1;
+    let text = text.replace("provider = \"github\"", "provider = \"github\"\nallow = [\"198.51.100.7\"]");
+    let snapshot = material.load(&text).unwrap_or_else(|report| panic!("{report}")).snapshot;
+    let nets = ["192.0.2.0/24", "198.51.100.7/32"].map(|net| net.parse().expect("a network"));
+    assert_eq!(snapshot.listeners[0].admits, Some(IpSet::new(nets)));
+    let allow = route(&snapshot, "x", "/hooks/github").allow.as_ref().expect("a list");
+    assert_eq!(allow.admits("198.51.100.7".parse().expect("an address")), Some("198.51.100.7"));
+    assert_eq!(allow.admits("192.0.2.1".parse().expect("an address")), None);
+}
+
+/// rustls does not ask again for a certificate when a session resumes, so ticket keys must differ with the policy.
+#[test]
+fn tickets_stay_within_their_client_certificate_policy() {
+    let state = State::default();
+    let one = state.ticketer([1; 32]).expect("a ticketer");
+    let two = state.ticketer([2; 32]).expect("a ticketer");
+    let sealed = one.encrypt(b"session").expect("seals");
+    assert_eq!(state.ticketer([1; 32]).expect("a ticketer").decrypt(&sealed).as_deref(), Some(&b"session"[..]));
+    assert_eq!(two.decrypt(&sealed), None);
+}
+
+#[test]
+fn a_file_that_anybody_may_write_is_told() {
+    let material = Material::new();
+    let least = fixtures("good").into_iter().find(|(name, _)| name == "least").expect("one").1;
+    let text = format!("{least}\n[address_lists]\npartners = {{ file = \"lists/partners.txt\" }}\n");
+    assert!(material.load(&text).unwrap_or_else(|report| panic!("{report}")).warnings.is_empty());
+    material.put("lists/partners.txt", "192.0.2.1\n", 0o646);
+    let warnings = material.load(&text).unwrap_or_else(|report| panic!("{report}")).warnings;
+    assert_eq!(warnings.len(), 1);
+    let told = "relay.toml: lists/partners.txt is writable by everybody\n  help: chmod o-w lists/partners.txt";
+    assert_eq!(material.told(&warnings[0]), told);
+}
+
+#[test]
+fn the_shipped_file_is_taken() {
+    let material = Material::new();
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/relay.toml")).expect("reads");
+    let Loaded { snapshot, warnings } = material.load(&text).unwrap_or_else(|report| panic!("{report}"));
+    assert!(warnings.is_empty(), "{}", warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
+    let dastra = route(&snapshot, "x", "/hooks/dastra").allow.as_ref().expect("a list");
+    assert_eq!(dastra.admits("40.89.131.148".parse().expect("an address")), Some("@dastra"));
+    assert_eq!(dastra.admits("::ffff:192.0.2.9".parse().expect("an address")), Some("office"));
+    assert_eq!(dastra.admits("203.0.113.1".parse().expect("an address")), None);
+    assert_eq!(route(&snapshot, "x", "/hooks/octolis").forward.strip_query, ["api-key"]);
+    assert_eq!(snapshot.routes.iter().count(), 3);
+}

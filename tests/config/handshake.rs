@@ -1,0 +1,186 @@
+//! The compiled TLS settings, in real handshakes: versions, names, client certificates, and what a ticket opens.
+
+use std::sync::Arc;
+
+use dmz_relay::config::Loaded;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ClientSessionMemoryCache, Resumption};
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, Error, HandshakeKind, ProtocolVersion, ServerConfig,
+    ServerConnection, SignatureScheme, SupportedProtocolVersion,
+};
+
+use crate::material::Material;
+
+/// Takes every certificate and remembers nothing: these tests look at which one came, not whether it is trusted.
+#[derive(Debug)]
+struct Anything;
+
+impl ServerCertVerifier for Anything {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        default_provider().signature_verification_algorithms.supported_schemes()
+    }
+}
+
+fn client(material: &Material, versions: &[&'static SupportedProtocolVersion], certificate: bool) -> ClientConfig {
+    let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_protocol_versions(versions)
+        .expect("versions")
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anything));
+    let mut config = if certificate {
+        let chain = CertificateDer::pem_file_iter(material.path("certs/chain.crt")).expect("a chain");
+        let key = PrivateKeyDer::from_pem_file(material.path("certs/relay.key")).expect("a key");
+        builder.with_client_auth_cert(chain.map(|der| der.expect("a certificate")).collect(), key).expect("a pair")
+    } else {
+        builder.with_no_client_auth()
+    };
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    config.resumption = Resumption::store(Arc::new(ClientSessionMemoryCache::new(8)));
+    config
+}
+
+/// One handshake in memory, and a little data so that tickets arrive.
+fn shake(
+    server: &Arc<ServerConfig>,
+    client: &Arc<ClientConfig>,
+    name: &str,
+) -> Result<(ClientConnection, ServerConnection), Error> {
+    let name = ServerName::try_from(name.to_owned()).expect("a name");
+    let mut client = ClientConnection::new(Arc::clone(client), name).expect("a client");
+    let mut server = ServerConnection::new(Arc::clone(server)).expect("a server");
+    for _ in 0..10 {
+        let mut wire = Vec::new();
+        while client.wants_write() {
+            client.write_tls(&mut wire).expect("writes");
+        }
+        let mut rest = wire.as_slice();
+        while !rest.is_empty() {
+            server.read_tls(&mut rest).expect("reads");
+            server.process_new_packets()?;
+        }
+        let mut wire = Vec::new();
+        while server.wants_write() {
+            server.write_tls(&mut wire).expect("writes");
+        }
+        let mut rest = wire.as_slice();
+        while !rest.is_empty() {
+            client.read_tls(&mut rest).expect("reads");
+            client.process_new_packets()?;
+        }
+    }
+    assert!(!client.is_handshaking() && !server.is_handshaking());
+    Ok((client, server))
+}
+
+fn file(listeners: &[&str]) -> String {
+    let mut text = String::new();
+    for (number, tls) in listeners.iter().enumerate() {
+        text.push_str(&format!(
+            "[[listeners]]\nname = \"l{number}\"\naddress = \"127.0.0.1:{}\"\n{tls}\n",
+            8443 + number
+        ));
+    }
+    text + "[upstreams.crm]\nservers = [\"http://127.0.0.1:9000\"]\n[routes.github]\npath = \"/hooks/github\"\n\
+            provider = \"github\"\nsecrets = [{ file = \"secrets/good\" }]\nupstream = \"crm\"\n"
+}
+
+fn servers(material: &Material, listeners: &[&str]) -> Vec<Arc<ServerConfig>> {
+    let Loaded { snapshot, .. } = material.load(file(listeners)).unwrap_or_else(|report| panic!("{report}"));
+    let server =
+        |listener: &Arc<dmz_relay::snapshot::Listener>| Arc::clone(&listener.tls.as_ref().expect("TLS").server);
+    snapshot.listeners.iter().map(server).collect()
+}
+
+const CHAIN: &str = r#"certificates = [{ chain = "certs/relay.crt", key = "certs/relay.key" }]"#;
+const BOTH: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12, &rustls::version::TLS13];
+
+#[test]
+fn the_oldest_version_is_kept_to() {
+    let material = Material::new();
+    let tls = format!("tls = {{ min_version = \"1.3\", {CHAIN} }}");
+    let both = servers(&material, &[&format!("tls = {{ {CHAIN} }}")]).remove(0);
+    let only = servers(&material, &[&tls]).remove(0);
+    let old = Arc::new(client(&material, &[&rustls::version::TLS12], false));
+    let new = Arc::new(client(&material, BOTH, false));
+    let version =
+        |server, client| shake(server, client, "hooks.example.com").map(|(client, _)| client.protocol_version());
+    assert_eq!(version(&both, &old), Ok(Some(ProtocolVersion::TLSv1_2)));
+    assert_eq!(version(&both, &new), Ok(Some(ProtocolVersion::TLSv1_3)));
+    assert_eq!(version(&only, &new), Ok(Some(ProtocolVersion::TLSv1_3)));
+    assert!(version(&only, &old).is_err());
+    let (client, _) = shake(&both, &new, "hooks.example.com").expect("shakes hands");
+    assert_eq!(client.alpn_protocol(), Some(&b"h2"[..]));
+}
+
+#[test]
+fn client_certificates_are_asked_for_as_configured() {
+    let material = Material::new();
+    let listener = |required: bool| {
+        format!("tls = {{ {CHAIN}, client_auth = {{ ca = \"certs/ca.crt\", required = {required} }} }}")
+    };
+    let configs = servers(&material, &[&listener(true), &listener(false)]);
+    let with = Arc::new(client(&material, BOTH, true));
+    let without = Arc::new(client(&material, BOTH, false));
+    let shown = |server: usize, client: &Arc<ClientConfig>| {
+        shake(&configs[server], client, "hooks.example.com").map(|(_, server)| server.peer_certificates().is_some())
+    };
+    assert!(shown(0, &without).is_err(), "required, and none shown");
+    assert_eq!(shown(1, &without), Ok(false));
+    // The client's certificate is valid at the time of the fixtures; whether it is today decides what the verifier says.
+    for server in [0, 1] {
+        match shown(server, &with) {
+            Ok(shown) => assert!(shown),
+            Err(error) => {
+                assert!(error.to_string().contains("xpired") || error.to_string().contains("NotValidYet"), "{error}")
+            }
+        }
+    }
+}
+
+/// A session with a listener that asks for nothing must not open one that asks for a certificate.
+#[test]
+fn a_ticket_opens_its_own_listener_and_no_stricter_one() {
+    let material = Material::new();
+    let open = format!("tls = {{ {CHAIN} }}");
+    let strict = format!("tls = {{ {CHAIN}, client_auth = {{ ca = \"certs/ca.crt\" }} }}");
+    let before = servers(&material, &[&open, &strict]);
+    let after = servers(&material, &[&open, &strict]);
+    let client = Arc::new(client(&material, BOTH, false));
+    let kind = |server| shake(server, &client, "hooks.example.com").map(|(client, _)| client.handshake_kind());
+    assert_eq!(kind(&before[0]), Ok(Some(HandshakeKind::Full)));
+    assert_eq!(kind(&after[0]), Ok(Some(HandshakeKind::Resumed)), "tickets outlive a reload");
+    assert!(kind(&after[1]).is_err(), "a ticket of the open listener opened the strict one");
+}

@@ -1,0 +1,148 @@
+"""The real binary as an operator runs it: a folder with relay.toml, certificates and secrets, and a process."""
+
+import json
+import signal
+import subprocess
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from certificates import HOST, Certificates
+from senders import Destination
+
+# Longest wait for the process. Only a broken relay comes near it.
+DEADLINE = 30
+
+
+@dataclass(frozen=True)
+class Route:
+    """A route of a provider with a current and a previous secret. `lines` are added to its table."""
+
+    name: str
+    provider: str
+    current: str
+    previous: str
+    lines: str = ""
+
+    @property
+    def path(self) -> str:
+        return f"/hooks/{self.name}"
+
+    def toml(self) -> str:
+        return f"""
+[routes.{self.name}]
+path = "{self.path}"
+provider = "{self.provider}"
+secrets = [
+  {{ file = "secrets/{self.name}", id = "current" }},
+  {{ file = "secrets/{self.name}.previous", id = "previous" }},
+]
+upstream = "inside"
+{self.lines}
+"""
+
+
+class Relay:
+    """Serves from `Relay(...)` to `stop()`."""
+
+    def __init__(self, binary: Path, folder: Path, certificates: Certificates, inside: str, routes: list[Route]):
+        self._binary = binary
+        self.config = folder / "relay.toml"
+        self.secrets = [secret for route in routes for secret in (route.current, route.previous)]
+        _write(self.config, folder, certificates, inside, routes)
+        self._log: list[str] = []
+        self._events: list[dict] = []
+        self._ended = False
+        self._changed = threading.Condition()
+        self._process = subprocess.Popen(
+            [binary, "run", "--config", self.config], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        self._reader = threading.Thread(target=self._read, name="relay's log", daemon=True)
+        self._reader.start()
+        try:
+            line = self.event(lambda line: line.get("event") == "listening" and line.get("listener") == "public")
+        except BaseException:
+            self._process.kill()
+            raise
+        address, _, port = line["address"].rpartition(":")
+        self.destination = Destination(address, int(port), HOST, certificates.authority)
+
+    def log(self) -> str:
+        with self._changed:
+            return "".join(self._log)
+
+    def events(self) -> list[dict]:
+        """The log's lines so far; one that is not JSON becomes the event `unreadable`."""
+        with self._changed:
+            return list(self._events)
+
+    def event(self, wanted: Callable[[dict], bool]) -> dict:
+        """The first line that fits, now or within the deadline."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended or any(map(wanted, self._events)), DEADLINE)
+            found = next(filter(wanted, self._events), None)
+        if found is None:
+            raise AssertionError(f"the relay never wrote the line that was waited for; its log:\n{self.log()[-4000:]}")
+        return found
+
+    def send(self, route: str, body: bytes, *arguments: str) -> subprocess.CompletedProcess:
+        """`dmz-relay send ROUTE` to this relay, whose port only its log knows."""
+        to = f"{self.destination.address}:{self.destination.port}"
+        command = [self._binary, "send", route, "--config", self.config, "--connect", to]
+        command += ["--cacert", self.destination.authority, "--data", "@-", *arguments]
+        return subprocess.run(command, input=body, capture_output=True, timeout=DEADLINE, check=False)
+
+    def stop(self) -> int:
+        """Asks politely, as systemd does, and gives the exit code."""
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            code = self._process.wait(DEADLINE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
+        self._reader.join(DEADLINE)
+        return code
+
+    def _read(self):
+        for line in self._process.stderr:
+            event = _parsed(line)
+            with self._changed:
+                self._log.append(line)
+                self._events.append(event)
+                self._changed.notify_all()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+
+def _parsed(line: str) -> dict:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return {"event": "unreadable", "line": line}
+
+
+def _write(config: Path, folder: Path, certificates: Certificates, inside: str, routes: list[Route]):
+    secrets = folder / "secrets"
+    secrets.mkdir(mode=0o700)
+    for route in routes:
+        for name, secret in ((route.name, route.current), (f"{route.name}.previous", route.previous)):
+            file = secrets / name
+            file.touch(mode=0o600)
+            file.write_text(secret)
+    head = f"""
+[[listeners]]
+name = "public"
+address = "127.0.0.1:0"
+[listeners.tls]
+certificates = [{{ chain = "{certificates.chain}", key = "{certificates.key}" }}]
+
+[log]
+format = "json"
+refusals_per_second = 100000
+
+[upstreams.inside]
+servers = ["{inside}"]
+"""
+    config.write_text(head + "".join(route.toml() for route in routes))

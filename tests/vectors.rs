@@ -1,0 +1,281 @@
+//! Every vector of `providers/vectors/` through the public interface, as it is and with bits flipped.
+//!
+//! The vectors were published by the providers or computed with another implementation; the relay's own signing is tested
+//! beside the code.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test stops at what it did not expect"
+)]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use dmz_relay::base::{Secret, UnixMillis};
+use dmz_relay::config::recipe::{CompiledVerify, RawVerify, builtin, builtin_names, compile_verify};
+use dmz_relay::config::report::Problems;
+use dmz_relay::domain::{Head, Method, Refusal, Version};
+use dmz_relay::signature::{Encoding, Key, Proof, PublicUrl, Scheme, Verifier};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    /// Schemes other than the shipped one, with the reason in the file.
+    #[serde(default)]
+    schemes: BTreeMap<String, RawVerify>,
+    vector: Vec<Vector>,
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Vector {
+    name: String,
+    source: String,
+    #[expect(dead_code, reason = "for readers")]
+    note: Option<String>,
+    /// `genuine`, `tampered` or `stale`.
+    kind: String,
+    /// `genuine`, or the code of a refusal.
+    expect: String,
+    /// The secret that matches, when it is not the first.
+    #[serde(default)]
+    key: usize,
+    scheme: Option<String>,
+    secrets: Vec<String>,
+    method: String,
+    target: String,
+    public_url: Option<String>,
+    headers: Vec<(String, String)>,
+    body: String,
+    #[serde(default)]
+    at: i64,
+    /// The signature's text, somewhere in headers or target.
+    signature: Option<String>,
+    /// How it is encoded; `token` when it is no signature.
+    encoding: Option<String>,
+    /// Parts of which every change must be noticed.
+    #[serde(default)]
+    signed: Vec<String>,
+}
+
+struct Request {
+    method: Method,
+    target: String,
+    headers: Vec<(String, Vec<u8>)>,
+    body: Vec<u8>,
+}
+
+impl Vector {
+    fn request(&self) -> Request {
+        Request {
+            method: Method::parse(&self.method),
+            target: self.target.clone(),
+            headers: self.headers.iter().map(|(name, value)| (name.clone(), value.clone().into_bytes())).collect(),
+            body: self.body.clone().into_bytes(),
+        }
+    }
+
+    fn verifier(&self, scheme: Arc<Scheme>) -> Verifier {
+        let key = |(at, text): (usize, &String)| Key {
+            id: format!("key-{at}").into(),
+            secret: Secret::new(text.clone().into_bytes()),
+        };
+        let url = self.public_url.as_deref().map(|url| PublicUrl::parse(url).unwrap());
+        Verifier::new(scheme, self.secrets.iter().enumerate().map(key).collect(), url).unwrap()
+    }
+
+    fn verify(&self, verifier: &Verifier, request: &Request) -> Result<Proof, Refusal> {
+        let mut head = Head::builder(request.method, Version::Http11).target(&request.target).host("relay.example");
+        for (name, value) in &request.headers {
+            head = head.header(name, value);
+        }
+        verifier.verify(&head.build(), &request.body, UnixMillis::from_secs(self.at))
+    }
+
+    /// The same request with another text in place of the signature.
+    fn with_signature(&self, text: &str) -> Request {
+        let signature = self.signature.as_deref().unwrap();
+        let mut changed = self.clone();
+        changed.target = changed.target.replace(signature, text);
+        for (_, value) in &mut changed.headers {
+            *value = value.replace(signature, text);
+        }
+        assert!(changed.target != self.target || changed.headers != self.headers, "{}: no signature there", self.name);
+        changed.request()
+    }
+}
+
+fn load(name: &str) -> (File, String) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("providers/vectors/{name}.toml"));
+    let text = std::fs::read_to_string(path).unwrap();
+    (toml::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}")), text)
+}
+
+/// Calls `check` with every vector of every shipped recipe.
+fn each(mut check: impl FnMut(&str, &Vector, Arc<Scheme>)) {
+    for name in builtin_names() {
+        let (file, text) = load(name);
+        let shipped = &builtin(name).unwrap().scheme;
+        for vector in &file.vector {
+            let scheme = vector.scheme.as_ref().map_or_else(
+                || Arc::clone(shipped),
+                |other| match compile_verify(&file.schemes[other], other, &mut Problems::new("vectors", &text)) {
+                    Some(CompiledVerify::Scheme(scheme)) => scheme,
+                    _ => panic!("{name}: {other} does not compile"),
+                },
+            );
+            check(&format!("{name}: {}", vector.name), vector, scheme);
+        }
+    }
+}
+
+#[test]
+fn every_vector_comes_out_as_published() {
+    let mut wrong = Vec::new();
+    each(|name, vector, scheme| {
+        assert!(!vector.source.is_empty());
+        let verifier = vector.verifier(scheme);
+        let outcome = vector.verify(&verifier, &vector.request());
+        let came = outcome.as_ref().map_or_else(|refusal| refusal.code(), |_| "genuine");
+        if came != vector.expect {
+            wrong.push(format!("{name}: expected {}, came {came}", vector.expect));
+        }
+        if let Ok(proof) = outcome {
+            assert_eq!(*proof.key, *format!("key-{}", vector.key), "{name}");
+            let signature = vector.signature.as_deref().unwrap();
+            assert!(!format!("{proof:?}").contains(signature), "{name}: the proof shows the signature");
+        }
+    });
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_recipe_has_genuine_tampered_and_stale_vectors() {
+    for name in builtin_names() {
+        let (file, _) = load(name);
+        let has = |kind: &str| file.vector.iter().any(|vector| vector.kind == kind && vector.scheme.is_none());
+        assert!(has("genuine") && has("tampered"), "{name}");
+        let windowed = builtin(name).unwrap().scheme.window().is_some();
+        assert_eq!(has("stale"), windowed, "{name}: stale vectors exactly where there is a window");
+        for vector in &file.vector {
+            assert!(["genuine", "tampered", "stale"].contains(&vector.kind.as_str()), "{name}: {}", vector.name);
+            let refused = Refusal::ALL.iter().any(|refusal| refusal.code() == vector.expect);
+            assert_ne!(refused, vector.expect == "genuine", "{name}: {}", vector.name);
+        }
+    }
+}
+
+#[test]
+fn every_bit_of_a_signature_counts() {
+    let mut flips = 0;
+    each(|name, vector, scheme| {
+        let (Some(signature), Some(encoding)) = (&vector.signature, &vector.encoding) else { return };
+        let Some(encoding) = Encoding::parse(encoding) else { return };
+        let verifier = vector.verifier(scheme);
+        let codec = match encoding {
+            Encoding::Hex => data_encoding::HEXLOWER,
+            Encoding::Base64 => data_encoding::BASE64,
+            other => panic!("{name}: no codec for {other:?}"),
+        };
+        let bytes = codec.decode(signature.as_bytes()).unwrap();
+        for bit in 0..bytes.len() * 8 {
+            let mut changed = bytes.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            let request = vector.with_signature(&codec.encode(&changed));
+            assert_eq!(vector.verify(&verifier, &request), Err(Refusal::SignatureMismatch), "{name}: bit {bit}");
+            flips += 1;
+        }
+    });
+    assert!(flips > 5000, "{flips}");
+}
+
+#[test]
+fn every_character_of_a_signature_counts() {
+    each(|name, vector, scheme| {
+        let Some(signature) = &vector.signature else { return };
+        let verifier = vector.verifier(scheme);
+        for (at, old) in signature.char_indices() {
+            let other_case = if old.is_ascii_uppercase() { old.to_ascii_lowercase() } else { old.to_ascii_uppercase() };
+            for new in [if old == '0' { '1' } else { '0' }, other_case, ' ', 'é'] {
+                if new == old {
+                    continue;
+                }
+                let text = format!("{}{new}{}", &signature[..at], &signature[at + old.len_utf8()..]);
+                let request = vector.with_signature(&text);
+                // The target of a request is ASCII, as the edge has it.
+                if request.target.is_ascii() {
+                    assert!(vector.verify(&verifier, &request).is_err(), "{name}: {text}");
+                }
+            }
+        }
+        for text in ["", &signature[1..], &signature[..signature.len() - 1], &format!("{signature}{signature}")] {
+            assert!(vector.verify(&verifier, &vector.with_signature(text)).is_err(), "{name}: {text}");
+        }
+    });
+}
+
+#[test]
+fn sampled_bits_of_the_signed_bytes_count() {
+    let mut flips = 0;
+    each(|name, vector, scheme| {
+        let verifier = vector.verifier(scheme);
+        let mut refused = |request: Request, what: &str| {
+            flips += 1;
+            assert!(vector.verify(&verifier, &request).is_err(), "{name}: {what}");
+        };
+        for part in &vector.signed {
+            match part.split_once(':') {
+                None if part == "body" => {
+                    for bit in (0..vector.body.len() * 8).step_by(5) {
+                        let mut request = vector.request();
+                        request.body[bit / 8] ^= 1 << (bit % 8);
+                        refused(request, &format!("body bit {bit}"));
+                    }
+                }
+                // Two spellings of one form are one form: only bits that change the meaning of every character.
+                None if part == "form" || part == "target" => {
+                    let length = if part == "form" { vector.body.len() } else { vector.target.len() };
+                    for at in 0..length {
+                        let mut request = vector.request();
+                        let flip = 1 << (at % 3);
+                        if part == "form" {
+                            request.body[at] ^= flip;
+                        } else {
+                            let mut bytes = request.target.into_bytes();
+                            bytes[at] ^= flip;
+                            request.target = String::from_utf8(bytes).unwrap();
+                        }
+                        refused(request, &format!("{part} byte {at}"));
+                    }
+                }
+                Some(("header", header)) => {
+                    let at = vector.headers.iter().position(|(name, _)| name == header).unwrap();
+                    for bit in 0..vector.headers[at].1.len() * 8 {
+                        let mut request = vector.request();
+                        request.headers[at].1[bit / 8] ^= 1 << (bit % 8);
+                        refused(request, &format!("{header} bit {bit}"));
+                    }
+                }
+                _ => panic!("{name}: no part called {part}"),
+            }
+        }
+    });
+    assert!(flips > 3000, "{flips}");
+}
+
+/// The text of a vector file is public; the proof and every `Debug` still show no secret and no signature.
+#[test]
+fn nothing_prints_a_secret() {
+    each(|name, vector, scheme| {
+        let verifier = vector.verifier(Arc::clone(&scheme));
+        let shown = format!("{verifier:?} {:?}", scheme.describe());
+        for secret in vector.secrets.iter().filter(|secret| secret.len() > 6) {
+            assert!(!shown.contains(secret.as_str()), "{name}");
+        }
+    });
+}
