@@ -76,7 +76,6 @@ every! { Fault, fault_status;
     upstream_unavailable: UpstreamUnavailable = 503,
     body_memory: BodyMemory = 503,
     replay_memory: ReplayMemory = 503,
-    draining: Draining = 503,
     internal: Internal = 500,
 }
 
