@@ -80,8 +80,8 @@ pub async fn demo(settings: &Settings) -> Result<bool, DemoError> {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
-    // Interrupted before the end of the show: nothing was found wrong.
-    Ok(played.unwrap_or(true))
+    // Interrupted before the end of the show: nobody can say that all was well.
+    Ok(played.unwrap_or(false))
 }
 
 async fn perform(settings: &Settings, played: &mut Option<bool>) -> Result<(), DemoError> {

@@ -8,7 +8,7 @@
 pub(crate) mod algorithm;
 mod describe;
 pub(crate) mod encoding;
-mod form;
+pub(crate) mod form;
 pub(crate) mod json;
 pub(crate) mod key;
 mod message;

@@ -210,7 +210,7 @@ pub struct Forwarding {
     pub headers: Vec<(String, Secret)>,
     /// Appended to the query, percent-encoded already.
     pub query: Vec<(String, Secret)>,
-    /// Query parameters of the sender that stay outside (raw names).
+    /// Query parameters of the sender that stay outside, by their decoded names.
     pub strip_query: Vec<String>,
     /// Header fields of the sender that stay outside (lower case).
     pub strip_headers: Vec<String>,

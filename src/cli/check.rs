@@ -123,7 +123,7 @@ fn excerpt(problem: &Problem) -> Option<String> {
 
 fn could_hold_a_secret(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
-    ["secret", "upstream_headers", "upstream_query", "key", "token", "password"].iter().any(|word| text.contains(word))
+    ["secret", "headers", "query", "key", "token", "password"].iter().any(|word| text.contains(word))
 }
 
 #[cfg(test)]

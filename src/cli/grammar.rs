@@ -144,6 +144,12 @@ pub struct Send {
     /// Trust these certificate authorities [default: the listener's own certificate; with --url the system's authorities]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub cacert: Option<PathBuf>,
+    /// Show this certificate to a listener that asks for one
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "key")]
+    pub cert: Option<PathBuf>,
+    /// The private key of --cert
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "cert")]
+    pub key: Option<PathBuf>,
     /// Sign with a time just outside the scheme's window; a refusal is expected
     #[arg(long)]
     pub stale: bool,

@@ -72,7 +72,7 @@ fn oktave(secret: &Secret, now: i64) -> Vec<Scene> {
         scene("a genuine event", attempt(&event, now), delivered(Reaches::Application)),
         scene("the same event again, a retry of Oktave's", attempt(&event, now + 1), duplicate()),
         scene(
-            "a captured event, sent again with another body",
+            "that event captured, sent with another body",
             with_body(attempt(&event, now), "Très bien", "Très mal"),
             duplicate(),
         ),
@@ -114,7 +114,7 @@ fn dastra_scenes(secret: &Secret) -> Vec<Scene> {
             refused(401, Refusal::SignatureMismatch),
         ),
         scene(
-            "genuine, but from 127.0.0.1 where only Dastra's addresses may call",
+            "genuine, from an address that is not Dastra's (1)",
             dastra("/hooks/dastra-only", &other, secret),
             refused(403, Refusal::AddressNotAllowed),
         ),
@@ -127,11 +127,7 @@ fn octolis_scenes(key: &Secret) -> Vec<Scene> {
     let scene = |sent, request, expected| Scene { system: "Octolis", sent, request, expected };
     let (key, tenant) = (Some(key), Some("north"));
     vec![
-        scene(
-            "POST with key and header; the key stays outside",
-            octolis("POST", PATH, key, tenant),
-            delivered(Reaches::Application),
-        ),
+        scene("POST with key and header (2)", octolis("POST", PATH, key, tenant), delivered(Reaches::Application)),
         scene("PUT with key and header", octolis("PUT", PATH, key, tenant), delivered(Reaches::Application)),
         scene("a wrong key", octolis("POST", PATH, Some(&wrong), tenant), refused(401, Refusal::SignatureMismatch)),
         scene("no key", octolis("POST", PATH, None, tenant), refused(401, Refusal::SignatureMissing)),
@@ -159,7 +155,7 @@ fn to_octolis(secret: &Secret, now: i64) -> Vec<Scene> {
     let attempt = |event: &str| Oktave { path: PATH, event, attempt: &new_id(), at: now }.request(secret);
     let scene = |sent, request, expected| Scene { system: "Oktave into Octolis", sent, request, expected };
     vec![
-        scene("a genuine event; the relay adds the endpoint's key", attempt(&event), delivered(Reaches::Endpoint)),
+        scene("a genuine event; the relay puts the key in (3)", attempt(&event), delivered(Reaches::Endpoint)),
         scene(
             "a forged event",
             with_header(attempt(&other), "Oktave-Event-Id", &event),

@@ -7,6 +7,15 @@ use super::play::{Performance, Seen, Shown};
 use super::stage::Stage;
 use crate::terminal::{Cell, Palette, Table, Tone, cell, counted, harmless};
 
+/// What the table does not say.
+const NOTES: [&str; 5] = [
+    "  (1) This machine plays Dastra. /hooks/dastra allows 127.0.0.1 beside the addresses that Dastra publishes;",
+    "      /hooks/dastra-only allows only those, and refuses.",
+    "  (2) The key is compared in constant time and stays outside: the application never sees it.",
+    "  (3) The other way round: the endpoint, played by this program, admits only what carries its key, which the",
+    "      relay reads from a file and adds after the signature was checked.",
+];
+
 /// Where everything stands.
 pub(super) fn opening(stage: &Stage, palette: Palette) -> String {
     let strong = |text: &str| palette.paint(Tone::Strong, text);
@@ -48,7 +57,10 @@ pub(super) fn table(performance: &Performance, palette: Palette) -> String {
             let _ = writeln!(text, "      {}", palette.paint(Tone::Bad, &wrong(shown)));
         }
     }
-    let _ = write!(text, "\n  {}", verdict(performance, palette));
+    for note in NOTES {
+        let _ = write!(text, "\n{}", palette.paint(Tone::Quiet, note));
+    }
+    let _ = write!(text, "\n\n  {}", verdict(performance, palette));
     text
 }
 
@@ -63,8 +75,8 @@ fn reached(shown: &Shown) -> Cell {
     let Seen { application, octolis_endpoint, .. } = shown.seen;
     let place = match (application, octolis_endpoint) {
         (0, 0) => return cell(Tone::Quiet, "no"),
-        (_, 0) => "the application",
-        _ => "the endpoint",
+        (_, 0) => "application",
+        _ => "endpoint",
     };
     match shown.byte_for_byte {
         Some(true) => cell(Tone::Good, format!("{place}, byte for byte")),

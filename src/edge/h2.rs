@@ -35,6 +35,8 @@ const REMEMBERED_FOR: Duration = Duration::from_secs(5);
 /// Streams reset for the peer's errors; beyond it the connection ends (made-you-reset).
 const ERROR_RESETS: usize = 64;
 const SEND_BUFFER: usize = 64 * 1024;
+/// `h2` answers a head beyond its own bound by itself, unseen by the log; up to this many times the limit the relay does.
+const HEAD_SLACK: u32 = 2;
 
 /// Serves the connection to its end.
 pub(super) async fn serve<S>(io: S, relay: &Arc<Relay>, connection: Connection, mut draining: Draining)
@@ -90,7 +92,7 @@ fn builder(limits: &Limits) -> Builder {
     let mut builder = Builder::new();
     builder
         .max_concurrent_streams(limits.max_h2_streams)
-        .max_header_list_size(u32::try_from(limits.max_head).unwrap_or(u32::MAX))
+        .max_header_list_size(u32::try_from(limits.max_head).unwrap_or(u32::MAX).saturating_mul(HEAD_SLACK))
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_pending_accept_reset_streams(PENDING_RESETS)

@@ -4,8 +4,9 @@
 //! doubled slashes, backslashes, path parameters on dots, double encoding) is therefore not a path the relay forwards.
 
 /// Visible ASCII without `#`; a control byte, a space or a byte above 0x7e has no place in a target (RFC 9112 section 3.2).
+/// Neither has a quote, a backtick or an angle bracket (RFC 3986), and no HTTP library would write one to an upstream.
 pub(super) fn target_is_clean(target: &str) -> bool {
-    target.bytes().all(|byte| matches!(byte, 0x21..=0x7e) && byte != b'#')
+    target.bytes().all(|byte| matches!(byte, 0x21..=0x7e) && !matches!(byte, b'#' | b'"' | b'<' | b'>' | b'`'))
 }
 
 /// No byte sequence that two servers could resolve differently.
@@ -93,6 +94,14 @@ mod tests {
             "/%zz",
         ] {
             assert!(!path_is_clean(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn targets_hold_only_what_can_be_written_again() {
+        assert!(target_is_clean("/a/{b}|^[c]?d='e'&f=%20"));
+        for target in ["/a b", "/a#b", "/a\"b", "/a?b=\"", "/<a>", "/a?`", "/\u{e9}", "/a\u{7f}"] {
+            assert!(!target_is_clean(target), "{target}");
         }
     }
 

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use crate::base::UnixMillis;
 use crate::domain::{Head, Outcome, SourceAddress};
+use crate::signature::form;
 use crate::snapshot::{AnswerPolicy, Route};
 use crate::upstream::{Outbound, Received};
 
@@ -158,10 +159,9 @@ fn target(route: &Route, head: &Head, suffix: usize) -> String {
         }
         None => received.to_owned(),
     };
-    let kept = head.query().unwrap_or_default().split('&').filter(|pair| {
-        let name = pair.split_once('=').map_or(*pair, |(name, _)| name);
-        !pair.is_empty() && !route.forward.strip_query.iter().any(|strip| strip == name)
-    });
+    // Every spelling that verification would take for the name is the name: `api%2Dkey` holds the same secret.
+    let stripped = |pair: &str| route.forward.strip_query.iter().any(|name| form::is_named(pair.as_bytes(), name));
+    let kept = head.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty() && !stripped(pair));
     let mut separator = '?';
     for pair in kept {
         target.push(separator);

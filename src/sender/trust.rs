@@ -9,9 +9,10 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature,
 };
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
 /// Whom a sender believes to be the relay.
 #[derive(Clone, Debug)]
@@ -71,6 +72,17 @@ impl Trust {
         let verifier = Pinned { leaves, algorithms: provider.signature_verification_algorithms };
         let builder = builder(provider)?.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
         Ok(Self::finish(builder.with_no_client_auth()))
+    }
+
+    /// Shows this certificate to a relay that asks for one.
+    pub fn with_identity(self, chain: &Path, key: &Path) -> Result<Self, TrustProblem> {
+        let odd = |error: rustls_pki_types::pem::Error| TrustProblem::File(key.to_path_buf(), error.to_string());
+        let key = PrivateKeyDer::from_pem_file(key).map_err(odd)?;
+        let provider = aws_lc_rs::default_provider();
+        let identity = CertifiedKey::from_der(certificates(chain)?, key, &provider).map_err(TrustProblem::Tls)?;
+        let mut config = ClientConfig::clone(&self.0);
+        config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(identity));
+        Ok(Self(Arc::new(config)))
     }
 
     fn roots(roots: RootCertStore) -> Result<Self, TrustProblem> {

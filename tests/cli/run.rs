@@ -78,6 +78,24 @@ fn another_certificate_is_not_believed() {
 }
 
 #[test]
+fn a_listener_that_wants_a_certificate_gets_one() {
+    let application = Application::start(Manner::Prompt);
+    let installation = Installation::new(&application.url);
+    let made = rcgen::generate_simple_self_signed(["sender".to_owned()]).unwrap();
+    installation.write("sender.crt", &made.cert.pem());
+    installation.secret("sender.key", &made.signing_key.serialize_pem());
+    let text = installation.read("relay.toml");
+    let asking = text.replace("tls = { ", "tls = { client_auth = { ca = \"sender.crt\", required = true }, ");
+    assert_ne!(asking, text);
+    installation.write("relay.toml", &asking);
+    let relay = Running::start(&installation);
+    send(&installation, &relay, &["github"]).exits(1);
+    let (chain, key) = (installation.path("sender.crt"), installation.path("sender.key"));
+    send(&installation, &relay, &["github", "--cert", &chain, "--key", &key]).exits(0);
+    assert_eq!(application.arrived().len(), 1);
+}
+
+#[test]
 fn status_and_reload_speak_with_the_admin_listener() {
     let application = Application::start(Manner::Prompt);
     let installation = Installation::new(&application.url);

@@ -9,7 +9,7 @@ use super::super::verify::unknown;
 use crate::admin::client;
 use crate::admin::status::Status;
 use crate::config::raw::RawConfig;
-use crate::sender::{Place, Trust};
+use crate::sender::{Place, Trust, TrustProblem};
 use crate::snapshot::{ListenAddress, Listener, Route, Snapshot};
 
 /// Where a request goes.
@@ -47,7 +47,7 @@ async fn at_url(args: &Send, url: &str) -> Result<Aim, Unusable> {
             Some(file) => Trust::authorities(file),
             None => Trust::system(),
         };
-        let trust = trust.map_err(|problem| problem.to_string())?;
+        let trust = identified(trust, args)?;
         Place::tls(address, authority.as_str(), &trust).map_err(|error| error.to_string())?
     } else {
         Place::plain(address, authority.as_str())
@@ -80,9 +80,17 @@ async fn at_listener(args: &Send, config: &Path, snapshot: &Snapshot, route: &Ro
         Some(file) => Trust::authorities(file),
         None => Trust::pinned(&chains(config, &listener.name)?),
     };
-    let trust = trust.map_err(|problem| problem.to_string())?;
+    let trust = identified(trust, args)?;
     let place = Place::tls(address, &host, &trust).map_err(|error| error.to_string())?;
     Ok(Aim { place, url: format!("https://{host}"), path: None })
+}
+
+fn identified(trust: Result<Trust, TrustProblem>, args: &Send) -> Result<Trust, Unusable> {
+    let identified = trust.and_then(|trust| match (&args.cert, &args.key) {
+        (Some(chain), Some(key)) => trust.with_identity(chain, key),
+        _ => Ok(trust),
+    });
+    identified.map_err(|problem| Unusable(problem.to_string()))
 }
 
 /// The configured address; the real one from the running relay where the kernel or systemd chose it.

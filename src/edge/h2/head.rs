@@ -12,7 +12,7 @@ use super::super::target::{host_is_valid, path_is_clean, target_is_clean};
 
 /// Checks and copies the fields.
 pub(super) fn read(parts: &Parts, ended: bool, limits: &Limits) -> Result<Head, Refusal> {
-    if parts.headers.len() > limits.max_headers {
+    if parts.headers.len() > limits.max_headers || size(parts) > limits.max_head {
         return Err(Refusal::HeadTooLarge);
     }
     let method = Method::parse(parts.method.as_str());
@@ -34,6 +34,12 @@ pub(super) fn read(parts: &Parts, ended: bool, limits: &Limits) -> Result<Head, 
         head = head.header(name.as_str(), value.as_bytes());
     }
     Ok(head.build())
+}
+
+/// What the target and the fields would take in HTTP/1.1, line ends included.
+fn size(parts: &Parts) -> usize {
+    let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    parts.headers.iter().fold(target, |sum, (name, value)| sum + name.as_str().len() + value.len() + 4)
 }
 
 /// `:authority`; a `host` field beside it must say the same.

@@ -1,0 +1,246 @@
+//! What ends before there is a request: caps, the address filter, PROXY headers, handshakes that never end.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::harness::{Call, LONG, PLAIN, Rig, Setup, Wire, eventually};
+
+/// The relay closed and said nothing, not even a TLS alert.
+async fn closed_in_silence(stream: &mut TcpStream) {
+    let mut said = Vec::new();
+    let _ = timeout(LONG, stream.read_to_end(&mut said)).await.expect("the end in time");
+    assert_eq!(said, b"", "nothing is owed to whom no route admits");
+}
+
+async fn tcp(rig: &Rig, source: &str) -> TcpStream {
+    rig.tls().from(source).tcp(rig.address).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_that_no_route_admits_is_closed_before_tls() {
+    let routes = format!("{PLAIN}allow = [\"127.0.0.2\", \"192.0.2.0/24\"]\n");
+    let rig = Rig::start(Setup::routes(&routes)).await;
+    rig.connection_refused("address_not_allowed", async {
+        closed_in_silence(&mut tcp(&rig, "127.0.0.1").await).await;
+    })
+    .await;
+    let mut wire = rig.tls().from("127.0.0.2").connect(rig.address).await;
+    wire.send(Call::post("/hooks/plain").h1()).await;
+    assert_eq!(wire.answer().await.status, 200);
+    rig.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_cap_of_all_connections() {
+    let rig = Rig::start(Setup::default().limits("max_connections = 2\nmax_connections_per_address = 2")).await;
+    let first = rig.connect().await;
+    let mut second = rig.connect().await;
+    rig.connection_refused("too_many_connections", async {
+        closed_in_silence(&mut tcp(&rig, "127.0.0.3").await).await;
+    })
+    .await;
+    second.send(Call::post("/hooks/plain").h1()).await;
+    assert_eq!(second.answer().await.status, 200, "who is in stays in");
+    drop(first);
+    eventually("a place is free", async || rig.running().connections() == 1).await;
+    let mut third = rig.connect().await;
+    third.send(Call::post("/hooks/plain").h1()).await;
+    assert_eq!(third.answer().await.status, 200);
+    rig.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_cap_of_one_address() {
+    let rig = Rig::start(Setup::default().limits("max_connections_per_address = 1")).await;
+    let first = rig.connect().await;
+    rig.connection_refused("too_many_from_address", async {
+        closed_in_silence(&mut tcp(&rig, "127.0.0.1").await).await;
+    })
+    .await;
+    let mut other = rig.tls().from("127.0.0.2").connect(rig.address).await;
+    other.send(Call::post("/hooks/plain").h1()).await;
+    assert_eq!(other.answer().await.status, 200);
+    drop(first);
+    eventually("a place is free", async || rig.running().connections() == 1).await;
+    rig.connect().await;
+    rig.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handshake_has_a_deadline() {
+    let rig = Rig::start(Setup::default().limits("handshake_timeout = \"100ms\"")).await;
+    for start in [&b""[..], b"\x16\x03\x01\x02\x00"] {
+        rig.connection_refused("handshake_timeout", async {
+            let mut stream = tcp(&rig, "127.0.0.1").await;
+            stream.write_all(start).await.unwrap();
+            closed_in_silence(&mut stream).await;
+        })
+        .await;
+    }
+    rig.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_handshake_fails() {
+    let rig = Rig::plain().await;
+    let plain = Call::post("/hooks/plain").h1();
+    for bytes in
+        [&plain[..], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"PROXY TCP4 192.0.2.1 10.0.0.1 1 443\r\n", &[0xff; 64]]
+    {
+        rig.connection_refused("handshake_failed", async {
+            let mut stream = tcp(&rig, "127.0.0.1").await;
+            stream.write_all(bytes).await.unwrap();
+            let mut said = Vec::new();
+            let _ = timeout(LONG, stream.read_to_end(&mut said)).await.unwrap();
+            assert!(!said.starts_with(b"HTTP"), "{said:?}");
+        })
+        .await;
+    }
+    rig.finish().await;
+}
+
+/// A listener behind a balancer at 127.0.0.1; one route for everybody, one for a network.
+async fn behind_balancer() -> Rig {
+    let routes = format!(
+        "{PLAIN}[routes.listed]\npath = \"/hooks/listed\"\nverify.dangerously_none = true\nupstream = \"app\"\n\
+         allow = [\"192.0.2.0/24\", \"2001:db8::/32\"]\n"
+    );
+    Rig::start(
+        Setup::routes(&routes)
+            .listener("proxy_protocol_from = [\"127.0.0.1\"]")
+            .limits("handshake_timeout = \"300ms\""),
+    )
+    .await
+}
+
+fn v2(command: u8, family: u8, addresses: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(addresses.len()).unwrap().to_be_bytes();
+    [b"\r\n\r\n\0\r\nQUIT\n", &[0x20 | command, family][..], &length, addresses].concat()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proxy_header_of_a_listed_peer_is_believed() {
+    let rig = behind_balancer().await;
+    let four = [192, 0, 2, 7, 10, 0, 0, 1, 1, 187, 1, 187];
+    let mut six = [0; 36];
+    six[..4].copy_from_slice(&[0x20, 0x01, 0x0d, 0xb8]);
+    six[15] = 1;
+    let mut mapped = [0; 36];
+    mapped[10..16].copy_from_slice(&[0xff, 0xff, 192, 0, 2, 8]);
+    let tlv = [&four[..], &[0x04, 0, 2, 0, 0]].concat();
+    for (header, source) in [
+        (b"PROXY TCP4 192.0.2.6 10.0.0.1 51000 443\r\n".to_vec(), "192.0.2.6"),
+        (b"PROXY TCP6 2001:db8::6 ::1 51000 443\r\n".to_vec(), "2001:db8::6"),
+        (v2(1, 0x11, &four), "192.0.2.7"),
+        (v2(1, 0x11, &tlv), "192.0.2.7"),
+        (v2(1, 0x21, &six), "2001:db8::1"),
+        (v2(1, 0x21, &mapped), "192.0.2.8"),
+    ] {
+        let mut stream = tcp(&rig, "127.0.0.1").await;
+        stream.write_all(&header).await.unwrap();
+        let tls = rig.tls();
+        let mut wire = Wire::new(tls.over(stream, tls.config(&[])).await.unwrap());
+        wire.send(Call::post("/hooks/listed").h1()).await;
+        let answer = wire.answer().await;
+        let line = rig.log.of(answer.id()).await;
+        assert_eq!(
+            (answer.status, &line["source"], &line["via"]),
+            (200, &source.into(), &"proxy-header".into()),
+            "{line}"
+        );
+        assert_eq!(rig.app.last().field("x-forwarded-for"), Some(source));
+    }
+    for (header, status) in [
+        (b"PROXY TCP4 198.51.100.1 10.0.0.1 51000 443\r\n".to_vec(), 403),
+        // The balancer speaks for itself, and it is not in the list.
+        (b"PROXY UNKNOWN\r\n".to_vec(), 403),
+        (v2(0, 0, &[]), 403),
+    ] {
+        let mut stream = tcp(&rig, "127.0.0.1").await;
+        stream.write_all(&header).await.unwrap();
+        let tls = rig.tls();
+        let mut wire = Wire::new(tls.over(stream, tls.config(&[])).await.unwrap());
+        wire.send(Call::post("/hooks/listed").h1()).await;
+        assert_eq!(wire.answer().await.status, status, "{header:?}");
+    }
+    rig.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listed_peer_must_send_a_proxy_header() {
+    let rig = behind_balancer().await;
+    rig.connection_refused("proxy_header_missing", async {
+        closed_in_silence(&mut tcp(&rig, "127.0.0.1").await).await;
+    })
+    .await;
+    for bytes in [
+        &b"PROXY TCP4 192.0.2.1 10.0.0.1 51000\r\n"[..],
+        b"PROXY TCP4 192.0.2.1 10.0.0.1 51000 99999\r\n",
+        b"PROXY TCP9 192.0.2.1 10.0.0.1 51000 443\r\n",
+        b"POST /hooks/plain HTTP/1.1\r\nHost: relay.example\r\n\r\n",
+        // A handshake without a header before it.
+        b"\x16\x03\x01\x00\x10\x01\x00\x00\x0c\x03\x03\x00\x00\x00\x00\x00",
+        &v2(1, 0x11, &[1, 2, 3]),
+        &v2(1, 0x31, &[0; 216]),
+        &v2(2, 0x11, &[0; 12]),
+        &v2(1, 0x11, &[0; 5000]),
+    ] {
+        rig.connection_refused("proxy_header_malformed", async {
+            let mut stream = tcp(&rig, "127.0.0.1").await;
+            let _ = stream.write_all(bytes).await;
+            closed_in_silence(&mut stream).await;
+        })
+        .await;
+    }
+    rig.finish().await;
+}
+
+/// Who is not listed speaks for itself only: its header is no TLS handshake.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proxy_header_of_another_peer_is_not_believed() {
+    let rig = behind_balancer().await;
+    rig.connection_refused("handshake_failed", async {
+        let mut stream = tcp(&rig, "127.0.0.2").await;
+        stream.write_all(b"PROXY TCP4 192.0.2.1 10.0.0.1 51000 443\r\n").await.unwrap();
+        let mut said = Vec::new();
+        let _ = timeout(LONG, stream.read_to_end(&mut said)).await.unwrap();
+    })
+    .await;
+    let mut wire = rig.tls().from("127.0.0.2").connect(rig.address).await;
+    wire.send(Call::post("/hooks/plain").h1()).await;
+    let answer = wire.answer().await;
+    let line = rig.log.of(answer.id()).await;
+    assert_eq!((&line["source"], &line["via"]), (&"127.0.0.2".into(), &"socket".into()));
+    rig.finish().await;
+}
+
+/// What the header says is filtered as a socket's address would be.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_filter_looks_at_what_the_header_says() {
+    let routes = format!("{PLAIN}allow = [\"192.0.2.0/24\"]\n");
+    let rig = Rig::start(Setup::routes(&routes).listener("proxy_protocol_from = [\"127.0.0.1\"]")).await;
+    rig.connection_refused("address_not_allowed", async {
+        let mut stream = tcp(&rig, "127.0.0.1").await;
+        stream.write_all(b"PROXY TCP4 198.51.100.1 10.0.0.1 51000 443\r\n").await.unwrap();
+        closed_in_silence(&mut stream).await;
+    })
+    .await;
+    rig.finish().await;
+}
+
+/// A connection that says nothing, or nothing more, ends by itself and without a word.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn idle_connections_end() {
+    let rig = Rig::start(Setup::default().limits("head_timeout = \"200ms\"\nidle_timeout = \"200ms\"")).await;
+    let mut silent = rig.connect().await;
+    silent.ended().await;
+    let mut wire = rig.connect().await;
+    wire.send(Call::post("/hooks/plain").h1()).await;
+    assert_eq!(wire.answer().await.status, 200);
+    wire.ended().await;
+    let mut h2 = rig.h2().await;
+    assert_eq!(h2.send(&Call::post("/hooks/plain")).await.status, 200);
+    h2.ended().await;
+    rig.finish().await;
+}

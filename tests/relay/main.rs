@@ -1,0 +1,26 @@
+//! The whole relay, started in-process from a real `relay.toml`, between real senders and real internal servers.
+//!
+//! Nothing here reaches into the relay: what a test knows, it knows from the wire, the log, the metrics and the internal
+//! servers. The one wait is [`harness::eventually`].
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "tests fail loudly"
+)]
+
+mod harness;
+
+mod addresses; // who counts as the source
+mod admin; // the private listener
+mod bodies; // what arrives inside
+mod connections; // what ends before there is a request
+mod delivery; // internal servers, honest and otherwise
+mod framing; // bytes that are not a request
+mod refusals; // every reason code, once
+mod reload; // changes under way
+mod shutdown; // the end
+mod three_systems; // Oktave, Dastra, Octolis
+mod tls; // certificates, versions, resumption

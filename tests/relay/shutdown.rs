@@ -1,0 +1,75 @@
+//! The end: what is in flight is answered, what is idle is closed, what is new is refused.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use crate::harness::peers::{held, silent};
+use crate::harness::{Call, LONG, Rig, Setup, eventually};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drain_loses_nothing() {
+    let (app, gate) = held::held().await;
+    let mut rig = Rig::with_app(Setup::default(), app).await;
+    let (mut idle, mut busy) = (rig.connect().await, rig.connect().await);
+    let (mut quiet, mut h2) = (rig.h2().await, rig.h2().await);
+    let call = Call::post("/hooks/plain");
+    busy.send(call.h1()).await;
+    let stream = h2.start(&call).await.unwrap();
+    eventually("both are inside", async || rig.app.seen().len() == 2).await;
+    assert_eq!(rig.ask("GET", "/readyz").await.0, 200);
+
+    let stopping = tokio::spawn(rig.take_running().stop());
+    idle.ended().await;
+    eventually("the idle one goes away", async || quiet.is_going_away().await).await;
+    assert!(quiet.try_send(&call).await.is_err(), "GOAWAY was sent");
+    eventually("nobody listens", async || tokio::net::TcpStream::connect(rig.address).await.is_err()).await;
+    assert_eq!(rig.ask("GET", "/readyz").await.0, 503);
+    assert!(!stopping.is_finished());
+
+    gate.release(2);
+    let answer = busy.answer().await;
+    assert_eq!((answer.status, answer.closes()), (200, true));
+    busy.ended().await;
+    assert_eq!(timeout(LONG, stream).await.unwrap().unwrap().status, 200);
+    for connection in [h2, quiet] {
+        connection.ended().await;
+    }
+    assert_eq!(timeout(LONG, stopping).await.unwrap().unwrap(), 0, "nothing was cut");
+    assert_eq!(rig.log.events("stopped")[0]["unfinished"], 0);
+    assert_eq!(rig.log.events("request").len(), 2);
+}
+
+/// A request whose body is still coming when the drain begins is taken to its end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_half_sent_request_is_finished() {
+    let mut rig = Rig::plain().await;
+    let call = Call::post("/hooks/plain").body("a body");
+    let mut wire = rig.connect().await;
+    wire.send(&call.h1()[..call.h1_head().len() + 3]).await;
+    let state = std::sync::Arc::clone(rig.running().state());
+    eventually("half of it is in memory", async || state.bodies.used() > 0).await;
+    let stopping = tokio::spawn(rig.take_running().stop());
+    rig.log.wait("draining", |line| line["in_flight"] == 1).await;
+    wire.send(&call.body[3..]).await;
+    assert_eq!(wire.answer().await.status, 200);
+    wire.ended().await;
+    assert_eq!(timeout(LONG, stopping).await.unwrap().unwrap(), 0);
+    assert_eq!(rig.app.last().body, b"a body");
+}
+
+/// Who does not end in time is cut, counted and told of.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drain_ends() {
+    let mut setup = Setup::default();
+    setup.drain = "300ms".into();
+    let mut rig = Rig::with_app(setup, silent::silent().await).await;
+    let mut wire = rig.connect().await;
+    wire.send(Call::post("/hooks/plain").h1()).await;
+    eventually("it is inside", async || rig.app.seen().len() == 1).await;
+    let began = Instant::now();
+    let cut = timeout(LONG, rig.take_running().stop()).await.unwrap();
+    assert_eq!(cut, 1);
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert_eq!(rig.log.events("stopped")[0]["unfinished"], 1);
+}

@@ -1,0 +1,328 @@
+//! Certificates, versions, protocols, resumption, and certificates that change while the relay runs.
+
+use std::sync::Arc;
+
+use dmz_relay::app::ReloadOutcome;
+use dmz_relay::domain::Refusal;
+use rustls::HandshakeKind;
+use rustls::version::{TLS12, TLS13};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+
+use crate::harness::{Answer, Authority, BOTH, Call, LONG, Protocol, Rig, Setup, Tls, Wire};
+
+/// Three certificates, of which the files stand under `certs/`. Their authority is not the rig's own.
+fn several(authority: &Authority) -> Setup {
+    let mut setup = Setup::default();
+    let mut entries = Vec::new();
+    for (name, names) in
+        [("a", &["a.example", "127.0.0.1"][..]), ("b", &["b.example", "deep.wild.example"]), ("w", &["*.wild.example"])]
+    {
+        let pair = authority.issue(names);
+        entries.push(format!("{{ chain = \"certs/{name}.crt\", key = \"certs/{name}.key\" }}"));
+        setup = setup.file(&format!("certs/{name}.crt"), pair.chain).file(&format!("certs/{name}.key"), pair.key);
+    }
+    setup.certificates = format!("[{}]", entries.join(", "));
+    setup
+}
+
+async fn over(protocol: Protocol, tls: &Tls, rig: &Rig, call: &Call) -> Answer {
+    match protocol {
+        Protocol::H1 => {
+            let mut wire = tls.connect(rig.address).await;
+            wire.send(call.h1()).await;
+            wire.answer().await
+        }
+        Protocol::H2 => tls.h2(rig.address).await.send(call).await,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_name_that_is_asked_for_chooses_the_certificate() {
+    let authority = Authority::new();
+    let rig = Rig::start(several(&authority)).await;
+    for name in ["a.example", "b.example", "x.wild.example", "deep.wild.example", "A.EXAMPLE"] {
+        for protocol in BOTH {
+            // The client itself checks that the certificate has the name.
+            let tls = Tls::trusting(&authority).name(name);
+            let answer = over(protocol, &tls, &rig, &Call::post("/hooks/plain").host(name)).await;
+            assert_eq!(answer.status, 200, "{name}");
+        }
+    }
+    for name in ["c.example", "x.y.wild.example", "wild.example"] {
+        let refused = Tls::trusting(&authority).name(name).try_connect(rig.address).await;
+        assert!(refused.is_err(), "no certificate has the name {name}");
+    }
+    rig.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_name_the_first_certificate_serves() {
+    let authority = Authority::new();
+    let rig = Rig::start(several(&authority)).await;
+    for tls in [Tls::trusting(&authority).name("a.example").without_sni(), Tls::trusting(&authority).name("127.0.0.1")]
+    {
+        for protocol in BOTH {
+            assert_eq!(over(protocol, &tls, &rig, &Call::post("/hooks/plain").host("a.example")).await.status, 200);
+            rig.refused(Refusal::HostMisdirected, async {
+                over(protocol, &tls, &rig, &Call::post("/hooks/plain").host("b.example")).await
+            })
+            .await;
+        }
+    }
+    rig.finish().await;
+}
+
+/// A connection that was opened for one certificate's names cannot ask for another's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_name_than_the_connections_is_misdirected() {
+    let authority = Authority::new();
+    let rig = Rig::start(several(&authority)).await;
+    for (sni, host) in [
+        ("a.example", "b.example"),
+        ("b.example", "a.example"),
+        ("b.example", "x.wild.example"),
+        ("x.wild.example", "a.example"),
+        ("x.wild.example", "wild.example"),
+        ("x.wild.example", "a.x.wild.example"),
+    ] {
+        let tls = Tls::trusting(&authority).name(sni);
+        for protocol in BOTH {
+            rig.refused(Refusal::HostMisdirected, async {
+                over(protocol, &tls, &rig, &Call::post("/hooks/plain").host(host)).await
+            })
+            .await;
+        }
+    }
+    rig.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn versions() {
+    let rig = Rig::plain().await;
+    for version in [&TLS12, &TLS13] {
+        for protocol in BOTH {
+            let answer = over(protocol, &rig.tls().version(version), &rig, &Call::post("/hooks/plain")).await;
+            assert_eq!(answer.status, 200, "{version:?}");
+        }
+    }
+    rig.finish().await;
+    let rig = Rig::start(Setup::default().tls("min_version = \"1.3\"")).await;
+    rig.connection_refused("handshake_failed", async {
+        assert!(rig.tls().version(&TLS12).try_connect(rig.address).await.is_err());
+    })
+    .await;
+    assert_eq!(over(Protocol::H2, &rig.tls().version(&TLS13), &rig, &Call::post("/hooks/plain")).await.status, 200);
+    rig.finish().await;
+}
+
+/// A ClientHello by hand, for versions that no library here speaks any more.
+fn client_hello(version: [u8; 2]) -> Vec<u8> {
+    let mut hello = [&version[..], &[7; 32], &[0], &[0, 4, 0xc0, 0x13, 0, 0x2f], &[1, 0]].concat();
+    let length = u8::try_from(hello.len()).unwrap();
+    hello.splice(0..0, [1, 0, 0, length]);
+    [&[0x16, 3, 1, 0, length + 4][..], &hello].concat()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_versions_get_an_alert() {
+    let rig = Rig::plain().await;
+    for version in [[3, 0], [3, 1], [3, 2]] {
+        rig.connection_refused("handshake_failed", async {
+            let mut stream = rig.tls().tcp(rig.address).await;
+            stream.write_all(&client_hello(version)).await.unwrap();
+            let mut said = Vec::new();
+            let _ = timeout(LONG, stream.read_to_end(&mut said)).await.unwrap();
+            assert!(matches!(said[..], [0x15, _, _, 0, 2, 2, 40 | 70]), "a fatal alert and nothing else: {said:?}");
+        })
+        .await;
+    }
+    rig.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn protocols_are_agreed_on() {
+    let rig = Rig::plain().await;
+    let tls = rig.tls();
+    for (offered, agreed) in [
+        (&[&b"h2"[..], b"http/1.1"][..], Some(&b"h2"[..])),
+        (&[&b"http/1.1"[..], b"h2"], Some(b"h2")),
+        (&[&b"http/1.1"[..]], Some(b"http/1.1")),
+        (&[], None),
+    ] {
+        let stream = tls.over(tls.tcp(rig.address).await, tls.config(offered)).await.unwrap();
+        assert_eq!(stream.get_ref().1.alpn_protocol(), agreed);
+        if agreed != Some(b"h2") {
+            let mut wire = Wire::new(stream);
+            wire.send(Call::post("/hooks/plain").h1()).await;
+            assert_eq!(wire.answer().await.status, 200);
+        }
+    }
+    rig.connection_refused("handshake_failed", async {
+        let refused = tls.over(tls.tcp(rig.address).await, tls.config(&[b"http/0.9"])).await;
+        assert!(refused.is_err());
+    })
+    .await;
+    rig.finish().await;
+}
+
+/// One request over a connection of this client: how the handshake went.
+async fn kind(rig: &Rig, tls: &Tls, config: &Arc<rustls::ClientConfig>) -> HandshakeKind {
+    let stream = tls.over(tls.tcp(rig.address).await, Arc::clone(config)).await.unwrap();
+    let kind = stream.get_ref().1.handshake_kind().unwrap();
+    let mut wire = Wire::new(stream);
+    wire.send(Call::post("/hooks/plain").h1()).await;
+    assert_eq!(wire.answer().await.status, 200);
+    kind
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_resume_across_a_reload() {
+    let mut rig = Rig::plain().await;
+    for version in [&TLS12, &TLS13] {
+        let tls = rig.tls().version(version);
+        let config = tls.config(&[b"http/1.1"]);
+        assert_eq!(kind(&rig, &tls, &config).await, HandshakeKind::Full);
+        assert_eq!(kind(&rig, &tls, &config).await, HandshakeKind::Resumed, "{version:?}");
+        rig.apply(|setup| setup.limits.push_str("\nidle_timeout = \"59s\"\n#")).await;
+        assert_eq!(kind(&rig, &tls, &config).await, HandshakeKind::Resumed, "{version:?} after a reload");
+        rig.setup.limits.clear();
+    }
+    rig.finish().await;
+}
+
+fn asking(required: bool, senders: &Authority) -> Setup {
+    Setup::default()
+        .tls(&format!("client_auth = {{ ca = \"certs/senders.crt\", required = {required} }}"))
+        .file("certs/senders.crt", senders.pem())
+}
+
+/// With TLS 1.3 the client's side of the handshake is over before the relay has judged its certificate.
+async fn is_let_in(tls: &Tls, rig: &Rig) -> bool {
+    let Ok(stream) = tls.try_connect(rig.address).await else { return false };
+    let mut wire = Wire::new(stream);
+    if wire.try_send(Call::post("/hooks/plain").h1()).await.is_err() {
+        return false;
+    }
+    match wire.try_answer().await {
+        Some(answer) => answer.status == 200,
+        None => false,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn client_certificates_that_are_required() {
+    let (senders, strangers) = (Authority::new(), Authority::new());
+    let rig = Rig::start(asking(true, &senders)).await;
+    for version in [&TLS12, &TLS13] {
+        let tls = rig.tls().version(version);
+        assert!(is_let_in(&tls.clone().showing(&senders.issue(&["sender"])), &rig).await);
+        let seen = rig.app.seen().len();
+        for stranger in [
+            tls.clone(),
+            tls.clone().showing(&strangers.issue(&["sender"])),
+            tls.clone().showing(&senders.issue_until(&["sender"], 2021)),
+        ] {
+            let failed = || rig.metric("dmz_relay_connections_refused_total", &[("reason", "handshake_failed")]);
+            let before = failed();
+            assert!(!is_let_in(&stranger, &rig).await);
+            crate::harness::eventually("it is counted", async || failed() == before + 1.0).await;
+        }
+        assert_eq!(rig.app.seen().len(), seen);
+    }
+    rig.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn client_certificates_that_are_optional() {
+    let (senders, strangers) = (Authority::new(), Authority::new());
+    let rig = Rig::start(asking(false, &senders)).await;
+    assert!(is_let_in(&rig.tls(), &rig).await);
+    assert!(is_let_in(&rig.tls().showing(&senders.issue(&["sender"])), &rig).await);
+    assert!(
+        !is_let_in(&rig.tls().showing(&strangers.issue(&["sender"])), &rig).await,
+        "a wrong one is worse than none"
+    );
+    rig.finish().await;
+}
+
+/// A ticket is no way around an authority that was taken away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_removed_authority_does_not_live_on_in_tickets() {
+    let (old, new) = (Authority::new(), Authority::new());
+    let mut rig = Rig::start(asking(true, &old)).await;
+    let tls = rig.tls().showing(&old.issue(&["sender"]));
+    let config = tls.config(&[b"http/1.1"]);
+    assert_eq!(kind(&rig, &tls, &config).await, HandshakeKind::Full);
+    assert_eq!(kind(&rig, &tls, &config).await, HandshakeKind::Resumed);
+    rig.apply(|setup| setup.files = vec![("certs/senders.crt".into(), new.pem().into_bytes())]).await;
+    let Ok(stream) = tls.over(tls.tcp(rig.address).await, config).await else { return rig.finish().await };
+    assert_ne!(stream.get_ref().1.handshake_kind(), Some(HandshakeKind::Resumed));
+    let mut wire = Wire::new(stream);
+    let _ = wire.try_send(Call::post("/hooks/plain").h1()).await;
+    assert!(wire.try_answer().await.is_none());
+    rig.finish().await;
+}
+
+/// The certificate that a new connection is shown.
+async fn shown(rig: &Rig) -> Vec<u8> {
+    let stream = rig.tls().try_connect(rig.address).await.unwrap();
+    stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_is_replaced_while_connections_live() {
+    let rig = Rig::plain().await;
+    let (mut wire, mut h2) = (rig.connect().await, rig.h2().await);
+    let before = shown(&rig).await;
+    let pair = rig.authority.issue(&["relay.example"]);
+    rig.replace("certs/relay.crt", &pair.chain);
+    rig.replace("certs/relay.key", &pair.key);
+    // A look between the two writes may have found a pair that does not match, and kept the old one.
+    let outcome = rig.reload().await;
+    assert!(!matches!(outcome, ReloadOutcome::Kept(_)), "{outcome:?}");
+    assert_eq!(shown(&rig).await, pair.der);
+    assert_ne!(before, pair.der);
+    wire.send(Call::post("/hooks/plain").h1()).await;
+    assert_eq!(wire.answer().await.status, 200, "what was open stays open");
+    assert_eq!(h2.send(&Call::post("/hooks/plain")).await.status, 200);
+    // The new one has fewer names; the old connections were opened under the old one.
+    wire.send(Call::post("/hooks/plain").host("other.example").h1()).await;
+    assert_eq!(wire.answer().await.status, 200);
+    let mut fresh = rig.connect().await;
+    fresh.send(Call::post("/hooks/plain").host("other.example").h1()).await;
+    assert_eq!(fresh.answer().await.status, 421);
+    rig.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pair_that_cannot_serve_changes_nothing() {
+    let rig = Rig::plain().await;
+    let before = shown(&rig).await;
+    let original =
+        [std::fs::read(rig.path("certs/relay.crt")).unwrap(), std::fs::read(rig.path("certs/relay.key")).unwrap()];
+    let (pair, other) = (rig.authority.issue(&["relay.example"]), rig.authority.issue(&["relay.example"]));
+    let expired = rig.authority.issue_until(&["relay.example"], 2025);
+    let cut = &pair.chain[..pair.chain.len() / 2];
+    for (chain, key, why) in [
+        (&*pair.chain, &*other.key, "does not belong"),
+        (&*expired.chain, &*expired.key, "expired"),
+        (cut, &*pair.key, "certificate"),
+        ("", &*pair.key, "no certificate"),
+        (&*pair.chain, "", "empty"),
+        (&*pair.key, &*pair.key, "certificate"),
+        (&*pair.chain, &*pair.chain, "key"),
+    ] {
+        rig.replace("certs/relay.crt", chain);
+        rig.replace("certs/relay.key", key);
+        let ReloadOutcome::Kept(report) = rig.reload().await else { panic!("taken: {why}") };
+        assert!(report.to_string().contains(why), "{why}: {report}");
+        assert_eq!(shown(&rig).await, before);
+        assert_eq!(rig.metric("dmz_relay_config_last_reload_success", &[]), 0.0);
+    }
+    rig.replace("certs/relay.crt", &original[0]);
+    rig.replace("certs/relay.key", &original[1]);
+    assert!(matches!(rig.reload().await, ReloadOutcome::Unchanged { .. }));
+    assert_eq!(rig.metric("dmz_relay_config_last_reload_success", &[]), 1.0);
+    rig.finish().await;
+}
