@@ -60,10 +60,11 @@ pub(super) fn report_text(file: &Path, report: &Report, palette: Palette) -> Str
 impl Found {
     fn text(&self, palette: Palette) -> String {
         let mut text = String::new();
-        for (word, tone, list) in [("error", Tone::Bad, &self.problems), ("warning", Tone::Odd, &self.warnings)] {
-            for problem in list {
-                let _ = writeln!(text, "{}", shown(problem, &palette.paint(tone, word), palette));
-            }
+        for problem in &self.problems {
+            let _ = writeln!(text, "{}", shown(problem, Tone::Bad, "", palette));
+        }
+        for warning in &self.warnings {
+            let _ = writeln!(text, "{}", shown(warning, Tone::Odd, "warning: ", palette));
         }
         let file = harmless(&self.file.display().to_string());
         let warned = match self.warnings.len() {
@@ -83,13 +84,17 @@ impl Found {
     }
 }
 
-/// `relay.toml:41:18: error: key: what`, the line with a caret where that is safe, and the help.
-fn shown(problem: &Problem, word: &str, palette: Palette) -> String {
-    let mut text = harmless(&problem.file.display().to_string());
+/// `relay.toml:41:18: key: what`, the line with a caret where that is safe, and the help.
+fn shown(problem: &Problem, tone: Tone, word: &str, palette: Palette) -> String {
+    let mut place = harmless(&problem.file.display().to_string());
     if let Some((line, column)) = problem.at {
-        let _ = write!(text, ":{line}:{column}");
+        let _ = write!(place, ":{line}:{column}");
     }
-    let _ = write!(text, ": {word}: ");
+    let mut text = palette.paint(tone, &format!("{place}:"));
+    let _ = write!(text, " {}", palette.paint(tone, word.trim_end()));
+    if !word.is_empty() {
+        text.push(' ');
+    }
     if !problem.key.is_empty() {
         let _ = write!(text, "{}: ", palette.paint(Tone::Strong, &harmless(&problem.key)));
     }

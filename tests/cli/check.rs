@@ -12,9 +12,9 @@ fn installation() -> Installation {
 fn a_good_configuration_is_fine() {
     let installation = installation();
     let said = installation.relay(&["check"]).exits(0);
-    assert!(said.out.contains("fine: 2 routes, 1 listener"), "{}", said.out);
+    assert!(said.out.contains("fine: 3 routes, 1 listener"), "{}", said.out);
     let found = installation.relay(&["check", "--format", "json"]).exits(0).json();
-    assert_eq!((&found["fine"], &found["routes"], &found["listeners"]), (&json!(true), &json!(2), &json!(1)));
+    assert_eq!((&found["fine"], &found["routes"], &found["listeners"]), (&json!(true), &json!(3), &json!(1)));
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn every_problem_has_its_place_and_what_helps() {
     let text = text.replace("provider = \"octolis\"", "provider = \"octulis\"");
     installation.write("relay.toml", &text);
     let said = installation.relay(&["check"]).exits(1);
-    let place = format!("relay.toml:{line}:16: error: limits.head_timeout: ");
+    let place = format!("relay.toml:{line}:16: limits.head_timeout: ");
     assert!(said.out.contains(&place), "{place} in:\n{}", said.out);
     assert!(
         said.out.contains(&format!("{line} | head_timeout = \"5 fortnights\"\n       |                ^")),

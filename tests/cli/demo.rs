@@ -52,8 +52,10 @@ fn it_serves_on_until_it_is_interrupted() {
         binary().arg("demo").env("TMPDIR", folder.path()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let lines = lines(child.stdout.take().unwrap());
     let patience = std::time::Duration::from_secs(60);
-    let until = |what: &str| loop {
+    let mut heard = String::new();
+    let mut until = |what: &str| loop {
         let line = lines.recv_timeout(patience).unwrap_or_else(|_| panic!("no line with {what}"));
+        heard.push_str(&line);
         if line.contains(what) {
             return line;
         }
@@ -66,6 +68,10 @@ fn it_serves_on_until_it_is_interrupted() {
     assert!(line.contains("200") && line.contains("delivered"), "{line}");
     let status = super::harness::relay(&["status", "--config", &config]).exits(0);
     assert!(status.out.contains("is running"), "{}", status.out);
+    for file in std::fs::read_dir(std::path::Path::new(&config).with_file_name("secrets")).unwrap() {
+        let secret = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        assert!(secret.len() > 40 && !heard.contains(&secret), "a secret was printed");
+    }
     signal(&child, "INT");
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert!(is_empty(folder.path()), "the demo left something behind");

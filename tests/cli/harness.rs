@@ -81,7 +81,7 @@ pub(super) struct Installation {
 }
 
 impl Installation {
-    /// Two routes, on a kernel-chosen port, with their application at `upstream`.
+    /// Three routes, on a kernel-chosen port, with their application at `upstream`.
     pub(super) fn new(upstream: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let installation = Self { folder };
@@ -89,6 +89,7 @@ impl Installation {
         installation.write("relay.crt", &made.cert.pem());
         installation.secret("relay.key", &made.signing_key.serialize_pem());
         installation.secret("github", &format!("{CANARY}-github-secret"));
+        installation.secret("stripe", &format!("whsec_{CANARY}-stripe-secret"));
         installation.secret("octolis", &format!("{CANARY}-octolis-key"));
         let text = installation.base(upstream) + ROUTES;
         installation.write("relay.toml", &text);
@@ -139,6 +140,12 @@ const ROUTES: &str = "
 path = \"/hooks/github\"
 provider = \"github\"
 secrets = [{ file = \"github\" }]
+upstream = \"application\"
+
+[routes.stripe]
+path = \"/hooks/stripe\"
+provider = \"stripe\"
+secrets = [{ file = \"stripe\" }]
 upstream = \"application\"
 
 [routes.octolis]

@@ -36,6 +36,10 @@ fn a_sent_request_is_taken_and_a_spoilt_one_is_not() {
     assert_eq!(relay.event("request")["outcome"], "duplicate");
     assert_eq!(application.arrived().len(), 2);
 
+    send(&installation, &relay, &["stripe", "--stale"]).exits(0);
+    assert_eq!(relay.event("request")["reason"], "timestamp_stale");
+    assert_eq!(application.arrived().len(), 2);
+
     // The required header is filled in; the key does not go inward.
     send(&installation, &relay, &["octolis"]).exits(0);
     let arrived = application.arrived().pop().unwrap();

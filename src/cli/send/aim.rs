@@ -125,7 +125,10 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 /// A name under which the route is served and for which the listener has a certificate.
 fn host_for(listener: &Listener, route: &Route, address: SocketAddr) -> String {
     let served = listener.tls.iter().flat_map(|tls| &tls.certificates).flat_map(|certificate| &certificate.names);
-    let name = route.host.clone().or_else(|| served.clone().find(|name| !name.contains('*')).cloned());
+    let exact = served.clone().find(|name| !name.contains('*')).cloned();
+    // Any name below a wildcard will do.
+    let below = || served.clone().next().map(|name| name.replace('*', "relay"));
+    let name = route.host.clone().or(exact).or_else(below);
     let name = name.unwrap_or_else(|| address.ip().to_string());
     let name = if name.contains(':') && !name.starts_with('[') { format!("[{name}]") } else { name };
     format!("{name}:{}", address.port())
