@@ -124,3 +124,54 @@ fn tells_inside(reply: &Reply) -> bool {
 fn holds_sender_key(stage: &Stage, arrived: &Arrived) -> bool {
     memchr::memmem::find(arrived.target.as_bytes(), stage.secrets.octolis.expose()).is_some()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::demo::{Settings, show};
+    use crate::terminal::Palette;
+
+    async fn stage() -> Stage {
+        Stage::set(&Settings { once: true, port: None, json: false }).await.unwrap()
+    }
+
+    /// A demo that could not fail would show nothing: a gate that stands open must be told from one that works.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_open_gate_is_noticed() {
+        let mut stage = stage().await;
+        let config = stage.file("relay.toml");
+        let text = std::fs::read_to_string(&config).unwrap();
+        let open = text.replacen(
+            "provider = \"dastra\"\nsecrets = [{ file = \"secrets/dastra\" }]",
+            "verify.dangerously_none = true",
+            1,
+        );
+        assert_ne!(open, text);
+        std::fs::write(&config, open).unwrap();
+        // Whoever is first, the watcher or this, the open one is in force after it.
+        stage.running.reload().await.unwrap();
+        let performance = play(&mut stage).await.unwrap();
+        assert!(!performance.as_expected());
+        let wrong: Vec<_> = performance.requests.iter().filter(|shown| !shown.as_expected).collect();
+        assert!(wrong.iter().all(|shown| shown.system == "Dastra") && wrong.len() >= 3, "{wrong:?}");
+        let text = show::table(&performance, Palette::plain());
+        assert!(text.contains("Not as expected:") && text.contains('✗'), "{text}");
+        stage.strike().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_sender_that_hears_the_inside_is_noticed() {
+        let mut stage = stage().await;
+        let config = stage.file("relay.toml");
+        let text = std::fs::read_to_string(&config).unwrap();
+        let talkative = text.replace("path = \"/hooks/octolis\"", "path = \"/hooks/octolis\"\nanswer = \"upstream\"");
+        assert_ne!(talkative, text);
+        std::fs::write(&config, talkative).unwrap();
+        stage.running.reload().await.unwrap();
+        let performance = play(&mut stage).await.unwrap();
+        let leaked = performance.requests.iter().filter(|shown| shown.leaked);
+        assert_eq!(leaked.map(|shown| shown.system).collect::<Vec<_>>(), ["Octolis", "Octolis"]);
+        assert!(!performance.as_expected());
+        stage.strike().await;
+    }
+}

@@ -49,7 +49,7 @@ pub(super) struct Stage {
     pub(super) journal: Journal,
     pub(super) trust: Trust,
     pub(super) clock: Clock,
-    running: Running,
+    pub(super) running: Running,
     folder: TempDir,
 }
 
