@@ -4,6 +4,7 @@ mod aim;
 mod draft;
 mod outcome;
 
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
@@ -16,6 +17,9 @@ use crate::sender::Sender;
 use crate::terminal::{Palette, Progress, say};
 use draft::Draft;
 use outcome::{Sent, Summary};
+
+/// Requests in a row without an answer, after which no more are sent.
+const PATIENCE: u64 = 10;
 
 pub(super) async fn send(args: &Send, format: Format) -> Result<Exit, Unusable> {
     let config = args.config.path();
@@ -36,15 +40,29 @@ pub(super) async fn send(args: &Send, format: Format) -> Result<Exit, Unusable> 
         pace
     });
     let started = Instant::now();
+    let mut interrupted = pin!(tokio::signal::ctrl_c());
     for done in 0..args.count {
         if let Some(pace) = &mut pace {
             pace.tick().await;
         }
         let request = draft.request(clock.now())?;
         for _ in 0..draft.copies() {
-            summary.add(Sent::of(sender.send(&request).await, draft.expected()));
+            // Whoever interrupts a long run wants to see what came of it so far.
+            tokio::select! {
+                answer = sender.send(&request) => summary.add(Sent::of(answer, draft.expected())),
+                _ = &mut interrupted => {
+                    summary.stop("interrupted");
+                    break;
+                }
+            }
         }
         progress.at(done + 1);
+        if summary.unanswered_in_a_row() >= PATIENCE {
+            summary.stop("nobody answers");
+        }
+        if summary.is_stopped() {
+            break;
+        }
     }
     drop(progress);
     summary.finish(started.elapsed());

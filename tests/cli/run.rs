@@ -153,6 +153,34 @@ fn nobody_there_is_no_answer() {
 }
 
 #[test]
+fn a_long_run_ends_early_where_nobody_answers() {
+    let installation = Installation::new("http://127.0.0.1:9");
+    // A port that was free a moment ago.
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let arguments = ["send", "github", "--count", "1000000", "--connect", &free, "--format", "json"];
+    let summary = installation.relay(&arguments).exits(1).json();
+    assert_eq!((&summary["sent"], &summary["stopped"]), (&json!(10), &json!("nobody answers")));
+}
+
+#[test]
+fn an_interrupted_run_shows_what_came_of_it() {
+    let application = Application::start(Manner::Prompt);
+    let installation = Installation::new(&application.url);
+    let relay = Running::start(&installation);
+    let sending = binary()
+        .args(["send", "github", "--duplicate", "--count", "1000000", "--format", "json"])
+        .args(["--config", &installation.config(), "--connect", &relay.public])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    application.reached.recv_timeout(Duration::from_secs(60)).unwrap();
+    super::harness::signal(&sending, "INT");
+    let summary = said(sending.wait_with_output().unwrap()).exits(1).json();
+    assert_eq!((&summary["stopped"], &summary["unexpected"]), (&json!("interrupted"), &json!(0)));
+}
+
+#[test]
 fn a_bad_configuration_does_not_start() {
     let installation = Installation::new("http://127.0.0.1:9");
     installation.write("relay.toml", "[oops]\n");

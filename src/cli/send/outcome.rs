@@ -63,8 +63,12 @@ pub(super) struct Summary {
     latency_ms: Option<Latency>,
     /// The first ones.
     answers: Vec<Sent>,
+    /// Why fewer were sent than asked for.
+    stopped: Option<&'static str>,
     #[serde(skip)]
     times: Vec<f64>,
+    #[serde(skip)]
+    unanswered: u64,
 }
 
 #[derive(Serialize)]
@@ -90,13 +94,16 @@ impl Summary {
             per_second: 0.0,
             latency_ms: None,
             answers: Vec::new(),
+            stopped: None,
             times: Vec::new(),
+            unanswered: 0,
         }
     }
 
     pub(super) fn add(&mut self, sent: Sent) {
         self.sent += 1;
         self.unexpected += u64::from(!sent.as_expected);
+        self.unanswered = if sent.status.is_some() { 0 } else { self.unanswered + 1 };
         let status = sent.status.map_or_else(|| "none".to_owned(), |status| status.to_string());
         *self.statuses.entry(status).or_default() += 1;
         if self.times.len() < MOST_TIMES {
@@ -119,8 +126,20 @@ impl Summary {
         self.latency_ms = (|| Some(Latency { median: at(50)?, p95: at(95)?, p99: at(99)?, most: at(100)? }))();
     }
 
+    pub(super) fn stop(&mut self, why: &'static str) {
+        self.stopped = Some(why);
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped.is_some()
+    }
+
+    pub(super) fn unanswered_in_a_row(&self) -> u64 {
+        self.unanswered
+    }
+
     pub(super) fn as_expected(&self) -> bool {
-        self.unexpected == 0
+        self.unexpected == 0 && self.stopped.is_none()
     }
 
     pub(super) fn text(&self, palette: Palette) -> String {
@@ -140,7 +159,10 @@ impl Summary {
         } else {
             self.totals(&mut text, palette);
         }
-        let verdict = if self.as_expected() {
+        if let Some(why) = self.stopped {
+            let _ = writeln!(text, "{}", palette.paint(Tone::Odd, &format!("stopped before the end: {why}")));
+        }
+        let verdict = if self.unexpected == 0 {
             palette.paint(Tone::Good, &format!("as expected: {}", self.expected))
         } else {
             let what = format!("{} of {} not as expected, which is {}", self.unexpected, self.sent, self.expected);
