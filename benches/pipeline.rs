@@ -3,6 +3,8 @@
 //! A signed GitHub ping goes through every step but the upstream's: it is answered here after it was verified. Beside it,
 //! what an attacker can make the relay do: an unknown path, and a signature that is wrong.
 
+#![expect(clippy::expect_used, reason = "a bench that cannot be set up should say so and stop")]
+
 use std::hint::black_box;
 use std::io;
 use std::sync::Arc;

@@ -71,7 +71,7 @@ pub fn main(sockets: io::Result<Vec<InheritedSocket>>) -> ExitCode {
     let done = match command {
         Command::Run(args) => run::run(&args, sockets, format),
         Command::Check(args) => Ok(check::check(&args, format)),
-        Command::Demo(args) => in_runtime(crate::demo::demo(&args.settings(format == Format::Json))),
+        Command::Demo(args) => in_runtime(demo(&args, format)),
         Command::Send(args) => in_runtime(send::send(&args, format)),
         Command::Verify(args) => verify::verify(&args, format),
         Command::Providers(args) => providers::providers(&args, format),
@@ -89,11 +89,17 @@ pub fn main(sockets: io::Result<Vec<InheritedSocket>>) -> ExitCode {
     }
 }
 
+async fn demo(args: &grammar::Demo, format: Format) -> Result<Exit, Unusable> {
+    let settings = args.settings(format == Format::Json);
+    let as_expected = crate::demo::demo(&settings).await.map_err(|error| format!("demo: {error}"))?;
+    Ok(if as_expected { Exit::Fine } else { Exit::No })
+}
+
 /// Work that waits for sockets.
-fn in_runtime<E: Into<Unusable>>(work: impl Future<Output = Result<Exit, E>>) -> Result<Exit, Unusable> {
+fn in_runtime(work: impl Future<Output = Result<Exit, Unusable>>) -> Result<Exit, Unusable> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start threads: {error}"))?;
-    let done = runtime.block_on(Box::pin(work)).map_err(Into::into);
+    let done = runtime.block_on(Box::pin(work));
     runtime.shutdown_background();
     done
 }

@@ -170,7 +170,7 @@ mod tests {
         assert_ne!(one, other);
         let lengths: Vec<usize> = one.split('-').map(str::len).collect();
         assert_eq!(lengths, [8, 4, 4, 4, 12]);
-        assert_eq!(&one[14..15], "4");
+        assert_eq!(one.get(14..15), Some("4"));
         assert!(one.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit()));
     }
 

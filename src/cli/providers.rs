@@ -104,7 +104,7 @@ impl Provider {
                 .map(|(back, ahead)| Window { back: back.as_secs(), ahead: ahead.as_secs() }),
             dedupe: recipe.scheme.has_dedupe(),
             needs_public_url: recipe.scheme.needs_public_url(),
-            addresses: recipe.addresses.iter().map(ToString::to_string).collect(),
+            addresses: recipe.addresses.iter().map(network).collect(),
             handshakes: recipe.challenges().into_iter().map(handshake).collect(),
             scheme: recipe.scheme.describe().lines,
             example: example(recipe),
@@ -175,7 +175,7 @@ fn list(all: &[Provider], palette: Palette) -> String {
             Some(window) => write_duration(Duration::from_secs(window.back)).into(),
             None => cell(Tone::Quiet, "-"),
         };
-        let replays = if provider.dedupe { cell(Tone::Good, "refused") } else { cell(Tone::Odd, "not known") };
+        let replays = if provider.dedupe { cell(Tone::Good, "known") } else { cell(Tone::Odd, "not known") };
         table.row([
             cell(Tone::Strong, &*provider.id),
             provider.proof().into(),
@@ -188,6 +188,11 @@ fn list(all: &[Provider], palette: Palette) -> String {
     }
     let count = counted(all.len(), "provider");
     format!("{}\n{count}. `dmz-relay providers NAME` shows one in full, with a route to paste.\n", table.text(palette))
+}
+
+/// A single address without its length.
+fn network(network: &ipnet::IpNet) -> String {
+    if network.prefix_len() == network.max_prefix_len() { network.addr().to_string() } else { network.to_string() }
 }
 
 /// A route that works once its secret is there.

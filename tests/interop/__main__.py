@@ -1,7 +1,7 @@
 """Official provider SDKs against the real relay: `python tests/interop --relay target/debug/dmz-relay`.
 
-Starts an internal server and the relay, runs every case through every client, then stops the relay and looks at what the
-run as a whole left behind. `.ci/interop-setup` makes the Python environment; `cargo test --test interop` runs all of it.
+Starts an internal server and the relay, runs every case through every client, then stops the relay and looks at what
+the run as a whole left behind. `.ci/interop-setup` makes the Python environment, `cargo test --test interop` runs it.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from relay import Relay
 def main() -> int:
     parser = argparse.ArgumentParser(prog="tests/interop", description=__doc__.splitlines()[0])
     parser.add_argument("--relay", type=Path, required=True, metavar="BINARY", help="the relay to test")
-    parser.add_argument("-k", dest="patterns", action="append", metavar="PATTERN", help="only tests whose name has this")
+    parser.add_argument("-k", dest="patterns", action="append", metavar="TEXT", help="only tests whose name has this")
     parser.add_argument("-f", "--failfast", action="store_true", help="stop at the first failure")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="dmz-relay-interop-") as folder:

@@ -53,44 +53,44 @@ class ProviderCases:
         super().__init_subclass__(**arguments)
         if issubclass(cls, unittest.TestCase):
             for case in cls.cases:
-                for name, sender in all_senders().items():
-                    setattr(cls, f"test_{case}_by_{name}", _bound(case, sender))
+                for sender in all_senders():
+                    setattr(cls, f"test_{case}_by_{sender.name}", _bound(case, sender))
 
     # The cases.
 
-    def case_genuine(self, send: Sender):
-        self.goes_in(send, self.request(), key="current")
+    def case_genuine(self, sender: Sender):
+        self.goes_in(sender, self.request(), key="current")
 
-    def case_large(self, send: Sender):
-        self.goes_in(send, self.request(size=LARGE), key="current")
+    def case_large(self, sender: Sender):
+        self.goes_in(sender, self.request(size=LARGE), key="current")
 
-    def case_rotated(self, send: Sender):
-        self.goes_in(send, self.request(secret=self.route.previous), key="previous")
+    def case_rotated(self, sender: Sender):
+        self.goes_in(sender, self.request(secret=self.route.previous), key="previous")
 
-    def case_again(self, send: Sender):
+    def case_again(self, sender: Sender):
         """A replay of a delivered request is told that all is well, and goes nowhere."""
         request = self.request()
-        self.goes_in(send, request, key="current")
+        self.goes_in(sender, request, key="current")
         before = len(self.inside.received())
-        reply = send(self.relay.destination, request)
+        reply = self.sent(sender, request)
         self.assertEqual((reply.status, self.outcome(reply)), (200, ("duplicate", None)))
         self.assertEqual(len(self.inside.received()), before, "a replay reached the internal server")
 
-    def case_tampered(self, send: Sender):
+    def case_tampered(self, sender: Sender):
         request = self.request()
         tampered = self.tamper(request)
         self.assertNotEqual(tampered, request)
-        self.stays_out(send, tampered, {"signature_mismatch", "body_digest_mismatch"})
+        self.stays_out(sender, tampered, {"signature_mismatch", "body_digest_mismatch"})
 
-    def case_stranger(self, send: Sender):
-        self.stays_out(send, self.request(secret=self.a_secret()), {"signature_mismatch"})
+    def case_stranger(self, sender: Sender):
+        self.stays_out(sender, self.request(secret=self.a_secret()), {"signature_mismatch"})
 
-    def case_stale(self, send: Sender):
-        self.stays_out(send, self.request(at=int(time.time()) - HOUR), {"timestamp_stale"})
+    def case_stale(self, sender: Sender):
+        self.stays_out(sender, self.request(at=int(time.time()) - HOUR), {"timestamp_stale"})
 
-    def case_ahead(self, send: Sender):
+    def case_ahead(self, sender: Sender):
         # Some SDKs let these pass, so theirs is not asked.
-        self.refused(send, self.request(at=int(time.time()) + HOUR), {"timestamp_ahead"})
+        self.refused(sender, self.request(at=int(time.time()) + HOUR), {"timestamp_ahead"})
 
     # `dmz-relay send` signs as the provider does: the SDK takes what the internal server got.
     def test_sent_by_the_relay_itself(self):
@@ -110,6 +110,14 @@ class ProviderCases:
         if "stale" in self.cases:
             self.sends(self.body(secrets.token_hex(8), 0), "--stale")
         self.assertEqual(len(self.inside.received()), before, "a refused request reached the internal server")
+
+    # A captured request is judged offline as it was when it came.
+    def test_captured_and_verified_offline(self):
+        genuine = self.request()
+        stranger = self.request(secret=self.a_secret())
+        for request, code in ((genuine, 0), (self.tamper(genuine), 1), (stranger, 1)):
+            done = self.relay.verify(self.route.name, request)
+            self.assertEqual(done.returncode, code, (done.stdout + done.stderr).decode(errors="replace"))
 
     def sends(self, body: bytes, *arguments: str):
         done = self.relay.send(self.route.name, body, *self.send_arguments(), *arguments)
@@ -131,11 +139,11 @@ class ProviderCases:
         self.assertGreaterEqual(len(body), size)
         return self.sign(secret or self.route.current, body, int(time.time()) if at is None else at, unique)
 
-    def goes_in(self, send: Sender, request: Message, key: str):
+    def goes_in(self, sender: Sender, request: Message, key: str):
         """200, and the internal server has it byte for byte and can prove it again."""
         secret = self.route.current if key == "current" else self.route.previous
         before = len(self.inside.received())
-        reply = send(self.relay.destination, request)
+        reply = self.sent(sender, request)
         self.assertEqual((reply.status, self.outcome(reply)), (200, ("delivered", None)))
         ProviderCases.genuine += 1
         new = self.inside.received()[before:]
@@ -149,20 +157,25 @@ class ProviderCases:
         self.assertNotIn(ANSWER_HEADER.lower(), reply.headers)
         self.assertNotIn(ANSWER_BODY, reply.body)
 
+    def sent(self, sender: Sender, request: Message) -> Reply:
+        reply = sender.send(self.relay.destination, request)
+        self.assertEqual(reply.version, sender.version)
+        return reply
+
     def same(self, sent: Message, received: Message):
         self.assertEqual((received.method, received.target), (sent.method, sent.target))
         self.assertTrue(received.body == sent.body, f"{len(sent.body)} bytes became {len(received.body)} others")
         for name, value in sent.headers:
             self.assertEqual(received.values(name), [value], name)
 
-    def stays_out(self, send: Sender, request: Message, reasons: set[str]):
+    def stays_out(self, sender: Sender, request: Message, reasons: set[str]):
         """401, and the SDK would not have taken it either."""
         self.assertFalse(self.accepts(self.route.current, request), "the SDK takes what must be refused")
-        self.refused(send, request, reasons)
+        self.refused(sender, request, reasons)
 
-    def refused(self, send: Sender, request: Message, reasons: set[str]):
+    def refused(self, sender: Sender, request: Message, reasons: set[str]):
         before = len(self.inside.received())
-        reply = send(self.relay.destination, request)
+        reply = self.sent(sender, request)
         self.assertEqual(reply.status, 401)
         outcome, reason = self.outcome(reply)
         self.assertEqual(outcome, "refused")

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from certificates import HOST, Certificates
-from senders import Destination
+from message import Message
+from senders import Destination, raw
 
 # Longest wait for the process. Only a broken relay comes near it.
 DEADLINE = 30
@@ -92,6 +93,12 @@ class Relay:
         command = [self._binary, "send", route, "--config", self.config, "--connect", to]
         command += ["--cacert", self.destination.authority, "--data", "@-", *arguments]
         return subprocess.run(command, input=body, capture_output=True, timeout=DEADLINE, check=False)
+
+    def verify(self, route: str, request: Message) -> subprocess.CompletedProcess:
+        """`dmz-relay verify`, which needs no running relay."""
+        command = [self._binary, "verify", "--route", route, "--config", self.config, "--request", "-"]
+        request = raw.whole(self.destination, request)
+        return subprocess.run(command, input=request, capture_output=True, timeout=DEADLINE, check=False)
 
     def stop(self) -> int:
         """Asks politely, as systemd does, and gives the exit code."""

@@ -143,7 +143,7 @@ impl Summary {
         let verdict = if self.as_expected() {
             palette.paint(Tone::Good, &format!("as expected: {}", self.expected))
         } else {
-            let what = format!("{} of {} not as expected: {}", self.unexpected, self.sent, self.expected);
+            let what = format!("{} of {} not as expected, which is {}", self.unexpected, self.sent, self.expected);
             palette.paint(Tone::Bad, &what)
         };
         let _ = writeln!(text, "{verdict}");

@@ -1,6 +1,6 @@
 """Clients that carry one request through TLS to the relay, each in its own manner.
 
-Each is a function from where the relay is and what to send to what came back. None retries, follows or repairs anything.
+Each takes where the relay is and what to send, and gives what came back. None retries, follows or repairs anything.
 """
 
 from collections.abc import Callable
@@ -27,19 +27,24 @@ class Destination:
         return f"{self.host}:{self.port}"
 
 
-Sender = Callable[[Destination, Message], Reply]
+@dataclass(frozen=True)
+class Sender:
+    """A client, the name under which a report speaks of it, and the version of HTTP in which it must be answered."""
+
+    name: str
+    version: str
+    send: Callable[[Destination, Message], Reply]
 
 
-def all_senders() -> dict[str, Sender]:
-    """By the name under which a report speaks of each."""
+def all_senders() -> tuple[Sender, ...]:
     from senders import curl, http1, http2, raw
 
-    return {
-        "curl_http1": curl.http1,
-        "curl_http2": curl.http2,
-        "http_client": http1.send,
-        "httpx_http2": http2.send,
-        "raw_chunked": raw.chunked,
-        "raw_expecting": raw.expecting,
-        "raw_trickling": raw.trickling,
-    }
+    return (
+        Sender("curl_http1", "1.1", curl.http1),
+        Sender("curl_http2", "2", curl.http2),
+        Sender("http_client", "1.1", http1.send),
+        Sender("httpx_http2", "2", http2.send),
+        Sender("raw_chunked", "1.1", raw.chunked),
+        Sender("raw_expecting", "1.1", raw.expecting),
+        Sender("raw_trickling", "1.1", raw.trickling),
+    )

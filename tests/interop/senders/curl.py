@@ -20,8 +20,8 @@ def _send(to: Destination, request: Message, version: str) -> Reply:
     with tempfile.TemporaryDirectory(prefix="dmz-relay-curl-") as folder:
         head, body = Path(folder, "head"), Path(folder, "body")
         # --disable keeps a developer's ~/.curlrc out.
-        command = ["curl", "--disable", "--silent", "--show-error", "--noproxy", "*", "--max-time", str(TIMEOUT), version]
-        command += ["--cacert", str(to.authority), "--resolve", f"{to.host_and_port}:{to.address}"]
+        command = ["curl", "--disable", "--silent", "--show-error", "--noproxy", "*", "--max-time", str(TIMEOUT)]
+        command += [version, "--cacert", str(to.authority), "--resolve", f"{to.host_and_port}:{to.address}"]
         command += ["--dump-header", str(head), "--output", str(body), "--write-out", "%{http_code} %{http_version}"]
         command += ["--request", request.method, "--path-as-is"]
         for name, value in request.headers:

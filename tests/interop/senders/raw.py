@@ -43,7 +43,7 @@ def expecting(to: Destination, request: Message) -> Reply:
 
 def trickling(to: Destination, request: Message) -> Reply:
     """Head and start of the body byte by byte."""
-    message = _head(to, request, ("Content-Length", str(len(request.body)))) + request.body
+    message = whole(to, request)
     with _connected(to) as (connection, answers):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for byte in _cut(message[:SINGLE_BYTES], (1,)):
@@ -53,12 +53,20 @@ def trickling(to: Destination, request: Message) -> Reply:
         return _reply(answers)
 
 
+def whole(to: Destination, request: Message) -> bytes:
+    """The request as it goes over the wire, body and all."""
+    return _head(to, request, ("Content-Length", str(len(request.body)))) + request.body
+
+
 @contextmanager
 def _connected(to: Destination) -> Iterator[tuple[ssl.SSLSocket, BinaryIO]]:
     context = ssl.create_default_context(cafile=str(to.authority))
-    with socket.create_connection((to.address, to.port), timeout=TIMEOUT) as plain:
-        with context.wrap_socket(plain, server_hostname=to.host) as connection, connection.makefile("rb") as answers:
-            yield connection, answers
+    with (
+        socket.create_connection((to.address, to.port), timeout=TIMEOUT) as plain,
+        context.wrap_socket(plain, server_hostname=to.host) as connection,
+        connection.makefile("rb") as answers,
+    ):
+        yield connection, answers
 
 
 def _head(to: Destination, request: Message, *framing: tuple[str, str]) -> bytes:

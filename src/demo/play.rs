@@ -1,0 +1,126 @@
+//! Sends every scene's request and compares what came of it with what should: at the sender, in the log, and inside.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::DemoError;
+use super::inside::{Arrived, Inside};
+use super::scenes::{Reaches, Scene, scenes};
+use super::stage::Stage;
+use crate::sender::{Place, Reply, Sender};
+
+/// For one answer; the relay's own deadlines are shorter.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What came of one request.
+#[derive(Debug, Serialize)]
+pub(super) struct Shown {
+    pub(super) system: &'static str,
+    pub(super) sent: &'static str,
+    pub(super) expected: Seen,
+    pub(super) seen: Seen,
+    /// Of what arrived inside.
+    pub(super) byte_for_byte: Option<bool>,
+    pub(super) request_id: String,
+    pub(super) took_ms: f64,
+    /// Whether the sender read anything but a fixed text, or the inside a secret of the sender's.
+    pub(super) leaked: bool,
+    pub(super) as_expected: bool,
+}
+
+/// What can be compared.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Seen {
+    pub(super) status: u16,
+    /// The outcome, or the reason of a refusal.
+    pub(super) verdict: String,
+    /// Requests that arrived at the application.
+    pub(super) application: u64,
+    /// Requests that arrived at the endpoint of Octolis.
+    pub(super) octolis_endpoint: u64,
+}
+
+/// The whole show.
+#[derive(Debug, Serialize)]
+pub(super) struct Performance {
+    pub(super) relay: String,
+    pub(super) as_expected: bool,
+    pub(super) requests: Vec<Shown>,
+}
+
+impl Performance {
+    pub(super) fn as_expected(&self) -> bool {
+        self.as_expected
+    }
+}
+
+pub(super) async fn play(stage: &mut Stage) -> Result<Performance, DemoError> {
+    let host = format!("localhost:{}", stage.relay.port());
+    let place = Place::tls(stage.relay, &host, &stage.trust).map_err(DemoError::Send)?;
+    let mut sender = Sender::new(place, TIMEOUT);
+    let mut requests = Vec::new();
+    for scene in scenes(&stage.secrets, stage.clock.now()) {
+        requests.push(shown(stage, &mut sender, scene).await?);
+    }
+    // Once more at the end: nothing may have arrived late, behind an answer that refused it.
+    let sum = |of: fn(&Seen) -> u64| requests.iter().map(|shown| of(&shown.expected)).sum::<u64>();
+    let nothing_late = stage.application.count() == sum(|seen| seen.application)
+        && stage.endpoint.count() == sum(|seen| seen.octolis_endpoint);
+    let as_expected = nothing_late && requests.iter().all(|shown| shown.as_expected);
+    Ok(Performance { relay: format!("https://{host}"), as_expected, requests })
+}
+
+async fn shown(stage: &mut Stage, sender: &mut Sender, scene: Scene) -> Result<Shown, DemoError> {
+    let before = (stage.application.count(), stage.endpoint.count());
+    let reply = sender.send(&scene.request).await.map_err(DemoError::Send)?;
+    let request_id = reply.request_id.clone().unwrap_or_default();
+    let line = stage.journal.of_request(&request_id).await;
+    let line = line.ok_or_else(|| DemoError::NoLogLine(request_id.clone()))?;
+    let reason = line.get("reason");
+    let seen = Seen {
+        status: reply.status,
+        verdict: if reason.is_empty() { line.get("outcome") } else { reason }.to_owned(),
+        application: stage.application.count() - before.0,
+        octolis_endpoint: stage.endpoint.count() - before.1,
+    };
+    let (reaches, status) = (scene.expected.reaches, scene.expected.status);
+    let expected = Seen {
+        status,
+        verdict: scene.expected.verdict.to_owned(),
+        application: u64::from(reaches == Reaches::Application),
+        octolis_endpoint: u64::from(reaches == Reaches::Endpoint),
+    };
+    let arrived = match reaches {
+        Reaches::Nobody => None,
+        Reaches::Application => newest(&stage.application, &request_id),
+        Reaches::Endpoint => newest(&stage.endpoint, &request_id),
+    };
+    let byte_for_byte = arrived.as_ref().map(|arrived| arrived.body == scene.request.body);
+    let leaked = tells_inside(&reply) || arrived.is_some_and(|arrived| holds_sender_key(stage, &arrived));
+    let whole = reaches == Reaches::Nobody || byte_for_byte == Some(true);
+    Ok(Shown {
+        system: scene.system,
+        sent: scene.sent,
+        as_expected: seen == expected && whole && !leaked,
+        expected,
+        seen,
+        byte_for_byte,
+        request_id,
+        took_ms: (reply.took.as_secs_f64() * 1e6).round() / 1e3,
+        leaked,
+    })
+}
+
+fn newest(inside: &Inside, request_id: &str) -> Option<Arrived> {
+    inside.last().filter(|arrived| arrived.request_id == request_id)
+}
+
+/// The applications answer 202 with words of their own, of which a sender must see nothing.
+fn tells_inside(reply: &Reply) -> bool {
+    reply.status == 202 || memchr::memmem::find(&reply.body, b"shard").is_some()
+}
+
+fn holds_sender_key(stage: &Stage, arrived: &Arrived) -> bool {
+    memchr::memmem::find(arrived.target.as_bytes(), stage.secrets.octolis.expose()).is_some()
+}

@@ -1,0 +1,169 @@
+//! What is sent, and what must become of it.
+
+use super::provider::{Oktave, dastra, octolis, with_body, with_header, without_header};
+use super::stage::Secrets;
+use crate::base::{Secret, UnixMillis};
+use crate::domain::Refusal;
+use crate::sender::{Request, new_id};
+
+const DELIVERED: &str = "delivered";
+const DUPLICATE: &str = "duplicate";
+
+/// Who gets a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reaches {
+    Nobody,
+    Application,
+    /// The endpoint of Octolis.
+    Endpoint,
+}
+
+/// What must become of a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Expected {
+    pub(super) status: u16,
+    /// The outcome, or the reason of a refusal, as the log has it.
+    pub(super) verdict: &'static str,
+    pub(super) reaches: Reaches,
+}
+
+/// One request.
+pub(super) struct Scene {
+    pub(super) system: &'static str,
+    pub(super) sent: &'static str,
+    pub(super) request: Request,
+    pub(super) expected: Expected,
+}
+
+fn delivered(reaches: Reaches) -> Expected {
+    Expected { status: 200, verdict: DELIVERED, reaches }
+}
+
+fn duplicate() -> Expected {
+    Expected { status: 200, verdict: DUPLICATE, reaches: Reaches::Nobody }
+}
+
+fn refused(status: u16, refusal: Refusal) -> Expected {
+    Expected { status, verdict: refusal.code(), reaches: Reaches::Nobody }
+}
+
+/// Every request, in the order of the show.
+pub(super) fn scenes(secrets: &Secrets, now: UnixMillis) -> Vec<Scene> {
+    let mut scenes = oktave(&secrets.oktave, now.secs());
+    scenes.extend(dastra_scenes(&secrets.dastra));
+    scenes.extend(octolis_scenes(&secrets.octolis));
+    scenes.extend(to_octolis(&secrets.oktave, now.secs()));
+    scenes
+}
+
+fn oktave(secret: &Secret, now: i64) -> Vec<Scene> {
+    const PATH: &str = "/hooks/oktave";
+    let (event, other, third) = (new_id(), new_id(), new_id());
+    let attempt = |event: &str, at: i64| Oktave { path: PATH, event, attempt: &new_id(), at }.request(secret);
+    let scene = |sent, request, expected| Scene { system: "Oktave", sent, request, expected };
+    // The last digit of the time moved to the end of the id: the signed text is the same, letter for letter.
+    let slid = {
+        let genuine = attempt(&third, now);
+        let (front, back) = third.split_at_checked(third.len() - 1).unwrap_or((&third, ""));
+        let id = with_header(genuine, "Oktave-Event-Id", front);
+        with_header(id, "Oktave-Timestamp", &format!("{back}{now}"))
+    };
+    vec![
+        scene("a genuine event", attempt(&event, now), delivered(Reaches::Application)),
+        scene("the same event again, a retry of Oktave's", attempt(&event, now + 1), duplicate()),
+        scene(
+            "a captured event, sent again with another body",
+            with_body(attempt(&event, now), "Très bien", "Très mal"),
+            duplicate(),
+        ),
+        scene("signed two hours ago", attempt(&other, now - 7200), refused(401, Refusal::TimestampStale)),
+        scene(
+            "another time than the signed one",
+            with_header(attempt(&other, now), "Oktave-Timestamp", &(now - 1).to_string()),
+            refused(401, Refusal::SignatureMismatch),
+        ),
+        scene(
+            "a body that speaks of another event",
+            with_body(attempt(&other, now), &other, &third),
+            refused(401, Refusal::BindingMismatch),
+        ),
+        scene("a digit slid between id and time", slid, refused(401, Refusal::ShapeInvalid)),
+        scene(
+            "no signature",
+            without_header(attempt(&third, now), "Oktave-Signature"),
+            refused(401, Refusal::SignatureMissing),
+        ),
+    ]
+}
+
+fn dastra_scenes(secret: &Secret) -> Vec<Scene> {
+    const PATH: &str = "/hooks/dastra";
+    let (event, other) = (new_id(), new_id());
+    let scene = |sent, request, expected| Scene { system: "Dastra", sent, request, expected };
+    vec![
+        scene("a genuine event", dastra(PATH, &event, secret), delivered(Reaches::Application)),
+        scene("the same request again, byte for byte", dastra(PATH, &event, secret), duplicate()),
+        scene(
+            "one digit of the body changed",
+            with_body(dastra(PATH, &other, secret), "\"workspace\":7", "\"workspace\":8"),
+            refused(401, Refusal::SignatureMismatch),
+        ),
+        scene(
+            "signed with another secret",
+            dastra(PATH, &other, &Secret::new(b"somebody else's secret".to_vec())),
+            refused(401, Refusal::SignatureMismatch),
+        ),
+        scene(
+            "genuine, but from 127.0.0.1 where only Dastra's addresses may call",
+            dastra("/hooks/dastra-only", &other, secret),
+            refused(403, Refusal::AddressNotAllowed),
+        ),
+    ]
+}
+
+fn octolis_scenes(key: &Secret) -> Vec<Scene> {
+    const PATH: &str = "/hooks/octolis";
+    let wrong = Secret::new(b"another-key-of-the-same-length-as-the-real-one!!".to_vec());
+    let scene = |sent, request, expected| Scene { system: "Octolis", sent, request, expected };
+    let (key, tenant) = (Some(key), Some("north"));
+    vec![
+        scene(
+            "POST with key and header; the key stays outside",
+            octolis("POST", PATH, key, tenant),
+            delivered(Reaches::Application),
+        ),
+        scene("PUT with key and header", octolis("PUT", PATH, key, tenant), delivered(Reaches::Application)),
+        scene("a wrong key", octolis("POST", PATH, Some(&wrong), tenant), refused(401, Refusal::SignatureMismatch)),
+        scene("no key", octolis("POST", PATH, None, tenant), refused(401, Refusal::SignatureMissing)),
+        scene(
+            "DELETE, which the endpoint does not allow",
+            octolis("DELETE", PATH, key, tenant),
+            refused(405, Refusal::MethodNotAllowed),
+        ),
+        scene(
+            "the header with another value",
+            octolis("POST", PATH, key, Some("east")),
+            refused(403, Refusal::HeaderRequired),
+        ),
+        scene(
+            "a path that nobody configured",
+            octolis("POST", "/hooks/unknown", key, tenant),
+            refused(404, Refusal::RouteUnknown),
+        ),
+    ]
+}
+
+fn to_octolis(secret: &Secret, now: i64) -> Vec<Scene> {
+    const PATH: &str = "/hooks/oktave-to-octolis";
+    let (event, other) = (new_id(), new_id());
+    let attempt = |event: &str| Oktave { path: PATH, event, attempt: &new_id(), at: now }.request(secret);
+    let scene = |sent, request, expected| Scene { system: "Oktave into Octolis", sent, request, expected };
+    vec![
+        scene("a genuine event; the relay adds the endpoint's key", attempt(&event), delivered(Reaches::Endpoint)),
+        scene(
+            "a forged event",
+            with_header(attempt(&other), "Oktave-Event-Id", &event),
+            refused(401, Refusal::SignatureMismatch),
+        ),
+    ]
+}

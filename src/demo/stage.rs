@@ -1,0 +1,268 @@
+//! The stage: a folder with everything an installation has, the relay, and what stands behind it.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use data_encoding::HEXLOWER;
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    date_time_ymd,
+};
+use tempfile::TempDir;
+
+use super::inside::Inside;
+use super::journal::{Journal, journal};
+use super::{DemoError, Settings};
+use crate::app::{self, Options, Running, StartError};
+use crate::base::{Clock, Secret};
+use crate::config::Environment;
+use crate::observe::Sink;
+use crate::reload::Watching;
+use crate::sender::Trust;
+use crate::service::Service;
+
+/// How often another port is tried when somebody was faster.
+const TRIES: usize = 5;
+/// A demo that nobody ends outlives no certificate.
+const DAYS: i64 = 90;
+
+/// The systems' secrets, new for each demo.
+pub(super) struct Secrets {
+    pub(super) oktave: Secret,
+    pub(super) dastra: Secret,
+    /// What senders must show at the route that behaves as an Octolis endpoint.
+    pub(super) octolis: Secret,
+    /// What the relay must show at an endpoint of Octolis.
+    pub(super) endpoint: Secret,
+}
+
+/// Everything that the demo stands on. The folder goes when it is dropped.
+pub(super) struct Stage {
+    pub(super) relay: SocketAddr,
+    pub(super) admin: SocketAddr,
+    pub(super) application: Inside,
+    pub(super) endpoint: Inside,
+    pub(super) secrets: Secrets,
+    pub(super) journal: Journal,
+    pub(super) trust: Trust,
+    pub(super) clock: Clock,
+    running: Running,
+    folder: TempDir,
+}
+
+impl Stage {
+    pub(super) async fn set(settings: &Settings) -> Result<Self, DemoError> {
+        let folder = tempfile::Builder::new().prefix("dmz-relay-demo-").tempdir();
+        let folder = folder.map_err(|error| DemoError::Io("temporary folder", error))?;
+        let secrets = Secrets::new()?;
+        let endpoint = Inside::start(Some(secrets.endpoint.clone())).await?;
+        let application = Inside::start(None).await?;
+        let clock = Clock::system();
+        certificates(folder.path(), &clock)?;
+        secrets.write(folder.path()).map_err(|error| DemoError::Io("temporary folder", error))?;
+        let (running, journal, admin) =
+            start(settings, folder.path(), &clock, application.address, endpoint.address).await?;
+        let relay = running.listeners.first().map(|(_, address)| *address);
+        let none = || DemoError::Io("relay", io::ErrorKind::AddrNotAvailable.into());
+        let trust = Trust::authorities(&folder.path().join("ca.crt")).map_err(DemoError::Trust)?;
+        Ok(Self {
+            relay: relay.ok_or_else(none)?,
+            admin,
+            application,
+            endpoint,
+            secrets,
+            journal,
+            trust,
+            clock,
+            running,
+            folder,
+        })
+    }
+
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Ends the relay as a service manager would.
+    pub(super) async fn strike(self) {
+        self.running.stop().await;
+    }
+}
+
+impl Secrets {
+    fn new() -> Result<Self, DemoError> {
+        let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
+        let fresh = || {
+            let mut bytes = [0; 24];
+            random.fill(&mut bytes).map_err(|_| DemoError::Random)?;
+            Ok(Secret::new(HEXLOWER.encode(&bytes).into_bytes()))
+        };
+        Ok(Self { oktave: fresh()?, dastra: fresh()?, octolis: fresh()?, endpoint: fresh()? })
+    }
+
+    fn write(&self, folder: &Path) -> io::Result<()> {
+        let folder = folder.join("secrets");
+        fs::create_dir(&folder)?;
+        for (name, secret) in [
+            ("oktave", &self.oktave),
+            ("dastra", &self.dastra),
+            ("octolis", &self.octolis),
+            ("octolis-endpoint", &self.endpoint),
+        ] {
+            write_private(&folder.join(name), secret.expose())?;
+        }
+        Ok(())
+    }
+}
+
+fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    fs::write(path, bytes)?;
+    fs::set_permissions(path, Permissions::from_mode(0o600))
+}
+
+/// An authority of our own, and a certificate by it, as an internal authority would give one out.
+fn certificates(folder: &Path, clock: &Clock) -> Result<(), DemoError> {
+    let made = DemoError::Certificate;
+    let day = |days: i64| {
+        let at =
+            jiff::Timestamp::from_second(clock.now().secs() + days * 86_400).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        let date = at.to_zoned(jiff::tz::TimeZone::UTC).date();
+        date_time_ymd(i32::from(date.year()), date.month().unsigned_abs(), date.day().unsigned_abs())
+    };
+    let mut authority = CertificateParams::new(Vec::new()).map_err(made)?;
+    authority.distinguished_name.push(DnType::CommonName, "dmz-relay demo authority");
+    authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    (authority.not_before, authority.not_after) = (day(-1), day(DAYS));
+    let authority_key = KeyPair::generate().map_err(made)?;
+    let root = authority.self_signed(&authority_key).map_err(made)?;
+    let issuer = Issuer::new(authority, authority_key);
+
+    let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let mut relay = CertificateParams::new(names).map_err(made)?;
+    relay.distinguished_name.push(DnType::CommonName, "localhost");
+    relay.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    relay.use_authority_key_identifier_extension = true;
+    (relay.not_before, relay.not_after) = (day(-1), day(DAYS));
+    let relay_key = KeyPair::generate().map_err(made)?;
+    let leaf = relay.signed_by(&relay_key, &issuer).map_err(made)?;
+
+    let write = || {
+        fs::write(folder.join("ca.crt"), root.pem())?;
+        fs::write(folder.join("relay.crt"), leaf.pem())?;
+        write_private(&folder.join("relay.key"), relay_key.serialize_pem().as_bytes())
+    };
+    write().map_err(|error| DemoError::Io("temporary folder", error))
+}
+
+/// Ports are the kernel's choice, and stand in the file, so that `send` and `status` find the relay by it. Between the
+/// choice and the start somebody else may take one; then others are chosen.
+async fn start(
+    settings: &Settings,
+    folder: &Path,
+    clock: &Clock,
+    application: SocketAddr,
+    endpoint: SocketAddr,
+) -> Result<(Running, Journal, SocketAddr), DemoError> {
+    let config = folder.join("relay.toml");
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let (public, admin) = ports(settings.port).map_err(|error| DemoError::Io("no free port", error))?;
+        let text = relay_toml(public, admin, application, endpoint);
+        fs::write(&config, text).map_err(|error| DemoError::Io("temporary folder", error))?;
+        let (tap, journal) = journal();
+        let options = Options {
+            config: config.clone(),
+            environment: Environment::default(),
+            clock: clock.clone(),
+            sink: Sink::to(tap),
+            sockets: Vec::new(),
+            service: Service::unmanaged(),
+            watching: Watching::Notices,
+        };
+        match Box::pin(app::start(options)).await {
+            Ok(running) => return Ok((running, journal, admin)),
+            Err(StartError::Bind { .. } | StartError::Admin(_)) if tries < TRIES && settings.port.is_none() => {}
+            Err(error) => return Err(DemoError::Start(Box::new(error))),
+        }
+    }
+}
+
+/// Two ports that are free at this moment.
+fn ports(wanted: Option<u16>) -> io::Result<(SocketAddr, SocketAddr)> {
+    let public = TcpListener::bind(("127.0.0.1", 0))?;
+    let admin = TcpListener::bind(("127.0.0.1", 0))?;
+    let (mut public, admin) = (public.local_addr()?, admin.local_addr()?);
+    public.set_port(wanted.filter(|port| *port != 0).unwrap_or(public.port()));
+    Ok((public, admin))
+}
+
+fn relay_toml(public: SocketAddr, admin: SocketAddr, application: SocketAddr, endpoint: SocketAddr) -> String {
+    format!(
+        r#"# Written by `dmz-relay demo`. Edit it while the demo runs: the relay notices.
+[[listeners]]
+name = "public"
+address = "{public}"
+tls = {{ certificates = [{{ chain = "relay.crt", key = "relay.key" }}] }}
+
+[admin]
+address = "{admin}"
+
+[log]
+format = "json"
+refusals_per_second = 1000
+
+[upstreams.application]
+servers = ["http://{application}"]
+
+[upstreams.octolis-endpoint]
+servers = ["http://{endpoint}"]
+
+[routes.oktave]
+description = "Oktave: signs its event id and its time"
+path = "/hooks/oktave"
+provider = "oktave"
+secrets = [{{ file = "secrets/oktave" }}]
+upstream = "application"
+
+[routes.dastra]
+description = "Dastra: signs its body"
+path = "/hooks/dastra"
+provider = "dastra"
+secrets = [{{ file = "secrets/dastra" }}]
+# The addresses that Dastra publishes, and this machine, which plays Dastra here.
+allow = ["@dastra", "127.0.0.1"]
+upstream = "application"
+
+[routes.dastra-only]
+description = "Dastra, from its published addresses and no other, as a real installation has it"
+path = "/hooks/dastra-only"
+provider = "dastra"
+secrets = [{{ file = "secrets/dastra" }}]
+allow = ["@dastra"]
+upstream = "application"
+
+[routes.octolis]
+description = "An endpoint as Octolis offers it: methods, a header with its values, a key in the query"
+path = "/hooks/octolis"
+provider = "octolis"
+methods = ["POST", "PUT", "PATCH"]
+headers = {{ "X-Tenant" = ["north", "south"] }}
+secrets = [{{ file = "secrets/octolis" }}]
+upstream = "application"
+
+[routes.oktave-to-octolis]
+description = "Oktave's events, handed on to an Octolis endpoint, whose key only the relay knows"
+path = "/hooks/oktave-to-octolis"
+provider = "oktave"
+secrets = [{{ file = "secrets/oktave" }}]
+upstream = "octolis-endpoint"
+upstream_path = "/endpoint"
+upstream_query = {{ "api-key" = {{ file = "secrets/octolis-endpoint" }} }}
+"#
+    )
+}
