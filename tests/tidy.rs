@@ -42,7 +42,7 @@ const FLOORS: &[(&str, &[&str])] = &[
         &["base", "domain", "meter", "observe", "replay", "routing", "signature", "snapshot", "state", "upstream"],
     ),
     ("edge", &["base", "domain", "observe", "pipeline", "snapshot"]),
-    ("admin", &["observe", "snapshot"]),
+    ("admin", &["config", "observe", "snapshot"]),
     (
         "app",
         &[
@@ -51,7 +51,7 @@ const FLOORS: &[(&str, &[&str])] = &[
         ],
     ),
     // A provider, for the demo and for `send`: it signs with the scheme and never sees the relay's own path.
-    ("sender", &["base", "config", "domain", "signature", "snapshot"]),
+    ("sender", &["signature"]),
     // Commands: anything below.
     ("demo", &["*"]),
     ("cli", &["*"]),
@@ -73,7 +73,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("notify", &["reload"]),
     ("sd_notify", &["service"]),
     ("listenfd", &["service"]),
-    ("libc", &["cli", "service", "terminal", "admin"]),
+    ("libc", &["config"]),
 ];
 
 /// Lines that a person can hold in mind.
@@ -110,7 +110,8 @@ fn rust(folder: &str) -> BTreeMap<String, String> {
 
 /// The code of a file without its comments and without its unit tests.
 fn code(text: &str) -> String {
-    let product = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+    let tests = text.match_indices("#[cfg(test)]").map(|(at, _)| at).find(|at| text[*at..].contains("\nmod tests {"));
+    let product = &text[..tests.unwrap_or(text.len())];
     product.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
@@ -221,10 +222,14 @@ fn files_are_small_and_named_for_what_they_hold() {
 
 #[test]
 fn nothing_is_left_for_later() {
-    let marks = [["todo", "!("], ["unimplemented", "!("], ["FIX", "ME"], ["TO", "DO"], ["#[ig", "nore"]]
-        .map(|parts| parts.concat());
+    let marks = [["todo", "!("], ["unimplemented", "!("], ["FIX", "ME"], ["TO", "DO"]].map(|parts| parts.concat());
+    let skipped = ["#[ig", "nore"].concat();
     for folder in ["src", "tests", "benches"] {
         for (path, text) in rust(folder) {
+            // A test may be left out of the ordinary run only where another one runs it, as a process of its own.
+            for line in text.lines().filter(|line| line.trim_start().starts_with(&skipped)) {
+                assert!(line.contains("child"), "{path}: {line}");
+            }
             for mark in &marks {
                 assert!(!text.contains(mark.as_str()), "{path} has {mark}");
             }
