@@ -159,15 +159,8 @@ fn client_certificates_are_asked_for_as_configured() {
     };
     assert!(shown(0, &without).is_err(), "required, and none shown");
     assert_eq!(shown(1, &without), Ok(false));
-    // The client's certificate is valid at the time of the fixtures; whether it is today decides what the verifier says.
-    for server in [0, 1] {
-        match shown(server, &with) {
-            Ok(shown) => assert!(shown),
-            Err(error) => {
-                assert!(error.to_string().contains("xpired") || error.to_string().contains("NotValidYet"), "{error}")
-            }
-        }
-    }
+    assert_eq!(shown(0, &with), Ok(true));
+    assert_eq!(shown(1, &with), Ok(true));
 }
 
 /// A session with a listener that asks for nothing must not open one that asks for a certificate.
