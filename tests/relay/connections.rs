@@ -1,5 +1,6 @@
 //! What ends before there is a request: caps, the address filter, PROXY headers, handshakes that never end.
 
+use dmz_relay::observe::ConnectionRefusal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -170,17 +171,20 @@ async fn a_proxy_header_of_a_listed_peer_is_believed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_listed_peer_must_send_a_proxy_header() {
     let rig = behind_balancer().await;
-    rig.connection_refused("proxy_header_missing", async {
-        closed_in_silence(&mut tcp(&rig, "127.0.0.1").await).await;
-    })
-    .await;
+    // A handshake, or a request, without a header before it; and nothing at all.
+    let hello = b"\x16\x03\x01\x00\x10\x01\x00\x00\x0c\x03\x03\x00\x00\x00\x00\x00";
+    for bytes in [&b""[..], hello, b"POST /hooks/plain HTTP/1.1\r\nHost: relay.example\r\n\r\n"] {
+        rig.connection_refused("proxy_header_missing", async {
+            let mut stream = tcp(&rig, "127.0.0.1").await;
+            stream.write_all(bytes).await.unwrap();
+            closed_in_silence(&mut stream).await;
+        })
+        .await;
+    }
     for bytes in [
         &b"PROXY TCP4 192.0.2.1 10.0.0.1 51000\r\n"[..],
         b"PROXY TCP4 192.0.2.1 10.0.0.1 51000 99999\r\n",
         b"PROXY TCP9 192.0.2.1 10.0.0.1 51000 443\r\n",
-        b"POST /hooks/plain HTTP/1.1\r\nHost: relay.example\r\n\r\n",
-        // A handshake without a header before it.
-        b"\x16\x03\x01\x00\x10\x01\x00\x00\x0c\x03\x03\x00\x00\x00\x00\x00",
         &v2(1, 0x11, &[1, 2, 3]),
         &v2(1, 0x31, &[0; 216]),
         &v2(2, 0x11, &[0; 12]),
@@ -243,4 +247,15 @@ async fn idle_connections_end() {
     assert_eq!(h2.send(&Call::post("/hooks/plain")).await.status, 200);
     h2.ended().await;
     rig.finish().await;
+}
+
+/// What no test can bring about from outside: the process out of file descriptors, where `edge::listener` pauses.
+const FROM_INSIDE: [ConnectionRefusal; 1] = [ConnectionRefusal::AcceptFailed];
+
+#[test]
+fn every_reason_has_a_test() {
+    let tests = include_str!("connections.rs");
+    for reason in ConnectionRefusal::ALL.iter().filter(|reason| !FROM_INSIDE.contains(reason)) {
+        assert!(tests.contains(&format!("connection_refused(\"{}\"", reason.code())), "no test of {}", reason.code());
+    }
 }

@@ -8,7 +8,8 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::string_slice,
-    reason = "tests fail loudly"
+    unreachable_pub,
+    reason = "tests fail loudly, and a test binary has no outside"
 )]
 
 mod harness;

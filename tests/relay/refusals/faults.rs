@@ -1,0 +1,122 @@
+//! What is never the sender's doing.
+
+use super::*;
+
+pub async fn upstream_connect(fault: Fault) {
+    fails(fault, nobody().await, "").await;
+}
+
+pub async fn upstream_tls(fault: Fault) {
+    let plaintext = lying::says("HTTP/1.1 400 Bad Request\r\n\r\n").await;
+    let more = format!(
+        "[upstreams.tls]\nservers = [\"https://{}\"]\n[routes.tls]\npath = \"/hooks/tls\"\n\
+         verify.dangerously_none = true\nupstream = \"tls\"\n",
+        plaintext.address
+    );
+    let rig = Rig::start(Setup::routes(&format!("{PLAIN}{more}"))).await;
+    rig.refused(fault, rig.send(Protocol::H1, &Call::post("/hooks/tls"))).await;
+    rig.finish().await;
+}
+
+pub async fn upstream_reset(fault: Fault) {
+    fails(fault, resetting::resetting().await, "").await;
+}
+
+pub async fn upstream_malformed(fault: Fault) {
+    fails(fault, lying::says("SSH-2.0-inside\r\n\r\n").await, "").await;
+}
+
+pub async fn upstream_status(fault: Fault) {
+    fails(fault, honest::status(418).await, "").await;
+}
+
+pub async fn upstream_timeout(fault: Fault) {
+    let setup = Setup::routes(&format!("{PLAIN}deadline = \"200ms\"\n"));
+    let rig = Rig::with_app(setup, silent::silent().await).await;
+    for protocol in BOTH {
+        rig.ends(fault, rig.send(protocol, &Call::post("/hooks/plain"))).await;
+    }
+    rig.finish().await;
+}
+
+pub async fn upstream_unavailable(fault: Fault) {
+    let app = honest::answers(|seen| match seen.target() {
+        "/healthz" => "HTTP/1.1 500 Sick\r\nContent-Length: 0\r\n\r\n".to_owned(),
+        _ => honest::OK.to_owned(),
+    })
+    .await;
+    let mut setup = Setup::default();
+    setup.app = "health = { path = \"/healthz\", interval = \"100ms\", unhealthy_after = 1 }".into();
+    let rig = Rig::with_app(setup, app).await;
+    rig.log.wait("server_health", |line| line["healthy"] == false).await;
+    for protocol in BOTH {
+        rig.ends(fault, rig.send(protocol, &Call::post("/hooks/plain"))).await;
+    }
+    assert!(rig.app.seen().iter().all(|seen| seen.target() == "/healthz"));
+    rig.finish().await;
+}
+
+pub async fn body_memory(fault: Fault) {
+    let limits = "body_memory = \"1MiB\"\nmax_body = \"1MiB\"";
+    let rig = Rig::start(setup().limits(limits)).await;
+    let call = Call::post("/hooks/plain").body(vec![b'a'; 700_000]);
+    let mut first = rig.connect().await;
+    first.send(call.h1_head()).await;
+    first.send(&call.body[..600_000]).await;
+    eventually("the first is in memory", async || rig.running().state().bodies.used() >= 600_000).await;
+    for protocol in BOTH {
+        rig.refused(fault, rig.send(protocol, &call)).await;
+    }
+    first.send(&call.body[600_000..]).await;
+    assert_eq!(first.answer().await.status, 200, "who has memory keeps it");
+    eventually("memory is given back", async || rig.running().state().bodies.used() == 0).await;
+    rig.delivers(Protocol::H1, &call).await;
+    rig.finish().await;
+}
+
+pub async fn replay_memory(fault: Fault) {
+    let rig = Rig::start(setup().limits("replay_entries = 1000")).await;
+    let mut wire = rig.connect().await;
+    for number in 0..1000 {
+        wire.send(oktave(number).call("/hooks/oktave").h1()).await;
+        assert_eq!(wire.answer().await.status, 200);
+    }
+    for protocol in BOTH {
+        rig.refused(fault, rig.send(protocol, &oktave(1000).call("/hooks/oktave"))).await;
+    }
+    let old = rig.send(Protocol::H1, &oktave(0).call("/hooks/oktave")).await;
+    assert_eq!((old.status, rig.app.seen().len()), (200, 1000), "nothing was forgotten");
+    rig.clock.advance(std::time::Duration::from_secs(3 * 3600));
+    let late = oktave(1000).at(rig.clock.now().secs());
+    rig.delivers(Protocol::H1, &late.call("/hooks/oktave")).await;
+    rig.finish().await;
+}
+
+/// A panic of the relay, or a request that pingora would not write. Neither can be had from outside; the places that
+/// turn them into this fault are these, and `edge::catch` has the test of its own.
+pub async fn internal(_: Fault) {
+    let expected = ["src/edge/h1.rs", "src/edge/h2.rs", "src/pipeline/record.rs", "src/upstream/exchange.rs"];
+    assert_eq!(makers("Fault::Internal"), expected);
+}
+
+/// The files that make a fault; the table of statuses and reactions to it are none.
+fn makers(fault: &str) -> Vec<String> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    let mut folders = vec![root.join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if std::fs::read_to_string(&path).unwrap().contains(fault) {
+                found.push(path.strip_prefix(root).unwrap().to_str().unwrap().to_owned());
+            }
+        }
+    }
+    let reacts =
+        |path: &String| path.starts_with("src/observe/") || path.ends_with("answer.rs") || path == "src/upstream.rs";
+    found.retain(|path| !reacts(path));
+    found.sort();
+    found
+}
