@@ -1,12 +1,6 @@
 //! House rules that a compiler does not know, as tests: who may import whom, what a file may be, and that `docs/request.md`
 //! says what the code does.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::string_slice,
-    reason = "tests fail loudly"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::string_slice, reason = "tests fail loudly")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

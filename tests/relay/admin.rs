@@ -56,8 +56,7 @@ async fn the_status() {
 async fn over_a_unix_socket() {
     let folder = tempfile::TempDir::new().unwrap();
     let path = folder.path().join("admin.sock");
-    let mut setup = Setup::default();
-    setup.admin = format!("[admin]\naddress = \"unix:{}\"", path.display());
+    let setup = Setup { admin: format!("[admin]\naddress = \"unix:{}\"", path.display()), ..Setup::default() };
     let rig = Rig::start(setup).await;
     let metadata = std::fs::metadata(&path).unwrap();
     assert!(metadata.file_type().is_socket());

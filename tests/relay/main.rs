@@ -8,6 +8,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::string_slice,
+    clippy::large_futures,
     unreachable_pub,
     reason = "tests fail loudly, and a test binary has no outside"
 )]
@@ -19,6 +20,7 @@ mod admin; // the private listener
 mod bodies; // what arrives inside
 mod connections; // what ends before there is a request
 mod delivery; // internal servers, honest and otherwise
+mod floods; // senders that mean harm over HTTP/2
 mod framing; // bytes that are not a request
 mod refusals; // every reason code, once
 mod reload; // changes under way

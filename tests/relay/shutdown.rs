@@ -61,8 +61,7 @@ async fn a_half_sent_request_is_finished() {
 /// Who does not end in time is cut, counted and told of.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drain_ends() {
-    let mut setup = Setup::default();
-    setup.drain = "300ms".into();
+    let setup = Setup { drain: "300ms".into(), ..Setup::default() };
     let mut rig = Rig::with_app(setup, silent::silent().await).await;
     let mut wire = rig.connect().await;
     wire.send(Call::post("/hooks/plain").h1()).await;

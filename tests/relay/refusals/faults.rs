@@ -45,8 +45,10 @@ pub async fn upstream_unavailable(fault: Fault) {
         _ => honest::OK.to_owned(),
     })
     .await;
-    let mut setup = Setup::default();
-    setup.app = "health = { path = \"/healthz\", interval = \"100ms\", unhealthy_after = 1 }".into();
+    let setup = Setup {
+        app: "health = { path = \"/healthz\", interval = \"100ms\", unhealthy_after = 1 }".into(),
+        ..Setup::default()
+    };
     let rig = Rig::with_app(setup, app).await;
     rig.log.wait("server_health", |line| line["healthy"] == false).await;
     for protocol in BOTH {
