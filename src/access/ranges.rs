@@ -54,23 +54,21 @@ pub(super) struct Ranges<T: Bits> {
     landmarks: Vec<T::Word>,
     /// Of each start: the search runs over these, because comparing 128 bits costs a branch that is never predicted.
     words: Vec<T::Word>,
-    starts: Vec<T>,
-    ends: Vec<T>,
+    /// First and last side by side: the one look that a search takes here costs one cache line.
+    bounds: Vec<(T, T)>,
 }
 
 impl<T: Bits> Default for Ranges<T> {
     fn default() -> Self {
-        Self { landmarks: Vec::new(), words: Vec::new(), starts: Vec::new(), ends: Vec::new() }
+        Self { landmarks: Vec::new(), words: Vec::new(), bounds: Vec::new() }
     }
 }
 
 impl<T: Bits> Ranges<T> {
-    fn from_sorted(ranges: Vec<(T, T)>) -> Self {
-        let starts: Vec<T> = ranges.iter().map(|range| range.0).collect();
-        let ends = ranges.iter().map(|range| range.1).collect();
-        let words: Vec<T::Word> = starts.iter().map(|start| start.word()).collect();
+    fn from_sorted(bounds: Vec<(T, T)>) -> Self {
+        let words: Vec<T::Word> = bounds.iter().map(|(start, _)| start.word()).collect();
         let landmarks = words.iter().step_by(STRIDE).copied().collect();
-        Self { landmarks, words, starts, ends }
+        Self { landmarks, words, bounds }
     }
 
     /// Overlapping and adjacent ranges become one.
@@ -81,7 +79,7 @@ impl<T: Bits> Ranges<T> {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.starts.is_empty()
+        self.bounds.is_empty()
     }
 
     /// The index of the range that holds the address.
@@ -92,11 +90,11 @@ impl<T: Bits> Ranges<T> {
         let rest = self.words.get(block..)?;
         let rest = rest.get(..STRIDE).unwrap_or(rest);
         let mut index = block + rest.partition_point(|start| *start <= word).checked_sub(1)?;
-        if *self.starts.get(index)? > address {
+        if self.bounds.get(index)?.0 > address {
             // Several ranges share the leading bits, and this one lies behind the address.
-            index = self.starts.get(..index)?.partition_point(|start| *start <= address).checked_sub(1)?;
+            index = self.bounds.get(..index)?.partition_point(|(start, _)| *start <= address).checked_sub(1)?;
         }
-        (*self.ends.get(index)? >= address).then_some(index)
+        (self.bounds.get(index)?.1 >= address).then_some(index)
     }
 
     /// The same addresses with adjacent ranges made one.
@@ -111,7 +109,7 @@ impl<T: Bits> Ranges<T> {
     }
 
     fn iter(&self) -> impl Iterator<Item = (T, T)> {
-        self.starts.iter().copied().zip(self.ends.iter().copied())
+        self.bounds.iter().copied()
     }
 }
 
