@@ -375,9 +375,12 @@ async fn the_invitation_over_http2() {
     assert_eq!(crate::harness::read_h2(response).await.unwrap().status, 200);
     assert_eq!(rig.app.last().body, b"a body");
 
-    let (mut response, _stream) = h2.open(&call.clone().body("a body too large")).await;
-    let invited = std::future::poll_fn(|context| response.poll_informational(context)).await;
-    assert!(invited.is_none(), "no invitation to what is refused: {invited:?}");
-    rig.refused(Refusal::BodyTooLarge, async { crate::harness::read_h2(response).await.unwrap() }).await;
+    rig.refused(Refusal::BodyTooLarge, async {
+        let (mut response, _stream) = h2.open(&call.body("a body too large")).await;
+        let invited = std::future::poll_fn(|context| response.poll_informational(context)).await;
+        assert!(invited.is_none(), "no invitation to what is refused: {invited:?}");
+        crate::harness::read_h2(response).await.unwrap()
+    })
+    .await;
     rig.finish().await;
 }
