@@ -362,3 +362,25 @@ async fn a_sender_that_vanishes_costs_nothing() {
     eventually("both are counted", async || rig.counted("refused", "body_incomplete") == 2.0).await;
     rig.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_invitation_over_http2() {
+    let rig = Rig::start(Setup::routes(&format!("{PLAIN}max_body = \"10B\"\n"))).await;
+    let mut h2 = rig.h2().await;
+    let call = Call::post("/hooks/plain").field("expect", "100-continue").body("a body");
+    let (mut response, mut stream) = h2.open(&call).await;
+    let invited = std::future::poll_fn(|context| response.poll_informational(context)).await;
+    assert_eq!(invited.unwrap().unwrap().status(), 100);
+    stream.send_data(call.body.clone().into(), true).unwrap();
+    assert_eq!(crate::harness::read_h2(response).await.unwrap().status, 200);
+    assert_eq!(rig.app.last().body, b"a body");
+
+    rig.refused(Refusal::BodyTooLarge, async {
+        let (mut response, _stream) = h2.open(&call.body("a body too large")).await;
+        let invited = std::future::poll_fn(|context| response.poll_informational(context)).await;
+        assert!(invited.is_none(), "no invitation to what is refused: {invited:?}");
+        crate::harness::read_h2(response).await.unwrap()
+    })
+    .await;
+    rig.finish().await;
+}

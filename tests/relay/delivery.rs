@@ -5,8 +5,8 @@ use std::time::Duration;
 use dmz_relay::domain::Fault;
 use tokio::time::Instant;
 
-use crate::harness::peers::{held, honest, lying, nobody, resetting, silent, slow};
-use crate::harness::{BOTH, Call, PLAIN, Peer, Protocol, Rig, Setup, eventually};
+use crate::harness::peers::{held, honest, lying, nobody, resetting, silent, slow, tls};
+use crate::harness::{Authority, BOTH, Call, PLAIN, Peer, Protocol, Rig, Setup, eventually};
 
 /// The deadline of the route in these tests, and the room that a slow machine gets behind it.
 const DEADLINE: Duration = Duration::from_millis(400);
@@ -213,5 +213,47 @@ async fn a_reset_stream_does_not_cut_a_delivery() {
     gate.release(1);
     rig.log.wait("request", |line| line["outcome"] == "delivered").await;
     assert_eq!(rig.log.events("request").len(), 1);
+    rig.finish().await;
+}
+
+/// The file's own words for a private authority, a client certificate and a name, all the way to the handshake.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn inward_over_tls_both_sides_show_who_they_are() {
+    let (inside, strangers) = (Authority::new(), Authority::new());
+    let peer = tls::tls(&inside.issue(&["crm.internal"]), &inside).await;
+    let (client, stranger) = (inside.issue(&["relay"]), strangers.issue(&["relay"]));
+    let server = format!("servers = [\"https://{}\"]\n", peer.address);
+    let good = "ca = \"inside/ca.crt\", client_cert = \"inside/relay.crt\", client_key = \"inside/relay.key\", \
+                server_name = \"crm.internal\"";
+    let upstream = |name: &str, tls: &str| {
+        format!(
+            "[upstreams.{name}]\n{server}tls = {{ {tls} }}\n[routes.{name}]\npath = \"/{name}\"\n\
+             verify.dangerously_none = true\nupstream = \"{name}\"\n"
+        )
+    };
+    let rest = [
+        upstream("good", good),
+        upstream("wrong-ca", &good.replace("ca.crt", "strangers.crt")),
+        upstream("wrong-name", &good.replace("crm.internal", "erp.internal")),
+        upstream("no-client", "ca = \"inside/ca.crt\", server_name = \"crm.internal\""),
+        upstream("wrong-client", &good.replace("relay.", "stranger.")),
+    ]
+    .concat();
+    let setup = Setup::routes(&rest)
+        .file("inside/ca.crt", inside.pem())
+        .file("inside/strangers.crt", strangers.pem())
+        .file("inside/relay.crt", &client.chain)
+        .file("inside/relay.key", &client.key)
+        .file("inside/stranger.crt", &stranger.chain)
+        .file("inside/stranger.key", &stranger.key);
+    let rig = Rig::start(setup).await;
+    for protocol in BOTH {
+        assert_eq!(rig.send(protocol, &Call::post("/good").body("over TLS")).await.status, 200);
+        assert_eq!(peer.last().body, b"over TLS");
+        for route in ["/wrong-ca", "/wrong-name", "/no-client", "/wrong-client"] {
+            rig.ends(Fault::UpstreamTls, rig.send(protocol, &Call::post(route))).await;
+        }
+    }
+    assert_eq!(peer.seen().len(), 2);
     rig.finish().await;
 }

@@ -376,3 +376,14 @@ async fn h2_streams_that_are_malformed() {
     assert_eq!(rig.running().state().bodies.used(), 0);
     rig.finish().await;
 }
+
+/// HTTP/1.0 gets one request a connection, whatever it says of keeping it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn http_1_0_gets_one_request() {
+    let rig = Rig::start(Setup::routes(PREFIX)).await;
+    let head =
+        "POST /hooks/plain HTTP/1.0\r\nHost: relay.example\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\n{}";
+    let answer = pipelined(&rig, head).await;
+    assert_eq!((answer.status, rig.app.seen().len()), (200, 1));
+    rig.finish().await;
+}

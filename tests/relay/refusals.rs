@@ -258,3 +258,29 @@ async fn a_failed_delivery_may_be_retried_and_a_delivered_one_is_not_delivered_a
     assert_eq!(rig.counted("duplicate", ""), 2.0);
     rig.finish().await;
 }
+
+/// GitHub's ping is answered here once it is verified, and goes nowhere.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_providers_handshake_is_answered_here() {
+    let routes = "[routes.github]\npath = \"/hooks/github\"\nprovider = \"github\"\n\
+                  secrets = [{ file = \"secrets/github\" }]\nupstream = \"app\"\n";
+    let rig = Rig::start(Setup::routes(routes).file("secrets/github", "github-secret")).await;
+    let body = "{\"zen\":\"Design for failure.\"}";
+    let ping = Call::post("/hooks/github")
+        .field("content-type", "application/json")
+        .field("x-github-event", "ping")
+        .field("x-github-delivery", "72d3162e-cc78-11e3-81ab-4c9367dc0958")
+        .field("x-hub-signature-256", &format!("sha256={}", hex_hmac("github-secret", body)))
+        .body(body);
+    for protocol in BOTH {
+        let answer = rig.send(protocol, &ping).await;
+        assert_eq!((answer.status, &rig.log.of(answer.id()).await["outcome"]), (200, &"handshake".into()));
+        let forged = ping.clone().body("{}");
+        rig.refused(Refusal::SignatureMismatch, rig.send(protocol, &forged)).await;
+        let text = ping.clone().set("content-type", "text/plain");
+        rig.refused(Refusal::ContentTypeUnsupported, rig.send(protocol, &text)).await;
+    }
+    assert_eq!((rig.app.connections(), rig.counted("handshake", "")), (0, 2.0));
+    rig.delivers(Protocol::H1, &ping.set("x-github-event", "push")).await;
+    rig.finish().await;
+}

@@ -300,9 +300,8 @@ async fn nothing_secret_is_ever_said() {
     let log = rig.log.clone();
     rig.finish().await;
     said.push_str(&log.text());
-    for (at, _) in said.match_indices("canary") {
-        let around = &said[at.saturating_sub(60)..(at + 40).min(said.len())];
-        panic!("said: {around}");
+    if let Some(at) = said.find("canary") {
+        panic!("said: {}", &said[at.saturating_sub(60)..(at + 40).min(said.len())]);
     }
     let macs =
         calls.iter().flat_map(|call| &call.fields).filter(|(name, _)| name.to_lowercase().ends_with("-signature"));

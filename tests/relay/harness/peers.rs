@@ -6,13 +6,14 @@ pub mod lying;
 pub mod resetting;
 pub mod silent;
 pub mod slow;
+pub mod tls;
 
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -112,7 +113,7 @@ pub async fn nobody() -> Peer {
 }
 
 /// One HTTP/1.1 request, `None` at the end of the connection.
-pub async fn read_request(stream: &mut BufReader<TcpStream>) -> Option<Seen> {
+pub async fn read_request(stream: &mut (impl AsyncBufRead + Unpin)) -> Option<Seen> {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         if stream.read_line(&mut head).await.ok()? == 0 {
