@@ -2,7 +2,7 @@
 //!
 //! Everything is real: a configuration in a temporary folder, certificates of an authority made for the occasion, the relay
 //! as `run` starts it, requests over TLS, and two small applications behind it that count what reaches them. Only the
-//! senders are played, by code written from the providers' documentation and not from the relay's ([`provider`]).
+//! senders are played, by code written from the providers' documentation and not from the relay's (`demo::provider`).
 //! No port is fixed, nothing outside the folder is touched, and the folder is removed at the end.
 
 mod inside;
