@@ -24,7 +24,7 @@ impl Installed {
         let folder = tempfile::tempdir().unwrap();
         let service = shipped("systemd/dmz-relay.service");
         assert!(service.contains("ExecStart=/usr/bin/dmz-relay "));
-        let service = service.replace("ExecStart=/usr/bin/dmz-relay ", &format!("ExecStart={} ", binary().display()));
+        let service = service.replace("=/usr/bin/dmz-relay ", &format!("={} ", binary().display()));
         std::fs::write(folder.path().join("dmz-relay.service"), service).unwrap();
         if with_socket {
             std::fs::write(folder.path().join("dmz-relay.socket"), shipped("systemd/dmz-relay.socket")).unwrap();
