@@ -14,6 +14,10 @@ pub(super) trait Bits: Copy + Ord + std::fmt::Debug {
     type Word: Copy + Ord + std::fmt::Debug;
     /// The leading bits, in the order of the whole.
     fn word(self) -> Self::Word;
+    /// Whether it is the first address with its leading bits.
+    fn opens_word(self) -> bool;
+    /// Whether it is the last address with its leading bits.
+    fn closes_word(self) -> bool;
 }
 
 impl Bits for u32 {
@@ -21,6 +25,12 @@ impl Bits for u32 {
     type Word = Self;
     fn word(self) -> Self {
         self
+    }
+    fn opens_word(self) -> bool {
+        true
+    }
+    fn closes_word(self) -> bool {
+        true
     }
     fn next(self) -> Option<Self> {
         self.checked_add(1)
@@ -35,6 +45,12 @@ impl Bits for u128 {
     type Word = u64;
     fn word(self) -> u64 {
         (self >> 64) as u64
+    }
+    fn opens_word(self) -> bool {
+        self << 64 == 0
+    }
+    fn closes_word(self) -> bool {
+        !self << 64 == 0
     }
     fn next(self) -> Option<Self> {
         self.checked_add(1)
@@ -54,21 +70,29 @@ pub(super) struct Ranges<T: Bits> {
     landmarks: Vec<T::Word>,
     /// Of each start: the search runs over these, because comparing 128 bits costs a branch that is never predicted.
     words: Vec<T::Word>,
-    /// First and last side by side: the one look that a search takes here costs one cache line.
+    /// Of each end.
+    end_words: Vec<T::Word>,
+    /// One bit for each range: set where its leading bits do not tell all of it. Only such a range (an IPv6 network longer
+    /// than a /64) needs a look at `bounds`, which for a long list lie in no near cache.
+    ragged: Vec<u64>,
     bounds: Vec<(T, T)>,
 }
 
 impl<T: Bits> Default for Ranges<T> {
     fn default() -> Self {
-        Self { landmarks: Vec::new(), words: Vec::new(), bounds: Vec::new() }
+        Self { landmarks: Vec::new(), words: Vec::new(), end_words: Vec::new(), ragged: Vec::new(), bounds: Vec::new() }
     }
 }
 
 impl<T: Bits> Ranges<T> {
     fn from_sorted(bounds: Vec<(T, T)>) -> Self {
         let words: Vec<T::Word> = bounds.iter().map(|(start, _)| start.word()).collect();
+        let end_words = bounds.iter().map(|(_, end)| end.word()).collect();
         let landmarks = words.iter().step_by(STRIDE).copied().collect();
-        Self { landmarks, words, bounds }
+        let bits =
+            |(place, (start, end)): (usize, &(T, T))| u64::from(!(start.opens_word() && end.closes_word())) << place;
+        let ragged = bounds.chunks(64).map(|block| block.iter().enumerate().map(bits).sum()).collect();
+        Self { landmarks, words, end_words, ragged, bounds }
     }
 
     /// Overlapping and adjacent ranges become one.
@@ -89,7 +113,16 @@ impl<T: Bits> Ranges<T> {
         let block = self.landmarks.partition_point(|start| *start <= word).checked_sub(1)? * STRIDE;
         let rest = self.words.get(block..)?;
         let rest = rest.get(..STRIDE).unwrap_or(rest);
-        let mut index = block + rest.partition_point(|start| *start <= word).checked_sub(1)?;
+        let index = block + rest.partition_point(|start| *start <= word).checked_sub(1)?;
+        if *self.end_words.get(index)? < word {
+            return None;
+        }
+        let is_ragged = self.ragged.get(index / 64)? >> (index % 64) & 1 == 1;
+        if is_ragged { self.find_in_ragged(index, address) } else { Some(index) }
+    }
+
+    /// `index` is the last range whose leading bits are not above the address's.
+    fn find_in_ragged(&self, mut index: usize, address: T) -> Option<usize> {
         if self.bounds.get(index)?.0 > address {
             // Several ranges share the leading bits, and this one lies behind the address.
             index = self.bounds.get(..index)?.partition_point(|(start, _)| *start <= address).checked_sub(1)?;
