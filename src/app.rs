@@ -166,11 +166,12 @@ fn serve_admin(
 }
 
 fn spawn_upkeep(tasks: &mut JoinSet<&'static str>, relay: &Arc<Relay>, service: Service) {
-    let observer = Arc::clone(&relay.gate.observer);
+    let (observer, state) = (Arc::clone(&relay.gate.observer), Arc::clone(&relay.gate.state));
     tasks.spawn(async move {
         loop {
             tokio::time::sleep(UPKEEP).await;
             observer.upkeep();
+            state.upstreams.upkeep();
         }
     });
     let (observer, mut changes) = (Arc::clone(&relay.gate.observer), relay.gate.state.upstreams.subscribe());

@@ -1,10 +1,10 @@
 //! Internal servers: which one is tried, over which connection, and what it said.
 //!
-//! The only module beside `edge` that names pingora: its HTTP connector gives pools, TLS, HTTP/1.1 and HTTP/2.
+//! The only module that names pingora: its HTTP connector gives pools, TLS and HTTP/2. HTTP/1.1 in clear is spoken by `plain`.
 //!
 //! - [`spec`]: what the configuration says. `registry`: what outlives a reload. `condition`: what is known of a server.
-//! - `select` picks a server, `resolve` finds its addresses, `tls` guards the handshake, `exchange` does one attempt,
-//!   `failure` says what may follow, `health` checks in the background.
+//! - `select` picks a server, `resolve` finds its addresses, `tls` guards the handshake, `exchange` (or `plain`) does one
+//!   attempt, `failure` says what may follow, `health` checks in the background.
 //!
 //! Each server gets a request at most once, and a request moves on to the next only while nobody is known to have taken it:
 //! no connection, a kept connection that was dead, a 502, 503 or 504 by which a server declines. A timeout is a fault, and
@@ -18,6 +18,7 @@ mod condition;
 mod exchange;
 mod failure;
 mod health;
+mod plain;
 mod registry;
 mod request;
 mod resolve;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 
+use super::plain::kept::Kept;
 use super::spec::{EjectionSpec, HealthSpec};
 
 /// A server changed its standing: for the log and the counters of whoever listens.
@@ -87,6 +88,8 @@ pub(super) struct Condition {
     unhealthy: AtomicBool,
     /// Checks in a row that contradict `unhealthy`.
     streak: AtomicU32,
+    /// Connections in clear that may serve again.
+    pub(super) kept: Kept,
     changes: broadcast::Sender<ServerChange>,
 }
 
@@ -106,6 +109,7 @@ impl Condition {
             ejected_until: AtomicU64::new(0),
             unhealthy: AtomicBool::new(false),
             streak: AtomicU32::new(0),
+            kept: Kept::default(),
             changes,
         }
     }

@@ -26,7 +26,9 @@ const DRAIN_BYTES: usize = 256 * 1024;
 /// How long that may take.
 const DRAIN_TIME: Duration = Duration::from_millis(500);
 /// Interim answers (1xx) that are skipped.
-const MAX_INTERIM: usize = 8;
+pub(super) const MAX_INTERIM: usize = 8;
+/// Of the time left, what a stalled write leaves for looking whether the server answered without reading the whole request.
+pub(super) const LOOK: Duration = Duration::from_millis(250);
 
 /// What one connection attempt needs to know of its server.
 pub(super) struct Link<'a> {
@@ -62,8 +64,8 @@ pub(super) struct Answer {
 }
 
 /// An answer's head and what was kept of its body; `complete` when nothing of it is left on the connection.
-struct Read {
-    answer: Answer,
+pub(super) struct Read {
+    pub(super) answer: Answer,
     complete: bool,
 }
 
@@ -175,7 +177,7 @@ fn ours(error: &pingora_error::Error) -> Failure {
 }
 
 /// Collects what is kept of an answer's body and says when to stop reading.
-struct Keep {
+pub(super) struct Keep {
     room: usize,
     kept: BytesMut,
     read: usize,
@@ -186,7 +188,7 @@ struct Keep {
 }
 
 /// What comes after a piece of body.
-enum More {
+pub(super) enum More {
     /// Read on, until then.
     Until(Instant),
     /// It is not worth reading on.
@@ -194,14 +196,14 @@ enum More {
 }
 
 impl Keep {
-    fn new(request: &Outbound<'_>, announced: Option<usize>, deadline: Instant) -> Self {
+    pub(super) fn new(request: &Outbound<'_>, announced: Option<usize>, deadline: Instant) -> Self {
         let drain_until = deadline.min(Instant::now() + DRAIN_TIME);
         let kept = BytesMut::with_capacity(announced.unwrap_or(0).min(request.keep_answer).min(64 * 1024));
         let wants_body = request.pass_through && request.keep_answer > 0;
         Self { room: request.keep_answer, kept, read: 0, deadline, drain_until, wants_body }
     }
 
-    fn put(&mut self, piece: &[u8]) {
+    pub(super) fn put(&mut self, piece: &[u8]) {
         let room = self.room.saturating_sub(self.kept.len());
         self.kept.extend_from_slice(piece.get(..room.min(piece.len())).unwrap_or_default());
         self.read = self.read.saturating_add(piece.len());
@@ -212,7 +214,7 @@ impl Keep {
         self.read
     }
 
-    fn more(&self) -> More {
+    pub(super) fn more(&self) -> More {
         if self.read > self.room.saturating_add(DRAIN_BYTES) {
             More::Enough
         } else if self.wants_body && self.kept.len() < self.room {
@@ -223,19 +225,21 @@ impl Keep {
     }
 
     /// Time ran out on a piece: that is the end of draining, but a missing body is missing.
-    fn out_of_time(&self) -> Result<(), Failure> {
+    pub(super) fn out_of_time(&self) -> Result<(), Failure> {
         if self.wants_body && self.kept.len() < self.room {
             return Err(Failure::timeout("reading the answer"));
         }
         Ok(())
     }
 
-    fn finish(self, status: u16, headers: &HeaderMap, complete: bool) -> Read {
-        let content_type =
-            headers.get(http::header::CONTENT_TYPE).map(|value| Bytes::copy_from_slice(value.as_bytes()));
+    pub(super) fn finish(self, status: u16, content_type: Option<Bytes>, complete: bool) -> Read {
         let truncated = !complete || self.read > self.kept.len();
         Read { answer: Answer { status, content_type, body: self.kept.freeze(), truncated }, complete }
     }
+}
+
+fn content_type(headers: &HeaderMap) -> Option<Bytes> {
+    headers.get(http::header::CONTENT_TYPE).map(|value| Bytes::copy_from_slice(value.as_bytes()))
 }
 
 /// A `Content-Length` that pingora has validated already.

@@ -69,6 +69,13 @@ impl Upstreams {
         self.changes.subscribe()
     }
 
+    /// To be called every few seconds: closes connections that were idle for too long.
+    pub fn upkeep(&self) {
+        let now = Instant::now();
+        let conditions = self.conditions.lock().unwrap_or_else(PoisonError::into_inner);
+        conditions.values().filter_map(Weak::upgrade).for_each(|condition| condition.kept.sweep(now));
+    }
+
     /// Makes an upstream of its spec; servers that are known by upstream name and URL keep their condition.
     pub fn adopt(&self, spec: UpstreamSpec) -> Arc<Upstream> {
         let spec = bounded(spec);

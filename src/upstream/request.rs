@@ -1,7 +1,9 @@
-//! From an [`Outbound`] to the head that pingora writes.
+//! From an [`Outbound`] to the head of a request: as pingora's type, or as the bytes of a connection of our own.
 //!
 //! Names keep the case they came in. The framing is always ours: one `Content-Length`, or none where a method has no body
 //! by nature and none was given; never chunked.
+
+use std::io::Write as _;
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -9,6 +11,8 @@ use pingora_error::BError;
 use pingora_http::RequestHeader;
 
 use super::Outbound;
+use super::failure::{Failure, Next};
+use crate::domain::Fault;
 
 /// Methods for which an absent body is not announced (RFC 9110, 8.6).
 const BODILESS: [&str; 3] = ["GET", "HEAD", "DELETE"];
@@ -45,6 +49,47 @@ pub(super) fn head(
     Ok(Box::new(head))
 }
 
+/// The whole head as bytes, for a connection of our own. What cannot be written without becoming something else is our
+/// fault and is not written.
+pub(super) fn head_in_clear(request: &Outbound<'_>, authority: &HeaderValue, close: bool) -> Result<Vec<u8>, Failure> {
+    let ours =
+        |what: &str| Failure::new(Fault::Internal, Next::Nowhere, format!("the request could not be written: {what}"));
+    if !request.target.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(ours("the target has a forbidden byte"));
+    }
+    let fields = request.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum::<usize>();
+    let mut head = Vec::with_capacity(request.target.len() + fields + 128);
+    for part in
+        [request.method.as_bytes(), b" ", request.target.as_bytes(), b" HTTP/1.1\r\nHost: ", authority.as_bytes()]
+    {
+        head.extend_from_slice(part);
+    }
+    for (name, value) in request.headers {
+        if OURS.iter().any(|ours| name.eq_ignore_ascii_case(ours)) {
+            continue;
+        }
+        if name.is_empty() || !name.bytes().all(is_token) {
+            return Err(ours("a header name has a forbidden byte"));
+        }
+        if value.iter().any(|byte| (byte.is_ascii_control() && *byte != b'\t') || *byte == 0x7f) {
+            return Err(ours("a header value has a forbidden byte"));
+        }
+        for part in [b"\r\n", name.as_bytes(), b": ", value] {
+            head.extend_from_slice(part);
+        }
+    }
+    if !request.body.is_empty() || !BODILESS.contains(&request.method) {
+        let _ = write!(head, "\r\nContent-Length: {}", request.body.len());
+    }
+    head.extend_from_slice(if close { b"\r\nConnection: close\r\n\r\n" } else { b"\r\n\r\n" });
+    Ok(head)
+}
+
+/// RFC 9110 section 5.6.2.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
 fn bad(_: http::header::InvalidHeaderValue) -> BError {
     // Without the value: it may be a secret.
     pingora_error::Error::explain(pingora_error::ErrorType::InvalidHTTPHeader, "a header value has a forbidden byte")
@@ -65,7 +110,9 @@ mod tests {
         };
         let head = head(&request, &HeaderValue::from_static("inside:8080"), false, false).unwrap();
         let wire = pingora_core::protocols::http::v1::client::http_req_header_to_wire(&head).unwrap();
-        String::from_utf8(wire.to_vec()).unwrap()
+        let in_clear = head_in_clear(&request, &HeaderValue::from_static("inside:8080"), false).unwrap();
+        assert_eq!(String::from_utf8_lossy(&in_clear), String::from_utf8_lossy(&wire), "the two writers differ");
+        String::from_utf8(in_clear).unwrap()
     }
 
     #[test]

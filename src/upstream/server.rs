@@ -14,6 +14,7 @@ use super::Outbound;
 use super::condition::Condition;
 use super::exchange::{Answer, Link, Wanted};
 use super::failure::{Failure, Next};
+use super::plain::Plain;
 use super::resolve::{PeerFor, Resolver};
 use super::spec::{Http2, ServerSpec, UpstreamSpec};
 use super::tls::{Credentials, group_key, server_name};
@@ -35,6 +36,8 @@ pub(super) struct Server {
     connect_timeout: Duration,
     keepalive: Duration,
     http2_only: bool,
+    /// HTTP/1.1 in clear.
+    plain: bool,
 }
 
 impl Server {
@@ -55,6 +58,7 @@ impl Server {
             connect_timeout: upstream.connect_timeout,
             keepalive: upstream.keepalive,
             http2_only: upstream.http2 == Http2::Only,
+            plain: !spec.https && upstream.http2 != Http2::Only,
         }
     }
 
@@ -79,6 +83,16 @@ impl Server {
             Err(_) if limit == deadline => return Err(Failure::timeout("resolving the server's name")),
             Err(_) => return Err(unresolved("the connect timeout passed")),
         };
+        if self.plain {
+            let plain = Plain {
+                kept: &self.condition.kept,
+                peers: &peers,
+                authority: &self.authority,
+                connect_timeout: self.connect_timeout,
+                keepalive: self.keepalive,
+            };
+            return plain.send(request, wanted, deadline).await;
+        }
         let link = Link {
             connector,
             peers: &peers,
@@ -87,7 +101,8 @@ impl Server {
             keepalive: self.keepalive,
             http2_only: self.http2_only,
         };
-        link.send(request, wanted, deadline).await
+        // Boxed: pingora's futures hold whole TLS handshakes, which the requests of plain servers should not carry along.
+        Box::pin(link.send(request, wanted, deadline)).await
     }
 }
 

@@ -1,7 +1,6 @@
 //! HTTP/1.1.
 
 use std::future::Future;
-use std::time::Duration;
 
 use http::Version;
 use pingora_core::protocols::http::v1::client::HttpSession;
@@ -9,12 +8,9 @@ use pingora_error::{BError, ErrorType};
 use pingora_http::{RequestHeader, ResponseHeader};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Keep, MAX_INTERIM, More, Outbound, Read, announced};
+use super::{Keep, LOOK, MAX_INTERIM, More, Outbound, Read, announced, content_type};
 use crate::domain::Fault;
 use crate::upstream::failure::Failure;
-
-/// Of the time left, what a stalled write leaves for looking whether the server answered without reading the whole request.
-const LOOK: Duration = Duration::from_millis(250);
 
 pub(super) async fn exchange(
     session: &mut HttpSession,
@@ -118,7 +114,7 @@ async fn read_body(
         }
     };
     let head = session.resp_header().ok_or_else(|| Failure::malformed("no head"))?;
-    Ok(keep.finish(status, &head.headers, complete))
+    Ok(keep.finish(status, content_type(&head.headers), complete))
 }
 
 async fn within<T>(deadline: Instant, doing: &str, what: impl Future<Output = T>) -> Result<T, Failure> {

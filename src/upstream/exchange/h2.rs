@@ -11,7 +11,7 @@ use pingora_core::upstreams::peer::HttpPeer;
 use pingora_http::RequestHeader;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Keep, More, Outbound, Read, announced};
+use super::{Keep, More, Outbound, Read, announced, content_type};
 use crate::upstream::failure::Failure;
 
 /// A stream that gives its share of the connection back when it is dropped, also in the middle of things: pingora would
@@ -130,7 +130,7 @@ async fn read(
         }
     };
     let head = session.response_header().ok_or_else(|| Failure::malformed("no head"))?;
-    Ok(keep.finish(head.status.as_u16(), &head.headers, complete))
+    Ok(keep.finish(head.status.as_u16(), content_type(&head.headers), complete))
 }
 
 fn asks_to_stop(error: &pingora_error::Error) -> bool {

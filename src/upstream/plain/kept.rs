@@ -1,0 +1,154 @@
+//! Connections to one server that may serve again. They outlive a reload, with the server's condition.
+//!
+//! Each worker thread has a shelf of its own, so that a request takes and returns a connection without waiting for another
+//! core. A thread whose shelf is empty looks at the others', without waiting for those either.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+const SHELVES: usize = 16;
+/// On one shelf; past it the one that was idle longest is closed.
+const SHELF_MAX: usize = 64;
+
+#[derive(Debug)]
+struct Idle {
+    stream: TcpStream,
+    address: SocketAddr,
+    until: Instant,
+}
+
+/// The connections of one server.
+#[derive(Debug, Default)]
+pub(in crate::upstream) struct Kept {
+    shelves: [Mutex<VecDeque<Idle>>; SHELVES],
+}
+
+impl Kept {
+    /// The connection that was used last, to an address that still is the server's.
+    pub(super) fn take(&self, leads_to: impl Fn(SocketAddr) -> bool) -> Option<(TcpStream, SocketAddr)> {
+        let now = Instant::now();
+        let own = shelf();
+        let others = (1..SHELVES).map(|step| (own + step) % SHELVES);
+        for place in std::iter::once(own).chain(others) {
+            let Ok(mut shelf) = self.shelves.get(place)?.try_lock() else { continue };
+            while let Some(idle) = shelf.pop_back() {
+                if idle.until > now && leads_to(idle.address) && is_quiet(&idle.stream) {
+                    return Some((idle.stream, idle.address));
+                }
+            }
+        }
+        None
+    }
+
+    pub(super) fn put(&self, stream: TcpStream, address: SocketAddr, until: Instant) {
+        let Some(shelf) = self.shelves.get(shelf()) else { return };
+        let mut shelf = shelf.lock().unwrap_or_else(PoisonError::into_inner);
+        shelf.push_back(Idle { stream, address, until });
+        if shelf.len() > SHELF_MAX {
+            shelf.pop_front();
+        }
+    }
+
+    /// Closes what was idle for too long, and what the server has closed. Without it a connection that nobody asks for
+    /// again would stay for ever.
+    pub(in crate::upstream) fn sweep(&self, now: Instant) {
+        for shelf in &self.shelves {
+            let mut shelf = shelf.lock().unwrap_or_else(PoisonError::into_inner);
+            shelf.retain(|idle| idle.until > now && is_quiet(&idle.stream));
+        }
+    }
+}
+
+/// Neither closed nor saying what nobody asked for. Costs a system call only where the runtime has heard something.
+fn is_quiet(stream: &TcpStream) -> bool {
+    matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+}
+
+/// Threads get shelves in turn, as they first ask.
+fn shelf() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static MINE: usize = NEXT.fetch_add(1, Ordering::Relaxed) % SHELVES;
+    }
+    MINE.with(|mine| *mine)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::TcpListener;
+
+    async fn pair() -> (TcpStream, TcpStream, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (ours, theirs) = tokio::join!(TcpStream::connect(address), listener.accept());
+        (ours.unwrap(), theirs.unwrap().0, address)
+    }
+
+    fn later() -> Instant {
+        Instant::now() + Duration::from_secs(60)
+    }
+
+    #[tokio::test]
+    async fn the_last_one_returned_is_the_first_one_taken() {
+        let kept = Kept::default();
+        let ((one, _one, address), (two, _two, _)) = (pair().await, pair().await);
+        let second = two.local_addr().unwrap();
+        kept.put(one, address, later());
+        kept.put(two, address, later());
+        assert_eq!(kept.take(|_| true).unwrap().0.local_addr().unwrap(), second);
+        assert!(kept.take(|_| false).is_none(), "an address that is no longer the server's");
+        assert!(kept.take(|_| true).is_none(), "it was closed, not put back");
+    }
+
+    #[tokio::test]
+    async fn what_is_closed_talkative_or_old_is_not_given_out() {
+        let kept = Kept::default();
+        let (closed, theirs, address) = pair().await;
+        drop(theirs);
+        closed.readable().await.unwrap();
+        kept.put(closed, address, later());
+        let (talkative, mut theirs, address) = pair().await;
+        theirs.write_all(b"x").await.unwrap();
+        talkative.readable().await.unwrap();
+        kept.put(talkative, address, later());
+        let (old, _theirs, address) = pair().await;
+        kept.put(old, address, Instant::now());
+        assert!(kept.take(|_| true).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_sweep_closes_what_nobody_will_ask_for() {
+        let kept = Kept::default();
+        let (good, _good, address) = pair().await;
+        let (old, _old, _) = pair().await;
+        kept.put(good, address, later());
+        kept.put(old, address, Instant::now());
+        kept.sweep(Instant::now());
+        let left: usize = kept.shelves.iter().map(|shelf| shelf.lock().unwrap().len()).sum();
+        assert_eq!(left, 1);
+    }
+
+    #[tokio::test]
+    async fn a_shelf_has_a_bound_and_others_may_take_from_it() {
+        let kept = Kept::default();
+        let mut peers = Vec::new();
+        for _ in 0..SHELF_MAX + 3 {
+            let (ours, theirs, address) = pair().await;
+            peers.push(theirs);
+            kept.put(ours, address, later());
+        }
+        let left: usize = kept.shelves.iter().map(|shelf| shelf.lock().unwrap().len()).sum();
+        assert_eq!(left, SHELF_MAX);
+        let elsewhere = std::thread::scope(|scope| scope.spawn(|| kept.take(|_| true).is_some()).join().unwrap());
+        assert!(elsewhere);
+    }
+}
