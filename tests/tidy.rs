@@ -60,7 +60,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("rustls", &["config", "edge", "sender", "snapshot", "state", "upstream", "demo"]),
     ("tokio_rustls", &["edge", "sender", "demo"]),
     ("rustls_pki_types", &["config", "sender", "upstream", "demo"]),
-    ("httparse", &["edge", "cli"]),
+    ("httparse", &["edge", "cli", "upstream"]),
     ("toml", &["config", "cli"]),
     ("clap", &["cli"]),
     ("rcgen", &["demo"]),

@@ -94,10 +94,16 @@ pub async fn replay_memory(fault: Fault) {
     rig.finish().await;
 }
 
-/// A panic of the relay, or a request that pingora would not write. Neither can be had from outside; the places that
+/// A panic of the relay, or a request that cannot be written toward the inside. Neither can be had from outside; the places that
 /// turn them into this fault are these, and `edge::catch` has the test of its own.
 pub async fn internal(_: Fault) {
-    let expected = ["src/edge/h1.rs", "src/edge/h2.rs", "src/pipeline/record.rs", "src/upstream/exchange.rs"];
+    let expected = [
+        "src/edge/h1.rs",
+        "src/edge/h2.rs",
+        "src/pipeline/record.rs",
+        "src/upstream/exchange.rs",
+        "src/upstream/request.rs",
+    ];
     assert_eq!(makers("Fault::Internal"), expected);
 }
 
