@@ -156,7 +156,12 @@ fn serve_admin(
     source: Arc<admin::Source>,
     tasks: &mut JoinSet<&'static str>,
 ) -> Result<AdminAddress, StartError> {
-    let bound = Admin::bind(address, Exposure::Loopback).map_err(StartError::Admin)?;
+    // The configuration takes an address that other machines reach only with `dangerously_exposed = true`.
+    let exposure = match address {
+        AdminAddress::Tcp(address) if !address.ip().to_canonical().is_loopback() => Exposure::Network,
+        AdminAddress::Tcp(_) | AdminAddress::Unix(_) => Exposure::Loopback,
+    };
+    let bound = Admin::bind(address, exposure).map_err(StartError::Admin)?;
     let address = bound.tcp_address().map_or_else(|| address.clone(), AdminAddress::Tcp);
     tasks.spawn(async move {
         bound.serve(source).await;

@@ -212,8 +212,6 @@ pub struct Forwarding {
     pub query: Vec<(String, Secret)>,
     /// Query parameters of the sender that stay outside, by their decoded names.
     pub strip_query: Vec<String>,
-    /// Header fields of the sender that stay outside (lower case).
-    pub strip_headers: Vec<String>,
 }
 
 /// What the sender hears.

@@ -87,6 +87,7 @@ pub struct RawClientAuth {
 #[expect(missing_docs, reason = "docs/config.md has a card for each key")]
 pub struct RawAdmin {
     pub address: Placed<String>,
+    pub dangerously_exposed: Placed<bool>,
 }
 
 /// `[log]`.

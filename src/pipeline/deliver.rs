@@ -145,7 +145,6 @@ fn passes(route: &Route, name: &str) -> bool {
         && !NEVER.iter().any(|never| name.eq_ignore_ascii_case(never))
         && !name.eq_ignore_ascii_case("x-request-id")
         && !name.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("relay-"))
-        && !route.forward.strip_headers.iter().any(|strip| name.eq_ignore_ascii_case(strip))
         && !route.forward.headers.iter().any(|(set, _)| name.eq_ignore_ascii_case(set))
 }
 

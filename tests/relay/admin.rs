@@ -76,6 +76,15 @@ async fn over_a_unix_socket() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_exposed_address_is_taken_where_the_file_says_so() {
+    let admin = "[admin]\naddress = \"0.0.0.0:0\"\ndangerously_exposed = true".to_owned();
+    let rig = Rig::start(Setup { admin, ..Setup::default() }).await;
+    assert_eq!(rig.ask("GET", "/healthz").await, (200, "ok\n".into()));
+    assert!(rig.status().await["warnings"].to_string().contains("can be reached from outside"));
+    rig.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_outside_reaches_it() {
     let routes = format!(
         "{PLAIN}[routes.all]\npath = \"/*\"\nverify.dangerously_none = true\nmethods = [\"POST\"]\nupstream = \"app\"\n"

@@ -112,9 +112,16 @@ impl Compiler<'_> {
             self.reject(value, KEY, format!("\"{}\" is no address with a port", shown(text)), HELP);
             return None;
         };
-        if !address.ip().is_loopback() {
+        if !address.ip().to_canonical().is_loopback() {
             let what = format!("{address} can be reached from outside this host, and nothing asks who is calling");
-            self.warn(value, KEY, what, "use a loopback address or a Unix socket");
+            let exposed = raw.get_ref().dangerously_exposed.as_ref().is_some_and(|exposed| *exposed.get_ref());
+            if exposed {
+                self.warn(value, KEY, what, "see to it that only your monitoring reaches it");
+            } else {
+                let help = "use a loopback address or a Unix socket; or add dangerously_exposed = true, where a firewall \
+                            lets only your monitoring through";
+                self.reject(value, KEY, what, help);
+            }
         }
         let taken = |listener: &&Listener| address.port() != 0 && listener.address == ListenAddress::Tcp(address);
         if let Some(listener) = listeners.iter().find(taken) {

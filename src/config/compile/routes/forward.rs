@@ -43,7 +43,6 @@ impl Compiler<'_> {
             headers: self.upstream_headers(raw.upstream_headers.as_ref(), &join(key, "upstream_headers")),
             query: self.upstream_query(raw.upstream_query.as_ref(), &join(key, "upstream_query")),
             strip_query: suggested.strip_query.clone(),
-            strip_headers: Vec::new(),
         }
     }
 
