@@ -223,7 +223,9 @@ pub(super) fn lines(from: impl Read + Send + 'static) -> Receiver<String> {
 }
 
 pub(super) fn signal(child: &Child, name: &str) {
-    let sent = Command::new("kill").args([format!("-{name}"), child.id().to_string()]).status().expect("kill runs");
+    // The shell's own: a minimal system has no kill(1).
+    let script = format!("kill -{name} {}", child.id());
+    let sent = Command::new("sh").args(["-c", &script]).status().expect("a shell runs");
     assert!(sent.success());
 }
 
