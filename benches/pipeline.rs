@@ -75,7 +75,6 @@ impl Bench {
         let observer = Observer::start(Sink::to(io::sink()), clock.clone()).expect("a writer thread");
         let listener = Arc::clone(loaded.snapshot.listeners.first().expect("a listener"));
         let connection = Connection {
-            metrics: Arc::new(observer.listener(&listener.name)),
             listener,
             source: SourceAddress { ip: [127, 0, 0, 1].into(), via: Via::Socket },
             certificate: None,

@@ -30,11 +30,9 @@ pub mod verify;
 
 use std::sync::Arc;
 
-use tokio::time::Instant;
-
 use crate::base::Clock;
 use crate::domain::{Answer, Head, Outcome, SourceAddress};
-use crate::observe::{ListenerMetrics, Observer};
+use crate::observe::Observer;
 use crate::snapshot::{Listener, ServedCertificate, Snapshot};
 use crate::state::State;
 
@@ -63,8 +61,6 @@ pub struct Gate {
 pub struct Connection {
     /// Where it came in, as it was when the connection was accepted.
     pub listener: Arc<Listener>,
-    /// The listener's counters.
-    pub metrics: Arc<ListenerMetrics>,
     /// The peer, or whom a listed PROXY header named; before any `X-Forwarded-For`.
     pub source: SourceAddress,
     /// The certificate that was shown; `None` on a plaintext listener.
@@ -131,7 +127,6 @@ async fn steps<'r, B: BodySource>(
     body: &mut B,
     record: &mut Record<'r>,
 ) -> Result<End, Outcome> {
-    let started = Instant::now();
     let source = source::resolve(connection, head);
     record.source(source);
 
@@ -139,7 +134,7 @@ async fn steps<'r, B: BodySource>(
     record.routed(&routed);
     let admitted = Admitted::check(routed, connection, source, head)?;
     record.admitted(&admitted);
-    let metered = Metered::take(admitted, source, started)?;
+    let metered = Metered::take(admitted, source, record.started())?;
     if let Some(fixed) = challenge::unsigned(metered.route(), head) {
         return Ok(handshake(fixed, body.is_done()));
     }
@@ -156,7 +151,7 @@ async fn steps<'r, B: BodySource>(
         Deduped::Fresh(fresh) => fresh,
         Deduped::Duplicate => return Ok(End { outcome: Outcome::Duplicate, reply: Reply::Standard, body_done: true }),
     };
-    let delivered = Delivered::forward(fresh, head, source, record, started).await?;
+    let delivered = Delivered::forward(fresh, head, source, record).await?;
     Ok(End { outcome: Outcome::Delivered, reply: delivered.commit(gate.clock.now()), body_done: true })
 }
 

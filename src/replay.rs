@@ -96,30 +96,24 @@ impl ReplayMemory {
         self.len() == 0
     }
 
-    /// Reserves a key, or says where its twin stands.
+    /// Reserves a key, or says where its twin stands. A memory that seems full is swept once before it says so.
     pub fn reserve(&self, key: ReplayKey, now: UnixMillis) -> Result<Reservation<'_>, Seen> {
+        match self.try_reserve(key, now) {
+            Err(Seen::Full) => {
+                self.sweep(now);
+                self.try_reserve(key, now)
+            }
+            other => other,
+        }
+    }
+
+    fn try_reserve(&self, key: ReplayKey, now: UnixMillis) -> Result<Reservation<'_>, Seen> {
         let mut shard = self.shard(key);
         self.forget_expired(&mut shard, now);
         match shard.known.get(&key) {
             Some(Standing::Reserved) => return Err(Seen::InFlight),
             Some(Standing::CommittedUntil(_)) => return Err(Seen::Committed),
             None => {}
-        }
-        if self.entries.fetch_add(1, Ordering::Relaxed) >= self.max.load(Ordering::Relaxed) {
-            self.entries.fetch_sub(1, Ordering::Relaxed);
-            drop(shard);
-            self.sweep(now);
-            return self.reserve_swept(key);
-        }
-        shard.known.insert(key, Standing::Reserved);
-        Ok(Reservation { memory: self, key, open: true })
-    }
-
-    /// After a sweep of every shard there is room, or there is none.
-    fn reserve_swept(&self, key: ReplayKey) -> Result<Reservation<'_>, Seen> {
-        let mut shard = self.shard(key);
-        if shard.known.contains_key(&key) {
-            return Err(Seen::InFlight);
         }
         if self.entries.fetch_add(1, Ordering::Relaxed) >= self.max.load(Ordering::Relaxed) {
             self.entries.fetch_sub(1, Ordering::Relaxed);

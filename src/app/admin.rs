@@ -13,9 +13,8 @@ use crate::admin::status::{
 };
 use crate::admin::{AdminSource, Reloading};
 use crate::base::UnixMillis;
-use crate::config;
 use crate::edge::{Draining, Relay};
-use crate::observe::{Observer, Tally};
+use crate::observe::Observer;
 use crate::reload::Requests;
 use crate::snapshot::{Route, Snapshot, Verification};
 use crate::upstream::Upstream;
@@ -63,7 +62,7 @@ impl Source {
             loaded_at: standing.loaded_at.secs(),
             last_error: standing.last_error.as_ref().map(|(at, report)| ReloadError {
                 at: at.secs(),
-                problems: report.problems.iter().map(problem).collect(),
+                problems: report.problems.iter().map(Problem::from).collect(),
             }),
             needs_restart: standing.needs_restart.clone(),
         }
@@ -141,18 +140,9 @@ fn report(outcome: &ReloadOutcome) -> ReloadReport {
             warnings: warnings.iter().map(ToString::to_string).collect(),
         },
         ReloadOutcome::Unchanged { generation } => ReloadReport::Unchanged { generation: *generation },
-        ReloadOutcome::Kept(report) => ReloadReport::Kept { problems: report.problems.iter().map(problem).collect() },
-    }
-}
-
-fn problem(problem: &config::Problem) -> Problem {
-    Problem {
-        file: problem.file.display().to_string(),
-        line: problem.at.map(|(line, _)| line),
-        column: problem.at.map(|(_, column)| column),
-        key: problem.key.clone(),
-        what: problem.what.clone(),
-        help: problem.help.clone(),
+        ReloadOutcome::Kept(report) => {
+            ReloadReport::Kept { problems: report.problems.iter().map(Problem::from).collect() }
+        }
     }
 }
 
@@ -170,13 +160,8 @@ fn route(route: &Route, observer: &Observer) -> RouteStatus {
         upstream: route.upstream.name.to_string(),
         verification: verification.to_owned(),
         keys,
-        counts: observer.tally(&route.name).map(counts).unwrap_or_default(),
+        counts: observer.tally(&route.name).map(RouteCounts::from).unwrap_or_default(),
     }
-}
-
-fn counts(tally: Tally) -> RouteCounts {
-    let Tally { delivered, handshake, duplicate, refused, failed, gone } = tally;
-    RouteCounts { delivered, handshake, duplicate, refused, failed, gone }
 }
 
 fn upstream(upstream: &Upstream) -> UpstreamStatus {

@@ -105,6 +105,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     /// Reads until the empty line. The first byte has `wait`; from then on the whole head has `head_timeout`.
     async fn head(&mut self, wait: Duration, limits: &Limits, draining: &mut Draining) -> Result<Parsed, NoHead> {
         if self.buffer.is_empty() {
+            // What the last request took of the buffer is given back, so that this one fits one read again.
+            self.buffer.reserve(BUFFER);
             let read = tokio::select! {
                 biased;
                 read = timeout(wait, self.io.read_buf(&mut self.buffer)) => read,

@@ -163,13 +163,7 @@ impl Arrival {
     }
 
     fn connection(&self, certificate: Option<usize>, client_certificate: bool) -> Connection {
-        Connection {
-            listener: Arc::clone(&self.listener),
-            metrics: Arc::clone(&self.metrics),
-            source: self.source,
-            certificate,
-            client_certificate,
-        }
+        Connection { listener: Arc::clone(&self.listener), source: self.source, certificate, client_certificate }
     }
 
     fn refused(&self, reason: ConnectionRefusal) {

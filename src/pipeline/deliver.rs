@@ -31,7 +31,6 @@ impl<'s> Delivered<'s> {
         head: &Head,
         source: SourceAddress,
         record: &mut Record<'_>,
-        started: Instant,
     ) -> Result<Self, Outcome> {
         let route = fresh.route();
         let ours = Ours::new(&fresh, source, record);
@@ -48,7 +47,7 @@ impl<'s> Delivered<'s> {
         };
         let sent = Instant::now();
         // Boxed: only a request that is being delivered pays for the size of this future, not every idle connection.
-        let result = Box::pin(route.upstream.forward(&outbound, started + route.deadline)).await;
+        let result = Box::pin(route.upstream.forward(&outbound, record.started() + route.deadline)).await;
         record.forwarded(&result, sent.elapsed());
         match result {
             Ok(received) => Ok(Self { fresh, received }),
@@ -98,30 +97,30 @@ const NEVER: [&str; 27] = [
 ];
 
 /// The values of the fields that the relay sets.
-struct Ours {
+struct Ours<'a> {
     source: String,
     scheme: &'static [u8],
     received_at: String,
-    request_id: String,
-    provider: String,
-    key: String,
+    request_id: &'a str,
+    provider: &'a str,
+    /// `None` where nothing was verified.
+    key: Option<&'a str>,
 }
 
-impl Ours {
-    fn new(fresh: &Fresh<'_>, source: SourceAddress, record: &Record<'_>) -> Self {
-        let provider = fresh.route().provider.as_deref().unwrap_or("custom");
+impl<'a> Ours<'a> {
+    fn new(fresh: &'a Fresh<'_>, source: SourceAddress, record: &'a Record<'_>) -> Self {
         Self {
             source: source.ip.to_string(),
             scheme: record.scheme(),
             received_at: rfc3339(record.received_at()),
-            request_id: record.request_id().to_owned(),
-            provider: provider.to_owned(),
-            key: fresh.proof().map_or_else(String::new, |proof| proof.key.to_string()),
+            request_id: record.request_id(),
+            provider: fresh.route().provider.as_deref().unwrap_or("custom"),
+            key: fresh.proof().map(|proof| &*proof.key),
         }
     }
 }
 
-fn fields<'a>(route: &'a Route, head: &'a Head, ours: &'a Ours) -> Vec<(&'a str, &'a [u8])> {
+fn fields<'a>(route: &'a Route, head: &'a Head, ours: &'a Ours<'_>) -> Vec<(&'a str, &'a [u8])> {
     let mut fields: Vec<(&str, &[u8])> = Vec::with_capacity(head.headers().len() + 10);
     fields.extend(head.headers().iter().filter(|(name, _)| passes(route, name)));
     fields.push(("X-Forwarded-For", ours.source.as_bytes()));
@@ -130,8 +129,8 @@ fn fields<'a>(route: &'a Route, head: &'a Head, ours: &'a Ours) -> Vec<(&'a str,
     fields.push(("X-Request-Id", ours.request_id.as_bytes()));
     fields.push(("Relay-Route", route.name.as_bytes()));
     fields.push(("Relay-Provider", ours.provider.as_bytes()));
-    if !ours.key.is_empty() {
-        fields.push(("Relay-Key", ours.key.as_bytes()));
+    if let Some(key) = ours.key {
+        fields.push(("Relay-Key", key.as_bytes()));
     }
     fields.push(("Relay-Attempt", b"1"));
     fields.push(("Relay-Received-At", ours.received_at.as_bytes()));

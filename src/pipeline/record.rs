@@ -116,6 +116,11 @@ impl<'r> Record<'r> {
         &self.request_id
     }
 
+    /// When the request's time began, for every deadline that runs from the end of the head.
+    pub(super) fn started(&self) -> Instant {
+        self.started
+    }
+
     /// The scheme of the public URL this request was sent to.
     pub(super) fn scheme(&self) -> &'static [u8] {
         if self.connection.listener.tls.is_some() { b"https" } else { b"http" }
