@@ -72,7 +72,7 @@ enum Standing {
 }
 
 impl ReplayMemory {
-    /// A memory of at most `max` keys (about 80 bytes each).
+    /// A memory of at most `max` keys (about 100 bytes each).
     pub fn new(max: usize) -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
