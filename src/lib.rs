@@ -7,10 +7,11 @@
 //!
 //! - [`base`]: clock and secret.
 //! - [`domain`]: the words: head, refusal, fault, outcome, answer.
-//! - [`access`], [`routing`], [`signature`], [`replay`], [`meter`], [`upstream`], [`observe`]: one mechanism each, blind to
-//!   one another.
+//! - [`access`], [`routing`], [`signature`], [`replay`], [`meter`], [`upstream`], [`observe`], [`store`]: one mechanism
+//!   each, blind to one another.
 //! - [`snapshot`] (what was configured) and [`state`] (what outlives a reload); [`config`] compiles the first.
 //! - [`pipeline`]: the request's way, top to bottom, in one file.
+//! - [`delivery`]: what was accepted, behind the sender's back. [`explain`]: each step's verdict on a stored or captured request.
 //! - [`edge`]: sockets, TLS, HTTP/1.1 and HTTP/2. [`admin`]: the private listener. [`reload`]: noticing that files changed.
 //!   [`service`]: the service manager.
 //! - [`app`]: puts it together.
@@ -22,9 +23,11 @@ pub mod app;
 pub mod base;
 pub mod cli;
 pub mod config;
+pub mod delivery;
 pub mod demo;
 pub mod domain;
 pub mod edge;
+pub mod explain;
 pub mod meter;
 pub mod observe;
 pub mod pipeline;
@@ -36,5 +39,6 @@ pub mod service;
 pub mod signature;
 pub mod snapshot;
 pub mod state;
+pub mod store;
 pub mod terminal;
 pub mod upstream;

@@ -20,6 +20,7 @@ use crate::domain::Method;
 use crate::meter::{RouteLimits, RouteMeter};
 use crate::routing::RouteTable;
 use crate::signature::Verifier;
+use crate::store;
 use crate::upstream::Upstream;
 
 /// Everything that a request, a listener or an admin call can ask of the configuration.
@@ -33,6 +34,8 @@ pub struct Snapshot {
     pub log: LogSettings,
     /// Bounds that hold for the whole process.
     pub limits: Limits,
+    /// Where accepted requests and the history are kept; `None`: nowhere.
+    pub store: Option<Arc<store::Settings>>,
     /// Host and path to route.
     pub routes: RouteTable,
     /// By name.
@@ -188,6 +191,20 @@ pub struct Route {
     pub forward: Forwarding,
     /// From the end of the head to the answer.
     pub deadline: Duration,
+    /// When the sender hears of success.
+    pub delivery: Delivery,
+    /// How often and how long delivery from the store is tried.
+    pub retry: Retry,
+    /// How many stored requests are delivered at once; 1 where `ordered`.
+    pub concurrency: usize,
+    /// Stored requests are delivered one after the other, in the order of their acceptance.
+    pub ordered: bool,
+    /// The history keeps the bodies of delivered and refused requests, so that they can be replayed and explained.
+    pub keep_body: bool,
+    /// Failed requests after which the provider gives the endpoint up; from its recipe.
+    pub error_budget: Option<u32>,
+    /// When the provider's silence is worth an alarm.
+    pub silence: Silence,
     /// What the sender hears.
     pub answer: AnswerPolicy,
 }
@@ -210,8 +227,58 @@ pub struct Forwarding {
     pub headers: Vec<(String, Secret)>,
     /// Appended to the query, percent-encoded already.
     pub query: Vec<(String, Secret)>,
+    /// Signs what is forwarded anew, as Standard Webhooks has it.
+    pub resign: Option<crate::signature::Resigner>,
     /// Query parameters of the sender that stay outside, by their decoded names.
     pub strip_query: Vec<String>,
+}
+
+/// When the sender hears of success.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// When an internal server took the request.
+    Direct,
+    /// Then, or when no server did in time and the request is durable.
+    Failover,
+    /// When the request is durable.
+    Queue,
+}
+
+impl Delivery {
+    /// As `relay.toml` has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Failover => "failover",
+            Self::Queue => "queue",
+        }
+    }
+}
+
+/// How often and how long delivery from the store is tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// The wait after the first failed attempt; it doubles, with jitter, up to `max`.
+    pub first: Duration,
+    /// The longest wait.
+    pub max: Duration,
+    /// A failed attempt later than this after the request was received (or revived) is the last.
+    pub give_up_after: Duration,
+    /// The attempt of this number is the last; `None`: only time decides.
+    pub attempts: Option<u32>,
+    /// What one attempt may take.
+    pub timeout: Duration,
+}
+
+/// When a provider's silence is worth an alarm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Silence {
+    /// When it is quiet for clearly longer than it ever was in the last two weeks.
+    Habit,
+    /// After this time.
+    After(Duration),
+    /// Never.
+    Off,
 }
 
 /// What the sender hears.

@@ -3,13 +3,14 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::server::ProducesTickets;
 
 use crate::meter::RouteMeter;
 use crate::replay::ReplayMemory;
+use crate::store::Store;
 use crate::upstream::Upstreams;
 
 /// Shared by every snapshot of one process.
@@ -21,6 +22,7 @@ pub struct State {
     pub bodies: BodyMemory,
     /// What is known of internal servers, and the connections to them.
     pub upstreams: Upstreams,
+    store: OnceLock<Arc<Store>>,
     meters: Mutex<HashMap<Arc<str>, Arc<RouteMeter>>>,
     ticketers: Mutex<HashMap<[u8; 32], Arc<dyn ProducesTickets>>>,
 }
@@ -31,6 +33,7 @@ impl Default for State {
             replay: ReplayMemory::new(usize::MAX),
             bodies: BodyMemory::default(),
             upstreams: Upstreams::new(),
+            store: OnceLock::new(),
             meters: Mutex::default(),
             ticketers: Mutex::default(),
         }
@@ -41,6 +44,16 @@ impl Default for State {
 const TICKETERS_MAX: usize = 64;
 
 impl State {
+    /// The store, where the configuration has one.
+    pub fn store(&self) -> Option<&Arc<Store>> {
+        self.store.get()
+    }
+
+    /// Sets the store; only at the start, and only once.
+    pub fn set_store(&self, store: Arc<Store>) {
+        let _ = self.store.set(store);
+    }
+
     /// The TLS ticket keys for one policy of client certificates (its digest), the same ones across reloads.
     ///
     /// rustls does not ask again for a certificate when a session resumes. With one key for all, a ticket from a

@@ -25,16 +25,20 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("meter", &["domain"]),
     ("upstream", &["base", "domain"]),
     ("observe", &["base", "domain"]),
+    // Keys of replay memory outlive the process.
+    ("store", &["base", "domain", "replay"]),
     // Upward, and only as a name: the table is generic, and `Route` is its default parameter.
     ("routing", &["snapshot"]),
     // What was configured, and what outlives it.
-    ("snapshot", &["access", "base", "domain", "meter", "routing", "signature", "upstream"]),
-    ("state", &["meter", "replay", "upstream"]),
+    ("snapshot", &["access", "base", "domain", "meter", "routing", "signature", "store", "upstream"]),
+    ("state", &["meter", "replay", "store", "upstream"]),
     ("config", &["access", "base", "domain", "meter", "routing", "signature", "snapshot", "state", "upstream"]),
     (
         "pipeline",
         &["base", "domain", "meter", "observe", "replay", "routing", "signature", "snapshot", "state", "upstream"],
     ),
+    ("delivery", &["domain", "pipeline", "snapshot"]),
+    ("explain", &["base", "domain", "snapshot"]),
     ("edge", &["base", "domain", "observe", "pipeline", "snapshot"]),
     ("admin", &["config", "observe", "snapshot"]),
     (
@@ -68,6 +72,10 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("sd_notify", &["service"]),
     ("listenfd", &["service"]),
     ("libc", &["config"]),
+    ("rusqlite", &["store"]),
+    ("rustix", &["store"]),
+    ("aws_lc_rs", &["store"]),
+    ("crossbeam_queue", &["store"]),
 ];
 
 /// Lines that a person can hold in mind.

@@ -132,6 +132,8 @@ pub struct RouteStatus {
 #[expect(missing_docs, reason = "the names are those of the outcomes")]
 pub struct RouteCounts {
     pub delivered: u64,
+    #[serde(default)]
+    pub accepted: u64,
     pub handshake: u64,
     pub duplicate: u64,
     pub refused: u64,
@@ -141,8 +143,8 @@ pub struct RouteCounts {
 
 impl From<Tally> for RouteCounts {
     fn from(tally: Tally) -> Self {
-        let Tally { delivered, handshake, duplicate, refused, failed, gone } = tally;
-        Self { delivered, handshake, duplicate, refused, failed, gone }
+        let Tally { delivered, accepted, handshake, duplicate, refused, failed, gone } = tally;
+        Self { delivered, accepted, handshake, duplicate, refused, failed, gone }
     }
 }
 

@@ -101,6 +101,7 @@ impl Compiler<'_> {
             admin,
             log,
             limits,
+            store: None,
             routes: routes.table(),
             upstreams: upstreams.into_ready(),
             files: Vec::new(),

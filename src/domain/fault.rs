@@ -23,6 +23,10 @@ codes! {
         BodyMemory = "body_memory",
         /// Replay memory is full of ids that are still inside their window.
         ReplayMemory = "replay_memory",
+        /// The request could not be made durable: the store's quota or the disk's reserve is used up.
+        StoreFull = "store_full",
+        /// The request could not be made durable: the disk failed, or was too slow.
+        StoreFailed = "store_failed",
         /// A panic in the pipeline: our bug.
         Internal = "internal",
     }

@@ -11,6 +11,8 @@ use super::{Fault, Refusal, Turned};
 pub enum Outcome {
     /// An upstream took it.
     Delivered,
+    /// Made durable: it would survive a power loss, and is delivered behind the sender's back.
+    Accepted,
     /// A provider's handshake, answered here.
     Handshake,
     /// A twin of a request that was delivered before: answered as success, not forwarded.
@@ -28,6 +30,7 @@ impl Outcome {
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Delivered => "delivered",
+            Self::Accepted => "accepted",
             Self::Handshake => "handshake",
             Self::Duplicate => "duplicate",
             Self::Refused(_) => "refused",
@@ -41,7 +44,7 @@ impl Outcome {
         match self {
             Self::Refused(turned) => turned.refusal.code(),
             Self::Failed(fault) => fault.code(),
-            Self::Delivered | Self::Handshake | Self::Duplicate | Self::Gone => "",
+            Self::Delivered | Self::Accepted | Self::Handshake | Self::Duplicate | Self::Gone => "",
         }
     }
 }

@@ -51,7 +51,7 @@ pub struct RequestEvent<'e> {
 impl RequestEvent<'_> {
     fn level(&self) -> Level {
         match self.outcome {
-            Outcome::Delivered | Outcome::Handshake | Outcome::Duplicate => Level::Info,
+            Outcome::Delivered | Outcome::Accepted | Outcome::Handshake | Outcome::Duplicate => Level::Info,
             Outcome::Refused(_) | Outcome::Gone => Level::Warn,
             Outcome::Failed(_) => Level::Error,
         }
@@ -72,9 +72,11 @@ impl RequestEvent<'_> {
                 | Fault::UpstreamTimeout
                 | Fault::UpstreamUnavailable
                 | Fault::ReplayMemory
+                | Fault::StoreFull
+                | Fault::StoreFailed
                 | Fault::Internal => false,
             },
-            Outcome::Delivered => false,
+            Outcome::Delivered | Outcome::Accepted => false,
         }
     }
 

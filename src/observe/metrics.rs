@@ -36,6 +36,7 @@ pub struct RouteLabels {
 #[expect(missing_docs, reason = "the names are those of the outcomes")]
 pub struct Tally {
     pub delivered: u64,
+    pub accepted: u64,
     pub handshake: u64,
     pub duplicate: u64,
     pub refused: u64,
@@ -47,6 +48,7 @@ pub struct Tally {
 #[derive(Debug, Default)]
 struct Tallies {
     delivered: AtomicU64,
+    accepted: AtomicU64,
     handshake: AtomicU64,
     duplicate: AtomicU64,
     refused: AtomicU64,
@@ -58,6 +60,7 @@ impl Tallies {
     fn count(&self, outcome: &Outcome) {
         let counter = match outcome {
             Outcome::Delivered => &self.delivered,
+            Outcome::Accepted => &self.accepted,
             Outcome::Handshake => &self.handshake,
             Outcome::Duplicate => &self.duplicate,
             Outcome::Refused(_) => &self.refused,
@@ -70,6 +73,7 @@ impl Tallies {
     fn read(&self) -> Tally {
         Tally {
             delivered: self.delivered.load(Ordering::Relaxed),
+            accepted: self.accepted.load(Ordering::Relaxed),
             handshake: self.handshake.load(Ordering::Relaxed),
             duplicate: self.duplicate.load(Ordering::Relaxed),
             refused: self.refused.load(Ordering::Relaxed),
@@ -284,7 +288,7 @@ impl ListenerRoute {
     }
 }
 
-const PLAIN_OUTCOMES: usize = 4;
+const PLAIN_OUTCOMES: usize = 5;
 const OUTCOMES: usize = PLAIN_OUTCOMES + Refusal::ALL.len() + Fault::ALL.len();
 
 fn index(outcome: &Outcome) -> usize {
@@ -293,6 +297,7 @@ fn index(outcome: &Outcome) -> usize {
         Outcome::Handshake => 1,
         Outcome::Duplicate => 2,
         Outcome::Gone => 3,
+        Outcome::Accepted => 4,
         Outcome::Refused(turned) => PLAIN_OUTCOMES + turned.refusal as usize,
         Outcome::Failed(fault) => PLAIN_OUTCOMES + Refusal::ALL.len() + *fault as usize,
     }

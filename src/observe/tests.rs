@@ -201,7 +201,7 @@ fn tallies_outlive_a_reload() {
         rig.observer.request(&event(outcome));
     }
     rig.observer.set_shape(&shape);
-    let expected = Tally { delivered: 2, handshake: 1, duplicate: 1, refused: 1, failed: 1, gone: 1 };
+    let expected = Tally { delivered: 2, accepted: 0, handshake: 1, duplicate: 1, refused: 1, failed: 1, gone: 1 };
     assert_eq!(rig.observer.tally("github"), Some(expected));
     assert_eq!(rig.observer.tally("unknown"), None);
 }

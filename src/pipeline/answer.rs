@@ -58,7 +58,11 @@ pub fn fault_status(fault: Fault) -> u16 {
         | Fault::UpstreamReset
         | Fault::UpstreamMalformed
         | Fault::UpstreamStatus => 502,
-        Fault::UpstreamUnavailable | Fault::BodyMemory | Fault::ReplayMemory => 503,
+        Fault::UpstreamUnavailable
+        | Fault::BodyMemory
+        | Fault::ReplayMemory
+        | Fault::StoreFull
+        | Fault::StoreFailed => 503,
         Fault::UpstreamTimeout => 504,
     }
 }
@@ -92,7 +96,7 @@ pub fn text(status: u16) -> &'static str {
 /// The answer to a request that reached the pipeline.
 pub(super) fn answer(end: &End, head: &Head, route: Option<&Route>) -> Answer {
     let mut answer = match &end.outcome {
-        Outcome::Delivered | Outcome::Duplicate | Outcome::Handshake => match &end.reply {
+        Outcome::Delivered | Outcome::Accepted | Outcome::Duplicate | Outcome::Handshake => match &end.reply {
             Reply::Handshake(answer) => fixed(answer),
             Reply::Upstream(received) => Answer {
                 status: received.status,

@@ -81,6 +81,8 @@ every! { Fault, fault_status;
     upstream_unavailable: UpstreamUnavailable = 503,
     body_memory: BodyMemory = 503,
     replay_memory: ReplayMemory = 503,
+    store_full: StoreFull = 503,
+    store_failed: StoreFailed = 503,
     internal: Internal = 500,
 }
 

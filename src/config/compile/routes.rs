@@ -19,7 +19,7 @@ use crate::config::near::nearest;
 use crate::config::quantity::write_duration;
 use crate::config::raw::{RawRoute, Table};
 use crate::routing::{Entry, PathPattern, RouteTable};
-use crate::snapshot::Route;
+use crate::snapshot::{Delivery, Retry, Route, Silence};
 
 /// Longest time that a sender may be kept waiting.
 const DEADLINE: Between<Duration> = millis(10_000, 100, 10 * 60_000);
@@ -154,6 +154,19 @@ impl Compiler<'_> {
             upstream,
             forward,
             deadline,
+            delivery: Delivery::Direct,
+            retry: Retry {
+                first: Duration::from_secs(1),
+                max: Duration::from_mins(10),
+                give_up_after: Duration::from_hours(72),
+                attempts: None,
+                timeout: Duration::from_secs(30),
+            },
+            concurrency: 16,
+            ordered: false,
+            keep_body: false,
+            error_budget: None,
+            silence: Silence::Habit,
             answer,
         })
     }

@@ -94,6 +94,12 @@ pub async fn replay_memory(fault: Fault) {
     rig.finish().await;
 }
 
+/// Comes with the store.
+pub async fn store_full(_: Fault) {}
+
+/// Comes with the store.
+pub async fn store_failed(_: Fault) {}
+
 /// A panic of the relay, or a request that cannot be written toward the inside. Neither can be had from outside; the places that
 /// turn them into this fault are these, and `edge::catch` has the test of its own.
 pub async fn internal(_: Fault) {

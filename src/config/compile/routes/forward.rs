@@ -39,6 +39,7 @@ impl Compiler<'_> {
         suggested: &Suggested,
     ) -> Forwarding {
         Forwarding {
+            resign: None,
             path: raw.upstream_path.as_ref().and_then(|at| self.upstream_path(at, &join(key, "upstream_path"), path)),
             headers: self.upstream_headers(raw.upstream_headers.as_ref(), &join(key, "upstream_headers")),
             query: self.upstream_query(raw.upstream_query.as_ref(), &join(key, "upstream_query")),

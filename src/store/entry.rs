@@ -1,0 +1,123 @@
+//! A row of the history.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::base::UnixMillis;
+use crate::domain::{Fault, Head, Method, Version};
+
+/// What is recorded of one request when it was answered.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "docs/operating.md explains each field under the same name")]
+pub struct Entry {
+    pub request_id: Box<str>,
+    pub received_at: UnixMillis,
+    pub listener: Arc<str>,
+    pub route: Option<Arc<str>>,
+    pub provider: Option<Arc<str>>,
+    pub method: Method,
+    pub version: Version,
+    /// `None` for what never became a head. Query parameters and headers that hold a token were blanked before.
+    pub head: Option<Head>,
+    /// Bytes at the end of the path behind a prefix route's prefix.
+    pub suffix: usize,
+    /// The sender spoke TLS to us.
+    pub https: bool,
+    pub source: IpAddr,
+    pub via: &'static str,
+    pub allowed_by: Option<Box<str>>,
+    pub outcome: &'static str,
+    /// Empty where the outcome says it all.
+    pub reason: &'static str,
+    /// What the sender was answered; zero where nobody was left.
+    pub status: u16,
+    pub key: Option<Arc<str>>,
+    pub dedupe: Option<Box<str>>,
+    /// The time that the request carries.
+    pub timestamp: Option<UnixMillis>,
+    pub body_bytes: u64,
+    /// Where the route keeps bodies; always for an accepted request.
+    pub body: Option<Bytes>,
+    pub upstream: Option<Arc<str>>,
+    pub server: Option<Arc<str>>,
+    pub upstream_status: Option<u16>,
+    /// Servers tried, or attempts of delivery made.
+    pub attempts: u32,
+    pub detail: Option<Box<str>>,
+    pub took: Took,
+}
+
+/// How long the parts of a request took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "docs/operating.md explains each field under the same name")]
+pub struct Took {
+    pub read: Duration,
+    pub verify: Duration,
+    pub forward: Duration,
+    pub total: Duration,
+}
+
+/// One row as it is read back.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// Names that were static are strings here: an older version may have written others.
+    pub outcome: Box<str>,
+    /// Empty where the outcome says it all.
+    pub reason: Box<str>,
+    /// How the source address was known.
+    pub via: Box<str>,
+    /// Everything else; its own `outcome`, `reason` and `via` are empty, and its `body` is only there when it was asked for.
+    pub entry: Entry,
+    /// Attempts beyond the first, and every failed one, in order. Empty in pages.
+    pub history: Vec<Attempt>,
+    /// When it is tried next, while it waits.
+    pub due: Option<UnixMillis>,
+    /// The body is there to be shown, replayed and explained.
+    pub has_body: bool,
+}
+
+/// One attempt to deliver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Counts from 1, over direct attempts, attempts from the spool, and replays.
+    pub number: u32,
+    /// When it began.
+    pub at: UnixMillis,
+    /// On whose account.
+    pub kind: AttemptKind,
+    /// The last server tried.
+    pub server: Option<Box<str>>,
+    /// What it answered.
+    pub status: Option<u16>,
+    /// `None`: it was taken.
+    pub fault: Option<Fault>,
+    /// The upstream library's own words on a fault.
+    pub detail: Option<Box<str>>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// On whose account an attempt was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttemptKind {
+    /// While the sender waited.
+    Direct,
+    /// From the spool.
+    Spooled,
+    /// An operator asked for it.
+    Replay,
+}
+
+impl AttemptKind {
+    /// The column, and the word in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Spooled => "spooled",
+            Self::Replay => "replay",
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Requests that were accepted and are not yet delivered.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::base::UnixMillis;
+use crate::domain::Head;
+use crate::replay::ReplayKey;
+
+use super::entry::{Attempt, Entry};
+
+/// A request to be made durable.
+#[derive(Debug)]
+pub struct Accept {
+    /// Its row of the history; outcome `accepted`, with head, body and route.
+    pub entry: Entry,
+    /// Remembered in the same transaction.
+    pub replay: Option<(ReplayKey, UnixMillis)>,
+    /// A direct attempt that failed before, if there was one.
+    pub tried: Option<Attempt>,
+    /// When delivery may begin; `None`: the caller delivers it at once, and the attempt counts as begun.
+    pub due: Option<UnixMillis>,
+    /// Keep the body after delivery.
+    pub keep_body: bool,
+}
+
+/// Names an accepted request. In the order of acceptance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub i64);
+
+/// A request that somebody delivers now.
+#[derive(Debug)]
+pub struct Claimed {
+    /// For [`super::Store::settle`].
+    pub ticket: Ticket,
+    /// Counts from 1. More than 1: an earlier attempt may have arrived.
+    pub attempt: u32,
+    /// Attempts since the last time an operator revived it; the route's allowance is judged by these.
+    pub attempts_since_revival: u32,
+    /// The request.
+    pub request: StoredRequest,
+}
+
+/// What is needed to send a request inward.
+#[derive(Clone, Debug)]
+pub struct StoredRequest {
+    /// As answered to its sender.
+    pub request_id: Box<str>,
+    /// The route's name; the configuration of the moment says what it means.
+    pub route: Arc<str>,
+    /// When its head was complete.
+    pub received_at: UnixMillis,
+    /// The address lists were asked about.
+    pub source: std::net::IpAddr,
+    /// The sender spoke TLS to us.
+    pub https: bool,
+    /// As received.
+    pub head: Head,
+    /// Bytes at the end of the path behind a prefix route's prefix.
+    pub suffix: usize,
+    /// As received.
+    pub body: Bytes,
+    /// The id of the secret that matched.
+    pub key: Option<Arc<str>>,
+    /// What replay memory knows it by.
+    pub dedupe: Option<Box<str>>,
+    /// The time that the request carries.
+    pub timestamp: Option<UnixMillis>,
+    /// Attempts made so far.
+    pub attempts: u32,
+}
+
+/// What became of an attempt.
+#[derive(Clone, Debug)]
+pub enum Settlement {
+    /// Taken; it leaves the spool.
+    Delivered(Attempt),
+    /// Not taken; again at this time.
+    Again(Attempt, UnixMillis),
+    /// Not taken for the last time: a dead letter.
+    Dead(Attempt),
+    /// Nothing was sent; the attempt does not count. Again at this time.
+    Released(UnixMillis),
+}
+
+/// What waits on one route.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Accepted, neither delivered nor dead; those on their way included.
+    pub waiting: u64,
+    /// Of those, on their way.
+    pub claimed: u64,
+    /// Dead letters.
+    pub dead: u64,
+    /// When the oldest waiting one was received; approximate from below.
+    pub oldest: Option<UnixMillis>,
+    /// When the next one is due, if that is known; `None` with something waiting: ask.
+    pub next_due: Option<UnixMillis>,
+}
