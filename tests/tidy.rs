@@ -74,7 +74,6 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("libc", &["config"]),
     ("rusqlite", &["store"]),
     ("rustix", &["store"]),
-    ("aws_lc_rs", &["store"]),
     ("crossbeam_queue", &["store"]),
 ];
 
