@@ -34,7 +34,10 @@ const FLOORS: &[(&str, &[&str])] = &[
     // What was configured, and what outlives it.
     ("snapshot", &["access", "base", "domain", "meter", "routing", "signature", "store", "upstream"]),
     ("state", &["dispatch", "meter", "replay", "store", "upstream"]),
-    ("config", &["access", "base", "domain", "meter", "routing", "signature", "snapshot", "state", "upstream"]),
+    (
+        "config",
+        &["access", "base", "domain", "meter", "routing", "signature", "snapshot", "state", "store", "upstream"],
+    ),
     (
         "pipeline",
         &[
