@@ -16,7 +16,9 @@ use bytes::Bytes;
 
 use crate::access::{AllowList, IpSet, RequiredHeader};
 use crate::base::Secret;
+use crate::budget::Budget;
 use crate::domain::Method;
+use crate::habit::Habit;
 use crate::meter::{RouteLimits, RouteMeter};
 use crate::routing::RouteTable;
 use crate::signature::Verifier;
@@ -203,8 +205,12 @@ pub struct Route {
     pub keep_body: bool,
     /// Failed requests after which the provider gives the endpoint up; from its recipe.
     pub error_budget: Option<u32>,
+    /// The failures it was shown lately; shared with older snapshots.
+    pub budget: Arc<Budget>,
     /// When the provider's silence is worth an alarm.
     pub silence: Silence,
+    /// When it usually calls; shared with older snapshots.
+    pub habit: Arc<Habit>,
     /// What the sender hears.
     pub answer: AnswerPolicy,
 }

@@ -23,6 +23,8 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("signature", &["base", "domain"]),
     ("replay", &["base"]),
     ("meter", &["domain"]),
+    ("budget", &["base"]),
+    ("habit", &["base"]),
     ("upstream", &["base", "domain"]),
     ("observe", &["base", "domain"]),
     // Keys of replay memory outlive the process.
@@ -30,8 +32,11 @@ const FLOORS: &[(&str, &[&str])] = &[
     // Upward, and only as a name: the table is generic, and `Route` is its default parameter.
     ("routing", &["snapshot"]),
     // What was configured, and what outlives it.
-    ("snapshot", &["access", "base", "domain", "meter", "routing", "signature", "store", "upstream"]),
-    ("state", &["meter", "replay", "store", "upstream"]),
+    (
+        "snapshot",
+        &["access", "base", "budget", "domain", "habit", "meter", "routing", "signature", "store", "upstream"],
+    ),
+    ("state", &["budget", "habit", "meter", "replay", "store", "upstream"]),
     ("config", &["access", "base", "domain", "meter", "routing", "signature", "snapshot", "state", "upstream"]),
     (
         "pipeline",

@@ -99,7 +99,7 @@ impl Reload {
         gate.observer.set_log(snapshot.log.json, snapshot.log.refusals_per_second);
         gate.observer.set_shape(&shape::shape(snapshot));
         self.relay.replace(Arc::clone(snapshot));
-        gate.state.keep_meters(|route| snapshot.routes.iter().any(|known| &*known.name == route));
+        gate.state.keep_routes(|route| snapshot.routes.iter().any(|known| &*known.name == route));
         // Dropping the old set ends its checks.
         self.health = JoinSet::new();
         for upstream in snapshot.upstreams.values() {

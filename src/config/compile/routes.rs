@@ -135,6 +135,8 @@ impl Compiler<'_> {
         let name: Arc<str> = name.get_ref().as_str().into();
         Some(Route {
             meter: self.state.meter(&name),
+            budget: self.state.budget(&name),
+            habit: self.state.habit(&name),
             name,
             description: raw.description.clone(),
             host: raw.host.as_ref().map(|host| host.get_ref().clone()),
