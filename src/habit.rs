@@ -1,8 +1,8 @@
 //! What is usual for a provider, and whether it has gone quiet against that.
 //!
 //! A provider that stops calling fails no request, so nothing else shows it. Each route remembers the longest pause between
-//! two genuine requests of each of the last [`DAYS`] days: nights and weekends are pauses like any other. It is quiet when
-//! the pause of the moment is clearly longer than all of these.
+//! two genuine requests of each of the last [`DAYS`] days up to the last request: nights and weekends are pauses like any
+//! other. It is quiet when the pause of the moment is clearly longer than all of these.
 //!
 //! A request costs one swap and three loads, all relaxed, and nothing at all when another one came in the same millisecond.
 //! Days turn at upkeep, every few seconds.
@@ -160,7 +160,8 @@ impl Habit {
         slow.born = Some(slow.born.map_or(now, |born| born.min(now)));
         slow.first = slow.first.or(self.last()).map(|first| first.min(now));
         slow.silent = slow.silent.map(|since| since.min(now));
-        let today = now.0.div_euclid(DAY);
+        // While it is quiet, memory does not age: what was usual is what the quiet is measured by.
+        let today = self.last().map_or(now, |last| last.min(now)).0.div_euclid(DAY);
         let longest = self.longest.swap(0, Relaxed);
         // Longer than the memory: the clock was set forward, or it does not matter any more.
         if longest > 0 && longest < DAY.saturating_mul(DAYS as i64) {
@@ -186,7 +187,7 @@ impl Slow {
         }
     }
 
-    /// Forgets days that are too long ago; a day that has not come yet becomes today.
+    /// Forgets days that are too long before the last one with a request; a day that has not come yet becomes that one.
     fn keep(&mut self, today: i64) {
         let ahead: Vec<_> = self.days.extract_if(.., |(day, _)| *day > today).collect();
         for (_, pause) in ahead {

@@ -5,9 +5,11 @@ const HOUR: Duration = Duration::from_hours(1);
 /// Monday, 2026-11-16T00:00:00Z.
 const MONDAY: UnixMillis = UnixMillis(1_794_787_200_000);
 
-/// Lets time pass minute by minute, with a request in each minute that `calls`, and gives every turn with its time.
+/// Lets time pass minute by minute, with a request in each minute since Monday that `calls`, and gives every turn with its
+/// time.
 fn pass(habit: &Habit, from: UnixMillis, hours: u32, calls: impl Fn(u32) -> bool) -> Vec<(UnixMillis, Turn)> {
-    let minutes = (0..hours * 60).map(|minute| (minute, from.plus(MINUTE * minute)));
+    let before = u32::try_from((from.0 - MONDAY.0) / 60_000).unwrap_or_default();
+    let minutes = (0..hours * 60).map(|minute| (before + minute, from.plus(MINUTE * minute)));
     let turn = |(minute, now)| {
         if calls(minute) {
             habit.heard(now);
@@ -25,12 +27,9 @@ fn office(minute: u32) -> bool {
 
 fn after_two_weeks() -> (Habit, UnixMillis) {
     let habit = Habit::default();
-    pass(&habit, MONDAY, 7 * 24, office);
-    assert_eq!(
-        pass(&habit, MONDAY.plus(7 * 24 * HOUR), 7 * 24 + 9, office),
-        [],
-        "nights and a weekend are habit by now"
-    );
+    pass(&habit, MONDAY, 7 * 24 + 9, office);
+    let turns = pass(&habit, MONDAY.plus((7 * 24 + 9) * HOUR), 7 * 24, office);
+    assert_eq!(turns, [], "nights and a weekend are habit by now");
     (habit, MONDAY.plus((14 * 24 + 9) * HOUR))
 }
 
@@ -87,6 +86,17 @@ fn a_pause_is_forgotten_after_two_weeks() {
     pass(&habit, MONDAY.plus((14 * 24 - 1) * HOUR), 2, |_| true);
     assert_eq!(habit.lock().usual(), MINUTE);
     assert!(habit.lock().days.len() <= DAYS);
+}
+
+#[test]
+fn nothing_is_forgotten_while_it_is_quiet() {
+    let habit = Habit::default();
+    let days = |count: u32| 24 * count;
+    let turns = pass(&habit, MONDAY, days(31), |minute| minute.is_multiple_of(10 * 24 * 60));
+    assert_eq!(turns, [], "every ten days is a habit too");
+    let turns = pass(&habit, MONDAY.plus(days(31) * HOUR), days(30), |_| false);
+    let [(at, Turn::Silent { usual, .. })] = turns[..] else { panic!("{turns:?}") };
+    assert_eq!((usual, at), (days(10) * HOUR, MONDAY.plus(days(45) * HOUR + MINUTE)));
 }
 
 #[test]
