@@ -6,6 +6,7 @@
 
 mod admin;
 mod bind;
+mod providers;
 mod reload;
 mod shape;
 
@@ -171,12 +172,13 @@ fn serve_admin(
 }
 
 fn spawn_upkeep(tasks: &mut JoinSet<&'static str>, relay: &Arc<Relay>, service: Service) {
-    let (observer, state) = (Arc::clone(&relay.gate.observer), Arc::clone(&relay.gate.state));
+    let kept = Arc::clone(relay);
     tasks.spawn(async move {
         loop {
             tokio::time::sleep(UPKEEP).await;
-            observer.upkeep();
-            state.upstreams.upkeep();
+            kept.gate.observer.upkeep();
+            kept.gate.state.upstreams.upkeep();
+            providers::look(&kept);
         }
     });
     let (observer, mut changes) = (Arc::clone(&relay.gate.observer), relay.gate.state.upstreams.subscribe());

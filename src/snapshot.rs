@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::access::{AllowList, IpSet, RequiredHeader};
-use crate::base::Secret;
+use crate::base::{Secret, UnixMillis};
 use crate::budget::Budget;
 use crate::domain::Method;
 use crate::habit::Habit;
@@ -213,6 +213,13 @@ pub struct Route {
     pub habit: Arc<Habit>,
     /// What the sender hears.
     pub answer: AnswerPolicy,
+}
+
+impl Route {
+    /// Whether the next failure would be the last that the provider tolerates, as far as it is known.
+    pub fn must_not_fail(&self, now: UnixMillis) -> bool {
+        self.error_budget.is_some_and(|budget| self.budget.last_safe(budget, now))
+    }
 }
 
 /// How a request proves that it is genuine.

@@ -49,8 +49,8 @@ const FLOORS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "admin", "base", "config", "edge", "observe", "pipeline", "reload", "service", "snapshot", "state",
-            "upstream",
+            "admin", "base", "config", "edge", "habit", "observe", "pipeline", "reload", "service", "snapshot",
+            "state", "upstream",
         ],
     ),
     // A provider, for the demo and for `send`: it signs with the scheme and never sees the relay's own path.

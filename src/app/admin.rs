@@ -8,19 +8,19 @@ use std::time::Instant;
 use data_encoding::HEXLOWER;
 
 use crate::admin::status::{
-    CertificateStatus, ConfigStatus, ListenerStatus, Problem, ReloadError, ReloadReport, RouteCounts, RouteStatus,
-    ServerStatus, State, Status, UpstreamStatus, Usage, Used,
+    BudgetStatus, CertificateStatus, ConfigStatus, ListenerStatus, Problem, ReloadError, ReloadReport, RouteCounts,
+    RouteStatus, ServerStatus, State, Status, UpstreamStatus, Usage, Used,
 };
 use crate::admin::{AdminSource, Reloading};
 use crate::base::UnixMillis;
 use crate::edge::{Draining, Relay};
-use crate::observe::Observer;
+use crate::pipeline::Gate;
 use crate::reload::Requests;
 use crate::snapshot::{Route, Snapshot, Verification};
 use crate::upstream::Upstream;
 
-use super::ReloadOutcome;
 use super::reload::{Reload, Standing};
+use super::{ReloadOutcome, providers};
 
 /// Everything that a status is made of.
 pub(super) struct Source {
@@ -104,6 +104,7 @@ impl AdminSource for Source {
     }
 
     fn status(&self) -> Status {
+        providers::look(&self.relay);
         let snapshot = self.relay.snapshot();
         let standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Status {
@@ -113,7 +114,7 @@ impl AdminSource for Source {
             state: if self.ready() { State::Running } else { State::Draining },
             config: self.config(&snapshot, &standing),
             listeners: self.listeners(&snapshot),
-            routes: snapshot.routes.iter().map(|known| route(known, &self.relay.gate.observer)).collect(),
+            routes: snapshot.routes.iter().map(|known| route(known, &self.relay.gate)).collect(),
             upstreams: snapshot.upstreams.values().map(|known| upstream(known)).collect(),
             usage: self.usage(&snapshot),
             warnings: standing.warnings.iter().map(ToString::to_string).collect(),
@@ -124,6 +125,7 @@ impl AdminSource for Source {
         let gate = &self.relay.gate;
         gate.observer.set_body_memory(gate.state.bodies.used());
         gate.observer.set_replay_entries(gate.state.replay.len());
+        providers::look(&self.relay);
         gate.observer.render_metrics()
     }
 
@@ -146,7 +148,7 @@ fn report(outcome: &ReloadOutcome) -> ReloadReport {
     }
 }
 
-fn route(route: &Route, observer: &Observer) -> RouteStatus {
+fn route(route: &Route, gate: &Gate) -> RouteStatus {
     let (verification, keys) = match &route.verify {
         Verification::Signed(verifier) => ("signed", verifier.key_ids().map(str::to_owned).collect()),
         Verification::DangerouslyNone => ("none", Vec::new()),
@@ -160,7 +162,13 @@ fn route(route: &Route, observer: &Observer) -> RouteStatus {
         upstream: route.upstream.name.to_string(),
         verification: verification.to_owned(),
         keys,
-        counts: observer.tally(&route.name).map(RouteCounts::from).unwrap_or_default(),
+        counts: gate.observer.tally(&route.name).map(RouteCounts::from).unwrap_or_default(),
+        error_budget: route.error_budget.map(|budget| {
+            let spent = route.budget.standing(budget, gate.clock.now());
+            BudgetStatus { budget, spent: spent.count, left: spent.left }
+        }),
+        last_genuine: route.habit.last().map(UnixMillis::secs),
+        silent: route.habit.is_silent(),
     }
 }
 

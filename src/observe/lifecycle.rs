@@ -81,6 +81,12 @@ pub enum Event<'e> {
     WatchDegraded { why: &'e dyn fmt::Display },
     /// A server takes requests again, or no more.
     ServerHealth { upstream: &'e str, server: &'e str, healthy: bool, why: &'e str },
+    /// One more failure, and the provider may give the endpoint up.
+    ErrorBudgetLow { route: &'e str, provider: Option<&'e str>, spent: u32, budget: u32 },
+    /// A provider has gone quiet against its habit.
+    ProviderSilent { route: &'e str, provider: Option<&'e str>, quiet_for: Duration, usual: Duration },
+    /// It is back.
+    ProviderHeard { route: &'e str, provider: Option<&'e str>, quiet_for: Duration },
     /// No new connections; requests in flight go on.
     Draining { in_flight: u64, timeout: Duration },
     /// The end. `unfinished` requests were cut off.
@@ -111,6 +117,9 @@ impl Event<'_> {
             Self::Kept { .. } => "config_kept",
             Self::WatchDegraded { .. } => "watch_degraded",
             Self::ServerHealth { .. } => "server_health",
+            Self::ErrorBudgetLow { .. } => "error_budget_low",
+            Self::ProviderSilent { .. } => "provider_silent",
+            Self::ProviderHeard { .. } => "provider_heard",
             Self::Draining { .. } => "draining",
             Self::Stopped { .. } => "stopped",
             Self::PanicCaught { .. } => "panic_caught",
@@ -125,11 +134,14 @@ impl Event<'_> {
             | Self::Listening { .. }
             | Self::Applied { .. }
             | Self::Unchanged { .. }
+            | Self::ProviderHeard { .. }
             | Self::Draining { .. }
             | Self::Stopped { unfinished: 0 }
             | Self::ServerHealth { healthy: true, .. } => Level::Info,
             Self::ConfigWarning { .. }
             | Self::WatchDegraded { .. }
+            | Self::ErrorBudgetLow { .. }
+            | Self::ProviderSilent { .. }
             | Self::Stopped { .. }
             | Self::ServerHealth { healthy: false, .. } => Level::Warn,
             Self::Kept { .. } | Self::PanicCaught { .. } | Self::TaskEnded { .. } => Level::Error,
@@ -173,6 +185,16 @@ impl Event<'_> {
                     .text("server", server)
                     .boolean("healthy", healthy)
                     .maybe("why", Some(why));
+            }
+            Self::ErrorBudgetLow { route, provider, spent, budget } => {
+                line.text("route", route).maybe("provider", provider).number("spent", spent).number("budget", budget);
+            }
+            Self::ProviderSilent { route, provider, quiet_for, usual } => {
+                line.text("route", route).maybe("provider", provider);
+                line.millis("quiet_for_ms", quiet_for).millis("usual_ms", usual);
+            }
+            Self::ProviderHeard { route, provider, quiet_for } => {
+                line.text("route", route).maybe("provider", provider).millis("quiet_for_ms", quiet_for);
             }
             Self::Draining { in_flight, timeout } => {
                 line.number("in_flight", in_flight).millis("timeout_ms", timeout);

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::base::UnixMillis;
+use crate::base::{Clock, UnixMillis};
 use crate::domain::{Fault, Head, Method, Outcome, Refusal, SourceAddress, Version};
-use crate::observe::{Counted, Observer, RequestEvent};
+use crate::observe::{Counted, Event, Observer, RequestEvent};
 use crate::signature::Proof;
 use crate::snapshot::Route;
 use crate::upstream::{Received, Undelivered};
@@ -20,6 +20,7 @@ use super::{Connection, Gate};
 #[derive(Debug)]
 pub struct Record<'r> {
     observer: &'r Observer,
+    clock: &'r Clock,
     connection: &'r Connection,
     head: &'r Head,
     started: Instant,
@@ -34,6 +35,9 @@ pub struct Record<'r> {
     verify: Duration,
     proof: Option<Proof>,
     forwarded: Option<Forwarded>,
+    genuine: bool,
+    /// Its failure is counted in the route's error budget.
+    spent: bool,
     open: bool,
 }
 
@@ -52,6 +56,7 @@ impl<'r> Record<'r> {
         let received_at = gate.clock.now();
         Self {
             observer: &gate.observer,
+            clock: &gate.clock,
             connection,
             head,
             started: Instant::now(),
@@ -66,6 +71,8 @@ impl<'r> Record<'r> {
             verify: Duration::ZERO,
             proof: None,
             forwarded: None,
+            genuine: false,
+            spent: false,
             open: true,
         }
     }
@@ -90,6 +97,44 @@ impl<'r> Record<'r> {
     pub(super) fn verified(&mut self, verified: &super::verify::Verified<'r>) {
         self.verify = verified.took();
         self.proof = verified.proof().cloned();
+        self.genuine = true;
+        verified.route().habit.heard(self.received_at);
+    }
+
+    /// Whether the provider may see this genuine request fail. `true` counts the failure at once, so that requests that fail
+    /// together cannot all take the last safe place; the answer must then be one. `false`: only the store is left.
+    #[expect(dead_code, reason = "asked where a direct route can keep a request instead")]
+    pub(super) fn may_fail(&mut self) -> bool {
+        let Some((route, budget)) = self.budget() else { return true };
+        if !self.spent {
+            self.spent = route.budget.afford(budget, self.clock.now()).is_some();
+            self.tell(route, budget);
+        }
+        self.spent
+    }
+
+    /// What a provider takes for a failure: anything but success, and no answer at all.
+    fn spend(&mut self, status: u16) {
+        if !self.genuine || self.spent || (200..300).contains(&status) {
+            return;
+        }
+        if let Some((route, budget)) = self.budget() {
+            self.spent = true;
+            route.budget.spend(budget, self.clock.now());
+            self.tell(route, budget);
+        }
+    }
+
+    fn budget(&self) -> Option<(&'r Route, u32)> {
+        let route = self.route()?;
+        Some((route, route.error_budget?))
+    }
+
+    fn tell(&self, route: &Route, budget: u32) {
+        if let Some(spent) = route.budget.news(budget, self.clock.now()) {
+            let provider = route.provider.as_deref();
+            self.observer.record(&Event::ErrorBudgetLow { route: &route.name, provider, spent: spent.count, budget });
+        }
     }
 
     pub(super) fn forwarded(&mut self, result: &Result<Received, Undelivered>, took: Duration) {
@@ -138,6 +183,7 @@ impl<'r> Record<'r> {
 
     /// Writes the event; gives the request id back for the answer.
     pub(super) fn close(mut self, outcome: Outcome, status: u16) -> String {
+        self.spend(status);
         self.write(outcome, status);
         self.open = false;
         std::mem::take(&mut self.request_id)
@@ -182,11 +228,10 @@ impl Drop for Record<'_> {
         if !self.open {
             return;
         }
-        if std::thread::panicking() {
-            self.write(Fault::Internal.into(), 500);
-        } else {
-            self.write(Outcome::Gone, 0);
-        }
+        let (outcome, status) =
+            if std::thread::panicking() { (Fault::Internal.into(), 500) } else { (Outcome::Gone, 0) };
+        self.spend(status);
+        self.write(outcome, status);
     }
 }
 
