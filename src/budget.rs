@@ -20,8 +20,8 @@ use crate::base::UnixMillis;
 
 /// How long a failure counts.
 pub const REMEMBERED: Duration = Duration::from_hours(24);
-/// Failures that one route remembers; no provider tolerates more. A larger budget is never nearly spent.
-pub const FAILURES_MAX: usize = 1024;
+/// Failures that one route remembers; `relay.toml` takes no larger budget.
+pub const FAILURES_MAX: usize = 1000;
 
 /// The failures of one route. Outlives a reload; the budget is handed in, because it may change with one.
 #[derive(Debug, Default)]

@@ -37,7 +37,10 @@ const FLOORS: &[(&str, &[&str])] = &[
         &["access", "base", "budget", "domain", "habit", "meter", "routing", "signature", "store", "upstream"],
     ),
     ("state", &["budget", "habit", "meter", "replay", "store", "upstream"]),
-    ("config", &["access", "base", "domain", "meter", "routing", "signature", "snapshot", "state", "upstream"]),
+    (
+        "config",
+        &["access", "base", "domain", "meter", "routing", "signature", "snapshot", "state", "store", "upstream"],
+    ),
     (
         "pipeline",
         &["base", "domain", "meter", "observe", "replay", "routing", "signature", "snapshot", "state", "upstream"],
