@@ -1,6 +1,6 @@
 //! How many failures a provider was shown lately, counted against how many it tolerates before it gives the endpoint up.
 //!
-//! A failure is any answer to a *genuine* request that is no success, and a sender that was left without one. What is
+//! A failure is any answer to a *genuine* request that is no success, and a request that was cut off without one. What is
 //! refused before verification costs nothing: otherwise a stranger could spend the budget.
 //!
 //! No provider publishes whether a success or the passing of time makes it forget. A failure is therefore counted for

@@ -78,7 +78,7 @@ fn few_requests_are_no_habit() {
 #[test]
 fn a_pause_is_forgotten_after_two_weeks() {
     let habit = Habit::default();
-    let often = |minute: u32| minute < 60 || minute > 600;
+    let often = |minute: u32| !(60..=600).contains(&minute);
     pass(&habit, MONDAY, 24, often);
     assert_eq!(habit.lock().usual(), 9 * HOUR + 2 * MINUTE);
     pass(&habit, MONDAY.plus(24 * HOUR), 13 * 24 - 1, |_| true);

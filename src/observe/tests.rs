@@ -318,7 +318,7 @@ fn every_kind_of_event_is_one_valid_line_and_documented() {
 #[test]
 fn providers_stand_in_gauges() {
     let rig = Rig::new();
-    let standing = |route: &str, budget_left, last_genuine| ProviderStanding {
+    let standing = |route: &str, budget_left, last_genuine: Option<UnixMillis>| ProviderStanding {
         route: route.into(),
         budget_left,
         silent: last_genuine.is_some(),

@@ -113,7 +113,7 @@ impl<'r> Record<'r> {
         self.spent
     }
 
-    /// What a provider takes for a failure: anything but success, and no answer at all.
+    /// What a provider takes for a failure: an answer that is no success, and none at all.
     fn spend(&mut self, status: u16) {
         if !self.genuine || self.spent || (200..300).contains(&status) {
             return;
