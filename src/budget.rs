@@ -113,24 +113,24 @@ impl Budget {
         news.then_some(spent)
     }
 
-    /// What a restart must not forget, where it changed since the last call.
-    pub fn changed(&self) -> Option<String> {
+    /// What a restart must not forget, where it changed since the last call: a byte for what was told, then the seconds of
+    /// each failure in four bytes, 4 KiB at most.
+    pub fn changed(&self) -> Option<Vec<u8>> {
         let mut failures = self.lock();
         std::mem::take(&mut failures.changed).then(|| {
-            let mut kept = String::from(if failures.told { "told" } else { "" });
-            for at in &failures.at {
-                kept.push(' ');
-                kept.push_str(&at.0.to_string());
-            }
-            kept
+            let seconds = |at: &UnixMillis| u32::try_from(at.secs()).unwrap_or_default().to_le_bytes();
+            std::iter::once(u8::from(failures.told)).chain(failures.at.iter().flat_map(seconds)).collect()
         })
     }
 
-    /// Takes up what [`Budget::changed`] gave to an earlier process. Words it does not know are passed over.
-    pub fn restore(&self, kept: &str, now: UnixMillis) {
+    /// Takes up what [`Budget::changed`] gave to an earlier process.
+    pub fn restore(&self, kept: &[u8], now: UnixMillis) {
+        let Some((told, seconds)) = kept.split_first() else { return };
         let mut failures = self.lock();
-        failures.told |= kept.split(' ').any(|word| word == "told");
-        failures.at.extend(kept.split(' ').filter_map(|word| word.parse().ok()).map(UnixMillis).take(FAILURES_MAX));
+        failures.told |= *told == 1;
+        let times =
+            seconds.as_chunks().0.iter().map(|seconds| UnixMillis::from_secs(u32::from_le_bytes(*seconds).into()));
+        failures.at.extend(times);
         failures.at.make_contiguous().sort_unstable();
         self.forget(&mut failures, now);
     }
