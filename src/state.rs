@@ -1,5 +1,5 @@
 //! What outlives a reload, keyed by stable names: server states, meters, error budgets, habits, replay memory, the budget
-//! for bodies, ticket keys.
+//! for bodies, the store and who may deliver from it, ticket keys.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,6 +9,7 @@ use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::server::ProducesTickets;
 
 use crate::budget::Budget;
+use crate::dispatch::Dispatch;
 use crate::habit::Habit;
 use crate::meter::RouteMeter;
 use crate::replay::ReplayMemory;
@@ -19,11 +20,13 @@ use crate::upstream::Upstreams;
 #[derive(Debug)]
 pub struct State {
     /// Which requests were delivered.
-    pub replay: ReplayMemory,
+    pub replay: Arc<ReplayMemory>,
     /// How much memory bodies may take.
     pub bodies: BodyMemory,
     /// What is known of internal servers, and the connections to them.
     pub upstreams: Upstreams,
+    /// Who may deliver from the store now.
+    pub dispatch: Dispatch,
     store: OnceLock<Arc<Store>>,
     meters: ByRoute<RouteMeter>,
     budgets: ByRoute<Budget>,
@@ -34,9 +37,10 @@ pub struct State {
 impl Default for State {
     fn default() -> Self {
         Self {
-            replay: ReplayMemory::new(usize::MAX),
+            replay: Arc::new(ReplayMemory::new(usize::MAX)),
             bodies: BodyMemory::default(),
             upstreams: Upstreams::new(),
+            dispatch: Dispatch::default(),
             store: OnceLock::new(),
             meters: ByRoute::default(),
             budgets: ByRoute::default(),

@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::UnixMillis;
 use crate::domain::refusal::codes;
 
+use super::delivery::DeliveryEvent;
 use super::line::{Level, Line, Style};
 
 codes! {
@@ -87,6 +89,26 @@ pub enum Event<'e> {
     ProviderSilent { route: &'e str, provider: Option<&'e str>, quiet_for: Duration, usual: Duration },
     /// It is back.
     ProviderHeard { route: &'e str, provider: Option<&'e str>, quiet_for: Duration },
+    /// An attempt to deliver from the store.
+    Delivery(DeliveryEvent<'e>),
+    /// An upstream takes nothing: for this long only one request at a time finds out whether it does again.
+    BreakerOpened { upstream: &'e str, pause: Duration },
+    /// An upstream takes requests again.
+    BreakerClosed { upstream: &'e str },
+    /// Requests wait for routes that the configuration does not have.
+    Stranded { routes: &'e [Arc<str>], waiting: u64 },
+    /// The last process ended in the middle of deliveries; each may have arrived, and is sent again.
+    Interrupted { requests: u64 },
+    /// The store takes nothing more.
+    StoreFailed { detail: &'e str },
+    /// The store was opened anew and takes requests again.
+    StoreRecovered,
+    /// The store's quota or the disk's reserve is reached: nothing more is accepted.
+    StoreFull,
+    /// There is room in the store again.
+    StoreRoom,
+    /// Rows of the history were not written because the disk was too slow for them.
+    HistoryDropped { count: u64 },
     /// No new connections; requests in flight go on.
     Draining { in_flight: u64, timeout: Duration },
     /// The end. `unfinished` requests were cut off.
@@ -120,6 +142,16 @@ impl Event<'_> {
             Self::ErrorBudgetLow { .. } => "error_budget_low",
             Self::ProviderSilent { .. } => "provider_silent",
             Self::ProviderHeard { .. } => "provider_heard",
+            Self::Delivery(_) => "delivery",
+            Self::BreakerOpened { .. } => "breaker_opened",
+            Self::BreakerClosed { .. } => "breaker_closed",
+            Self::Stranded { .. } => "stranded",
+            Self::Interrupted { .. } => "interrupted",
+            Self::StoreFailed { .. } => "store_failed",
+            Self::StoreRecovered => "store_recovered",
+            Self::StoreFull => "store_full",
+            Self::StoreRoom => "store_room",
+            Self::HistoryDropped { .. } => "history_dropped",
             Self::Draining { .. } => "draining",
             Self::Stopped { .. } => "stopped",
             Self::PanicCaught { .. } => "panic_caught",
@@ -136,6 +168,9 @@ impl Event<'_> {
             | Self::Unchanged { .. }
             | Self::ProviderHeard { .. }
             | Self::Draining { .. }
+            | Self::BreakerClosed { .. }
+            | Self::StoreRecovered
+            | Self::StoreRoom
             | Self::Stopped { unfinished: 0 }
             | Self::ServerHealth { healthy: true, .. } => Level::Info,
             Self::ConfigWarning { .. }
@@ -143,8 +178,17 @@ impl Event<'_> {
             | Self::ErrorBudgetLow { .. }
             | Self::ProviderSilent { .. }
             | Self::Stopped { .. }
+            | Self::BreakerOpened { .. }
+            | Self::Stranded { .. }
+            | Self::Interrupted { .. }
+            | Self::HistoryDropped { .. }
             | Self::ServerHealth { healthy: false, .. } => Level::Warn,
-            Self::Kept { .. } | Self::PanicCaught { .. } | Self::TaskEnded { .. } => Level::Error,
+            Self::Kept { .. }
+            | Self::PanicCaught { .. }
+            | Self::TaskEnded { .. }
+            | Self::StoreFailed { .. }
+            | Self::StoreFull => Level::Error,
+            Self::Delivery(event) => event.level(),
             Self::Library { level, .. } => *level,
         }
     }
@@ -195,6 +239,26 @@ impl Event<'_> {
             }
             Self::ProviderHeard { route, provider, quiet_for } => {
                 line.text("route", route).maybe("provider", provider).millis("quiet_for_ms", quiet_for);
+            }
+            Self::Delivery(event) => event.write(&mut line),
+            Self::BreakerOpened { upstream, pause } => {
+                line.text("upstream", upstream).millis("pause_ms", pause);
+            }
+            Self::BreakerClosed { upstream } => {
+                line.text("upstream", upstream);
+            }
+            Self::Stranded { routes, waiting } => {
+                line.long("routes", &routes.join(", ")).number("waiting", waiting);
+            }
+            Self::Interrupted { requests } => {
+                line.number("requests", requests);
+            }
+            Self::StoreFailed { detail } => {
+                line.long("detail", detail);
+            }
+            Self::StoreRecovered | Self::StoreFull | Self::StoreRoom => {}
+            Self::HistoryDropped { count } => {
+                line.number("count", count);
             }
             Self::Draining { in_flight, timeout } => {
                 line.number("in_flight", in_flight).millis("timeout_ms", timeout);
