@@ -9,7 +9,7 @@ use data_encoding::HEXLOWER;
 
 use crate::admin::status::{
     BudgetStatus, CertificateStatus, ConfigStatus, ListenerStatus, Problem, ReloadError, ReloadReport, RouteCounts,
-    RouteStatus, ServerStatus, State, Status, UpstreamStatus, Usage, Used,
+    RouteStatus, ServerStatus, State, Status, StoreStatus, UpstreamStatus, Usage, Used,
 };
 use crate::admin::{AdminSource, Reloading};
 use crate::base::UnixMillis;
@@ -20,7 +20,7 @@ use crate::snapshot::{Route, Snapshot, Verification};
 use crate::upstream::Upstream;
 
 use super::reload::{Reload, Standing};
-use super::{ReloadOutcome, providers};
+use super::{ReloadOutcome, providers, spool};
 
 /// Everything that a status is made of.
 pub(super) struct Source {
@@ -98,6 +98,14 @@ impl Source {
     }
 }
 
+impl Source {
+    fn store(&self, snapshot: &Snapshot) -> Option<StoreStatus> {
+        let store = self.relay.gate.state.store()?;
+        let path = snapshot.store.as_ref().map(|settings| settings.path.display().to_string());
+        Some(spool::status(store, path.unwrap_or_default(), snapshot))
+    }
+}
+
 impl AdminSource for Source {
     fn ready(&self) -> bool {
         !self.draining.is_draining()
@@ -117,6 +125,7 @@ impl AdminSource for Source {
             routes: snapshot.routes.iter().map(|known| route(known, &self.relay.gate)).collect(),
             upstreams: snapshot.upstreams.values().map(|known| upstream(known)).collect(),
             usage: self.usage(&snapshot),
+            store: self.store(&snapshot),
             warnings: standing.warnings.iter().map(ToString::to_string).collect(),
         }
     }
@@ -126,6 +135,7 @@ impl AdminSource for Source {
         gate.observer.set_body_memory(gate.state.bodies.used());
         gate.observer.set_replay_entries(gate.state.replay.len());
         providers::look(&self.relay);
+        spool::set_metrics(gate, &self.relay.snapshot());
         gate.observer.render_metrics()
     }
 
@@ -169,6 +179,8 @@ fn route(route: &Route, gate: &Gate) -> RouteStatus {
         }),
         last_genuine: route.habit.last().map(UnixMillis::secs),
         silent: route.habit.is_silent(),
+        delivery: route.delivery.as_str().to_owned(),
+        spool: gate.state.store().map(|store| spool::of(&store.backlog(&route.name))).unwrap_or_default(),
     }
 }
 
