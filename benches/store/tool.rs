@@ -36,7 +36,7 @@ fn main() {
         ["fsync", folder, seconds] => fsync(folder, Duration::from_secs(seconds.parse().unwrap())),
         ["fill", file, count] => runtime().block_on(fill(file, count.parse().unwrap(), false)),
         ["fill", file, count, "keys"] => runtime().block_on(fill(file, count.parse().unwrap(), true)),
-        ["start", port, program, ..] => start(port.parse().unwrap(), program, &arguments[3..]),
+        ["start", port, program, ref more @ ..] => start(port.parse().unwrap(), program, more),
         _ => panic!("see the head of benches/store/tool.rs"),
     }
 }
@@ -177,7 +177,7 @@ fn start(port: u16, program: &str, arguments: &[&str]) {
     }
     let took = began.elapsed();
     // Long enough for the dispatchers to have looked at what waits.
-    thread::sleep(Duration::from_secs(5));
+    thread::park_timeout(Duration::from_secs(5));
     let status = fs::read_to_string(format!("/proc/{}/status", relay.id())).unwrap();
     let of = |name: &str| -> f64 {
         let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
