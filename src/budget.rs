@@ -20,6 +20,8 @@ use crate::base::UnixMillis;
 
 /// How long a failure counts.
 pub const REMEMBERED: Duration = Duration::from_hours(24);
+/// What the store calls a budget that it keeps.
+pub const KIND: &str = "budget";
 /// Failures that one route remembers; `relay.toml` takes no larger budget.
 pub const FAILURES_MAX: usize = 1000;
 

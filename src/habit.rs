@@ -17,6 +17,8 @@ use crate::base::UnixMillis;
 
 mod kept;
 
+/// What the store calls a habit that it keeps.
+pub const KIND: &str = "habit";
 /// Days whose longest pauses are remembered; two weekends.
 pub const DAYS: usize = 14;
 /// A shorter pause is never worth an alarm by habit.

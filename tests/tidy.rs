@@ -47,6 +47,7 @@ const FLOORS: &[(&str, &[&str])] = &[
         "pipeline",
         &[
             "base",
+            "budget",
             "dispatch",
             "domain",
             "meter",
@@ -67,7 +68,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "admin", "base", "config", "edge", "habit", "observe", "pipeline", "reload", "service", "snapshot",
+            "admin", "base", "budget", "config", "edge", "habit", "observe", "pipeline", "reload", "service", "snapshot",
             "state", "upstream",
         ],
     ),

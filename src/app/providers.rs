@@ -1,10 +1,41 @@
-//! Upkeep of what routes know of their providers: error budgets and habits become events and gauges.
+//! Upkeep of what routes know of their providers: error budgets and habits become events and gauges, and outlive the
+//! process where there is a store.
 
 use crate::base::UnixMillis;
+use crate::budget;
 use crate::edge::Relay;
-use crate::habit::{Limit, Turn};
+use crate::habit::{self, Limit, Turn};
 use crate::observe::{Event, Observer, ProviderStanding};
 use crate::snapshot::{Route, Silence};
+
+/// Takes up what an earlier process knew. What cannot be read is learnt anew: no reason not to start.
+pub(super) async fn restore(relay: &Relay) {
+    let Some(store) = relay.gate.state.store() else { return };
+    let (snapshot, now) = (relay.snapshot(), relay.gate.clock.now());
+    let budgets = store.marks(budget::KIND).await.unwrap_or_default();
+    let habits = store.marks(habit::KIND).await.unwrap_or_default();
+    for route in snapshot.routes.iter() {
+        if let Some(mark) = budgets.iter().find(|mark| *mark.route == *route.name) {
+            route.budget.restore(&mark.value, now);
+        }
+        if let Some(mark) = habits.iter().find(|mark| *mark.route == *route.name) {
+            route.habit.restore(&String::from_utf8_lossy(&mark.value), now);
+        }
+    }
+}
+
+/// Leaves with the store what a restart must not forget.
+pub(super) fn keep(relay: &Relay) {
+    let Some(store) = relay.gate.state.store() else { return };
+    let (snapshot, now) = (relay.snapshot(), relay.gate.clock.now());
+    for route in snapshot.routes.iter() {
+        // The pipeline keeps each failure at once; this is what time changed.
+        if let Some(kept) = route.budget.changed() {
+            store.mark(budget::KIND, &route.name, 0, kept);
+        }
+        store.mark(habit::KIND, &route.name, 0, route.habit.keep(now).into_bytes());
+    }
+}
 
 /// Looks at every route: says what turned, sets the gauges. Also before somebody reads them, so that they are of now.
 pub(super) fn look(relay: &Relay) {
