@@ -156,6 +156,8 @@ pub struct EventRow {
     pub outcome: String,
     pub reason: Option<String>,
     pub status: u16,
+    /// `waiting`, or `dead` after the last attempt; `null` otherwise.
+    pub state: Option<String>,
     pub key: Option<String>,
     pub dedupe: Option<String>,
     pub timestamp: Option<String>,

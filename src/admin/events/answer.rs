@@ -60,6 +60,8 @@ pub(in crate::admin) async fn body<S: EventSource>(source: &S, id: &str) -> Answ
             }
             answer
         }
+        // Here the body itself was asked for, so that it is not there is no conflict.
+        Err(denied @ Denied::BodyNotKept) => failed(StatusCode::NOT_FOUND, &denied),
         Err(denied) => failure(&denied),
     }
 }
@@ -101,5 +103,9 @@ pub(in crate::admin) fn failure(denied: &Denied) -> Answer {
         | Denied::NotWaiting => StatusCode::CONFLICT,
         Denied::Busy | Denied::StoreFailed => StatusCode::SERVICE_UNAVAILABLE,
     };
+    failed(status, denied)
+}
+
+fn failed(status: StatusCode, denied: &Denied) -> Answer {
     json(status, &Failure { error: denied.text().to_owned(), code: denied.code().to_owned() })
 }

@@ -80,9 +80,8 @@ impl Asked {
                 query.after = Some(Cursor(at));
             }
             "wait" => {
-                let wait =
-                    quantity::duration(value).ok().filter(|wait| (Duration::from_secs(1)..=WAIT_MAX).contains(wait));
-                self.wait = Some(wait.ok_or_else(|| wrong(name, &format!("is 1s to {}s", WAIT_MAX.as_secs())))?);
+                let wait = quantity::duration(value).ok().filter(|wait| (Duration::ZERO..=WAIT_MAX).contains(wait));
+                self.wait = Some(wait.ok_or_else(|| wrong(name, &format!("is 0s to {}s", WAIT_MAX.as_secs())))?);
             }
             _ => return Err(bad(&format!("there is no parameter \"{}\"; known: {NAMES}", shown(name)))),
         }
@@ -224,7 +223,7 @@ mod tests {
             ("order=up", "order"),
             ("after=x", "after"),
             ("wait=20s", "wait: it goes with order=asc only"),
-            ("order=asc&wait=0s", "wait"),
+            ("order=asc&wait=x", "wait"),
             ("order=asc&wait=2m", "wait"),
             ("text=", "text"),
             ("route=%zz", "percent"),

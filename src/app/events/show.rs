@@ -32,6 +32,7 @@ pub(super) fn row(event: &Event) -> EventRow {
         outcome: outcome.to_string(),
         reason: Some(reason.to_string()).filter(|reason| !reason.is_empty()),
         status: entry.status,
+        state: due.map(|_| "waiting".to_owned()),
         key: text(&entry.key),
         dedupe: boxed(&entry.dedupe),
         timestamp: entry.timestamp.map(rfc3339),
