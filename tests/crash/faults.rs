@@ -20,16 +20,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 8] = [
-        Self::Open,
-        Self::Write,
-        Self::Sync,
-        Self::Truncate,
-        Self::Rename,
-        Self::Unlink,
-        Self::Allocate,
-        Self::Map,
-    ];
+    pub const ALL: [Self; 8] =
+        [Self::Open, Self::Write, Self::Sync, Self::Truncate, Self::Rename, Self::Unlink, Self::Allocate, Self::Map];
 }
 
 /// What happens at an operation.

@@ -114,6 +114,11 @@ impl Inside {
         self.with(|seen| seen.manner = manner);
     }
 
+    /// Begins with what reached it before.
+    pub fn remember(&self, arrivals: Vec<Arrival>) {
+        self.with(|seen| seen.arrivals = arrivals);
+    }
+
     /// Everything so far, in order.
     pub fn arrivals(&self) -> Vec<Arrival> {
         self.seen.0.lock().unwrap().arrivals.clone()

@@ -29,7 +29,11 @@ mod senders;
 /// What must hold between what senders were told and what the inside got.
 mod verdict;
 
+/// The disk fills up, and has room again.
+mod full;
 /// The layer itself, so that a green run means something.
 mod layer;
+/// Every n-th operation on the disk fails once, or from then on.
+mod nth;
 /// SIGKILL and power loss under load.
 mod sigkill;

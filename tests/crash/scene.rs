@@ -1,8 +1,10 @@
 //! One installation with its senders and its inside, over many rounds.
 
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::faults::Layer;
 use crate::inside::{Inside, Manner};
@@ -24,6 +26,11 @@ pub fn store(folder: &Path, more: &str) -> String {
     format!("[store]\nsqlite = {{ path = \"{}\" }}\n{more}", folder.join("relay.db").display())
 }
 
+fn senders(account: &Arc<Account>) -> Vec<Sender> {
+    let systems = [System::Oktave, System::Dastra, System::Octolis];
+    systems.iter().cycle().take(6).enumerate().map(|(at, system)| Sender::new(*system, at, account)).collect()
+}
+
 impl Scene {
     /// Two senders of each system.
     pub fn new(seed: u64) -> Self {
@@ -36,10 +43,21 @@ impl Scene {
         let installation = Installation::new();
         installation.configure(&inside.address, routes, &store(&installation.store(), more));
         let account = Arc::new(Account::default());
-        let systems = [System::Oktave, System::Dastra, System::Octolis];
-        let senders =
-            systems.iter().cycle().take(6).enumerate().map(|(at, system)| Sender::new(*system, at, &account)).collect();
+        let senders = senders(&account);
         Self { installation, inside, account, senders }
+    }
+
+    /// Another scene that begins with what one left behind: its store, and everybody's knowledge.
+    pub fn heir(before: &Self, seed: u64) -> Self {
+        let mut scene = Self::new(seed);
+        for entry in fs::read_dir(before.installation.store()).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), scene.installation.store().join(entry.file_name())).unwrap();
+        }
+        scene.inside.remember(before.inside.arrivals());
+        scene.account = Arc::new(Account::continuing(before.account.told()));
+        scene.senders = senders(&scene.account);
+        scene
     }
 
     /// All senders send at once, each until its relay is gone; `during` runs beside them and may end it.
@@ -53,6 +71,32 @@ impl Scene {
             during(&self.account);
             over.store(true, Ordering::SeqCst);
         });
+    }
+
+    /// Every sender once, in turn. Gives the statuses, 200 or 503; no answer at all is a failure.
+    #[track_caller]
+    pub fn one_each(&mut self, relay: &mut Relay, address: &str) -> Vec<u16> {
+        let mut statuses = Vec::new();
+        for sender in &mut self.senders {
+            // The relay may have closed a connection that it had answered a fault on.
+            let status = sender.send(address).or_else(|| sender.send(address));
+            let status = status.unwrap_or_else(|| panic!("no answer:\n{}", relay.log()));
+            assert!([200, 503].contains(&status), "{status}:\n{}", relay.log());
+            statuses.push(status);
+        }
+        assert!(relay.lives(), "it ended under way:\n{}", relay.log());
+        statuses
+    }
+
+    /// Sends until all senders are answered with this status, without a restart.
+    #[track_caller]
+    pub fn all_answered(&mut self, status: u16, relay: &mut Relay, address: &str) {
+        let began = Instant::now();
+        while self.one_each(relay, address).iter().any(|answered| *answered != status) {
+            assert!(began.elapsed() < LONG, "not every answer is {status}:\n{}", relay.log());
+            // The store looks again after a pause of its own; there is nothing to wait for but time.
+            relay.ends_within(Duration::from_millis(20));
+        }
     }
 
     /// A relay without faults, before an inside that takes everything, delivers what was acknowledged; and ends cleanly.

@@ -68,7 +68,7 @@ impl System {
     }
 
     /// A signed request with this mark. Another call with the same number is the same event, sent again.
-    fn message(self, number: u64, mark: &str) -> String {
+    fn message(self, number: u64, mark: &str, bulk: usize) -> String {
         let now = now();
         let route = self.route();
         let mac = |message: &str| {
@@ -77,27 +77,27 @@ impl System {
             mac.finalize().into_bytes()
         };
         let mut target = format!("/hooks/{route}");
+        let bulk = "x".repeat(bulk);
         let (fields, body) = match self {
             Self::Oktave => {
                 let id = format!("0191e2a4-7b1c-7c3e-9f00-{number:012x}");
                 let body = format!(
                     "{{\"id\":\"a\",\"event_id\":\"{id}\",\"timestamp\":{now},\"type\":\"contact\",\"is_test\":false,\
-                     \"data\":{{\"mark\":\"{mark}\"}}}}"
+                     \"data\":{{\"mark\":\"{mark}\",\"bulk\":\"{bulk}\"}}}}"
                 );
                 let signature = HEXLOWER.encode(&mac(&format!("{id}{now}")));
-                let fields = format!(
-                    "Oktave-Event-Id: {id}\r\nOktave-Timestamp: {now}\r\nOktave-Signature: {signature}\r\n"
-                );
+                let fields =
+                    format!("Oktave-Event-Id: {id}\r\nOktave-Timestamp: {now}\r\nOktave-Signature: {signature}\r\n");
                 (fields, body)
             }
             Self::Dastra => {
-                let body = format!("{{\"event\":\"consent\",\"mark\":\"{mark}\"}}");
+                let body = format!("{{\"event\":\"consent\",\"mark\":\"{mark}\",\"bulk\":\"{bulk}\"}}");
                 let signature = BASE64.encode(&mac(&body));
                 (format!("Dastra-Signature: {signature}\r\nX-Forwarded-For: 40.89.131.148\r\n"), body)
             }
             Self::Octolis => {
                 target.push_str(&format!("?api-key={}", secret(route)));
-                (String::new(), format!("{{\"contact\":{number},\"mark\":\"{mark}\"}}"))
+                (String::new(), format!("{{\"contact\":{number},\"mark\":\"{mark}\",\"bulk\":\"{bulk}\"}}"))
             }
         };
         let length = body.len();
@@ -139,6 +139,12 @@ pub struct Account {
 }
 
 impl Account {
+    /// Goes on from what was known before.
+    pub fn continuing(told: Vec<Told>) -> Self {
+        let numbers = AtomicU64::new(told.len() as u64);
+        Self { told: Mutex::new(told), numbers, ..Self::default() }
+    }
+
     pub fn told(&self) -> Vec<Told> {
         self.told.lock().unwrap().clone()
     }
@@ -160,6 +166,8 @@ impl Account {
 #[derive(Debug)]
 pub struct Sender {
     pub system: System,
+    /// Bytes that its bodies have more.
+    pub bulk: usize,
     number: usize,
     account: Arc<Account>,
     connection: Option<BufReader<TcpStream>>,
@@ -169,7 +177,7 @@ pub struct Sender {
 
 impl Sender {
     pub fn new(system: System, number: usize, account: &Arc<Account>) -> Self {
-        Self { system, number, account: Arc::clone(account), connection: None, open: None }
+        Self { system, bulk: 0, number, account: Arc::clone(account), connection: None, open: None }
     }
 
     /// Sends the next event, or the last one again if it was not acknowledged; gives the status, if one came.
@@ -194,7 +202,7 @@ impl Sender {
             told[place].mark.clone()
         };
         let began = Instant::now();
-        let message = self.system.message(number, &mark);
+        let message = self.system.message(number, &mark, self.bulk);
         let status = self.exchange(address, &message);
         if status.is_none() {
             self.connection = None;
