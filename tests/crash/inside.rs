@@ -42,6 +42,8 @@ struct Seen {
     arrivals: Vec<Arrival>,
     connections: usize,
     manner: Manner,
+    /// A route whose requests it finds wrong: 422.
+    rejected: Option<String>,
     random: fastrand::Rng,
 }
 
@@ -98,6 +100,11 @@ impl Inside {
                 let (manner, dice) = (seen.manner, seen.random.u8(..));
                 let hangs = dice >= manner.refuses && dice < manner.refuses.saturating_add(manner.hangs_up);
                 let refuses = dice < manner.refuses || manner == Manner::DOWN;
+                if seen.rejected.as_ref() == Some(&arrival.route) {
+                    arrival.taken = false;
+                    seen.arrivals.push(arrival);
+                    return Some("422 Unprocessable Content");
+                }
                 arrival.taken = !refuses && (!hangs || seen.random.bool());
                 seen.arrivals.push(arrival);
                 if refuses { Some("503 Service Unavailable") } else { (!hangs).then_some("200 OK") }
@@ -112,6 +119,15 @@ impl Inside {
 
     pub fn behave(&self, manner: Manner) {
         self.with(|seen| seen.manner = manner);
+    }
+
+    /// Finds every request of a route wrong.
+    pub fn reject(&self, route: &str) {
+        self.with(|seen| seen.rejected = Some(route.to_owned()));
+    }
+
+    pub fn accept_everything(&self) {
+        self.with(|seen| seen.rejected = None);
     }
 
     /// Begins with what reached it before.

@@ -17,18 +17,24 @@
 /// The disk that fails on command.
 mod faults;
 /// The internal application.
+#[allow(dead_code, reason = "tests/story needs more of it")]
 mod inside;
 /// What a disk holds after a power loss.
 mod power;
 /// The binary under test.
+#[allow(dead_code, reason = "tests/story needs more of it")]
 mod relay;
 /// An installation, its senders and its inside, over many rounds.
 mod scene;
 /// The three systems.
+#[allow(dead_code, reason = "tests/story needs more of it")]
 mod senders;
 /// What must hold between what senders were told and what the inside got.
+#[allow(dead_code, reason = "tests/story needs more of it")]
 mod verdict;
 
+/// SQLite alone under the layer.
+mod baseline;
 /// The disk fills up, and has room again.
 mod full;
 /// The layer itself, so that a green run means something.

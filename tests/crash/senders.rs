@@ -118,7 +118,6 @@ fn now() -> u64 {
 pub struct Told {
     pub mark: String,
     pub system: System,
-    pub sender: usize,
     /// Times that it was sent.
     pub sent: u32,
     /// The sender was answered 200.
@@ -188,7 +187,6 @@ impl Sender {
             told.push(Told {
                 mark: format!("{}-{}-{number:08}", self.system.route(), self.number),
                 system: self.system,
-                sender: self.number,
                 sent: 0,
                 acknowledged: false,
                 others: Vec::new(),

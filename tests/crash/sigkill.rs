@@ -57,13 +57,12 @@ fn live(scene: &mut Scene, layer: &Layer, moment: Moment) -> Relay {
     };
     let killed = &mut relay;
     scene.under_load(&address, |account| {
+        let most = Duration::from_millis(500);
         match moment {
-            Moment::Acknowledged(more) => {
-                drop(account.until(account.acknowledged() + more, Duration::from_millis(500)))
-            }
-            Moment::Time(after) => drop(killed.ends_within(after)),
-            Moment::Operation(_) | Moment::Starting(_) => drop(killed.ends_within(Duration::from_millis(500))),
-        }
+            Moment::Acknowledged(more) => account.until(account.acknowledged() + more, most),
+            Moment::Time(after) => killed.ends_within(after),
+            Moment::Operation(_) | Moment::Starting(_) => killed.ends_within(most),
+        };
         killed.kill();
     });
     relay
