@@ -9,7 +9,6 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::string_slice,
     unreachable_pub,
     reason = "tests fail loudly, and a test binary has no outside"
 )]
