@@ -96,9 +96,7 @@ fn a_quota_that_is_used_up() {
     let mut relay = scene.installation.start(None);
     let address = relay.address().unwrap();
     scene.inside.behave(Manner::DOWN);
-    for sender in &mut scene.senders {
-        sender.bulk = 700_000;
-    }
+    scene.bulk(700_000);
     scene.all_answered(503, &mut relay, &address);
     assert!(relay.log().contains("\"store_full\""), "{}", relay.log());
     assert!(scene.account.acknowledged() > 6, "{}", relay.log());

@@ -5,6 +5,8 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 /// How it answers, in parts of 256; what is left over is answered 200.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Manner {
@@ -34,7 +36,7 @@ pub struct Arrival {
     /// It counts as done: a second one is a duplicate.
     pub taken: bool,
     pub head: String,
-    pub body: Vec<u8>,
+    pub body: Bytes,
 }
 
 #[derive(Debug, Default)]
@@ -94,7 +96,7 @@ impl Inside {
                 replay: field("relay-replay") == "true",
                 taken: true,
                 head: head.clone(),
-                body,
+                body: body.into(),
             };
             let status = self.with(|seen| {
                 let (manner, dice) = (seen.manner, seen.random.u8(..));

@@ -134,10 +134,22 @@ fn while_a_crash_is_recovered_from() {
     });
 }
 
+/// With a history as long as it may be, every request pushes an older one out.
 #[test]
 fn while_old_history_goes() {
-    every_n("upkeep", |trouble, n, random| {
-        let mut scene = Scene::with(n, ROUTES, "keep = { age = \"1s\", size = \"64MiB\" }\n");
+    let routes = ROUTES.replace("upstream =", "keep_body = true\nupstream =");
+    let mut before = Scene::with(0, &routes, "keep = { age = \"1h\", size = \"16MiB\" }\n");
+    let mut relay = before.installation.start(None);
+    let address = relay.address().unwrap();
+    before.bulk(300_000);
+    while before.account.acknowledged() < 60 {
+        assert_eq!(before.one_each(&mut relay, &address), [200; 6]);
+    }
+    relay.stop();
+    before.inside.hung_up();
+    every_n("retention", |trouble, n, random| {
+        let mut scene = Scene::heir(&before, n);
+        scene.bulk(300_000);
         meets(&mut scene, trouble.at(n), ArmedFrom::TheFirstRequest, random)
     });
 }

@@ -19,6 +19,8 @@ pub struct Scene {
     pub inside: Inside,
     pub account: Arc<Account>,
     pub senders: Vec<Sender>,
+    routes: String,
+    more: String,
 }
 
 /// `[store]` with its file in `folder`.
@@ -44,12 +46,12 @@ impl Scene {
         installation.configure(&inside.address, routes, &store(&installation.store(), more));
         let account = Arc::new(Account::default());
         let senders = senders(&account);
-        Self { installation, inside, account, senders }
+        Self { installation, inside, account, senders, routes: routes.to_owned(), more: more.to_owned() }
     }
 
-    /// Another scene that begins with what one left behind: its store, and everybody's knowledge.
+    /// Another scene that begins with what one left behind: its configuration, its store, and everybody's knowledge.
     pub fn heir(before: &Self, seed: u64) -> Self {
-        let mut scene = Self::new(seed);
+        let mut scene = Self::with(seed, &before.routes, &before.more);
         for entry in fs::read_dir(before.installation.store()).unwrap() {
             let entry = entry.unwrap();
             fs::copy(entry.path(), scene.installation.store().join(entry.file_name())).unwrap();
@@ -58,6 +60,13 @@ impl Scene {
         scene.account = Arc::new(Account::continuing(before.account.told()));
         scene.senders = senders(&scene.account);
         scene
+    }
+
+    /// Bodies have so many bytes more.
+    pub fn bulk(&mut self, bytes: usize) {
+        for sender in &mut self.senders {
+            sender.bulk = bytes;
+        }
     }
 
     /// All senders send at once, each until its relay is gone; `during` runs beside them and may end it.

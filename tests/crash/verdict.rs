@@ -24,6 +24,24 @@ pub struct Verdict {
     pub lost: Vec<String>,
 }
 
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} acknowledged of {} sent ({} again, for want of an answer), {} delivered, {} duplicates, {} lost; other \
+             answers {:?}, the longest took {:?}",
+            self.acknowledged,
+            self.sent,
+            self.sent_again,
+            self.delivered,
+            self.duplicates,
+            self.lost.len(),
+            self.others,
+            self.longest
+        )
+    }
+}
+
 /// The marks of everything acknowledged that has not been taken yet.
 pub fn missing(told: &[Told], arrivals: &[Arrival]) -> Vec<String> {
     let taken: std::collections::BTreeSet<_> =
@@ -74,11 +92,11 @@ fn marked(told: &Told, arrivals: &[&Arrival]) {
         let before = last.insert(&arrival.request_id, arrival.attempt).unwrap_or(0);
         assert!(arrival.attempt > before, "attempt {} after {before}: {told:?} {arrivals:#?}", arrival.attempt);
     }
-    // A request that was stored and whose answer was lost is known when it is sent again. With failover the inside may
-    // have it before it is stored, and then nobody knows it after a crash: its sender's repetition is a new request. So is
-    // that of a sender who gives its events no id.
+    // A request that was stored and whose answer was lost is known when it is sent again, and one that was answered 503
+    // may have been stored all the same. With failover the inside may have it before it is stored, and then nobody knows
+    // it after a crash: its sender's repetition is a new request. So is that of a sender who gives its events no id.
     if told.system == System::Oktave {
-        assert_eq!(last.len(), 1, "taken as two requests: {told:?} {arrivals:#?}");
+        assert!(last.len() <= 1 + told.others.len(), "taken as several requests: {told:?} {arrivals:#?}");
     }
     assert!(last.len() <= told.sent as usize, "more requests than were sent: {told:?} {arrivals:#?}");
 }
