@@ -4,6 +4,7 @@
 //! Deliberately absent: debug and trace levels. What an operator needs is in the events; what a developer needs is in
 //! the tests.
 
+mod delivery;
 pub mod event;
 mod journal;
 mod library;
@@ -21,6 +22,7 @@ use ::metrics::{Counter, Gauge};
 
 use crate::base::{Clock, UnixMillis};
 
+pub use delivery::{Delivered, DeliveryEvent};
 pub use event::RequestEvent;
 pub use journal::Sink;
 pub use library::LibraryLog;
@@ -210,6 +212,10 @@ impl Observer {
                 self.metrics.gauge(&names::SERVER_HEALTHY, &[upstream, server]).set(f64::from(healthy));
                 self.metrics.counter(&names::SERVER_CHANGES, &[upstream, server]).increment(1);
             }
+            Event::Delivery(delivery) => {
+                let labels = [delivery.route, delivery.result.as_str()];
+                self.metrics.counter(&names::ATTEMPTS, &labels).increment(1);
+            }
             Event::PanicCaught { .. } => self.metrics.counter(&names::PANICS, &[]).increment(1),
             Event::Started { .. }
             | Event::Listening { .. }
@@ -218,6 +224,15 @@ impl Observer {
             | Event::Draining { .. }
             | Event::Stopped { .. }
             | Event::TaskEnded { .. }
+            | Event::BreakerOpened { .. }
+            | Event::BreakerClosed { .. }
+            | Event::Stranded { .. }
+            | Event::Interrupted { .. }
+            | Event::StoreFailed { .. }
+            | Event::StoreRecovered
+            | Event::StoreFull
+            | Event::StoreRoom
+            | Event::HistoryDropped { .. }
             | Event::Library { .. } => {}
         }
     }

@@ -6,6 +6,7 @@
 //! Deliberately absent: anything that a request could use to choose an algorithm, and any fetch of keys.
 
 pub(crate) mod algorithm;
+mod blank;
 mod describe;
 pub(crate) mod encoding;
 pub(crate) mod form;

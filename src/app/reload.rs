@@ -211,5 +211,11 @@ fn needs_restart(running: &Snapshot, new: &Snapshot) -> Vec<String> {
     if running.admin != new.admin {
         changes.push("[admin] has another address".to_owned());
     }
+    match (&running.store, &new.store) {
+        (None, Some(_)) => changes.push("[store] is new".to_owned()),
+        (Some(_), None) => changes.push("[store] is gone".to_owned()),
+        (Some(known), Some(new)) if known != new => changes.push("[store] has other settings".to_owned()),
+        _ => {}
+    }
     changes
 }

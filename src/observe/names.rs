@@ -75,6 +75,8 @@ metrics! {
         "Requests sent to upstream servers, repeated attempts included.";
     UPSTREAM_RESPONSES = "dmz_relay_upstream_responses_total", Kind::Counter, ["route", "class"],
         "Answers of upstream servers by status class.";
+    ATTEMPTS = "dmz_relay_attempts_total", Kind::Counter, ["route", "result"],
+        "Attempts to deliver from the store: delivered, failed (tried again later), dead, released (nobody could be asked).";
     REQUESTS_IN_FLIGHT = "dmz_relay_requests_in_flight", Kind::Gauge, [],
         "Requests whose answer is not yet out.";
     CONNECTIONS = "dmz_relay_connections_total", Kind::Counter, ["listener"],
