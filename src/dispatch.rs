@@ -38,8 +38,9 @@ pub struct HandedOver {
 impl HandedOver {
     /// As if it had been taken out of the store.
     pub fn claimed(self) -> (Claimed, Slot) {
-        let claimed = Claimed { ticket: self.ticket, attempt: 1, attempts_since_revival: 1, request: self.request };
-        (claimed, self.slot)
+        let Self { ticket, request, slot } = self;
+        let allowance_from = request.received_at;
+        (Claimed { ticket, attempt: 1, attempts_since_revival: 1, allowance_from, request }, slot)
     }
 }
 

@@ -59,6 +59,7 @@ pub struct Verifier {
     scheme: Arc<Scheme>,
     keys: Vec<ReadyKey>,
     url: Option<PublicUrl>,
+    sensitive: Arc<[Box<str>]>,
 }
 
 /// A secret, decoded and absorbed as far as it can be before a request is there.
@@ -123,12 +124,20 @@ impl Verifier {
             }
             ready.push(ReadyKey::new(&scheme, &key).map_err(fault)?);
         }
-        Ok(Self { scheme, keys: ready, url })
+        let headers = scheme.redacted_headers().into_iter().map(Box::from);
+        let parameters = scheme.redacted_query_parameters().into_iter().map(|name| format!("?{name}").into());
+        let sensitive = headers.chain(parameters).collect();
+        Ok(Self { scheme, keys: ready, url, sensitive })
     }
 
     /// The ids of the keys, the current one first.
     pub fn key_ids(&self) -> impl Iterator<Item = &str> {
         self.keys.iter().map(|key| &*key.id)
+    }
+
+    /// Names of headers, and of query parameters with a question mark before them, whose values verify a request.
+    pub fn sensitive(&self) -> &Arc<[Box<str>]> {
+        &self.sensitive
     }
 
     /// The scheme.

@@ -46,7 +46,7 @@ impl Lane {
         let taken = self
             .used
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |used| (used < limit).then_some(used.saturating_add(1)));
-        taken.ok().map(|_| Slot { lane: Arc::clone(self), _busy: Busy::new(&self.shared) })
+        taken.ok().map(|_| Slot { lane: Arc::clone(self), rings: true, _busy: Busy::new(&self.shared) })
     }
 
     /// As many places as there are, at most `most`.
@@ -79,13 +79,23 @@ impl Lane {
 #[derive(Debug)]
 pub struct Slot {
     lane: Arc<Lane>,
+    rings: bool,
     _busy: Busy,
+}
+
+impl Slot {
+    /// Gives it back without the bell: it was not used, so nothing has changed for whoever waits.
+    pub fn put_back(mut self) {
+        self.rings = false;
+    }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
         self.lane.used.fetch_sub(1, Ordering::AcqRel);
-        self.lane.wake();
+        if self.rings {
+            self.lane.wake();
+        }
     }
 }
 

@@ -105,8 +105,8 @@ pub enum Event<'e> {
     HistoryDropped { count: u64 },
     /// No new connections; requests in flight go on.
     Draining { in_flight: u64, timeout: Duration },
-    /// The end. `unfinished` requests were cut off.
-    Stopped { unfinished: u64 },
+    /// The end. `unfinished` requests and `interrupted` deliveries were cut off.
+    Stopped { unfinished: u64, interrupted: u64 },
     /// A bug of the relay. The message is left out: it may quote what the code was working on.
     PanicCaught { place: &'e dyn fmt::Display },
     /// A background task ended that never should.
@@ -161,7 +161,7 @@ impl Event<'_> {
             | Self::BreakerClosed { .. }
             | Self::StoreRecovered
             | Self::StoreRoom
-            | Self::Stopped { unfinished: 0 }
+            | Self::Stopped { unfinished: 0, interrupted: 0 }
             | Self::ServerHealth { healthy: true, .. } => Level::Info,
             Self::ConfigWarning { .. }
             | Self::WatchDegraded { .. }
@@ -241,8 +241,8 @@ impl Event<'_> {
             Self::Draining { in_flight, timeout } => {
                 line.number("in_flight", in_flight).millis("timeout_ms", timeout);
             }
-            Self::Stopped { unfinished } => {
-                line.number("unfinished", unfinished);
+            Self::Stopped { unfinished, interrupted } => {
+                line.number("unfinished", unfinished).number("interrupted", interrupted);
             }
             Self::PanicCaught { place } => {
                 line.long("place", &place.to_string());

@@ -49,6 +49,7 @@ impl Record<'_> {
             method: self.head.method(),
             version: self.head.version(),
             head: Some(kept_head(self.route(), self.head)),
+            sensitive: sensitive(self.route()),
             suffix: self.suffix,
             https: self.https(),
             source: self.source.ip,
@@ -91,6 +92,14 @@ fn kept_head(route: Option<&Route>, head: &Head) -> Head {
     blanked.unwrap_or_else(|| head.clone())
 }
 
+/// What must be masked wherever the head is shown.
+fn sensitive(route: Option<&Route>) -> Arc<[Box<str>]> {
+    match route.map(|route| &route.verify) {
+        Some(Verification::Signed(verifier)) => Arc::clone(verifier.sensitive()),
+        Some(Verification::DangerouslyNone) | None => Arc::default(),
+    }
+}
+
 /// The row of what never became a request.
 pub(super) fn refused_at_the_edge(
     gate: &Gate,
@@ -112,6 +121,7 @@ pub(super) fn refused_at_the_edge(
         method: Method::Other,
         version,
         head: None,
+        sensitive: Arc::default(),
         suffix: 0,
         https: connection.listener.tls.is_some(),
         source: connection.source.ip,
