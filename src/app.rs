@@ -6,6 +6,7 @@
 
 mod admin;
 mod bind;
+mod events;
 mod reload;
 mod shape;
 mod spool;
