@@ -4,6 +4,7 @@
 //! Deliberately absent: debug and trace levels. What an operator needs is in the events; what a developer needs is in
 //! the tests.
 
+mod delivery;
 pub mod event;
 mod journal;
 mod library;
@@ -21,6 +22,7 @@ use ::metrics::{Counter, Gauge};
 
 use crate::base::{Clock, UnixMillis};
 
+pub use delivery::{Delivered, DeliveryEvent};
 pub use event::RequestEvent;
 pub use journal::Sink;
 pub use library::LibraryLog;
@@ -98,6 +100,30 @@ pub struct Shape {
     pub certificates: Vec<(Arc<str>, String, i64)>,
     /// Every upstream server: upstream, server, whether it takes requests.
     pub servers: Vec<(Arc<str>, Arc<str>, bool)>,
+}
+
+/// How the store stands.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "docs/metrics.md has the same")]
+pub struct StoreStanding {
+    pub up: bool,
+    pub full: bool,
+    pub used: u64,
+    pub limit: u64,
+    pub disk_free: u64,
+}
+
+/// What waits on one route.
+#[derive(Clone, Debug)]
+pub struct SpoolStanding {
+    /// The label.
+    pub route: Arc<str>,
+    /// Accepted, neither delivered nor dead.
+    pub waiting: u64,
+    /// Dead letters.
+    pub dead: u64,
+    /// Age of the oldest waiting one.
+    pub oldest: Duration,
 }
 
 impl Observer {
@@ -210,6 +236,21 @@ impl Observer {
                 self.metrics.gauge(&names::SERVER_HEALTHY, &[upstream, server]).set(f64::from(healthy));
                 self.metrics.counter(&names::SERVER_CHANGES, &[upstream, server]).increment(1);
             }
+            Event::Delivery(delivery) => {
+                let labels = [delivery.route, delivery.result.as_str()];
+                self.metrics.counter(&names::ATTEMPTS, &labels).increment(1);
+            }
+            Event::BreakerOpened { upstream, .. } => {
+                self.metrics.counter(&names::BREAKERS, &[upstream, "opened"]).increment(1);
+            }
+            Event::BreakerClosed { upstream } => {
+                self.metrics.counter(&names::BREAKERS, &[upstream, "closed"]).increment(1);
+            }
+            Event::StoreFailed { .. } => self.store_changed("failed"),
+            Event::StoreRecovered => self.store_changed("recovered"),
+            Event::StoreFull => self.store_changed("full"),
+            Event::StoreRoom => self.store_changed("room"),
+            Event::HistoryDropped { count } => self.metrics.counter(&names::HISTORY_DROPPED, &[]).increment(count),
             Event::PanicCaught { .. } => self.metrics.counter(&names::PANICS, &[]).increment(1),
             Event::Started { .. }
             | Event::Listening { .. }
@@ -218,6 +259,8 @@ impl Observer {
             | Event::Draining { .. }
             | Event::Stopped { .. }
             | Event::TaskEnded { .. }
+            | Event::Stranded { .. }
+            | Event::Interrupted { .. }
             | Event::Library { .. } => {}
         }
     }
@@ -231,6 +274,43 @@ impl Observer {
     /// Ids in replay memory.
     pub fn set_replay_entries(&self, entries: usize) {
         self.gauges.replay_entries.set(count(entries));
+    }
+
+    fn store_changed(&self, state: &str) {
+        self.metrics.counter(&names::STORE_CHANGES, &[state]).increment(1);
+    }
+
+    /// How the store stands; read from it when metrics are asked for.
+    pub fn set_store(&self, store: &StoreStanding) {
+        #[expect(clippy::cast_precision_loss, reason = "bytes of a disk, far smaller than 2^53")]
+        let gauges = [
+            (&names::STORE_UP, f64::from(store.up)),
+            (&names::STORE_FULL, f64::from(store.full)),
+            (&names::STORE_USED, store.used as f64),
+            (&names::STORE_LIMIT, store.limit as f64),
+            (&names::STORE_DISK_FREE, store.disk_free as f64),
+        ];
+        for (metric, value) in gauges {
+            self.metrics.gauge(metric, &[]).set(value);
+        }
+        // Present from the start, so that an alert on their increase sees the first one.
+        self.metrics.counter(&names::HISTORY_DROPPED, &[]).increment(0);
+        for state in ["failed", "recovered", "full", "room"] {
+            self.metrics.counter(&names::STORE_CHANGES, &[state]).increment(0);
+        }
+    }
+
+    /// What waits on each route; read from the store when metrics are asked for.
+    pub fn set_spool(&self, routes: &[SpoolStanding]) {
+        #[expect(clippy::cast_precision_loss, reason = "counts of requests, far smaller than 2^53")]
+        let families: [(&names::Metric, fn(&SpoolStanding) -> f64); 3] = [
+            (&names::SPOOL_WAITING, |route| route.waiting as f64),
+            (&names::SPOOL_DEAD, |route| route.dead as f64),
+            (&names::SPOOL_OLDEST, |route| route.oldest.as_secs_f64()),
+        ];
+        for (metric, value) in families {
+            self.metrics.set_family(metric, routes.iter().map(|route| (vec![route.route.to_string()], value(route))));
+        }
     }
 
     /// Every metric in Prometheus's text format.

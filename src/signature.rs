@@ -6,6 +6,7 @@
 //! Deliberately absent: anything that a request could use to choose an algorithm, and any fetch of keys.
 
 pub(crate) mod algorithm;
+mod blank;
 mod describe;
 mod diagnose;
 pub(crate) mod encoding;
@@ -65,6 +66,7 @@ pub struct Verifier {
     /// Ids of secrets that could not be read; none in a relay that serves.
     unread: Vec<Arc<str>>,
     url: Option<PublicUrl>,
+    sensitive: Arc<[Box<str>]>,
 }
 
 /// A secret, decoded and absorbed as far as it can be before a request is there.
@@ -131,7 +133,10 @@ impl Verifier {
             }
             ready.push(ReadyKey::new(&scheme, &key).map_err(fault)?);
         }
-        Ok(Self { scheme, keys: ready, unread: Vec::new(), url })
+        let headers = scheme.redacted_headers().into_iter().map(Box::from);
+        let parameters = scheme.redacted_query_parameters().into_iter().map(|name| format!("?{name}").into());
+        let sensitive = headers.chain(parameters).collect();
+        Ok(Self { scheme, keys: ready, unread: Vec::new(), url, sensitive })
     }
 
     /// The same where some or all of the secrets cannot be read by whoever asks: a request that only they could prove is
@@ -143,7 +148,7 @@ impl Verifier {
         url: Option<PublicUrl>,
     ) -> Result<Self, KeyProblem> {
         if keys.is_empty() && !unread.is_empty() {
-            return Ok(Self { scheme, keys: Vec::new(), unread, url });
+            return Ok(Self { scheme, keys: Vec::new(), unread, url, sensitive: Arc::default() });
         }
         Ok(Self { unread, ..Self::new(scheme, keys, url)? })
     }
@@ -156,6 +161,11 @@ impl Verifier {
     /// The ids of the keys, the current one first.
     pub fn key_ids(&self) -> impl Iterator<Item = &str> {
         self.keys.iter().map(|key| &*key.id)
+    }
+
+    /// Names of headers, and of query parameters with a question mark before them, whose values verify a request.
+    pub fn sensitive(&self) -> &Arc<[Box<str>]> {
+        &self.sensitive
     }
 
     /// The scheme.

@@ -1,5 +1,5 @@
-//! What outlives a reload, keyed by stable names: server states, meters, replay memory, the budget for bodies, ticket
-//! keys.
+//! What outlives a reload, keyed by stable names: server states, meters, replay memory, the budget for bodies, the store and who
+//! may deliver from it, ticket keys.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::server::ProducesTickets;
 
+use crate::dispatch::Dispatch;
 use crate::meter::RouteMeter;
 use crate::replay::ReplayMemory;
 use crate::store::Store;
@@ -17,11 +18,13 @@ use crate::upstream::Upstreams;
 #[derive(Debug)]
 pub struct State {
     /// Which requests were delivered.
-    pub replay: ReplayMemory,
+    pub replay: Arc<ReplayMemory>,
     /// How much memory bodies may take.
     pub bodies: BodyMemory,
     /// What is known of internal servers, and the connections to them.
     pub upstreams: Upstreams,
+    /// Who may deliver from the store now.
+    pub dispatch: Dispatch,
     store: OnceLock<Arc<Store>>,
     meters: Mutex<HashMap<Arc<str>, Arc<RouteMeter>>>,
     ticketers: Mutex<HashMap<[u8; 32], Arc<dyn ProducesTickets>>>,
@@ -30,9 +33,10 @@ pub struct State {
 impl Default for State {
     fn default() -> Self {
         Self {
-            replay: ReplayMemory::new(usize::MAX),
+            replay: Arc::new(ReplayMemory::new(usize::MAX)),
             bodies: BodyMemory::default(),
             upstreams: Upstreams::new(),
+            dispatch: Dispatch::default(),
             store: OnceLock::new(),
             meters: Mutex::default(),
             ticketers: Mutex::default(),

@@ -7,7 +7,9 @@ use super::grammar::{Format, Status as Args};
 use super::reload::{lines, problem_text};
 use super::{Exit, Unusable, say_json};
 use crate::admin::client;
-use crate::admin::status::{CertificateStatus, RouteCounts, RouteStatus, State, Status, Used};
+use crate::admin::status::{
+    CertificateStatus, RouteCounts, RouteStatus, SpoolStatus, State, Status, StoreStatus, Used,
+};
 use crate::base::Clock;
 use crate::terminal::{Cell, Palette, Table, Tone, cell, counted, harmless, say};
 
@@ -47,6 +49,9 @@ fn text(status: &Status, now: i64, palette: Palette) -> String {
     section(&mut text, "Routes", &routes(status), palette);
     section(&mut text, "Upstreams", &upstreams(status), palette);
     section(&mut text, "Usage", &usage(status), palette);
+    if let Some(store) = &status.store {
+        section(&mut text, "Store", &self::store(store, status, now), palette);
+    }
     if !status.warnings.is_empty() {
         let _ = writeln!(text, "\n{}", palette.paint(Tone::Strong, "Warnings"));
         for warning in &status.warnings {
@@ -175,6 +180,32 @@ fn usage(status: &Status) -> Table {
     line("body memory", usage.body_memory, bytes);
     line("replay memory", usage.replay_entries, |count| count.to_string());
     table.row([cell(Tone::Quiet, "in flight"), usage.requests_in_flight.to_string().into(), Cell::default()]);
+    table
+}
+
+/// The store itself, then every route that has something in it.
+fn store(store: &StoreStatus, status: &Status, now: i64) -> Table {
+    let mut table = Table::new(["", "waiting", "dead", "oldest", ""]);
+    let state = match (store.open, &store.problem, store.full) {
+        (false, problem, _) => cell(Tone::Bad, harmless(problem.as_deref().unwrap_or("takes nothing"))),
+        (true, _, true) => cell(Tone::Bad, "full"),
+        (true, _, false) => cell(Tone::Good, "takes requests"),
+    };
+    let mut line = |name: Cell, spool: SpoolStatus, note: Cell| {
+        let dead = cell(if spool.dead == 0 { Tone::Quiet } else { Tone::Bad }, spool.dead.to_string());
+        let waiting = cell(if spool.waiting == 0 { Tone::Quiet } else { Tone::Odd }, spool.waiting.to_string());
+        table.row([name, waiting, dead, spool.oldest.map(|at| ago(at, now)).unwrap_or_default().into(), note]);
+    };
+    line(cell(Tone::Strong, harmless(&store.path)), store.spool, state);
+    for route in status.routes.iter().filter(|route| route.spool != SpoolStatus::default()) {
+        line(harmless(&route.name).into(), route.spool, Cell::default());
+    }
+    for gone in &store.stranded {
+        line(harmless(&gone.route).into(), gone.spool, cell(Tone::Bad, "not configured: they wait"));
+    }
+    let size =
+        format!("{} of {}, {} free on disk", bytes(store.size.used), bytes(store.size.limit), bytes(store.disk_free));
+    table.row([cell(Tone::Quiet, size), Cell::default(), Cell::default(), Cell::default(), Cell::default()]);
     table
 }
 

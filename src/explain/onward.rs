@@ -1,7 +1,7 @@
 //! Steps 7, 10 and 11: handshakes, replay memory, and the way inward.
 
 use super::{Step, Subject, Verdict};
-use crate::pipeline::deliver::received_target;
+use crate::pipeline::compose::received_target;
 use crate::pipeline::route::Routed;
 use crate::signature::form::is_named;
 use crate::snapshot::{Delivery, FixedAnswer, Route, Verification};

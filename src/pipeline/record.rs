@@ -1,13 +1,17 @@
-//! Step 13: one event for every request, also when its sender went away: the record closes itself on drop.
+//! Step 13: one event for every request, also when its sender went away: the record closes itself on drop. Where there is a
+//! store, the same facts become a row of the history.
+
+mod history;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::base::UnixMillis;
 use crate::domain::{Fault, Head, Method, Outcome, Refusal, SourceAddress, Version};
-use crate::observe::{Counted, Observer, RequestEvent};
+use crate::observe::{Counted, RequestEvent};
 use crate::signature::Proof;
 use crate::snapshot::Route;
 use crate::upstream::{Received, Undelivered};
@@ -19,7 +23,7 @@ use super::{Connection, Gate};
 /// What is known of one request so far.
 #[derive(Debug)]
 pub struct Record<'r> {
-    observer: &'r Observer,
+    gate: &'r Gate,
     connection: &'r Connection,
     head: &'r Head,
     started: Instant,
@@ -28,12 +32,17 @@ pub struct Record<'r> {
     received_at: UnixMillis,
     source: SourceAddress,
     route: Option<&'r Arc<Route>>,
+    suffix: usize,
     allowed_by: Option<&'r str>,
     body_bytes: u64,
+    /// Where the history keeps it.
+    body: Option<Bytes>,
     read: Duration,
     verify: Duration,
     proof: Option<Proof>,
     forwarded: Option<Forwarded>,
+    /// The store has its row already.
+    kept: bool,
     open: bool,
 }
 
@@ -51,7 +60,7 @@ impl<'r> Record<'r> {
     pub(super) fn open(gate: &'r Gate, connection: &'r Connection, head: &'r Head) -> Self {
         let received_at = gate.clock.now();
         Self {
-            observer: &gate.observer,
+            gate,
             connection,
             head,
             started: Instant::now(),
@@ -60,12 +69,15 @@ impl<'r> Record<'r> {
             received_at,
             source: connection.source,
             route: None,
+            suffix: 0,
             allowed_by: None,
             body_bytes: 0,
+            body: None,
             read: Duration::ZERO,
             verify: Duration::ZERO,
             proof: None,
             forwarded: None,
+            kept: false,
             open: true,
         }
     }
@@ -76,6 +88,7 @@ impl<'r> Record<'r> {
 
     pub(super) fn routed(&mut self, routed: &Routed<'r>) {
         self.route = Some(routed.route());
+        self.suffix = routed.suffix();
     }
 
     pub(super) fn admitted(&mut self, admitted: &Admitted<'r>) {
@@ -85,6 +98,9 @@ impl<'r> Record<'r> {
     pub(super) fn received(&mut self, received: &super::read::Received<'r>) {
         self.body_bytes = received.body().len() as u64;
         self.read = received.took();
+        if received.route().keep_body && self.gate.state.store().is_some() {
+            self.body = Some(received.body().clone());
+        }
     }
 
     pub(super) fn verified(&mut self, verified: &super::verify::Verified<'r>) {
@@ -121,9 +137,22 @@ impl<'r> Record<'r> {
         self.started
     }
 
-    /// The scheme of the public URL this request was sent to.
-    pub(super) fn scheme(&self) -> &'static [u8] {
-        if self.connection.listener.tls.is_some() { b"https" } else { b"http" }
+    /// Whether the request came over TLS.
+    pub(super) fn https(&self) -> bool {
+        self.connection.listener.tls.is_some()
+    }
+
+    /// The request is durable, and its row with it.
+    pub(super) fn kept(&mut self) {
+        self.kept = true;
+    }
+
+    /// Nobody took the request, and it could not be kept either.
+    pub(super) fn not_kept(&mut self, why: Fault) {
+        if let Some(forwarded) = &mut self.forwarded {
+            let before = forwarded.detail.take().unwrap_or_default();
+            forwarded.detail = Some(format!("{before}; it could not be kept: {}", why.code()));
+        }
     }
 
     /// When the head was complete.
@@ -144,8 +173,13 @@ impl<'r> Record<'r> {
     }
 
     fn write(&self, outcome: Outcome, status: u16) {
+        if !self.kept
+            && let Some(store) = self.gate.state.store()
+        {
+            store.record(self.entry(&outcome, status));
+        }
         let (route, proof, forwarded) = (self.route, self.proof.as_ref(), self.forwarded.as_ref());
-        self.observer.request(&RequestEvent {
+        self.gate.observer.request(&RequestEvent {
             request_id: &self.request_id,
             received_at: self.received_at,
             listener: &self.connection.listener.name,
@@ -230,6 +264,7 @@ pub(crate) fn edge_refused(
         forward: Duration::ZERO,
         total: Duration::ZERO,
     });
+    history::refused_at_the_edge(gate, connection, version, refusal, status, &id, received_at);
     id
 }
 

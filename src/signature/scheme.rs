@@ -300,14 +300,14 @@ impl TokenPlace {
 }
 
 impl Source {
-    fn query(&self) -> Option<&str> {
+    pub(super) fn query(&self) -> Option<&str> {
         match self {
             Self::Query(name) => Some(name),
             _ => None,
         }
     }
 
-    fn header(&self) -> Option<&str> {
+    pub(super) fn header(&self) -> Option<&str> {
         match self {
             Self::Header(name) => Some(name),
             _ => None,

@@ -13,6 +13,7 @@ use crate::domain::{Fault, Head, Method, Version};
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "docs/operating.md explains each field under the same name")]
 pub struct Entry {
+    /// As `pipeline::record::request_id` makes it: a row is found by the time in it.
     pub request_id: Box<str>,
     pub received_at: UnixMillis,
     pub listener: Arc<str>,
@@ -22,6 +23,9 @@ pub struct Entry {
     pub version: Version,
     /// `None` for what never became a head. Query parameters and headers that hold a token were blanked before.
     pub head: Option<Head>,
+    /// Names of headers, and of query parameters with a question mark before them, whose values verify a request. Kept with
+    /// the row, so that a later configuration cannot uncover them: such a value is never searched, and masked when shown.
+    pub sensitive: Arc<[Box<str>]>,
     /// Bytes at the end of the path behind a prefix route's prefix.
     pub suffix: usize,
     /// The sender spoke TLS to us.
@@ -112,6 +116,8 @@ pub enum AttemptKind {
 }
 
 impl AttemptKind {
+    pub(super) const ALL: [Self; 3] = [Self::Direct, Self::Spooled, Self::Replay];
+
     /// The column, and the word in the API.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -38,6 +38,8 @@ pub struct Claimed {
     pub attempt: u32,
     /// Attempts since the last time an operator revived it; the route's allowance is judged by these.
     pub attempts_since_revival: u32,
+    /// When its allowance of time began: when it was received, or last revived.
+    pub allowance_from: UnixMillis,
     /// The request.
     pub request: StoredRequest,
 }
