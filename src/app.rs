@@ -39,6 +39,9 @@ pub use reload::Outcome as ReloadOutcome;
 /// How often histograms are folded and summaries written.
 const UPKEEP: Duration = Duration::from_secs(5);
 
+/// How long the end waits for the last rows of the history.
+const LAST_ROWS: Duration = Duration::from_secs(5);
+
 /// What a relay is started from.
 #[derive(Debug)]
 pub struct Options {
@@ -289,6 +292,10 @@ impl Running {
         let (_, interrupted) = tokio::join!(timeout(within, self.relay.connections.none_left()), delivering);
         let unfinished = self.connections();
         self.tasks.shutdown().await;
+        if let Some(store) = self.state().store() {
+            // Rows that nobody waited for.
+            let _ = timeout(LAST_ROWS, store.flush()).await;
+        }
         self.observer().record(&Event::Stopped { unfinished: unfinished as u64, interrupted: interrupted as u64 });
         self.observer().flush(Duration::from_secs(2));
         unfinished

@@ -37,6 +37,16 @@ impl ReplayKey {
         Self(u128::from_be_bytes(first))
     }
 
+    /// As the store keeps it.
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+
+    /// As the store kept it.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(u128::from_be_bytes(bytes))
+    }
+
     fn shard(self) -> usize {
         usize::try_from(self.0 % SHARDS as u128).unwrap_or_default()
     }

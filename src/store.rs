@@ -11,26 +11,66 @@
 //!
 //! Deliberately absent: routes, upstreams, time-outs, and when to try again. `delivery` decides, this remembers.
 
+mod engine;
 pub mod entry;
+mod error;
+mod head;
+mod intake;
+mod ledger;
 pub mod query;
+mod reading;
+mod seal;
 pub mod settings;
+mod shared;
 pub mod spool;
+mod sqlite;
+mod standing;
+mod writer;
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
 
 use crate::base::{Clock, UnixMillis};
-use crate::domain::Fault;
 use crate::replay::ReplayKey;
 
+use engine::{Place, Write, Wrote};
+use intake::Intake;
+use reading::Readers;
+use shared::Shared;
+
+pub use engine::Mark;
 pub use entry::{Attempt, AttemptKind, Entry, Event, Took};
+pub use error::{OpenError, Unstored};
 pub use query::{Cursor, Page, Query};
 pub use settings::{SealingKey, Settings};
 pub use spool::{Accept, Backlog, Claimed, Settlement, StoredRequest, Ticket};
+pub use standing::{News, Standing};
+
+/// The longest that anybody waits for a write. A disk that takes longer is as good as none.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The longest that the end of the process waits for the last rows.
+const LAST_ROWS: Duration = Duration::from_secs(10);
 
 /// The store of one process.
-#[derive(Debug)]
 pub struct Store {
-    _clock: Clock,
+    clock: Clock,
+    intake: Arc<Intake>,
+    shared: Arc<Shared>,
+    readers: Arc<Readers>,
+    limit: u64,
+    refusals: RefusalRate,
+    ended: Mutex<Receiver<()>>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("shared", &self.shared).finish_non_exhaustive()
+    }
 }
 
 /// What was found at the start.
@@ -42,182 +82,238 @@ pub struct Recovered {
     pub interrupted: u64,
 }
 
-/// Why a store could not be opened.
-#[derive(Debug)]
-pub enum OpenError {
-    /// A newer version of the relay wrote it.
-    Newer {
-        /// The version of its tables.
-        found: u32,
-        /// The newest that this program knows.
-        known: u32,
-    },
-    /// Another process has it open.
-    InUse,
-    /// It is no store, or it is damaged.
-    Damaged(String),
-    /// Its sealed parts need a key that is not configured.
-    KeyMissing,
-    /// The system said no.
-    Io(String),
-}
-
-impl std::fmt::Display for OpenError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Newer { found, known } => {
-                write!(f, "it was written by a newer dmz-relay (version {found}; this one knows up to {known})")
-            }
-            Self::InUse => f.write_str("another process has it open"),
-            Self::Damaged(what) => write!(f, "it is damaged: {what}"),
-            Self::KeyMissing => f.write_str("it holds sealed requests, and no configured key opens them"),
-            Self::Io(what) => f.write_str(what),
-        }
-    }
-}
-
-impl std::error::Error for OpenError {}
-
-/// Why something was not stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unstored {
-    /// The quota or the disk's reserve is used up.
-    Full,
-    /// The disk failed, or the writer is not there.
-    Failed,
-}
-
-impl From<Unstored> for Fault {
-    fn from(why: Unstored) -> Self {
-        match why {
-            Unstored::Full => Self::StoreFull,
-            Unstored::Failed => Self::StoreFailed,
-        }
-    }
-}
-
-/// A change that an operator should hear of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum News {
-    /// Nothing more is accepted until [`News::Recovered`].
-    Failed {
-        /// The engine's words.
-        detail: String,
-    },
-    /// Opened and written anew.
-    Recovered,
-    /// The quota or the disk's reserve is reached.
-    Full,
-    /// There is room again.
-    Room,
-    /// History rows that were not written because the disk was too slow for them.
-    HistoryDropped {
-        /// How many since the last time this was said.
-        count: u64,
-    },
-}
-
-/// How the store stands, for status and metrics.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
-    /// Writes are taken.
-    pub open: bool,
-    /// Why not, in the engine's words.
-    pub problem: Option<String>,
-    /// The quota or the disk's reserve is reached.
-    pub full: bool,
-    /// Bytes in use, free pages not counted.
-    pub used: u64,
-    /// The quota.
-    pub limit: u64,
-    /// Free bytes of the file system.
-    pub disk_free: u64,
-    /// Requests accepted and not yet delivered, dead letters not counted.
-    pub waiting: u64,
-    /// Dead letters.
-    pub dead: u64,
-    /// When the oldest waiting request was received.
-    pub oldest_waiting: Option<UnixMillis>,
-    /// History rows that were dropped since the start.
-    pub history_dropped: u64,
-}
-
-#[expect(clippy::unused_async, clippy::missing_errors_doc, reason = "the engine comes with the next commit")]
 impl Store {
     /// Opens or creates the store, brings its tables up to date and starts the writer. `news` is called from the writer's
     /// thread and must not wait.
+    ///
+    /// # Errors
+    /// When it cannot be opened, is another's, or holds undelivered requests that no configured key opens.
     pub fn open(
-        _settings: &Settings,
+        settings: &Settings,
         clock: Clock,
-        _news: impl Fn(News) + Send + 'static,
+        news: impl Fn(News) + Send + 'static,
     ) -> Result<(Arc<Self>, Recovered), OpenError> {
-        Ok((Arc::new(Self { _clock: clock }), Recovered::default()))
+        let place: Arc<dyn Place> = Arc::new(sqlite::SqlitePlace::new(settings)?);
+        let now = clock.now();
+        let opened = place.open(&HashSet::new(), now)?;
+        let recovered = Recovered { replay: place.replay_keys(now)?, interrupted: opened.interrupted };
+        let (intake, shared) = (Arc::new(Intake::new()), Arc::new(Shared::default()));
+        shared.opened(opened.backlogs);
+        shared.room(opened.engine.room());
+        let readers = Arc::new(Readers::new(Arc::clone(&place), Arc::clone(&shared)));
+        let (news, writers_clock) = (Box::new(news), clock.clone());
+        let (intake_of_writer, shared_of_writer) = (Arc::clone(&intake), Arc::clone(&shared));
+        let (end, ended) = channel();
+        let run = move || {
+            writer::Writer::new(place, opened.engine, intake_of_writer, shared_of_writer, writers_clock, news).run();
+            // Dropped with everything the writer held: the place may be opened by another now.
+            drop(end);
+        };
+        std::thread::Builder::new().name("store".into()).spawn(run).map_err(|e| OpenError::Io(e.to_string()))?;
+        let store = Self {
+            clock,
+            intake,
+            shared,
+            readers,
+            limit: settings.keep_size,
+            refusals: RefusalRate::new(settings.refusals_per_second),
+            ended: Mutex::new(ended),
+        };
+        Ok((Arc::new(store), recovered))
     }
 
-    /// Makes a request durable. When this resolves, it would survive a power loss; dropping the future does not undo it.
-    pub async fn accept(&self, _accept: Accept) -> Result<Ticket, Unstored> {
-        Err(Unstored::Failed)
+    /// Makes a request durable. When this resolves, it would survive a power loss; dropping the future does not undo it. A
+    /// request that was to be delivered at once becomes due when its future is dropped.
+    ///
+    /// # Errors
+    /// [`Unstored::Full`] at the quota or the disk's reserve, [`Unstored::Failed`] while the disk fails. After an error the
+    /// request may be found on disk all the same, and is then delivered.
+    pub async fn accept(&self, accept: Accept) -> Result<Ticket, Unstored> {
+        if self.shared.is_full() {
+            return Err(Unstored::Full);
+        }
+        match self.ask(Write::Accept(Box::new(accept))).await? {
+            Wrote::Accepted(ticket, _) => Ok(ticket),
+            _ => Err(Unstored::Failed),
+        }
     }
 
     /// Adds a row to the history. Never waits; a row that finds no room is counted and dropped.
-    pub fn record(&self, _entry: Entry) {}
+    pub fn record(&self, entry: Entry) {
+        if entry.outcome == "refused" && !self.refusals.admits(self.clock.now()) {
+            self.shared.refusal_skipped();
+        } else if !self.intake.leave(Write::Record(Box::new(entry))) {
+            self.shared.history_dropped(1);
+        }
+    }
 
-    /// Remembers a replay key beyond this process, with the next group of writes. Never waits.
-    pub fn remember(&self, _key: ReplayKey, _until: UnixMillis) {}
+    /// Remembers a replay key beyond this process, with the next group of writes. Never waits; a key that finds no room is
+    /// remembered by this process only, and counted.
+    pub fn remember(&self, key: ReplayKey, until: UnixMillis) {
+        if !self.intake.leave(Write::Remember(key, until)) {
+            self.shared.replay_unkept(1);
+        }
+    }
 
     /// Takes up to `most` requests of a route that are due, the oldest first (of an ordered route: in the order of their
-    /// acceptance, due or not), and counts an attempt for each, durably.
-    pub async fn claim(&self, _route: &Arc<str>, _most: usize, _ordered: bool) -> Result<Vec<Claimed>, Unstored> {
-        Err(Unstored::Failed)
+    /// acceptance, due or not, and none that stands behind one on its way), and counts an attempt for each, durably.
+    ///
+    /// # Errors
+    /// When the claim could not be made durable; nothing is claimed then.
+    pub async fn claim(&self, route: &Arc<str>, most: usize, ordered: bool) -> Result<Vec<Claimed>, Unstored> {
+        match self.ask(Write::Claim { route: Arc::clone(route), most, ordered }).await? {
+            Wrote::Claimed(claimed) => Ok(claimed),
+            _ => Err(Unstored::Failed),
+        }
     }
 
-    /// Says what became of an attempt, durably.
-    pub async fn settle(&self, _ticket: Ticket, _settlement: Settlement) -> Result<(), Unstored> {
-        Err(Unstored::Failed)
+    /// Says what became of an attempt, durably. Settling a ticket twice changes nothing.
+    ///
+    /// # Errors
+    /// When it is not durable yet. It need not be said again: it is written as soon as the store can write, and only the
+    /// end of the process before that makes the request due once more.
+    pub async fn settle(&self, ticket: Ticket, settlement: Settlement) -> Result<(), Unstored> {
+        self.ask(Write::Settle(ticket, Box::new(settlement))).await.map(drop)
     }
 
-    /// Notes an attempt that an operator asked for (a replay); the request's standing follows its result.
-    pub async fn note(&self, _request_id: &str, _attempt: Attempt) -> Result<(), Unstored> {
-        Err(Unstored::Failed)
+    /// Notes an attempt that an operator asked for (a replay). One that was taken makes the request `delivered`; one that
+    /// was not takes nothing back.
+    ///
+    /// # Errors
+    /// When it was not written.
+    pub async fn note(&self, request_id: &str, attempt: Attempt) -> Result<(), Unstored> {
+        self.ask(Write::Note { request_id: request_id.into(), attempt: Box::new(attempt) }).await.map(drop)
     }
 
     /// Makes a dead letter wait for delivery again, with a fresh allowance of attempts. `false`: it is none.
-    pub async fn revive(&self, _request_id: &str) -> Result<bool, Unstored> {
-        Err(Unstored::Failed)
+    ///
+    /// # Errors
+    /// When it was not written.
+    pub async fn revive(&self, request_id: &str) -> Result<bool, Unstored> {
+        self.ask(Write::Revive { request_id: request_id.into() })
+            .await
+            .map(|wrote| matches!(wrote, Wrote::Changed(true)))
     }
 
-    /// Gives a waiting request or a dead letter up for good; its history stays. `false`: it is neither.
-    pub async fn discard(&self, _request_id: &str) -> Result<bool, Unstored> {
-        Err(Unstored::Failed)
+    /// Gives a waiting request or a dead letter up for good; its history stays. One that is on its way leaves when that
+    /// attempt fails. `false`: it is neither.
+    ///
+    /// # Errors
+    /// When it was not written.
+    pub async fn discard(&self, request_id: &str) -> Result<bool, Unstored> {
+        let wrote = self.ask(Write::Discard { request_id: request_id.into() }).await?;
+        Ok(matches!(wrote, Wrote::Changed(true)))
+    }
+
+    /// Waits until everything that was handed in before is durable.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub async fn flush(&self) -> Result<(), Unstored> {
+        self.ask(Write::Flush).await.map(drop)
+    }
+
+    /// Keeps a small fact beyond this process, in place of the one with the same kind, route and slot. Never waits; one
+    /// that finds no room is lost, as is a value of more than 4 KiB.
+    pub fn mark(&self, kind: &'static str, route: &str, slot: i64, value: Vec<u8>) {
+        let mark = Box::new(Mark { route: route.into(), slot, value });
+        let _ = self.intake.leave(Write::Mark { kind, mark });
+    }
+
+    /// Removes the facts of a kind whose slot lies before. Never waits.
+    pub fn unmark_before(&self, kind: &'static str, slot: i64) {
+        let _ = self.intake.leave(Write::UnmarkBefore { kind, slot });
+    }
+
+    /// The facts of a kind, by route and slot.
+    ///
+    /// # Errors
+    /// When they could not be read.
+    pub async fn marks(&self, kind: &'static str) -> Result<Vec<Mark>, Unstored> {
+        self.readers.read(move |reader| reader.marks(kind)).await
     }
 
     /// A page of the history, the newest first unless the query says otherwise.
-    pub async fn page(&self, _query: Query) -> Result<Page, Unstored> {
-        Err(Unstored::Failed)
+    ///
+    /// # Errors
+    /// When it could not be read.
+    pub async fn page(&self, query: Query) -> Result<Page, Unstored> {
+        self.readers.read(move |reader| reader.page(&query)).await
     }
 
-    /// One row of the history with its attempts.
-    pub async fn event(&self, _request_id: &str) -> Result<Option<Event>, Unstored> {
-        Err(Unstored::Failed)
+    /// One row of the history with its attempts and its body.
+    ///
+    /// # Errors
+    /// When it could not be read.
+    pub async fn event(&self, request_id: &str) -> Result<Option<Event>, Unstored> {
+        let id: Box<str> = request_id.into();
+        self.readers.read(move |reader| reader.event(&id)).await
     }
 
     /// What is needed to send a request inward again; `None` when its body is not kept.
-    pub async fn request(&self, _request_id: &str) -> Result<Option<StoredRequest>, Unstored> {
-        Err(Unstored::Failed)
+    ///
+    /// # Errors
+    /// When it could not be read.
+    pub async fn request(&self, request_id: &str) -> Result<Option<StoredRequest>, Unstored> {
+        let id: Box<str> = request_id.into();
+        self.readers.read(move |reader| reader.request(&id)).await
     }
 
     /// What waits on a route, from memory.
-    pub fn backlog(&self, _route: &str) -> Backlog {
-        Backlog::default()
+    pub fn backlog(&self, route: &str) -> Backlog {
+        self.shared.ledger.of(route)
     }
 
     /// Every route that has something waiting or dead, whether or not the configuration still knows it.
     pub fn backlogs(&self) -> Vec<(Arc<str>, Backlog)> {
-        Vec::new()
+        self.shared.ledger.all()
     }
 
     /// How it stands.
     pub fn standing(&self) -> Standing {
-        Standing::default()
+        self.shared.standing(self.limit)
+    }
+
+    async fn ask(&self, write: Write) -> Result<Wrote, Unstored> {
+        let (answer, answered) = oneshot::channel();
+        if !self.intake.urge(write, answer) {
+            return Err(Unstored::Failed);
+        }
+        match tokio::time::timeout(PATIENCE, answered).await {
+            Ok(Ok(told)) => told.map(intake::Given::take),
+            Ok(Err(_)) | Err(_) => Err(Unstored::Failed),
+        }
+    }
+}
+
+/// What was handed in is written before the process ends, if the disk takes it.
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.intake.end();
+        self.readers.close();
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = ended.recv_timeout(LAST_ROWS);
+    }
+}
+
+/// Rows of refused requests in the present second.
+#[derive(Debug)]
+struct RefusalRate {
+    most: u32,
+    second: AtomicI64,
+    rows: AtomicU32,
+}
+
+impl RefusalRate {
+    fn new(most: u32) -> Self {
+        Self { most, second: AtomicI64::new(i64::MIN), rows: AtomicU32::new(0) }
+    }
+
+    /// A few more than allowed when threads meet at the turn of a second; it is a bound on disk, not on money.
+    fn admits(&self, now: UnixMillis) -> bool {
+        if self.second.swap(now.secs(), Ordering::Relaxed) != now.secs() {
+            self.rows.store(0, Ordering::Relaxed);
+        }
+        self.rows.fetch_add(1, Ordering::Relaxed) < self.most
     }
 }

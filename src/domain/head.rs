@@ -243,6 +243,11 @@ impl Head {
         builder.build()
     }
 
+    /// Bytes that it holds in memory, about.
+    pub fn footprint(&self) -> usize {
+        self.headers.buf.len() + self.headers.fields.len() * size_of::<Field>()
+    }
+
     /// The header fields. `Host` and `:authority` are not among them; see [`Head::host`].
     pub fn headers(&self) -> &Headers {
         &self.headers

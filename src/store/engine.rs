@@ -1,0 +1,157 @@
+//! What the store asks of a database: narrow enough that a server several relays share can stand behind it.
+//!
+//! One call of [`Engine::commit`] is one transaction: all of the batch or nothing, and durable when it returns. There is no
+//! other way to write. A claim is part of it, so an engine that several relays share claims with `FOR UPDATE SKIP LOCKED`
+//! and a lease, and this one with the fact that it alone writes.
+//!
+//! An engine that failed once is dropped and never asked again: what a failed write left behind is only known after the
+//! place was opened anew.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::base::UnixMillis;
+use crate::replay::ReplayKey;
+
+use super::entry::{Attempt, Entry, Event};
+use super::error::OpenError;
+use super::ledger::{Backlogs, Oldest, Shift};
+use super::query::{Page, Query};
+use super::spool::{Accept, Claimed, Settlement, StoredRequest, Ticket};
+
+/// One write; many make a transaction.
+#[derive(Debug)]
+pub(super) enum Write {
+    Accept(Box<Accept>),
+    Record(Box<Entry>),
+    Remember(ReplayKey, UnixMillis),
+    Claim {
+        route: Arc<str>,
+        most: usize,
+        ordered: bool,
+    },
+    Settle(Ticket, Box<Settlement>),
+    Note {
+        request_id: Box<str>,
+        attempt: Box<Attempt>,
+    },
+    Revive {
+        request_id: Box<str>,
+    },
+    Discard {
+        request_id: Box<str>,
+    },
+    Mark {
+        kind: &'static str,
+        mark: Box<Mark>,
+    },
+    UnmarkBefore {
+        kind: &'static str,
+        slot: i64,
+    },
+    /// Nothing; its answer says that everything before it is durable.
+    Flush,
+}
+
+/// What came of a write.
+#[derive(Debug)]
+pub(super) enum Wrote {
+    Done,
+    /// The ticket, and whether the request is already on its way.
+    Accepted(Ticket, bool),
+    Claimed(Vec<Claimed>),
+    /// Whether there was something to change.
+    Changed(bool),
+    /// Not written: the quota or the reserve is used up. The rest of the batch stands.
+    NoRoom,
+}
+
+/// What a batch did.
+#[derive(Debug, Default)]
+pub(super) struct Committed {
+    /// One for each write, in order.
+    pub(super) wrote: Vec<Wrote>,
+    /// What it changed of the backlogs.
+    pub(super) shifts: Vec<Shift>,
+}
+
+/// Room, as it was found.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Room {
+    /// Nothing is accepted.
+    pub(super) full: bool,
+    pub(super) used: u64,
+    pub(super) disk_free: u64,
+}
+
+/// The engine failed and is of no more use.
+#[derive(Clone, Debug)]
+pub(super) struct EngineFault {
+    /// There was no space on the disk.
+    pub(super) full: bool,
+    pub(super) detail: String,
+}
+
+impl std::fmt::Display for EngineFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+/// The one writer.
+pub(super) trait Engine: Send {
+    /// One transaction. Takes what it needs out of the writes.
+    fn commit(&mut self, batch: &mut [Write], now: UnixMillis) -> Result<Committed, EngineFault>;
+
+    /// Retention, and whatever else a file needs from time to time. Called about every second and after much was written;
+    /// `idle`: nobody waits. Bounded, so that nobody waits long. What it returns is the oldest waiting request of each
+    /// route that was asked for.
+    fn upkeep(&mut self, now: UnixMillis, idle: bool, routes: &[Arc<str>]) -> Result<Oldest, EngineFault>;
+
+    /// Moves what was written to where it stays, when there is enough of it. Called between batches.
+    fn checkpoint(&mut self, idle: bool) -> Result<(), EngineFault>;
+
+    /// As it was found at the last commit or upkeep.
+    fn room(&self) -> Room;
+}
+
+/// Reads beside the writer.
+pub(super) trait Reader: Send {
+    fn page(&mut self, query: &Query) -> Result<Page, EngineFault>;
+    fn event(&mut self, request_id: &str) -> Result<Option<Event>, EngineFault>;
+    fn request(&mut self, request_id: &str) -> Result<Option<StoredRequest>, EngineFault>;
+    fn marks(&mut self, kind: &str) -> Result<Vec<Mark>, EngineFault>;
+}
+
+/// A place where a store lies: opened at the start, and anew after a fault.
+pub(super) trait Place: Send + Sync {
+    /// Opens the writing side. Claimed requests that are not in `ours` become due again. It returns only after something
+    /// was written, made durable and read back.
+    fn open(&self, ours: &HashSet<Ticket>, now: UnixMillis) -> Result<Opened, OpenError>;
+
+    /// The keys of replay memory that are still inside their window; once, at the start.
+    fn replay_keys(&self, now: UnixMillis) -> Result<Vec<(ReplayKey, UnixMillis)>, OpenError>;
+
+    /// Opens a reading side.
+    fn reader(&self) -> Result<Box<dyn Reader>, EngineFault>;
+}
+
+/// A place that was opened.
+pub(super) struct Opened {
+    pub(super) engine: Box<dyn Engine>,
+    /// What waits, by route.
+    pub(super) backlogs: Backlogs,
+    /// Claimed requests that became due again.
+    pub(super) interrupted: u64,
+}
+
+/// A small fact that outlives the process, by kind, route and slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The route's name.
+    pub route: Box<str>,
+    /// A day, an hour of the week, whatever the kind counts by.
+    pub slot: i64,
+    /// The kind's own encoding. At most 4 KiB.
+    pub value: Vec<u8>,
+}

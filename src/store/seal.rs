@@ -1,0 +1,139 @@
+//! Sealing at rest: what senders wrote is unreadable without the configured key.
+//!
+//! AES-256-GCM-SIV (RFC 8452) with random nonces: one key may seal far more messages than plain GCM's 2^32, and should two
+//! nonces ever meet, only the equality of two equal bodies would show. The key proper is derived from the configured
+//! secret with HKDF-SHA256 (RFC 5869), and so is the eight-byte id that stands before each sealed blob. What is sealed is
+//! bound to its row and its column: a blob that was moved to another place does not open.
+//!
+//! Deliberately absent: sealing of what an operator searches by (route, status, times, addresses, the provider's ids).
+
+use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
+use aws_lc_rs::rand;
+
+use super::settings::SealingKey;
+
+const CLEAR: u8 = 0;
+const SEALED: u8 = 1;
+const KEY_ID: usize = 8;
+const TAG: usize = 16;
+/// Marker, key id, nonce; then ciphertext and tag.
+const PREFIX: usize = 1 + KEY_ID + NONCE_LEN;
+
+/// Names a key without saying anything of it.
+pub(super) type KeyId = [u8; KEY_ID];
+
+/// Which column a blob belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Head = 1,
+    Body = 2,
+}
+
+/// Why a blob does not open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unsealed {
+    /// No configured key has the id.
+    KeyMissing,
+    /// Altered, moved, or never sealed by us.
+    Damaged,
+}
+
+/// The configured keys; the first seals.
+pub(super) struct Keyring(Vec<(KeyId, LessSafeKey)>);
+
+impl std::fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Keyring({} keys)", self.0.len())
+    }
+}
+
+struct IdLength;
+
+impl KeyType for IdLength {
+    fn len(&self) -> usize {
+        KEY_ID
+    }
+}
+
+impl Keyring {
+    /// Derives the keys. `None`: the library said no, which it does for none that it supports.
+    pub(super) fn derive(keys: &[SealingKey]) -> Option<Self> {
+        let salt = Salt::new(HKDF_SHA256, b"dmz-relay store");
+        let derive = |key: &SealingKey| {
+            let secret = salt.extract(key.0.expose());
+            let mut id = [0; KEY_ID];
+            secret.expand(&[b"key id"], IdLength).ok()?.fill(&mut id).ok()?;
+            let key = UnboundKey::from(secret.expand(&[b"aes-256-gcm-siv"], &AES_256_GCM_SIV).ok()?);
+            Some((id, LessSafeKey::new(key)))
+        };
+        keys.iter().map(derive).collect::<Option<_>>().map(Self)
+    }
+
+    /// Writes a blob for a row: sealed with the first key, or in clear where there is none.
+    pub(super) fn seal(&self, kind: Kind, row: i64, content: &[u8], out: &mut Vec<u8>) -> Result<(), Unsealed> {
+        out.clear();
+        let Some((id, key)) = self.0.first() else {
+            out.push(CLEAR);
+            out.extend_from_slice(content);
+            return Ok(());
+        };
+        let mut nonce = [0; NONCE_LEN];
+        rand::fill(&mut nonce).map_err(|_| Unsealed::Damaged)?;
+        out.reserve(PREFIX + content.len() + TAG);
+        out.push(SEALED);
+        out.extend_from_slice(id);
+        out.extend_from_slice(&nonce);
+        out.extend_from_slice(content);
+        let text = out.get_mut(PREFIX..).unwrap_or_default();
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        let tag = key.seal_in_place_separate_tag(nonce, Aad::from(place(kind, row)), text);
+        out.extend_from_slice(tag.map_err(|_| Unsealed::Damaged)?.as_ref());
+        Ok(())
+    }
+
+    /// The content of a blob.
+    pub(super) fn open(&self, kind: Kind, row: i64, mut blob: Vec<u8>) -> Result<Vec<u8>, Unsealed> {
+        match blob.first() {
+            Some(&CLEAR) => {
+                blob.remove(0);
+                Ok(blob)
+            }
+            Some(&SEALED) => self.unseal(kind, row, &blob),
+            _ => Err(Unsealed::Damaged),
+        }
+    }
+
+    fn unseal(&self, kind: Kind, row: i64, blob: &[u8]) -> Result<Vec<u8>, Unsealed> {
+        let id = key_id(blob).ok_or(Unsealed::Damaged)?;
+        let (_, key) = self.0.iter().find(|(known, _)| *known == id).ok_or(Unsealed::KeyMissing)?;
+        let nonce = blob.get(1 + KEY_ID..PREFIX).ok_or(Unsealed::Damaged)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| Unsealed::Damaged)?;
+        let mut text = blob.get(PREFIX..).unwrap_or_default().to_vec();
+        let length =
+            key.open_in_place(nonce, Aad::from(place(kind, row)), &mut text).map_err(|_| Unsealed::Damaged)?.len();
+        text.truncate(length);
+        Ok(text)
+    }
+
+    /// Whether a key of this id is configured.
+    pub(super) fn has(&self, id: KeyId) -> bool {
+        self.0.iter().any(|(known, _)| *known == id)
+    }
+}
+
+/// The id of the key that a blob was sealed with; `None` for one that is in clear, or no blob.
+pub(super) fn key_id(blob: &[u8]) -> Option<KeyId> {
+    let (marker, rest) = blob.split_first()?;
+    if *marker != SEALED {
+        return None;
+    }
+    rest.first_chunk().copied()
+}
+
+fn place(kind: Kind, row: i64) -> [u8; 9] {
+    let mut place = [0; 9];
+    let parts = [kind as u8].into_iter().chain(row.to_be_bytes());
+    place.iter_mut().zip(parts).for_each(|(to, from)| *to = from);
+    place
+}

@@ -1,0 +1,132 @@
+//! What the writer tells everybody: how it stands, what waits.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::engine::{EngineFault, Room};
+use super::error::Unstored;
+use super::ledger::{Backlogs, Ledger, Oldest, Shift};
+use super::standing::Standing;
+
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    pub(super) ledger: Ledger,
+    state: Mutex<State>,
+    /// Also in `state`, for those who only pass by.
+    open: AtomicBool,
+    full: AtomicBool,
+    history_dropped: AtomicU64,
+    refusals_skipped: AtomicU64,
+    replay_unkept: AtomicU64,
+    commits: AtomicU64,
+    /// How often it was opened: readers of an older opening are not used any more.
+    openings: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    problem: Option<String>,
+    disk_full: bool,
+    room: Room,
+}
+
+impl Shared {
+    pub(super) fn is_open(&self) -> bool {
+        self.open.load(Ordering::Acquire)
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.full.load(Ordering::Acquire)
+    }
+
+    pub(super) fn openings(&self) -> u64 {
+        self.openings.load(Ordering::Acquire)
+    }
+
+    pub(super) fn opened(&self, backlogs: Backlogs) {
+        self.ledger.replace(backlogs);
+        let mut state = self.state();
+        state.problem = None;
+        state.disk_full = false;
+        self.openings.fetch_add(1, Ordering::AcqRel);
+        self.open.store(true, Ordering::Release);
+    }
+
+    /// `true`: it was open until now.
+    pub(super) fn closed(&self, fault: &EngineFault) -> bool {
+        let mut state = self.state();
+        state.problem = Some(fault.detail.clone());
+        state.disk_full = fault.full;
+        self.openings.fetch_add(1, Ordering::AcqRel);
+        self.open.swap(false, Ordering::AcqRel)
+    }
+
+    pub(super) fn still_closed(&self, problem: String) {
+        self.state().problem = Some(problem);
+    }
+
+    /// What those hear who want to write while it is closed.
+    pub(super) fn why_closed(&self) -> Unstored {
+        if self.state().disk_full { Unstored::Full } else { Unstored::Failed }
+    }
+
+    pub(super) fn committed(&self, shifts: Vec<Shift>) {
+        self.ledger.apply(shifts);
+        self.commits.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn waiting_routes(&self) -> Vec<Arc<str>> {
+        self.ledger.all().into_iter().filter(|(_, backlog)| backlog.waiting > 0).map(|(route, _)| route).collect()
+    }
+
+    pub(super) fn oldest(&self, found: Oldest) {
+        self.ledger.oldest(found);
+    }
+
+    /// `Some`: whether it is full has changed.
+    pub(super) fn room(&self, room: Room) -> Option<bool> {
+        self.state().room = room;
+        (self.full.swap(room.full, Ordering::AcqRel) != room.full).then_some(room.full)
+    }
+
+    pub(super) fn history_dropped(&self, rows: u64) {
+        self.history_dropped.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    pub(super) fn dropped(&self) -> u64 {
+        self.history_dropped.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn refusal_skipped(&self) {
+        self.refusals_skipped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn replay_unkept(&self, keys: u64) {
+        self.replay_unkept.fetch_add(keys, Ordering::Relaxed);
+    }
+
+    pub(super) fn standing(&self, limit: u64) -> Standing {
+        let backlogs = self.ledger.all();
+        let open = self.is_open();
+        let state = self.state();
+        Standing {
+            open,
+            problem: state.problem.clone(),
+            full: state.room.full || (!open && state.disk_full),
+            used: state.room.used,
+            limit,
+            disk_free: state.room.disk_free,
+            waiting: backlogs.iter().map(|(_, backlog)| backlog.waiting).sum(),
+            dead: backlogs.iter().map(|(_, backlog)| backlog.dead).sum(),
+            oldest_waiting: backlogs.iter().filter_map(|(_, backlog)| backlog.oldest).min(),
+            history_dropped: self.dropped(),
+            refusals_skipped: self.refusals_skipped.load(Ordering::Relaxed),
+            replay_unkept: self.replay_unkept.load(Ordering::Relaxed),
+            commits: self.commits.load(Ordering::Relaxed),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,127 @@
+//! The writer's side of the file: transactions, upkeep, room.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rusqlite::Connection;
+
+use crate::base::UnixMillis;
+use crate::store::engine::{Committed, Engine, EngineFault, Room, Write};
+use crate::store::ledger::Oldest;
+use crate::store::seal::Keyring;
+
+use super::prune::Pruner;
+use super::write::{Batch, Memory};
+use super::{Bounds, fault, spool};
+
+/// Pages of the log after which it is emptied, between two batches.
+const CHECKPOINT: u32 = 1000;
+/// Pages of the log after which it is emptied whatever reads from it.
+const CHECKPOINT_NOW: u32 = 16_000;
+
+/// The one connection that writes.
+pub(super) struct SqliteEngine {
+    connection: Connection,
+    keys: Arc<Keyring>,
+    memory: Memory,
+    pruner: Pruner,
+    wal: Arc<AtomicU32>,
+    /// Pages that a checkpoint could not move yet, so that it is not tried again at once.
+    stuck: u32,
+}
+
+impl SqliteEngine {
+    pub(super) fn new(
+        connection: Connection,
+        path: PathBuf,
+        keys: Arc<Keyring>,
+        bounds: Bounds,
+        memory: Memory,
+        wal: Arc<AtomicU32>,
+    ) -> Result<Self, EngineFault> {
+        let mut pruner = Pruner::new(path, bounds)?;
+        pruner.look(&connection).map_err(|e| fault(&e))?;
+        Ok(Self { connection, keys, memory, pruner, wal, stuck: 0 })
+    }
+
+    fn transact(&mut self, batch: &mut [Write], now: UnixMillis) -> rusqlite::Result<Committed> {
+        self.pruner.look(&self.connection)?;
+        let transaction = self.connection.unchecked_transaction()?;
+        let before = self.memory.refusals;
+        let mut under_way = Batch {
+            connection: &transaction,
+            memory: &mut self.memory,
+            keys: &self.keys,
+            now,
+            room: !self.pruner.room().full,
+            shifts: Vec::new(),
+            written: 0,
+        };
+        let wrote = batch.iter_mut().map(|write| under_way.apply(write)).collect::<rusqlite::Result<Vec<_>>>()?;
+        let (shifts, written) = (std::mem::take(&mut under_way.shifts), under_way.written);
+        self.pruner.wrote(written);
+        self.pruner.make_room(&transaction, &mut self.memory, written)?;
+        if self.memory.refusals != before {
+            super::prune::keep_refusals(&transaction, self.memory.refusals)?;
+        }
+        transaction.commit()?;
+        Ok(Committed { wrote, shifts })
+    }
+}
+
+impl Engine for SqliteEngine {
+    fn commit(&mut self, batch: &mut [Write], now: UnixMillis) -> Result<Committed, EngineFault> {
+        self.transact(batch, now).map_err(|e| fault(&e))
+    }
+
+    fn upkeep(&mut self, now: UnixMillis, _idle: bool, routes: &[Arc<str>]) -> Result<Oldest, EngineFault> {
+        self.pruner.look_at_disk()?;
+        let mut keep_up = || {
+            self.pruner.look(&self.connection)?;
+            let transaction = self.connection.unchecked_transaction()?;
+            let before = self.memory.refusals;
+            let changed = self.pruner.upkeep(&transaction, &mut self.memory, now)?;
+            if self.memory.refusals != before {
+                super::prune::keep_refusals(&transaction, self.memory.refusals)?;
+            }
+            if changed {
+                transaction.commit()?
+            } else {
+                transaction.rollback()?
+            }
+            self.pruner.look(&self.connection)?;
+            let oldest = |route: &Arc<str>| Ok((Arc::clone(route), spool::oldest(&self.connection, route)?));
+            routes.iter().map(oldest).collect::<rusqlite::Result<Vec<_>>>()
+        };
+        keep_up().map_err(|e| fault(&e))
+    }
+
+    fn checkpoint(&mut self, idle: bool) -> Result<(), EngineFault> {
+        let pages = self.wal.load(Ordering::Relaxed);
+        if pages == 0 || (!idle && pages < CHECKPOINT.saturating_add(self.stuck)) {
+            return Ok(());
+        }
+        let how =
+            if pages >= CHECKPOINT_NOW { "PRAGMA wal_checkpoint(TRUNCATE)" } else { "PRAGMA wal_checkpoint(PASSIVE)" };
+        let counts = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
+        match self.connection.query_row(how, [], counts) {
+            Ok((log, moved)) => {
+                let left = u32::try_from(log.saturating_sub(moved)).unwrap_or_default();
+                self.stuck = if left == 0 { 0 } else { pages };
+                self.wal.store(left, Ordering::Relaxed);
+                Ok(())
+            }
+            // A reader was in the way for long: the log grows until it is gone.
+            Err(e) if e.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => {
+                self.stuck = pages;
+                Ok(())
+            }
+            Err(e) => Err(fault(&e)),
+        }
+    }
+
+    fn room(&self) -> Room {
+        self.pruner.room()
+    }
+}

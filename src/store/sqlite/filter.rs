@@ -1,0 +1,125 @@
+//! Which rows of the history a query wants, row by row.
+
+use std::net::IpAddr;
+
+use rusqlite::{Connection, Row};
+
+use crate::domain::Head;
+use crate::store::head;
+use crate::store::query::Query;
+use crate::store::seal::{Keyring, Kind};
+
+use super::row::{self, PROBES, Table};
+
+/// A query in the words of the tables.
+pub(super) struct Filter<'q> {
+    query: &'q Query,
+    /// The first and the last key that can hold such a row.
+    pub(super) keys: (i64, i64),
+    outcome: Option<i64>,
+    reason: Option<i64>,
+    route: Option<i64>,
+    provider: Option<i64>,
+    text: Option<Vec<u8>>,
+}
+
+impl<'q> Filter<'q> {
+    /// `None`: no row can match.
+    pub(super) fn of(connection: &Connection, query: &'q Query) -> rusqlite::Result<Option<Self>> {
+        let mut words = [None; 4];
+        let wanted = [&query.outcome, &query.reason, &query.route, &query.provider];
+        for (number, word) in words.iter_mut().zip(wanted) {
+            if let Some(word) = word {
+                *number = row::number(connection, word)?;
+                if number.is_none() {
+                    return Ok(None);
+                }
+            }
+        }
+        let Some(keys) = keys(query) else { return Ok(None) };
+        let [outcome, reason, route, provider] = words;
+        let text =
+            query.text.as_ref().filter(|text| !text.is_empty()).map(|text| text.to_ascii_lowercase().into_bytes());
+        Ok(Some(Self { query, keys, outcome, reason, route, provider, text }))
+    }
+
+    /// Looks at a row that was selected with [`row::COLUMNS`]; the dear conditions last.
+    pub(super) fn admits(&mut self, row: &Row<'_>, keys: &Keyring) -> rusqlite::Result<bool> {
+        let numbers = [(self.outcome, 2), (self.reason, 3), (self.route, 5), (self.provider, 6)];
+        for (wanted, column) in numbers {
+            if wanted.is_some() && row.get::<_, Option<i64>>(column)? != wanted {
+                return Ok(false);
+            }
+        }
+        if let Some((from, to)) = self.query.status
+            && !(from..=to).contains(&row.get(4)?)
+        {
+            return Ok(false);
+        }
+        for (wanted, column) in [(&self.query.request_id, 7), (&self.query.dedupe, 11)] {
+            if let Some(wanted) = wanted
+                && row.get_ref(column)?.as_bytes_or_null().unwrap_or_default() != Some(wanted.as_bytes())
+            {
+                return Ok(false);
+            }
+        }
+        if let Some((first, last)) = self.query.source {
+            let source = row.get_ref(9)?.as_str().ok().and_then(|text| text.parse::<IpAddr>().ok());
+            // Addresses of one family only: an IPv4 network holds no IPv6 address, whatever their order.
+            let within = |ip: IpAddr| ip.is_ipv4() == first.is_ipv4() && (first..=last).contains(&ip);
+            if !source.is_some_and(within) {
+                return Ok(false);
+            }
+        }
+        let Some(text) = &self.text else { return Ok(true) };
+        let key = row.get(0)?;
+        let Some(sealed) = row.get::<_, Option<Vec<u8>>>(32)? else { return Ok(false) };
+        let head = keys.open(Kind::Head, key, sealed).ok().and_then(|bytes| head::decode(&bytes));
+        let sensitive: Option<String> = row.get(12)?;
+        Ok(head.is_some_and(|head| found(&head, sensitive.as_deref().unwrap_or_default(), text)))
+    }
+}
+
+/// The keys between which a query's rows lie; `None`: there are none.
+fn keys(query: &Query) -> Option<(i64, i64)> {
+    let mut first = query.since.map_or(i64::MIN, row::key_at);
+    let mut last = query.until.map_or(i64::MAX, |until| row::key_at(until).saturating_sub(1));
+    if let Some(id) = &query.request_id {
+        let key = row::key_of(id, Table::Events)?;
+        first = first.max(key);
+        last = last.min(key.saturating_add(2 * PROBES));
+    }
+    match query.after {
+        Some(after) if query.ascending => first = first.max(after.0.saturating_add(1)),
+        Some(after) => last = last.min(after.0.saturating_sub(1)),
+        None => {}
+    }
+    (first <= last).then_some((first, last))
+}
+
+/// Whether lower-case `text` stands in the path, the query, or a header, where it proves nothing.
+fn found(head: &Head, sensitive: &str, text: &[u8]) -> bool {
+    let secret = |name: &str| sensitive.split(',').any(|known| known.eq_ignore_ascii_case(name));
+    let parameters = || head.query().into_iter().flat_map(|query| query.split('&'));
+    let parameter = |pair: &str| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let secret = sensitive.split(',').any(|known| known.strip_prefix('?') == Some(name));
+        if secret {
+            contains(name.as_bytes(), text)
+        } else {
+            contains(pair.as_bytes(), text) || contains(value.as_bytes(), text)
+        }
+    };
+    let guarded = sensitive.contains('?');
+    contains(head.path().as_bytes(), text)
+        || (!guarded && head.query().is_some_and(|query| contains(query.as_bytes(), text)))
+        || (guarded && parameters().any(parameter))
+        || head
+            .headers()
+            .iter()
+            .any(|(name, value)| contains(name.as_bytes(), text) || (!secret(name) && contains(value, text)))
+}
+
+fn contains(hay: &[u8], lower: &[u8]) -> bool {
+    hay.windows(lower.len()).any(|window| window.eq_ignore_ascii_case(lower))
+}

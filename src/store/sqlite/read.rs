@@ -1,0 +1,258 @@
+//! Reading beside the writer: connections of their own that can write nothing.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension, Row, Rows, params};
+
+use crate::base::UnixMillis;
+use crate::domain::Fault;
+use crate::store::engine::{EngineFault, Mark, Reader};
+use crate::store::entry::{Attempt, AttemptKind, Event};
+use crate::store::head;
+use crate::store::query::{Cursor, Page, Query};
+use crate::store::seal::{Keyring, Kind, Unsealed};
+use crate::store::spool::StoredRequest;
+
+use super::fault;
+use super::filter::Filter;
+use super::row::{self, COLUMNS, PROBES, Table, Words};
+
+/// Rows of one page when the query does not say.
+const DEFAULT_ROWS: usize = 50;
+/// Rows of one page at most.
+const MAX_ROWS: usize = 1000;
+/// Rows that one page looks at.
+const MAX_SCAN: usize = 20_000;
+
+/// A reading connection.
+pub(super) struct SqliteReader {
+    connection: Connection,
+    keys: Arc<Keyring>,
+    words: Words,
+}
+
+/// Why a stored request could not be read.
+pub(super) enum Unreadable {
+    /// It is there, but its head or body does not open; `None`: a part of it is missing.
+    Lost(Option<Unsealed>),
+    /// The engine failed.
+    Engine(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for Unreadable {
+    fn from(e: rusqlite::Error) -> Self {
+        Self::Engine(e)
+    }
+}
+
+impl From<Unsealed> for Unreadable {
+    fn from(why: Unsealed) -> Self {
+        Self::Lost(Some(why))
+    }
+}
+
+impl SqliteReader {
+    pub(super) fn new(connection: Connection, keys: Arc<Keyring>) -> Self {
+        Self { connection, keys, words: Words::default() }
+    }
+
+    fn find(&mut self, request_id: &str) -> rusqlite::Result<Option<Event>> {
+        for table in Table::BOTH {
+            let Some(first) = row::key_of(request_id, table) else { return Ok(None) };
+            let sql =
+                format!("SELECT {COLUMNS} FROM {} WHERE key >= ?1 AND key < ?2 AND request_id = ?3", table.name());
+            let mut statement = self.connection.prepare_cached(&sql)?;
+            let mut rows = statement.query(params![first, first.saturating_add(2 * PROBES), request_id])?;
+            if let Some(row) = rows.next()? {
+                let (key, ticket, mut event) = row::event(&self.connection, &mut self.words, &self.keys, row)?;
+                complete(&self.connection, key, ticket, &mut event)?;
+                event.entry.body = body(&self.connection, &self.keys, key).ok().map(Bytes::from);
+                event.history = attempts(&self.connection, key)?;
+                return Ok(Some(event));
+            }
+        }
+        Ok(None)
+    }
+
+    fn read_page(&mut self, query: &Query) -> rusqlite::Result<Page> {
+        let Some(mut filter) = Filter::of(&self.connection, query)? else { return Ok(Page::default()) };
+        let limit = if query.limit == 0 { DEFAULT_ROWS } else { query.limit.min(MAX_ROWS) };
+        let (first, last) = filter.keys;
+        let order = if query.ascending { "ASC" } else { "DESC" };
+        let sql = |table: Table| {
+            format!("SELECT {COLUMNS} FROM {} WHERE key >= ?1 AND key <= ?2 ORDER BY key {order}", table.name())
+        };
+        // One transaction, so that both tables are of one moment.
+        let transaction = self.connection.unchecked_transaction()?;
+        let mut statements = (transaction.prepare(&sql(Table::Events))?, transaction.prepare(&sql(Table::Refusals))?);
+        let mut events = Peeked::new(statements.0.query([first, last])?)?;
+        let mut refusals = Peeked::new(statements.1.query([first, last])?)?;
+        let mut page = Page::default();
+        for _ in 0..MAX_SCAN {
+            let order = match (events.key, refusals.key) {
+                (None, None) => return Ok(page),
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some(event), Some(refusal)) if query.ascending => event.cmp(&refusal),
+                (Some(event), Some(refusal)) => refusal.cmp(&event),
+            };
+            let rows = if order == Ordering::Less { &mut events } else { &mut refusals };
+            let (Some(key), Some(row)) = (rows.key, rows.rows.get_ref_row()) else { return Ok(page) };
+            if filter.admits(row, &self.keys)? {
+                let (key, ticket, mut event) = row::event(&transaction, &mut self.words, &self.keys, row)?;
+                complete(&transaction, key, ticket, &mut event)?;
+                page.events.push(event);
+            }
+            page.next = Some(Cursor(key));
+            rows.step()?;
+            if page.events.len() >= limit {
+                break;
+            }
+        }
+        if events.key.is_none() && refusals.key.is_none() {
+            page.next = None;
+        }
+        Ok(page)
+    }
+}
+
+/// Rows with the key of the current one.
+struct Peeked<'s> {
+    rows: RowsRef<'s>,
+    key: Option<i64>,
+}
+
+/// `Rows` gives a row once; this gives it as often as it is asked for.
+struct RowsRef<'s>(Rows<'s>);
+
+impl<'s> RowsRef<'s> {
+    fn get_ref_row(&self) -> Option<&Row<'s>> {
+        use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator as _;
+        self.0.get()
+    }
+}
+
+impl<'s> Peeked<'s> {
+    fn new(rows: Rows<'s>) -> rusqlite::Result<Self> {
+        let mut peeked = Self { rows: RowsRef(rows), key: None };
+        peeked.step()?;
+        Ok(peeked)
+    }
+
+    fn step(&mut self) -> rusqlite::Result<()> {
+        self.key = self.rows.0.next()?.map(|row| row.get(0)).transpose()?;
+        Ok(())
+    }
+}
+
+impl Reader for SqliteReader {
+    fn page(&mut self, query: &Query) -> Result<Page, EngineFault> {
+        self.read_page(query).map_err(|e| fault(&e))
+    }
+
+    fn event(&mut self, request_id: &str) -> Result<Option<Event>, EngineFault> {
+        self.find(request_id).map_err(|e| fault(&e))
+    }
+
+    fn request(&mut self, request_id: &str) -> Result<Option<StoredRequest>, EngineFault> {
+        let Some(first) = row::key_of(request_id, Table::Events) else { return Ok(None) };
+        let sql = "SELECT key, (SELECT text FROM names WHERE id = route) FROM events \
+             WHERE key >= ?1 AND key < ?2 AND request_id = ?3";
+        let found =
+            self.connection.query_row(sql, params![first, first.saturating_add(2 * PROBES), request_id], |row| {
+                Ok((row.get(0)?, row.get::<_, Option<String>>(1)?))
+            });
+        let Some((key, Some(route))) = found.optional().map_err(|e| fault(&e))? else { return Ok(None) };
+        match stored(&self.connection, &self.keys, key, &Arc::from(route)) {
+            Ok(request) => Ok(Some(request)),
+            Err(Unreadable::Lost(_)) => Ok(None),
+            Err(Unreadable::Engine(e)) => Err(fault(&e)),
+        }
+    }
+
+    fn marks(&mut self, kind: &str) -> Result<Vec<Mark>, EngineFault> {
+        let read = || -> rusqlite::Result<Vec<Mark>> {
+            let sql = "SELECT route, slot, value FROM marks WHERE kind = ?1 ORDER BY route, slot";
+            let mut statement = self.connection.prepare_cached(sql)?;
+            let mark = |row: &Row<'_>| {
+                Ok(Mark { route: row.get::<_, String>(0)?.into(), slot: row.get(1)?, value: row.get(2)? })
+            };
+            statement.query_map([kind], mark)?.collect()
+        };
+        read().map_err(|e| fault(&e))
+    }
+}
+
+/// What stands in other tables.
+fn complete(connection: &Connection, key: i64, ticket: Option<i64>, event: &mut Event) -> rusqlite::Result<()> {
+    let mut has_body = connection.prepare_cached("SELECT 1 FROM bodies WHERE key = ?1")?;
+    event.has_body = has_body.exists([key])?;
+    if let Some(ticket) = ticket {
+        let mut due = connection.prepare_cached("SELECT due FROM spool WHERE seq = ?1 AND key = ?2")?;
+        let due: Option<Option<i64>> = due.query_row([ticket, key], |row| row.get(0)).optional()?;
+        event.due = due.flatten().map(UnixMillis);
+    }
+    Ok(())
+}
+
+fn body(connection: &Connection, keys: &Keyring, key: i64) -> Result<Vec<u8>, Unreadable> {
+    let mut statement = connection.prepare_cached("SELECT body FROM bodies WHERE key = ?1")?;
+    let sealed: Option<Vec<u8>> = statement.query_row([key], |row| row.get(0)).optional()?;
+    Ok(keys.open(Kind::Body, key, sealed.ok_or(Unreadable::Lost(None))?)?)
+}
+
+/// A request as it is sent inward.
+pub(super) fn stored(
+    connection: &Connection,
+    keys: &Keyring,
+    key: i64,
+    route: &Arc<str>,
+) -> Result<StoredRequest, Unreadable> {
+    let sql = "SELECT request_id, received_at, source, https, suffix, (SELECT text FROM names WHERE id = secret), dedupe, \
+         timestamp, attempts, head FROM events WHERE key = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([key])?;
+    let row = rows.next()?.ok_or(Unreadable::Lost(None))?;
+    let sealed: Option<Vec<u8>> = row.get(9)?;
+    let opened = keys.open(Kind::Head, key, sealed.ok_or(Unreadable::Lost(None))?)?;
+    let source: String = row.get(2)?;
+    Ok(StoredRequest {
+        request_id: row.get::<_, String>(0)?.into(),
+        route: Arc::clone(route),
+        received_at: UnixMillis(row.get(1)?),
+        source: source.parse().map_err(|_| Unreadable::Lost(None))?,
+        https: row.get(3)?,
+        head: head::decode(&opened).ok_or(Unreadable::Lost(None))?,
+        suffix: usize::try_from(row.get::<_, i64>(4)?).unwrap_or_default(),
+        body: body(connection, keys, key)?.into(),
+        key: row.get::<_, Option<String>>(5)?.map(Arc::from),
+        dedupe: row.get::<_, Option<String>>(6)?.map(Into::into),
+        timestamp: row.get::<_, Option<i64>>(7)?.map(UnixMillis),
+        attempts: row.get(8)?,
+    })
+}
+
+fn attempts(connection: &Connection, key: i64) -> rusqlite::Result<Vec<Attempt>> {
+    let sql = "SELECT number, at, kind, server, status, fault, detail, took FROM attempts WHERE event = ?1 \
+         ORDER BY number, at";
+    let mut statement = connection.prepare_cached(sql)?;
+    let attempt = |row: &Row<'_>| {
+        let (kind, code): (String, Option<String>) = (row.get(2)?, row.get(5)?);
+        // A word that only a later version knows is still a fault.
+        let fault =
+            code.map(|code| Fault::ALL.iter().copied().find(|fault| fault.code() == code).unwrap_or(Fault::Internal));
+        Ok(Attempt {
+            number: row.get(0)?,
+            at: UnixMillis(row.get(1)?),
+            kind: AttemptKind::ALL.into_iter().find(|known| known.as_str() == kind).unwrap_or(AttemptKind::Spooled),
+            server: row.get::<_, Option<String>>(3)?.map(Into::into),
+            status: row.get(4)?,
+            fault,
+            detail: row.get::<_, Option<String>>(6)?.map(Into::into),
+            took: std::time::Duration::from_micros(row.get::<_, i64>(7)?.unsigned_abs()),
+        })
+    };
+    statement.query_map([key], attempt)?.collect()
+}

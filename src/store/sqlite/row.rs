@@ -1,0 +1,169 @@
+//! A row of the history: its key, its columns, there and back.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, Row};
+
+use crate::base::UnixMillis;
+use crate::domain::Version;
+use crate::store::entry::{Entry, Event, Took};
+use crate::store::head;
+use crate::store::seal::{Keyring, Kind};
+
+/// Every column but the key, in the order of [`event`].
+pub(super) const COLUMNS: &str = "key, size, outcome, reason, status, route, provider, request_id, received_at, source, \
+    via, dedupe, sensitive, listener, method, version, https, suffix, allowed_by, secret, timestamp, body_bytes, upstream, \
+    server, upstream_status, attempts, detail, took_read, took_verify, took_forward, took_total, ticket, head";
+
+/// How far a key may have moved up because another row had it.
+pub(super) const PROBES: i64 = 64;
+
+/// The two tables of the history; the last bit of a row's key says which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Table {
+    Events,
+    Refusals,
+}
+
+impl Table {
+    pub(super) const BOTH: [Self; 2] = [Self::Events, Self::Refusals];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Events => "events",
+            Self::Refusals => "refusals",
+        }
+    }
+
+    fn bit(self) -> i64 {
+        match self {
+            Self::Events => 0,
+            Self::Refusals => 1,
+        }
+    }
+
+    /// Refused requests are bounded apart, and so is everything that a stranger can bring about at will.
+    pub(super) fn of(entry: &Entry) -> Self {
+        let proven = entry.key.is_some() || entry.upstream.is_some();
+        match entry.outcome {
+            "refused" => Self::Refusals,
+            "failed" | "gone" | "handshake" if !proven => Self::Refusals,
+            _ => Self::Events,
+        }
+    }
+}
+
+/// The first key of a millisecond.
+pub(super) fn key_at(at: UnixMillis) -> i64 {
+    at.0.clamp(0, i64::MAX >> 20) << 20
+}
+
+/// The first key that a row with this request id may have: eleven hexadecimal digits of milliseconds, sixteen of chance.
+/// `None` for a name that is no request id.
+pub(super) fn key_of(request_id: &str, table: Table) -> Option<i64> {
+    let (millis, chance) = request_id.split_at_checked(11)?;
+    if chance.len() != 16 || !request_id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    let millis = i64::from_str_radix(millis, 16).ok()?;
+    let chance = i64::try_from(u64::from_str_radix(chance, 16).ok()? & 0x7_ffff).ok()?;
+    Some(key_at(UnixMillis(millis)) | chance << 1 | table.bit())
+}
+
+/// The key of a row that is written: by its id, or, where that is none of ours, by its time.
+pub(super) fn key_for(entry: &Entry, table: Table) -> i64 {
+    key_of(&entry.request_id, table).unwrap_or_else(|| {
+        // FNV-1a: spread is all that is asked of it.
+        let spread = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+        let hash = entry.request_id.bytes().fold(0xcbf2_9ce4_8422_2325, spread);
+        key_at(entry.received_at) | i64::from((hash & 0x7_ffff) as u32) << 1 | table.bit()
+    })
+}
+
+/// Words by their numbers. Numbers are never given anew, so what is known stays true.
+#[derive(Debug, Default)]
+pub(super) struct Words(HashMap<i64, Arc<str>>);
+
+impl Words {
+    pub(super) fn word(&mut self, connection: &Connection, id: Option<i64>) -> rusqlite::Result<Option<Arc<str>>> {
+        let Some(id) = id else { return Ok(None) };
+        if let Some(known) = self.0.get(&id) {
+            return Ok(Some(Arc::clone(known)));
+        }
+        let mut statement = connection.prepare_cached("SELECT text FROM names WHERE id = ?1")?;
+        let found: Option<String> = statement.query_row([id], |row| row.get(0)).optional()?;
+        let Some(found) = found else { return Ok(None) };
+        let word: Arc<str> = Arc::from(found);
+        self.0.insert(id, Arc::clone(&word));
+        Ok(Some(word))
+    }
+}
+
+/// The number of a word, if any row ever had it.
+pub(super) fn number(connection: &Connection, word: &str) -> rusqlite::Result<Option<i64>> {
+    let mut statement = connection.prepare_cached("SELECT id FROM names WHERE text = ?1")?;
+    statement.query_row([word], |row| row.get(0)).optional()
+}
+
+/// Reads a row that was selected with [`COLUMNS`]. A head that does not open, or is none, is absent.
+pub(super) fn event(
+    connection: &Connection,
+    words: &mut Words,
+    keys: &Keyring,
+    row: &Row<'_>,
+) -> rusqlite::Result<(i64, Option<i64>, Event)> {
+    let key: i64 = row.get(0)?;
+    let mut word = |at: usize| words.word(connection, row.get(at)?);
+    let text = |word: Option<Arc<str>>| Box::<str>::from(word.as_deref().unwrap_or_default());
+    let (outcome, reason, via) = (word(2)?, word(3)?, word(10)?);
+    let (route, provider, listener) = (word(5)?, word(6)?, word(13)?);
+    let (secret, upstream, server) = (word(19)?, word(22)?, word(23)?);
+    let source: String = row.get(9)?;
+    let sensitive: Option<String> = row.get(12)?;
+    let sealed: Option<Vec<u8>> = row.get(32)?;
+    let opened = sealed.and_then(|sealed| keys.open(Kind::Head, key, sealed).ok());
+    let micros = |at: usize| row.get(at).map(|micros: i64| Duration::from_micros(micros.unsigned_abs()));
+    let entry = Entry {
+        request_id: row.get::<_, String>(7)?.into(),
+        received_at: UnixMillis(row.get(8)?),
+        listener: listener.unwrap_or_default(),
+        route,
+        provider,
+        method: head::method_of(row.get(14)?).unwrap_or(crate::domain::Method::Other),
+        version: head::version_of(row.get(15)?).unwrap_or(Version::Http11),
+        head: opened.and_then(|bytes| head::decode(&bytes)),
+        sensitive: sensitive.iter().flat_map(|list| list.split(',')).map(Box::from).collect(),
+        suffix: usize::try_from(row.get::<_, i64>(17)?).unwrap_or_default(),
+        https: row.get(16)?,
+        source: source.parse().unwrap_or(IpAddr::from([0, 0, 0, 0])),
+        via: "",
+        allowed_by: row.get::<_, Option<String>>(18)?.map(Into::into),
+        outcome: "",
+        reason: "",
+        status: row.get(4)?,
+        key: secret,
+        dedupe: row.get::<_, Option<String>>(11)?.map(Into::into),
+        timestamp: row.get::<_, Option<i64>>(20)?.map(UnixMillis),
+        body_bytes: row.get::<_, i64>(21)?.unsigned_abs(),
+        body: None,
+        upstream,
+        server,
+        upstream_status: row.get(24)?,
+        attempts: row.get(25)?,
+        detail: row.get::<_, Option<String>>(26)?.map(Into::into),
+        took: Took { read: micros(27)?, verify: micros(28)?, forward: micros(29)?, total: micros(30)? },
+    };
+    let event = Event {
+        outcome: text(outcome),
+        reason: text(reason),
+        via: text(via),
+        entry,
+        history: Vec::new(),
+        due: None,
+        has_body: false,
+    };
+    Ok((key, row.get(31)?, event))
+}

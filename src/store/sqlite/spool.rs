@@ -1,0 +1,402 @@
+//! What waits: accepted, claimed, settled, revived, given up.
+//!
+//! A row of the spool is due at a time, or claimed (no time), or dead. Claims are undone by a restart, with their attempt
+//! counted, because the request may have arrived.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::base::UnixMillis;
+use crate::domain::Fault;
+use crate::store::engine::Wrote;
+use crate::store::entry::{Attempt, AttemptKind};
+use crate::store::ledger::{Backlogs, Due, Shift};
+use crate::store::seal::Unsealed;
+use crate::store::spool::{Accept, Backlog, Claimed, Settlement, Ticket};
+
+use super::read::{self, Unreadable};
+use super::row::{self, PROBES, Table};
+use super::write::Batch;
+
+/// Claimed at once, at most.
+const MAX_CLAIM: usize = 256;
+/// Bytes of bodies claimed at once, beyond the first.
+const MAX_CLAIM_BYTES: usize = 16 * 1024 * 1024;
+
+const DEAD: i64 = 1;
+/// Claimed, and to be given up when it comes back.
+const DISCARDED: i64 = 2;
+
+/// A row of the spool.
+#[derive(Clone, Copy, Debug)]
+struct Spooled {
+    seq: i64,
+    key: i64,
+    route: i64,
+    due: Option<i64>,
+    state: i64,
+    attempts: u32,
+    since_revival: u32,
+    allowance_from: i64,
+    received_at: i64,
+    keep_body: bool,
+}
+
+const COLUMNS: &str = "seq, key, route, due, state, attempts, since_revival, allowance_from, received_at, keep_body";
+
+impl Spooled {
+    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            seq: row.get(0)?,
+            key: row.get(1)?,
+            route: row.get(2)?,
+            due: row.get(3)?,
+            state: row.get(4)?,
+            attempts: row.get(5)?,
+            since_revival: row.get(6)?,
+            allowance_from: row.get(7)?,
+            received_at: row.get(8)?,
+            keep_body: row.get(9)?,
+        })
+    }
+
+    fn claimed(&self) -> bool {
+        self.due.is_none() && self.state != DEAD
+    }
+}
+
+impl Batch<'_> {
+    pub(super) fn accept(&mut self, accept: &mut Accept) -> rusqlite::Result<Wrote> {
+        let seq = self.memory.tickets.fetch_add(1, Ordering::Relaxed);
+        let at_once = accept.due.is_none();
+        let inserted = self.insert(&accept.entry, Some(seq))?;
+        let body = accept.entry.body.take().unwrap_or_default();
+        self.keep_body(inserted.key, &body)?;
+        let route = accept.entry.route.clone().unwrap_or_default();
+        let number = self.memory.names.number(self.connection, &route)?;
+        let attempts = accept.tried.as_ref().map_or(0, |tried| tried.number) + u32::from(at_once);
+        let received_at = accept.entry.received_at;
+        let sql = "INSERT INTO spool VALUES (?1, ?2, ?3, ?4, 0, ?5, ?5, ?6, ?6, ?7)";
+        let due = accept.due.map(|due| due.0);
+        self.connection.prepare_cached(sql)?.execute(params![
+            seq,
+            inserted.key,
+            number,
+            due,
+            attempts,
+            received_at.0,
+            accept.keep_body
+        ])?;
+        if let Some(tried) = &accept.tried {
+            self.tried(inserted.key, tried)?;
+        }
+        if let Some((key, until)) = accept.replay {
+            self.remember(key, until)?;
+        }
+        self.shifts.push(Shift {
+            route,
+            waiting: 1,
+            claimed: i64::from(at_once),
+            dead: 0,
+            due: accept.due.map_or(Due::Same, Due::Add),
+            received_at: Some(received_at),
+        });
+        Ok(Wrote::Accepted(Ticket(seq), at_once))
+    }
+
+    pub(super) fn claim(&mut self, route: &Arc<str>, most: usize, ordered: bool) -> rusqlite::Result<Vec<Claimed>> {
+        let Some(number) = row::number(self.connection, route)? else { return Ok(Vec::new()) };
+        let found = self.claimable(number, most.min(MAX_CLAIM), ordered)?;
+        let mut claimed = Vec::with_capacity(found.len());
+        let (mut bytes, mut dead) = (0_usize, 0);
+        for spooled in found {
+            if bytes > MAX_CLAIM_BYTES {
+                break;
+            }
+            match read::stored(self.connection, self.keys, spooled.key, route) {
+                Ok(mut request) => {
+                    let sql = "UPDATE spool SET due = NULL, attempts = attempts + 1, since_revival = since_revival + 1 \
+                         WHERE seq = ?1";
+                    self.connection.prepare_cached(sql)?.execute([spooled.seq])?;
+                    bytes = bytes.saturating_add(request.body.len());
+                    request.attempts = spooled.attempts;
+                    claimed.push(Claimed {
+                        ticket: Ticket(spooled.seq),
+                        attempt: spooled.attempts.saturating_add(1),
+                        attempts_since_revival: spooled.since_revival.saturating_add(1),
+                        allowance_from: UnixMillis(spooled.allowance_from),
+                        request,
+                    });
+                }
+                // What cannot be read cannot be delivered. It must not hold up what stands behind it, nor vanish.
+                Err(Unreadable::Lost(why)) => {
+                    let detail = match why {
+                        Some(Unsealed::KeyMissing) => "no configured key opens it",
+                        Some(Unsealed::Damaged) | None => "what was stored cannot be read",
+                    };
+                    let attempt = Attempt {
+                        number: spooled.attempts.saturating_add(1),
+                        at: self.now,
+                        kind: AttemptKind::Spooled,
+                        server: None,
+                        status: None,
+                        fault: Some(Fault::Internal),
+                        detail: Some(detail.into()),
+                        took: std::time::Duration::ZERO,
+                    };
+                    self.die(&spooled, &attempt)?;
+                    dead += 1;
+                }
+                Err(Unreadable::Engine(e)) => return Err(e),
+            }
+        }
+        let next = self.next_due(number)?;
+        let taken = i64::try_from(claimed.len()).unwrap_or(i64::MAX);
+        self.shift(route, -dead, taken, dead, Due::Is(next));
+        Ok(claimed)
+    }
+
+    fn claimable(&mut self, route: i64, most: usize, ordered: bool) -> rusqlite::Result<Vec<Spooled>> {
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        if ordered {
+            let sql = format!("SELECT {COLUMNS} FROM spool WHERE route = ?1 AND state <> 1 ORDER BY seq LIMIT ?2");
+            let mut statement = self.connection.prepare_cached(&sql)?;
+            let found = statement.query_map(params![route, most], Spooled::read)?;
+            // Nothing overtakes what is on its way.
+            found.take_while(|row| row.as_ref().map_or(true, |row| row.due.is_some())).collect()
+        } else {
+            let sql = format!(
+                "SELECT {COLUMNS} FROM spool WHERE route = ?1 AND due IS NOT NULL AND due <= ?2 ORDER BY due, seq LIMIT ?3"
+            );
+            let mut statement = self.connection.prepare_cached(&sql)?;
+            statement.query_map(params![route, self.now.0, most], Spooled::read)?.collect()
+        }
+    }
+
+    fn next_due(&self, route: i64) -> rusqlite::Result<Option<UnixMillis>> {
+        let sql = "SELECT due FROM spool WHERE route = ?1 AND due IS NOT NULL ORDER BY due LIMIT 1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        statement.query_row([route], |row| row.get(0).map(UnixMillis)).optional()
+    }
+
+    /// A ticket that is not claimed (any more) is settled already: settling twice changes nothing.
+    pub(super) fn settle(&mut self, ticket: Ticket, settlement: &Settlement) -> rusqlite::Result<()> {
+        let Some(spooled) = self.spooled(ticket.0)?.filter(Spooled::claimed) else { return Ok(()) };
+        let route = self.memory.names.word(self.connection, spooled.route)?;
+        match settlement {
+            Settlement::Delivered(attempt) => {
+                if attempt.number > 1 {
+                    self.tried(spooled.key, attempt)?;
+                }
+                self.leave(&spooled, "delivered", spooled.keep_body)?;
+                self.follow(spooled.key, attempt)?;
+                self.shift(&route, -1, -1, 0, Due::Same);
+            }
+            Settlement::Again(attempt, _) if spooled.state == DISCARDED => {
+                self.tried(spooled.key, attempt)?;
+                self.follow(spooled.key, attempt)?;
+                self.give_up(&spooled, &route)?;
+            }
+            Settlement::Released(_) if spooled.state == DISCARDED => self.give_up(&spooled, &route)?,
+            Settlement::Again(attempt, due) => {
+                self.tried(spooled.key, attempt)?;
+                self.follow(spooled.key, attempt)?;
+                self.connection
+                    .prepare_cached("UPDATE spool SET due = ?2 WHERE seq = ?1")?
+                    .execute(params![spooled.seq, due.0])?;
+                self.shift(&route, 0, -1, 0, Due::Add(*due));
+            }
+            Settlement::Dead(attempt) => {
+                self.die(&spooled, attempt)?;
+                self.shift(&route, -1, -1, 1, Due::Same);
+            }
+            Settlement::Released(due) => {
+                let sql = "UPDATE spool SET due = ?2, attempts = max(attempts - 1, 0), \
+                     since_revival = max(since_revival - 1, 0) WHERE seq = ?1";
+                self.connection.prepare_cached(sql)?.execute(params![spooled.seq, due.0])?;
+                self.shift(&route, 0, -1, 0, Due::Add(*due));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn note(&mut self, request_id: &str, attempt: &Attempt) -> rusqlite::Result<()> {
+        let Some((key, _)) = self.find(request_id)? else { return Ok(()) };
+        self.tried(key, attempt)?;
+        self.follow(key, attempt)?;
+        // A replay that was taken makes it delivered; one that was not takes nothing back.
+        if attempt.fault.is_none() {
+            self.outcome(key, "delivered")?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn revive(&mut self, request_id: &str) -> rusqlite::Result<bool> {
+        let Some(spooled) = self.found(request_id)?.filter(|spooled| spooled.state == DEAD) else { return Ok(false) };
+        let sql = "UPDATE spool SET state = 0, due = ?2, since_revival = 0, allowance_from = ?2 WHERE seq = ?1";
+        self.connection.prepare_cached(sql)?.execute(params![spooled.seq, self.now.0])?;
+        self.outcome(spooled.key, "accepted")?;
+        let route = self.memory.names.word(self.connection, spooled.route)?;
+        self.shifts.push(Shift {
+            route,
+            waiting: 1,
+            claimed: 0,
+            dead: -1,
+            due: Due::Add(self.now),
+            received_at: Some(UnixMillis(spooled.received_at)),
+        });
+        Ok(true)
+    }
+
+    /// One that is on its way leaves when it comes back, unless it was taken.
+    pub(super) fn discard(&mut self, request_id: &str) -> rusqlite::Result<bool> {
+        let Some(spooled) = self.found(request_id)? else { return Ok(false) };
+        if spooled.claimed() {
+            self.connection.prepare_cached("UPDATE spool SET state = 2 WHERE seq = ?1")?.execute([spooled.seq])?;
+            return Ok(true);
+        }
+        self.leave(&spooled, "discarded", spooled.keep_body)?;
+        let route = self.memory.names.word(self.connection, spooled.route)?;
+        let dead = i64::from(spooled.state == DEAD);
+        self.shift(&route, dead - 1, 0, -dead, Due::Same);
+        Ok(true)
+    }
+
+    fn give_up(&mut self, spooled: &Spooled, route: &Arc<str>) -> rusqlite::Result<()> {
+        self.leave(spooled, "discarded", spooled.keep_body)?;
+        self.shift(route, -1, -1, 0, Due::Same);
+        Ok(())
+    }
+
+    fn die(&mut self, spooled: &Spooled, attempt: &Attempt) -> rusqlite::Result<()> {
+        self.tried(spooled.key, attempt)?;
+        self.follow(spooled.key, attempt)?;
+        let sql = "UPDATE spool SET due = NULL, state = 1, attempts = max(attempts, ?2) WHERE seq = ?1";
+        self.connection.prepare_cached(sql)?.execute(params![spooled.seq, attempt.number])?;
+        self.outcome(spooled.key, "dead")
+    }
+
+    /// Out of the spool.
+    fn leave(&mut self, spooled: &Spooled, outcome: &str, keep_body: bool) -> rusqlite::Result<()> {
+        self.connection.prepare_cached("DELETE FROM spool WHERE seq = ?1")?.execute([spooled.seq])?;
+        if !keep_body {
+            self.connection.prepare_cached("DELETE FROM bodies WHERE key = ?1")?.execute([spooled.key])?;
+        }
+        self.outcome(spooled.key, outcome)
+    }
+
+    fn outcome(&mut self, key: i64, outcome: &str) -> rusqlite::Result<()> {
+        let outcome = self.memory.names.number(self.connection, outcome)?;
+        let sql = "UPDATE events SET outcome = ?2, reason = NULL WHERE key = ?1";
+        self.connection.prepare_cached(sql)?.execute([key, outcome]).map(drop)
+    }
+
+    /// The row shows the last attempt.
+    fn follow(&mut self, key: i64, attempt: &Attempt) -> rusqlite::Result<()> {
+        let server = attempt.server.as_deref().map(|server| self.memory.names.number(self.connection, server));
+        let sql = "UPDATE events SET attempts = max(attempts, ?2), server = ?3, upstream_status = ?4, detail = ?5 \
+             WHERE key = ?1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        statement.execute(params![key, attempt.number, server.transpose()?, attempt.status, attempt.detail]).map(drop)
+    }
+
+    fn shift(&mut self, route: &Arc<str>, waiting: i64, claimed: i64, dead: i64, due: Due) {
+        self.shifts.push(Shift { route: Arc::clone(route), waiting, claimed, dead, due, received_at: None });
+    }
+
+    fn spooled(&self, seq: i64) -> rusqlite::Result<Option<Spooled>> {
+        let sql = "SELECT seq, key, route, due, state, attempts, since_revival, allowance_from, received_at, keep_body \
+             FROM spool WHERE seq = ?1";
+        self.connection.prepare_cached(sql)?.query_row([seq], Spooled::read).optional()
+    }
+
+    /// Key and ticket of the event with this request id.
+    fn find(&self, request_id: &str) -> rusqlite::Result<Option<(i64, Option<i64>)>> {
+        let Some(first) = row::key_of(request_id, Table::Events) else { return Ok(None) };
+        let sql = "SELECT key, ticket FROM events WHERE key >= ?1 AND key < ?2 AND request_id = ?3";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let last = first.saturating_add(2 * PROBES);
+        statement.query_row(params![first, last, request_id], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+    }
+
+    fn found(&self, request_id: &str) -> rusqlite::Result<Option<Spooled>> {
+        match self.find(request_id)? {
+            // A ticket's number may be given again after a restart, to another request.
+            Some((key, Some(seq))) => Ok(self.spooled(seq)?.filter(|spooled| spooled.key == key)),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// Makes claimed requests due again, except those that this process still holds. What a failed commit left behind and what
+/// a crash interrupted are the same here: nobody was told of success, or somebody was and nobody delivers it.
+pub(super) fn recover(connection: &Connection, ours: &HashSet<Ticket>, now: UnixMillis) -> rusqlite::Result<u64> {
+    let mut interrupted = 0;
+    let mut claimed: Vec<(i64, i64, i64, bool)> = Vec::new();
+    {
+        let mut statement = connection
+            .prepare("SELECT seq, key, state, keep_body FROM spool NOT INDEXED WHERE due IS NULL AND state <> 1")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let seq: i64 = row.get(0)?;
+            if !ours.contains(&Ticket(seq)) {
+                claimed.push((seq, row.get(1)?, row.get(2)?, row.get(3)?));
+            }
+        }
+    }
+    for (seq, key, state, keep_body) in claimed {
+        interrupted += 1;
+        if state == DISCARDED {
+            connection.execute("DELETE FROM spool WHERE seq = ?1", [seq])?;
+            if !keep_body {
+                connection.execute("DELETE FROM bodies WHERE key = ?1", [key])?;
+            }
+            connection.execute("INSERT OR IGNORE INTO names (text) VALUES ('discarded')", [])?;
+            let sql = "UPDATE events SET outcome = (SELECT id FROM names WHERE text = 'discarded') WHERE key = ?1";
+            connection.execute(sql, [key])?;
+        } else {
+            connection.prepare_cached("UPDATE spool SET due = ?2 WHERE seq = ?1")?.execute([seq, now.0])?;
+        }
+    }
+    Ok(interrupted)
+}
+
+/// Counts what waits, and finds the next ticket. One pass over a narrow table: a million rows take a fraction of a second.
+pub(super) fn survey(connection: &Connection) -> rusqlite::Result<(Backlogs, i64)> {
+    let mut routes: HashMap<i64, Backlog> = HashMap::new();
+    let mut last = 0;
+    let mut statement = connection.prepare("SELECT seq, route, due, state, received_at FROM spool NOT INDEXED")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        last = row.get(0)?;
+        let (due, state): (Option<i64>, i64) = (row.get(2)?, row.get(3)?);
+        let backlog = routes.entry(row.get(1)?).or_default();
+        if state == DEAD {
+            backlog.dead += 1;
+            continue;
+        }
+        let received_at = UnixMillis(row.get(4)?);
+        backlog.waiting += 1;
+        backlog.claimed += u64::from(due.is_none());
+        backlog.oldest = Some(backlog.oldest.map_or(received_at, |oldest| oldest.min(received_at)));
+        if let Some(due) = due.map(UnixMillis) {
+            backlog.next_due = Some(backlog.next_due.map_or(due, |next| next.min(due)));
+        }
+    }
+    let mut named = Vec::with_capacity(routes.len());
+    for (route, backlog) in routes {
+        let name: String = connection.query_row("SELECT text FROM names WHERE id = ?1", [route], |row| row.get(0))?;
+        named.push((Arc::from(name), backlog));
+    }
+    Ok((named, last))
+}
+
+/// When the oldest waiting request of a route was received; exact.
+pub(super) fn oldest(connection: &Connection, route: &str) -> rusqlite::Result<Option<UnixMillis>> {
+    let Some(number) = row::number(connection, route)? else { return Ok(None) };
+    let sql = "SELECT received_at FROM spool WHERE route = ?1 AND state <> 1 ORDER BY seq LIMIT 1";
+    connection.prepare_cached(sql)?.query_row([number], |row| row.get(0).map(UnixMillis)).optional()
+}

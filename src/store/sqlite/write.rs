@@ -1,0 +1,263 @@
+//! One batch, one transaction: what each write does to the tables.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::base::UnixMillis;
+use crate::replay::ReplayKey;
+use crate::store::engine::{Mark, Write, Wrote};
+use crate::store::entry::{Attempt, Entry};
+use crate::store::head;
+use crate::store::ledger::Shift;
+use crate::store::seal::{Keyring, Kind};
+
+use super::row::{self, PROBES, Table};
+
+/// The longest value of a mark.
+const MAX_MARK: usize = 4096;
+/// Attempts that are kept of one request; the oldest go first.
+const MAX_ATTEMPTS: u32 = 200;
+
+const INSERT: [&str; 2] = [
+    "INSERT OR IGNORE INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, \
+     ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33)",
+    "INSERT OR IGNORE INTO refusals VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, \
+     ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33)",
+];
+
+/// Words and their numbers, as far as this connection met them. An engine whose transaction failed is dropped, and its
+/// numbers with it, so none is remembered that was rolled back.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    numbers: HashMap<Box<str>, i64>,
+    words: HashMap<i64, Arc<str>>,
+}
+
+impl Names {
+    pub(super) fn number(&mut self, connection: &Connection, word: &str) -> rusqlite::Result<i64> {
+        if let Some(number) = self.numbers.get(word) {
+            return Ok(*number);
+        }
+        let number = match row::number(connection, word)? {
+            Some(number) => number,
+            None => {
+                connection.execute("INSERT INTO names (text) VALUES (?1)", [word])?;
+                connection.last_insert_rowid()
+            }
+        };
+        self.numbers.insert(word.into(), number);
+        Ok(number)
+    }
+
+    fn of(&mut self, connection: &Connection, word: Option<&str>) -> rusqlite::Result<Option<i64>> {
+        word.filter(|word| !word.is_empty()).map(|word| self.number(connection, word)).transpose()
+    }
+
+    pub(super) fn word(&mut self, connection: &Connection, number: i64) -> rusqlite::Result<Arc<str>> {
+        if let Some(word) = self.words.get(&number) {
+            return Ok(Arc::clone(word));
+        }
+        let mut statement = connection.prepare_cached("SELECT text FROM names WHERE id = ?1")?;
+        let word: String = statement.query_row([number], |row| row.get(0)).optional()?.unwrap_or_default();
+        let word: Arc<str> = Arc::from(word);
+        self.words.insert(number, Arc::clone(&word));
+        Ok(word)
+    }
+}
+
+/// What outlives a transaction on the writer's side.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    pub(super) names: Names,
+    /// The next ticket. Never given twice by a process, whatever became of the write that took it.
+    pub(super) tickets: Arc<AtomicI64>,
+    /// Bytes of refused requests, which are bounded apart.
+    pub(super) refusals: i64,
+    scratch: Vec<u8>,
+    sealed: Vec<u8>,
+}
+
+impl Memory {
+    pub(super) fn new(tickets: Arc<AtomicI64>, refusals: i64) -> Self {
+        Self { tickets, refusals, ..Self::default() }
+    }
+}
+
+/// A transaction under way.
+pub(super) struct Batch<'b> {
+    pub(super) connection: &'b Connection,
+    pub(super) memory: &'b mut Memory,
+    pub(super) keys: &'b Keyring,
+    pub(super) now: UnixMillis,
+    /// Requests may be accepted, and history be written.
+    pub(super) room: bool,
+    pub(super) shifts: Vec<Shift>,
+    /// Bytes that rows took, about.
+    pub(super) written: i64,
+}
+
+/// A row that was inserted.
+pub(super) struct Inserted {
+    pub(super) key: i64,
+}
+
+impl Batch<'_> {
+    pub(super) fn apply(&mut self, write: &mut Write) -> rusqlite::Result<Wrote> {
+        match write {
+            Write::Accept(_) | Write::Record(_) if !self.room => Ok(Wrote::NoRoom),
+            Write::Accept(accept) => self.accept(accept),
+            Write::Record(entry) => {
+                let inserted = self.insert(entry, None)?;
+                if let Some(body) = entry.body.take() {
+                    self.keep_body(inserted.key, &body)?;
+                }
+                Ok(Wrote::Done)
+            }
+            Write::Remember(key, until) => self.remember(*key, *until).map(|()| Wrote::Done),
+            Write::Claim { route, most, ordered } => self.claim(route, *most, *ordered).map(Wrote::Claimed),
+            Write::Settle(ticket, settlement) => self.settle(*ticket, settlement).map(|()| Wrote::Done),
+            Write::Note { request_id, attempt } => self.note(request_id, attempt).map(|()| Wrote::Done),
+            Write::Revive { request_id } => self.revive(request_id).map(Wrote::Changed),
+            Write::Discard { request_id } => self.discard(request_id).map(Wrote::Changed),
+            Write::Mark { kind, mark } => self.mark(kind, mark).map(|()| Wrote::Done),
+            Write::UnmarkBefore { kind, slot } => {
+                let sql = "DELETE FROM marks WHERE kind = ?1 AND slot < ?2";
+                self.connection.prepare_cached(sql)?.execute(params![*kind, *slot])?;
+                Ok(Wrote::Done)
+            }
+            Write::Flush => Ok(Wrote::Done),
+        }
+    }
+
+    /// Inserts a row of the history; its key moves up while another row has it.
+    pub(super) fn insert(&mut self, entry: &Entry, ticket: Option<i64>) -> rusqlite::Result<Inserted> {
+        let table = Table::of(entry);
+        let (connection, memory) = (self.connection, &mut *self.memory);
+        memory.scratch.clear();
+        if let Some(head) = &entry.head {
+            head::encode(head, &mut memory.scratch);
+        }
+        let names = &mut memory.names;
+        let outcome = names.number(connection, entry.outcome)?;
+        let reason = names.of(connection, Some(entry.reason))?;
+        let route = names.of(connection, entry.route.as_deref())?;
+        let provider = names.of(connection, entry.provider.as_deref())?;
+        let via = names.number(connection, entry.via)?;
+        let listener = names.number(connection, &entry.listener)?;
+        let secret = names.of(connection, entry.key.as_deref())?;
+        let upstream = names.of(connection, entry.upstream.as_deref())?;
+        let server = names.of(connection, entry.server.as_deref())?;
+        let sensitive = (!entry.sensitive.is_empty()).then(|| entry.sensitive.join(","));
+        let body = entry.body.as_ref().map_or(0, Bytes::len);
+        let size = memory.scratch.len() + body + 160;
+        let size = i64::try_from(size).unwrap_or(i64::MAX);
+        let mut statement = connection.prepare_cached(match table {
+            Table::Events => INSERT[0],
+            Table::Refusals => INSERT[1],
+        })?;
+        let source = entry.source.to_string();
+        let mut key = row::key_for(entry, table);
+        for _ in 0..PROBES * 1024 {
+            if entry.head.is_some() {
+                let sealed = self.keys.seal(Kind::Head, key, &memory.scratch, &mut memory.sealed);
+                sealed.map_err(|_| rusqlite::Error::InvalidQuery)?;
+            }
+            let head = entry.head.as_ref().map(|_| memory.sealed.as_slice());
+            let changed = statement.execute(params![
+                key,
+                size,
+                outcome,
+                reason,
+                entry.status,
+                route,
+                provider,
+                entry.request_id,
+                entry.received_at.0,
+                source,
+                via,
+                entry.dedupe,
+                sensitive,
+                listener,
+                head::method_code(entry.method),
+                head::version_code(entry.version),
+                entry.https,
+                i64::try_from(entry.suffix).unwrap_or_default(),
+                entry.allowed_by,
+                secret,
+                entry.timestamp.map(|at| at.0),
+                i64::try_from(entry.body_bytes).unwrap_or(i64::MAX),
+                upstream,
+                server,
+                entry.upstream_status,
+                entry.attempts,
+                entry.detail,
+                micros(entry.took.read),
+                micros(entry.took.verify),
+                micros(entry.took.forward),
+                micros(entry.took.total),
+                ticket,
+                head,
+            ])?;
+            if changed > 0 {
+                self.written = self.written.saturating_add(size);
+                if table == Table::Refusals {
+                    memory.refusals = memory.refusals.saturating_add(size);
+                }
+                return Ok(Inserted { key });
+            }
+            key = key.saturating_add(2);
+        }
+        Err(rusqlite::Error::StatementChangedRows(0))
+    }
+
+    pub(super) fn keep_body(&mut self, key: i64, body: &[u8]) -> rusqlite::Result<()> {
+        let sealed = self.keys.seal(Kind::Body, key, body, &mut self.memory.sealed);
+        sealed.map_err(|_| rusqlite::Error::InvalidQuery)?;
+        let mut statement = self.connection.prepare_cached("INSERT OR REPLACE INTO bodies VALUES (?1, ?2)")?;
+        statement.execute(params![key, self.memory.sealed]).map(drop)
+    }
+
+    pub(super) fn remember(&mut self, key: ReplayKey, until: UnixMillis) -> rusqlite::Result<()> {
+        self.written = self.written.saturating_add(32);
+        let mut statement = self.connection.prepare_cached("INSERT INTO replay (key, until) VALUES (?1, ?2)")?;
+        statement.execute(params![key.to_bytes(), until.0]).map(drop)
+    }
+
+    pub(super) fn tried(&mut self, key: i64, attempt: &Attempt) -> rusqlite::Result<()> {
+        let mut statement = self
+            .connection
+            .prepare_cached("INSERT OR REPLACE INTO attempts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?;
+        statement.execute(params![
+            key,
+            attempt.number,
+            attempt.at.0,
+            attempt.kind.as_str(),
+            attempt.server,
+            attempt.status,
+            attempt.fault.map(|fault| fault.code()),
+            attempt.detail,
+            micros(attempt.took),
+        ])?;
+        if attempt.number > MAX_ATTEMPTS {
+            let mut trim = self.connection.prepare_cached("DELETE FROM attempts WHERE event = ?1 AND number <= ?2")?;
+            trim.execute(params![key, attempt.number - MAX_ATTEMPTS])?;
+        }
+        Ok(())
+    }
+
+    fn mark(&mut self, kind: &str, mark: &Mark) -> rusqlite::Result<()> {
+        if mark.value.len() > MAX_MARK {
+            return Ok(());
+        }
+        let mut statement = self.connection.prepare_cached("INSERT OR REPLACE INTO marks VALUES (?1, ?2, ?3, ?4)")?;
+        statement.execute(params![kind, mark.route, mark.slot, mark.value]).map(drop)
+    }
+}
+
+fn micros(took: std::time::Duration) -> i64 {
+    i64::try_from(took.as_micros()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,56 @@
+//! How the store stands, and what an operator should hear of.
+
+use crate::base::UnixMillis;
+
+/// A change that an operator should hear of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// Nothing more is accepted until [`News::Recovered`].
+    Failed {
+        /// The engine's words.
+        detail: String,
+    },
+    /// Opened and written anew.
+    Recovered,
+    /// The quota or the disk's reserve is reached.
+    Full,
+    /// There is room again.
+    Room,
+    /// History rows that were not written because the disk was too slow for them.
+    HistoryDropped {
+        /// How many since the last time this was said.
+        count: u64,
+    },
+}
+
+/// How the store stands, for status and metrics.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Writes are taken.
+    pub open: bool,
+    /// Why not, in the engine's words.
+    pub problem: Option<String>,
+    /// The quota or the disk's reserve is reached.
+    pub full: bool,
+    /// Bytes in use, free pages not counted.
+    pub used: u64,
+    /// The quota.
+    pub limit: u64,
+    /// Free bytes of the file system.
+    pub disk_free: u64,
+    /// Requests accepted and not yet delivered, dead letters not counted.
+    pub waiting: u64,
+    /// Dead letters.
+    pub dead: u64,
+    /// When the oldest waiting request was received.
+    pub oldest_waiting: Option<UnixMillis>,
+    /// History rows that were dropped since the start: for want of room, or because the disk failed.
+    pub history_dropped: u64,
+    /// Rows of refused requests that were counted only, since the start, because there were more of them in a second than
+    /// `refusals_per_second`.
+    pub refusals_skipped: u64,
+    /// Replay keys that live in this process's memory only, since the start, for want of room or because the disk failed.
+    pub replay_unkept: u64,
+    /// Transactions since the start; what went into one shared the cost of one `fsync`.
+    pub commits: u64,
+}

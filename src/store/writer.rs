@@ -1,0 +1,303 @@
+//! The one thread that writes.
+//!
+//! It takes what waits, writes it as one transaction, and answers everybody when it is durable. While it writes, the next
+//! batch gathers; so a lone request waits for one `fsync`, and many share one.
+//!
+//! After a fault nothing more is written through the same engine. Everything that waits is told so at once, and the place
+//! is opened anew after a pause that grows. What a failed commit left behind is found then like anything else: a request
+//! that its sender was told had failed may be there all the same, and is delivered; its retry is the same request once
+//! more. That is a possible duplicate and never a loss.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::base::Clock;
+
+use super::engine::{Committed, Engine, EngineFault, Opened, Place, Room, Write, Wrote};
+use super::error::Unstored;
+use super::intake::{Given, Intake, Job};
+use super::shared::Shared;
+use super::spool::{Settlement, Ticket};
+use super::standing::News;
+
+/// Writes of one transaction.
+const BATCH: usize = 1000;
+/// Bytes of one transaction.
+const BATCH_BYTES: usize = 8 * 1024 * 1024;
+/// How often it looks for what nobody waits for.
+const LOOK: Duration = Duration::from_millis(50);
+/// The same after a quiet second.
+const LOOK_IDLE: Duration = Duration::from_millis(200);
+/// Between two calls of upkeep.
+const UPKEEP: Duration = Duration::from_secs(1);
+/// The first pause before the place is opened anew; it doubles up to the last.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LAST_PAUSE: Duration = Duration::from_secs(5);
+/// Between two words about dropped rows.
+const DROPPED: Duration = Duration::from_secs(10);
+
+pub(super) struct Writer {
+    pub(super) place: Arc<dyn Place>,
+    pub(super) engine: Option<Box<dyn Engine>>,
+    pub(super) intake: Arc<Intake>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) clock: Clock,
+    pub(super) news: Box<dyn Fn(News) + Send>,
+    /// Claimed, by somebody in this process. Never more than were claimed.
+    pub(super) ours: HashSet<Ticket>,
+    /// Settlements that could not be written. They are written before anything else as soon as the place is open again, so
+    /// that what was delivered is not delivered twice.
+    pub(super) owed: Vec<(Ticket, Box<Settlement>)>,
+    pub(super) pause: Duration,
+    pub(super) retry_at: Instant,
+    pub(super) upkeep_at: Instant,
+    pub(super) told_at: Option<Instant>,
+    pub(super) told: u64,
+    pub(super) busy_at: Instant,
+}
+
+impl Writer {
+    pub(super) fn new(
+        place: Arc<dyn Place>,
+        engine: Box<dyn Engine>,
+        intake: Arc<Intake>,
+        shared: Arc<Shared>,
+        clock: Clock,
+        news: Box<dyn Fn(News) + Send>,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            place,
+            engine: Some(engine),
+            intake,
+            shared,
+            clock,
+            news,
+            ours: HashSet::new(),
+            owed: Vec::new(),
+            pause: FIRST_PAUSE,
+            retry_at: now,
+            upkeep_at: now,
+            told_at: None,
+            told: 0,
+            busy_at: now,
+        }
+    }
+
+    /// Runs until the store is dropped; what was handed in before is written.
+    pub(super) fn run(mut self) {
+        self.intake.served_by(std::thread::current());
+        loop {
+            self.release_orphans();
+            let jobs = self.gather();
+            if !jobs.is_empty() {
+                self.busy_at = Instant::now();
+            }
+            self.serve(jobs);
+            self.keep_up();
+            if self.intake.ending() && self.intake.is_empty() {
+                self.release_orphans();
+                self.pay();
+                return;
+            }
+            if self.intake.is_empty() {
+                let quiet = self.busy_at.elapsed() > UPKEEP;
+                self.intake.sleep(if quiet { LOOK_IDLE } else { LOOK });
+            }
+        }
+    }
+
+    fn gather(&mut self) -> Vec<Job> {
+        let (mut jobs, mut bytes) = (Vec::new(), 0);
+        while jobs.len() < BATCH && bytes < BATCH_BYTES {
+            let Some(job) = self.intake.take() else { break };
+            bytes += job.bytes;
+            jobs.push(job);
+        }
+        jobs
+    }
+
+    fn serve(&mut self, jobs: Vec<Job>) {
+        let settles = jobs.iter().any(|job| matches!(job.write, Write::Settle(..)));
+        // In the order in which they were asked for: a settlement that is owed comes before one that is new.
+        if settles || !self.owed.is_empty() {
+            self.pay();
+        }
+        if jobs.is_empty() {
+            return;
+        }
+        let (mut writes, answers): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.write, job.answer)).unzip();
+        match self.commit(&mut writes) {
+            Ok(committed) => {
+                for (wrote, answer) in committed.wrote.into_iter().zip(answers) {
+                    match (wrote, answer) {
+                        (Wrote::NoRoom, Some(answer)) => drop(answer.send(Err(Unstored::Full))),
+                        (Wrote::NoRoom, None) => self.shared.history_dropped(1),
+                        // Whoever does not take it lets it go: see `Given`.
+                        (wrote, answer) => {
+                            let given = Given::new(wrote, &self.intake);
+                            match answer {
+                                Some(answer) => drop(answer.send(Ok(given))),
+                                None => drop(given),
+                            }
+                        }
+                    }
+                }
+                self.checkpoint(false);
+            }
+            Err(why) => {
+                for (write, answer) in writes.into_iter().zip(answers) {
+                    self.unwritten(write);
+                    if let Some(answer) = answer {
+                        let _ = answer.send(Err(why));
+                    }
+                }
+            }
+        }
+    }
+
+    /// One transaction through the engine there is; a fault ends it.
+    fn commit(&mut self, writes: &mut [Write]) -> Result<Committed, Unstored> {
+        let Some(engine) = &mut self.engine else { return Err(self.shared.why_closed()) };
+        // What a claim or a settlement names is known before the writes are taken apart.
+        let settled: Vec<Ticket> = writes
+            .iter()
+            .filter_map(|write| if let Write::Settle(ticket, _) = write { Some(*ticket) } else { None })
+            .collect();
+        match engine.commit(writes, self.clock.now()) {
+            Ok(mut committed) => {
+                let room = engine.room();
+                for wrote in &committed.wrote {
+                    match wrote {
+                        Wrote::Accepted(ticket, true) => drop(self.ours.insert(*ticket)),
+                        Wrote::Claimed(claimed) => self.ours.extend(claimed.iter().map(|claimed| claimed.ticket)),
+                        _ => {}
+                    }
+                }
+                for ticket in settled {
+                    self.ours.remove(&ticket);
+                }
+                self.shared.committed(std::mem::take(&mut committed.shifts));
+                self.room(room);
+                Ok(committed)
+            }
+            Err(fault) => Err(self.fail(&fault)),
+        }
+    }
+
+    /// What is not written must not be lost sight of.
+    fn unwritten(&mut self, write: Write) {
+        match write {
+            Write::Settle(ticket, settlement) if self.ours.contains(&ticket) => self.owed.push((ticket, settlement)),
+            Write::Record(_) => self.shared.history_dropped(1),
+            Write::Remember(..) => self.shared.replay_unkept(1),
+            _ => {}
+        }
+    }
+
+    /// Settlements that are owed, in one transaction of their own.
+    fn pay(&mut self) {
+        if self.owed.is_empty() || self.engine.is_none() {
+            return;
+        }
+        let owed = std::mem::take(&mut self.owed);
+        let mut writes: Vec<Write> =
+            owed.into_iter().map(|(ticket, settlement)| Write::Settle(ticket, settlement)).collect();
+        if self.commit(&mut writes).is_err() {
+            writes.into_iter().for_each(|write| self.unwritten(write));
+        }
+    }
+
+    /// Claimed requests whose claimer has gone become due at once; nothing was sent.
+    fn release_orphans(&mut self) {
+        let now = self.clock.now();
+        let orphans = self.intake.orphans().into_iter();
+        self.owed.extend(orphans.map(|ticket| (ticket, Box::new(Settlement::Released(now)))));
+    }
+
+    fn keep_up(&mut self) {
+        let now = Instant::now();
+        if self.engine.is_none() && now >= self.retry_at {
+            self.reopen();
+        }
+        if now < self.upkeep_at {
+            return;
+        }
+        self.upkeep_at = now + UPKEEP;
+        let routes = self.shared.waiting_routes();
+        let idle = self.intake.is_empty() && self.busy_at.elapsed() > UPKEEP;
+        if let Some(engine) = &mut self.engine {
+            match engine.upkeep(self.clock.now(), idle, &routes) {
+                Ok(oldest) => {
+                    let room = engine.room();
+                    self.shared.oldest(oldest);
+                    self.room(room);
+                }
+                Err(fault) => drop(self.fail(&fault)),
+            }
+        }
+        if idle {
+            self.checkpoint(true);
+        }
+        self.tell_dropped(now);
+    }
+
+    fn checkpoint(&mut self, idle: bool) {
+        if let Some(engine) = &mut self.engine
+            && let Err(fault) = engine.checkpoint(idle)
+        {
+            self.fail(&fault);
+        }
+    }
+
+    /// Ends the engine. Never tried again on the same handle: what a failed `fsync` did not write, the next one would not
+    /// write either, and would not say so.
+    fn fail(&mut self, fault: &EngineFault) -> Unstored {
+        self.engine = None;
+        self.retry_at = Instant::now() + self.pause;
+        self.pause = (self.pause * 2).min(LAST_PAUSE);
+        if self.shared.closed(fault) {
+            (self.news)(News::Failed { detail: fault.detail.clone() });
+        }
+        self.shared.why_closed()
+    }
+
+    fn reopen(&mut self) {
+        // A ticket that somebody holds stays theirs; so does one whose settlement is owed.
+        match self.place.open(&self.ours, self.clock.now()) {
+            Ok(Opened { engine, backlogs, interrupted: _ }) => {
+                let room = engine.room();
+                self.engine = Some(engine);
+                self.shared.opened(backlogs);
+                self.pay();
+                if self.engine.is_some() {
+                    self.pause = FIRST_PAUSE;
+                    (self.news)(News::Recovered);
+                    self.room(room);
+                }
+            }
+            Err(e) => {
+                self.retry_at = Instant::now() + self.pause;
+                self.pause = (self.pause * 2).min(LAST_PAUSE);
+                self.shared.still_closed(e.to_string());
+            }
+        }
+    }
+
+    fn room(&mut self, room: Room) {
+        match self.shared.room(room) {
+            Some(true) => (self.news)(News::Full),
+            Some(false) => (self.news)(News::Room),
+            None => {}
+        }
+    }
+
+    fn tell_dropped(&mut self, now: Instant) {
+        let dropped = self.shared.dropped();
+        if dropped > self.told && self.told_at.is_none_or(|at| now.duration_since(at) >= DROPPED) {
+            (self.news)(News::HistoryDropped { count: dropped - self.told });
+            (self.told, self.told_at) = (dropped, Some(now));
+        }
+    }
+}
