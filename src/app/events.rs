@@ -13,7 +13,7 @@ use crate::delivery::{self, NotReplayed};
 use crate::store::{Query, Store, Unstored};
 
 impl Source {
-    fn store(&self) -> Result<&Arc<Store>, Denied> {
+    fn opened(&self) -> Result<&Arc<Store>, Denied> {
         self.relay().gate.state.store().ok_or(Denied::NoStore)
     }
 }
@@ -25,21 +25,21 @@ impl EventSource for Source {
 
     fn page(&self, query: Query) -> Asking<'_, Listed> {
         Box::pin(async move {
-            let page = self.store()?.page(query).await?;
+            let page = self.opened()?.page(query).await?;
             Ok(Listed { events: page.events.iter().map(show::row).collect(), next: page.next })
         })
     }
 
     fn event<'a>(&'a self, id: &'a str) -> Asking<'a, EventDetail> {
         Box::pin(async move {
-            let event = self.store()?.event(id).await?.ok_or(Denied::Unknown)?;
+            let event = self.opened()?.event(id).await?.ok_or(Denied::Unknown)?;
             Ok(show::detail(&event, &self.relay().snapshot()))
         })
     }
 
     fn body<'a>(&'a self, id: &'a str) -> Asking<'a, Bytes> {
         Box::pin(async move {
-            let store = self.store()?;
+            let store = self.opened()?;
             store.event(id).await?.ok_or(Denied::Unknown)?;
             let request = store.request(id).await?.ok_or(Denied::BodyNotKept)?;
             Ok(request.body)
@@ -48,7 +48,7 @@ impl EventSource for Source {
 
     fn replay<'a>(&'a self, id: &'a str) -> Asking<'a, ReplayReport> {
         Box::pin(async move {
-            self.store()?;
+            self.opened()?;
             let (relay, wanted) = (Arc::clone(self.relay()), id.to_owned());
             // Once sent, its result is noted: also when whoever asked has gone away.
             let replaying = tokio::spawn(async move {
@@ -66,7 +66,7 @@ impl EventSource for Source {
 
     fn retry<'a>(&'a self, id: &'a str) -> Asking<'a, ()> {
         Box::pin(async move {
-            let store = self.store()?;
+            let store = self.opened()?;
             if store.revive(id).await? {
                 return Ok(());
             }
@@ -77,7 +77,7 @@ impl EventSource for Source {
 
     fn discard<'a>(&'a self, id: &'a str) -> Asking<'a, ()> {
         Box::pin(async move {
-            let store = self.store()?;
+            let store = self.opened()?;
             if store.discard(id).await? {
                 return Ok(());
             }
