@@ -329,13 +329,14 @@ impl Observer {
     /// What waits on each route; read from the store when metrics are asked for.
     pub fn set_spool(&self, routes: &[SpoolStanding]) {
         #[expect(clippy::cast_precision_loss, reason = "counts of requests, far smaller than 2^53")]
-        let families: [(&names::Metric, fn(&SpoolStanding) -> f64); 3] = [
-            (&names::SPOOL_WAITING, |route| route.waiting as f64),
-            (&names::SPOOL_DEAD, |route| route.dead as f64),
-            (&names::SPOOL_OLDEST, |route| route.oldest.as_secs_f64()),
-        ];
-        for (metric, value) in families {
-            self.metrics.set_family(metric, routes.iter().map(|route| (vec![route.route.to_string()], value(route))));
+        let value = |metric: &names::Metric, route: &SpoolStanding| match metric.name {
+            name if name == names::SPOOL_WAITING.name => route.waiting as f64,
+            name if name == names::SPOOL_DEAD.name => route.dead as f64,
+            _ => route.oldest.as_secs_f64(),
+        };
+        for metric in [&names::SPOOL_WAITING, &names::SPOOL_DEAD, &names::SPOOL_OLDEST] {
+            let members = routes.iter().map(|route| (vec![route.route.to_string()], value(metric, route)));
+            self.metrics.set_family(metric, members);
         }
     }
 

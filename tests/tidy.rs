@@ -68,8 +68,8 @@ const FLOORS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "admin", "base", "budget", "config", "edge", "habit", "observe", "pipeline", "reload", "service", "snapshot",
-            "state", "upstream",
+            "admin", "base", "budget", "config", "edge", "habit", "observe", "pipeline", "reload", "service",
+            "snapshot", "state", "upstream",
         ],
     ),
     // A provider, for the demo and for `send`: it signs with the scheme and never sees the relay's own path.

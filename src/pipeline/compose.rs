@@ -191,11 +191,12 @@ fn bare(dedupe: &str) -> &str {
 
 /// An underscore name passes nowhere: many application servers read `X_Signature` and `X-Signature` as one.
 fn passes(route: &Route, name: &str) -> bool {
+    let resigned = || route.forward.resign.is_some() && RESIGNED.iter().any(|ours| name.eq_ignore_ascii_case(ours));
     !name.contains('_')
         && !NEVER.iter().any(|never| name.eq_ignore_ascii_case(never))
         && !name.eq_ignore_ascii_case("x-request-id")
         && !name.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("relay-"))
-        && !(route.forward.resign.is_some() && RESIGNED.iter().any(|ours| name.eq_ignore_ascii_case(ours)))
+        && !resigned()
         && !route.forward.headers.iter().any(|(set, _)| name.eq_ignore_ascii_case(set))
 }
 

@@ -25,7 +25,6 @@ pub struct Delivered<'s> {
 
 /// What came of the attempt.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "lives for one match; a box would be an allocation for each request")]
 pub enum Tried<'s> {
     /// A server took it.
     Delivered(Delivered<'s>),
