@@ -6,6 +6,7 @@
 
 mod admin;
 mod bind;
+mod events;
 mod providers;
 mod reload;
 mod shape;

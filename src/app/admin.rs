@@ -54,6 +54,10 @@ impl Source {
         })
     }
 
+    pub(super) fn relay(&self) -> &Arc<Relay> {
+        &self.relay
+    }
+
     fn config(&self, snapshot: &Snapshot, standing: &Standing) -> ConfigStatus {
         ConfigStatus {
             path: self.config.display().to_string(),
