@@ -17,7 +17,7 @@ use crate::store::error::OpenError;
 use super::schema;
 
 /// How long a write waits for a lock that an operator's `sqlite3` holds.
-const BUSY: Duration = Duration::from_secs(2);
+pub(super) const BUSY: Duration = Duration::from_secs(2);
 /// Larger pages make fewer: a row with a body of a few KiB fits into one.
 const PAGE: u32 = 8192;
 /// Bytes that the log keeps on disk after it was used up.
