@@ -11,8 +11,8 @@ mod signing;
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::sync::{Mutex, Once, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 
 use dmz_relay::app::{self, Options, ReloadOutcome, Running, StartError};
@@ -20,10 +20,12 @@ use dmz_relay::base::Clock;
 use dmz_relay::base::UnixMillis;
 use dmz_relay::config::Environment;
 use dmz_relay::domain::{Fault, Refusal};
+use dmz_relay::observe::Sink;
 use dmz_relay::pipeline::answer as table;
 use dmz_relay::reload::Watching;
 use dmz_relay::service::Service;
 use dmz_relay::snapshot::AdminAddress;
+use dmz_relay::store::{Event, OpenError, Store};
 use tempfile::TempDir;
 
 pub use answer::Answer;
@@ -100,6 +102,21 @@ impl Ending {
     }
 }
 
+async fn launch(setup: &Setup, folder: &Path, clock: &Clock, sink: Sink) -> Result<Running, StartError> {
+    let environment =
+        Environment::new(setup.variables.iter().map(|(name, value)| (name.clone(), value.clone().into_bytes())), None);
+    app::start(Options {
+        config: folder.join("relay.toml"),
+        environment,
+        clock: clock.clone(),
+        sink,
+        sockets: Vec::new(),
+        service: Service::unmanaged(),
+        watching: Watching::Notices,
+    })
+    .await
+}
+
 pub struct Rig {
     pub setup: Setup,
     pub authority: Authority,
@@ -136,22 +153,56 @@ impl Rig {
         setup.write(folder.path(), &authority, app.address);
         let clock = Clock::fixed(UnixMillis::from_secs(NOW));
         let (log, sink) = Log::new();
-        let environment = Environment::new(
-            setup.variables.iter().map(|(name, value)| (name.clone(), value.clone().into_bytes())),
-            None,
-        );
-        let running = app::start(Options {
-            config: folder.path().join("relay.toml"),
-            environment,
-            clock: clock.clone(),
-            sink,
-            sockets: Vec::new(),
-            service: Service::unmanaged(),
-            watching: Watching::Notices,
-        })
-        .await?;
+        let running = launch(&setup, folder.path(), &clock, sink).await?;
         let (address, admin) = (running.listeners[0].1, running.admin.clone());
         Ok(Self { setup, authority, clock, log, app, address, admin, folder, running: Some(running) })
+    }
+
+    /// Stops the relay and starts it again in the same folder.
+    pub async fn restart(&mut self) {
+        self.stop().await;
+        self.start_again().await;
+    }
+
+    /// Starts a relay in the folder of one that has ended.
+    pub async fn start_again(&mut self) {
+        self.rewrite();
+        let deadline = tokio::time::Instant::now() + LONG;
+        // The last task of the old one may still hold the store for a moment.
+        let running = loop {
+            match launch(&self.setup, self.folder.path(), &self.clock, self.log.sink()).await {
+                Err(StartError::Store { error: OpenError::InUse, .. }) if tokio::time::Instant::now() < deadline => {}
+                started => break started.unwrap_or_else(|error| panic!("{error}")),
+            }
+            tokio::task::yield_now().await;
+        };
+        (self.address, self.admin) = (running.listeners[0].1, running.admin.clone());
+        self.running = Some(running);
+    }
+
+    /// The store of the running relay.
+    pub fn store(&self) -> Arc<Store> {
+        Arc::clone(self.running().state().store().unwrap())
+    }
+
+    /// The row of a request, once it is written.
+    pub async fn row(&self, request_id: &str) -> Event {
+        let store = self.store();
+        let found = Mutex::new(None);
+        eventually("a row for the request", async || {
+            let event = store.event(request_id).await.unwrap();
+            let there = event.is_some();
+            *found.lock().unwrap() = event;
+            there
+        })
+        .await;
+        found.into_inner().unwrap().unwrap()
+    }
+
+    /// Waits until nothing waits on a route any more.
+    pub async fn drained(&self, route: &str) {
+        let store = self.store();
+        eventually("nothing waits", async || store.backlog(route).waiting == 0).await;
     }
 
     pub fn running(&self) -> &Running {
@@ -291,7 +342,7 @@ impl Rig {
         let line = self.log.of(answer.id()).await;
         assert_eq!(line["outcome"], outcome, "{line}");
         assert_eq!(line["reason"].as_str().unwrap_or_default(), code, "{line}");
-        assert_eq!(self.log.lines().iter().filter(|line| line["request_id"] == answer.id()).count(), 1);
+        assert_eq!(self.log.events("request").iter().filter(|line| line["request_id"] == answer.id()).count(), 1);
     }
 
     /// A connection that carried no request is counted and told once.
@@ -317,7 +368,7 @@ impl Rig {
         assert_unique_ids(&self.log);
     }
 
-    async fn stop(&mut self) {
+    pub async fn stop(&mut self) {
         let mut running = self.running.take().unwrap();
         let ended = tokio::time::timeout(Duration::ZERO, running.failed()).await;
         assert!(ended.is_err(), "a background task ended: {ended:?}");

@@ -60,6 +60,13 @@ impl Setup {
         }
     }
 
+    /// Routes before a store.
+    pub fn stored(rest: &str) -> Self {
+        let store =
+            "[store]\nsqlite = { path = \"{folder}/relay.db\" }\nreserve = \"0B\"\nrefusals_per_second = 100000\n";
+        Self::routes(&format!("{store}{rest}"))
+    }
+
     pub fn listener(mut self, keys: &str) -> Self {
         self.listener = keys.into();
         self
