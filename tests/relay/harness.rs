@@ -21,10 +21,10 @@ use dmz_relay::base::UnixMillis;
 use dmz_relay::config::Environment;
 use dmz_relay::domain::{Fault, Refusal};
 use dmz_relay::observe::Sink;
-use dmz_relay::pipeline::answer as table;
+use dmz_relay::pipeline::{Gate, answer as table};
 use dmz_relay::reload::Watching;
 use dmz_relay::service::Service;
-use dmz_relay::snapshot::AdminAddress;
+use dmz_relay::snapshot::{AdminAddress, Snapshot};
 use dmz_relay::store::{Event, OpenError, Store};
 use tempfile::TempDir;
 
@@ -183,6 +183,16 @@ impl Rig {
     /// The store of the running relay.
     pub fn store(&self) -> Arc<Store> {
         Arc::clone(self.running().state().store().unwrap())
+    }
+
+    /// What an admin call is made with.
+    pub fn gate(&self) -> Gate {
+        self.running().gate().clone()
+    }
+
+    /// The configuration in force.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.running().snapshot()
     }
 
     /// The row of a request, once it is written.
