@@ -8,6 +8,7 @@ pub mod grammar;
 mod capture;
 mod check;
 mod config;
+mod events;
 mod manual;
 mod providers;
 mod reload;
@@ -77,6 +78,7 @@ pub fn main(sockets: io::Result<Vec<InheritedSocket>>) -> ExitCode {
         Command::Providers(args) => providers::providers(&args, format),
         Command::Status(args) => in_runtime(status::status(&args, format)),
         Command::Reload(args) => in_runtime(reload::reload(&args, format)),
+        Command::Events(args) => in_runtime(events::events(&args, format)),
         Command::Completions(args) => manual::completions(&args),
         Command::Man(args) => manual::man(&args),
     };

@@ -1,5 +1,7 @@
 //! The grammar of the command line. The comments are the help texts.
 
+pub mod events;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -7,6 +9,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
 use crate::demo::Settings;
+
+pub use events::Events;
 
 const EXIT_CODES: &str = "Exit codes:
   0  fine
@@ -57,6 +61,8 @@ pub enum Command {
     Status(Status),
     /// Have a running relay read its files again
     Reload(Reload),
+    /// Search, show, follow, export and replay what was received
+    Events(Events),
     /// Print a completion script for a shell
     Completions(Completions),
     /// Print the manual page

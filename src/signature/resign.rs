@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use data_encoding::BASE64;
+use data_encoding::{BASE64, BASE64_NOPAD};
 
 use super::algorithm::{Algorithm, State};
 use crate::base::{Secret, UnixMillis};
@@ -35,7 +35,7 @@ pub struct Resigned {
 /// Why a text is no secret of the specification. Never holds any of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unsuitable {
-    /// What follows `whsec_` is not base64 with its padding.
+    /// What follows `whsec_` is not base64.
     NotBase64,
     /// This many bytes, which is too few or too many.
     Length(usize),
@@ -60,7 +60,7 @@ impl Resigner {
     /// A secret as it is written (`whsec_` and base64, or the bytes themselves), decoded.
     pub fn secret(written: &Secret) -> Result<Secret, Unsuitable> {
         let secret = match written.expose().strip_prefix(PREFIX) {
-            Some(text) => Secret::new(BASE64.decode(text).map_err(|_| Unsuitable::NotBase64)?),
+            Some(text) => decoded(text).ok_or(Unsuitable::NotBase64)?,
             None => written.clone(),
         };
         if LENGTHS.contains(&secret.len()) { Ok(secret) } else { Err(Unsuitable::Length(secret.len())) }
@@ -69,7 +69,7 @@ impl Resigner {
     /// Whether a library, given the same text, would take it for base64 where [`Self::secret`] takes it as it is.
     pub fn is_bare_base64(written: &Secret) -> bool {
         let text = written.expose();
-        !text.starts_with(PREFIX) && BASE64.decode(text).is_ok_and(|bytes| LENGTHS.contains(&Secret::new(bytes).len()))
+        !text.starts_with(PREFIX) && decoded(text).is_some_and(|secret| LENGTHS.contains(&secret.len()))
     }
 
     /// From decoded secrets; at least one.
@@ -80,7 +80,7 @@ impl Resigner {
     }
 
     /// Signs one attempt: `id.timestamp.body`. The time is the attempt's, because applications refuse old ones; the id is
-    /// the request's, the same for every attempt.
+    /// the event's, the same for every attempt. It should have no full stop, which separates the parts.
     pub fn sign(&self, id: &str, now: UnixMillis, body: &[u8]) -> Resigned {
         let timestamp = now.secs().to_string();
         let mut signature = String::with_capacity(self.keyed.len() * 48);
@@ -99,6 +99,15 @@ impl Resigner {
     }
 }
 
+/// Libraries take a secret with and without its padding.
+fn decoded(text: &[u8]) -> Option<Secret> {
+    let bare = match text {
+        [bare @ .., b'=', b'='] | [bare @ .., b'='] => bare,
+        bare => bare,
+    };
+    BASE64_NOPAD.decode(bare).ok().map(Secret::new)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,13 +123,13 @@ mod tests {
         Secret::new(text.as_bytes().to_vec())
     }
 
-    fn decoded(written: &str) -> Secret {
+    fn taken(written: &str) -> Secret {
         Resigner::secret(&text(written)).unwrap()
     }
 
     #[test]
     fn the_specification_s_example_comes_out() {
-        let resigned = Resigner::new(vec![decoded(SECRET)]).sign(ID, AT, BODY);
+        let resigned = Resigner::new(vec![taken(SECRET)]).sign(ID, AT, BODY);
         let expected =
             Resigned { id: ID.to_owned(), timestamp: "1614265330".to_owned(), signature: SIGNATURE.to_owned() };
         assert_eq!(resigned, expected);
@@ -130,14 +139,14 @@ mod tests {
     fn every_secret_signs_in_its_order() {
         let other = text("exactly-these-bytes-0123456789ab");
         let alone = Resigner::new(vec![Resigner::secret(&other).unwrap()]).sign(ID, AT, BODY).signature;
-        let both = Resigner::new(vec![decoded(SECRET), other]).sign(ID, AT, BODY).signature;
+        let both = Resigner::new(vec![taken(SECRET), other]).sign(ID, AT, BODY).signature;
         assert_ne!(alone, SIGNATURE);
         assert_eq!(both, format!("{SIGNATURE} {alone}"));
     }
 
     #[test]
     fn id_time_and_body_are_all_signed() {
-        let resigner = Resigner::new(vec![decoded(SECRET)]);
+        let resigner = Resigner::new(vec![taken(SECRET)]);
         let whole = resigner.sign(ID, AT, BODY).signature;
         for other in [
             resigner.sign("msg_p5jXN8AQM9LWM0D4loKWxJeK", AT, BODY),
@@ -151,15 +160,18 @@ mod tests {
 
     #[test]
     fn a_secret_is_base64_behind_its_prefix_and_itself_without() {
-        assert_eq!(decoded(SECRET).expose(), BASE64.decode(&SECRET.as_bytes()[6..]).unwrap());
-        assert_eq!(decoded("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").len(), 32);
-        assert_eq!(
-            Resigner::secret(&text("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS")).unwrap_err(),
-            Unsuitable::NotBase64
-        );
+        assert_eq!(taken(SECRET).expose(), BASE64.decode(&SECRET.as_bytes()[6..]).unwrap());
+        assert_eq!(taken("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").len(), 32);
+        let bare = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGA";
+        let padded = taken(&format!("whsec_{bare}=="));
+        assert_eq!(padded.expose(), taken(&format!("whsec_{bare}")).expose());
+        for broken in ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS-", "whsec_A", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLa S"] {
+            assert_eq!(Resigner::secret(&text(broken)).unwrap_err(), Unsuitable::NotBase64, "{broken}");
+        }
         assert_eq!(Resigner::secret(&text("whsec_")).unwrap_err(), Unsuitable::Length(0));
         assert_eq!(Resigner::secret(&text("twenty-three-bytes-here")).unwrap_err(), Unsuitable::Length(23));
         assert_eq!(Resigner::secret(&text(&"x".repeat(65))).unwrap_err(), Unsuitable::Length(65));
+        assert!(Resigner::is_bare_base64(&text(bare)));
         assert!(Resigner::is_bare_base64(&text("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")));
         assert!(!Resigner::is_bare_base64(&text(SECRET)));
         assert!(!Resigner::is_bare_base64(&text("exactly-these-bytes-0123456789ab")));

@@ -158,25 +158,26 @@ impl Rig {
         Ok(Self { setup, authority, clock, log, app, address, admin, folder, running: Some(running) })
     }
 
-    /// Stops the relay and starts it again in the same folder.
+    /// Ends the relay and starts another one over the same files, with a log of its own.
     pub async fn restart(&mut self) {
         self.stop().await;
         self.start_again().await;
     }
 
-    /// Starts a relay in the folder of one that has ended.
+    /// Starts a relay over the files of one that has ended.
     pub async fn start_again(&mut self) {
         self.rewrite();
         let deadline = tokio::time::Instant::now() + LONG;
         // The last task of the old one may still hold the store for a moment.
+        let (log, _) = Log::new();
         let running = loop {
-            match launch(&self.setup, self.folder.path(), &self.clock, self.log.sink()).await {
+            match launch(&self.setup, self.folder.path(), &self.clock, log.sink()).await {
                 Err(StartError::Store { error: OpenError::InUse, .. }) if tokio::time::Instant::now() < deadline => {}
                 started => break started.unwrap_or_else(|error| panic!("{error}")),
             }
             tokio::task::yield_now().await;
         };
-        (self.address, self.admin) = (running.listeners[0].1, running.admin.clone());
+        (self.address, self.admin, self.log) = (running.listeners[0].1, running.admin.clone(), log);
         self.running = Some(running);
     }
 
@@ -392,6 +393,20 @@ impl Rig {
     pub fn take_running(&mut self) -> Running {
         self.running.take().unwrap()
     }
+}
+
+async fn launch(setup: &Setup, folder: &Path, clock: &Clock, sink: Sink) -> Result<Running, StartError> {
+    let variables = setup.variables.iter().map(|(name, value)| (name.clone(), value.clone().into_bytes()));
+    app::start(Options {
+        config: folder.join("relay.toml"),
+        environment: Environment::new(variables, None),
+        clock: clock.clone(),
+        sink,
+        sockets: Vec::new(),
+        service: Service::unmanaged(),
+        watching: Watching::Notices,
+    })
+    .await
 }
 
 impl Drop for Rig {

@@ -18,6 +18,7 @@ mod harness;
 mod addresses; // who counts as the source
 mod admin; // the private listener
 mod bodies; // what arrives inside
+mod budget; // what a provider sees fail
 mod connections; // what ends before there is a request
 mod delivery; // internal servers, honest and otherwise
 mod failover; // when the inside does not take it in time
@@ -30,5 +31,6 @@ mod reload; // changes under way
 mod replays; // what an operator asks for
 mod retries; // when, how often, and in which order
 mod shutdown; // the end
+mod silence; // a provider that stops calling
 mod three_systems; // Oktave, Dastra, Octolis
 mod tls; // certificates, versions, resumption

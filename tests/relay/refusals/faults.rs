@@ -110,7 +110,7 @@ pub async fn store_full(fault: Fault) {
         answer.status != 200
     })
     .await;
-    assert!((4..=16).contains(&accepted), "{accepted}");
+    assert!((4..=20).contains(&accepted), "{accepted}");
     rig.log.wait("store_full", |_| true).await;
     for protocol in BOTH {
         let answer = rig.ends(fault, rig.send(protocol, &call)).await;
