@@ -46,8 +46,8 @@ const FLOORS: &[(&str, &[&str])] = &[
     (
         "pipeline",
         &[
+            "access",
             "base",
-            "budget",
             "dispatch",
             "domain",
             "meter",
@@ -61,8 +61,8 @@ const FLOORS: &[(&str, &[&str])] = &[
             "upstream",
         ],
     ),
-    ("delivery", &["domain", "pipeline", "snapshot"]),
-    ("explain", &["base", "domain", "snapshot"]),
+    ("delivery", &["base", "dispatch", "domain", "observe", "pipeline", "snapshot", "store", "upstream"]),
+    ("explain", &["base", "domain", "meter", "pipeline", "signature", "snapshot"]),
     ("edge", &["base", "domain", "observe", "pipeline", "snapshot"]),
     ("admin", &["base", "config", "observe", "signature", "snapshot", "store"]),
     (
