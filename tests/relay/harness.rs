@@ -395,20 +395,6 @@ impl Rig {
     }
 }
 
-async fn launch(setup: &Setup, folder: &Path, clock: &Clock, sink: Sink) -> Result<Running, StartError> {
-    let variables = setup.variables.iter().map(|(name, value)| (name.clone(), value.clone().into_bytes()));
-    app::start(Options {
-        config: folder.join("relay.toml"),
-        environment: Environment::new(variables, None),
-        clock: clock.clone(),
-        sink,
-        sockets: Vec::new(),
-        service: Service::unmanaged(),
-        watching: Watching::Notices,
-    })
-    .await
-}
-
 impl Drop for Rig {
     fn drop(&mut self) {
         assert!(self.running.is_none() || std::thread::panicking(), "a test must finish() its rig");
