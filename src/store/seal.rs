@@ -21,7 +21,7 @@ const TAG: usize = 16;
 const PREFIX: usize = 1 + KEY_ID + NONCE_LEN;
 
 /// Names a key without saying anything of it.
-pub(super) type KeyId = [u8; KEY_ID];
+type KeyId = [u8; KEY_ID];
 
 /// Which column a blob belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +105,7 @@ impl Keyring {
     }
 
     fn unseal(&self, kind: Kind, row: i64, blob: &[u8]) -> Result<Vec<u8>, Unsealed> {
-        let id = key_id(blob).ok_or(Unsealed::Damaged)?;
+        let id: KeyId = blob.get(1..).and_then(|rest| rest.first_chunk()).copied().ok_or(Unsealed::Damaged)?;
         let (_, key) = self.0.iter().find(|(known, _)| *known == id).ok_or(Unsealed::KeyMissing)?;
         let nonce = blob.get(1 + KEY_ID..PREFIX).ok_or(Unsealed::Damaged)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| Unsealed::Damaged)?;
@@ -116,19 +116,19 @@ impl Keyring {
         Ok(text)
     }
 
-    /// Whether a key of this id is configured.
-    pub(super) fn has(&self, id: KeyId) -> bool {
-        self.0.iter().any(|(known, _)| *known == id)
+    /// What the spool knows the sealing key by; `None`: nothing is sealed.
+    pub(super) fn name(&self) -> Option<String> {
+        self.0.first().map(|(id, _)| name(*id))
+    }
+
+    /// Whether a key of this name is configured.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.0.iter().any(|(id, _)| name(*id) == key)
     }
 }
 
-/// The id of the key that a blob was sealed with; `None` for one that is in clear, or no blob.
-pub(super) fn key_id(blob: &[u8]) -> Option<KeyId> {
-    let (marker, rest) = blob.split_first()?;
-    if *marker != SEALED {
-        return None;
-    }
-    rest.first_chunk().copied()
+fn name(id: KeyId) -> String {
+    format!("seal {:016x}", u64::from_be_bytes(id))
 }
 
 fn place(kind: Kind, row: i64) -> [u8; 9] {
