@@ -20,6 +20,8 @@ mod admin; // the private listener
 mod bodies; // what arrives inside
 mod connections; // what ends before there is a request
 mod delivery; // internal servers, honest and otherwise
+mod document; // docs/openapi.json
+mod events; // the history, and what an operator does with it
 mod floods; // senders that mean harm over HTTP/2
 mod framing; // bytes that are not a request
 mod refusals; // every reason code, once
