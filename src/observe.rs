@@ -102,6 +102,19 @@ pub struct Shape {
     pub servers: Vec<(Arc<str>, Arc<str>, bool)>,
 }
 
+/// How a route's provider stands.
+#[derive(Clone, Debug)]
+pub struct ProviderStanding {
+    /// The route's name.
+    pub route: Arc<str>,
+    /// Failures until it may give the endpoint up; `None`: nobody knows.
+    pub budget_left: Option<u32>,
+    /// Quiet against its habit.
+    pub silent: bool,
+    /// When its last genuine request came.
+    pub last_genuine: Option<UnixMillis>,
+}
+
 /// How the store stands.
 #[derive(Clone, Copy, Debug)]
 #[expect(missing_docs, reason = "docs/metrics.md has the same")]
@@ -172,6 +185,16 @@ impl Observer {
             .iter()
             .map(|(upstream, server, healthy)| (vec![upstream.to_string(), server.to_string()], f64::from(*healthy)));
         self.metrics.set_family(&names::SERVER_HEALTHY, servers);
+    }
+
+    /// How the providers of all routes stand at this moment.
+    pub fn set_providers(&self, providers: &[ProviderStanding]) {
+        let of = |value: fn(&ProviderStanding) -> Option<f64>| {
+            providers.iter().filter_map(move |known| Some((vec![known.route.to_string()], value(known)?)))
+        };
+        self.metrics.set_family(&names::ERROR_BUDGET_LEFT, of(|known| known.budget_left.map(f64::from)));
+        self.metrics.set_family(&names::PROVIDER_SILENT, of(|known| Some(f64::from(known.silent))));
+        self.metrics.set_family(&names::LAST_GENUINE, of(|known| known.last_genuine.map(seconds)));
     }
 
     /// One request, exactly once.
@@ -256,6 +279,9 @@ impl Observer {
             | Event::Listening { .. }
             | Event::ConfigWarning { .. }
             | Event::WatchDegraded { .. }
+            | Event::ErrorBudgetLow { .. }
+            | Event::ProviderSilent { .. }
+            | Event::ProviderHeard { .. }
             | Event::Draining { .. }
             | Event::Stopped { .. }
             | Event::TaskEnded { .. }
