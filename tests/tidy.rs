@@ -106,7 +106,6 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("rusqlite", &["store"]),
     ("rustix", &["store"]),
     ("crossbeam_queue", &["store"]),
-    ("aws_lc_rs", &["store"]),
 ];
 
 /// Lines that a person can hold in mind.

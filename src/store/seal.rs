@@ -21,7 +21,7 @@ const TAG: usize = 16;
 const PREFIX: usize = 1 + KEY_ID + NONCE_LEN;
 
 /// Names a key without saying anything of it.
-pub(super) type KeyId = [u8; KEY_ID];
+type KeyId = [u8; KEY_ID];
 
 /// Which column a blob belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +105,7 @@ impl Keyring {
     }
 
     fn unseal(&self, kind: Kind, row: i64, blob: &[u8]) -> Result<Vec<u8>, Unsealed> {
-        let id = key_id(blob).ok_or(Unsealed::Damaged)?;
+        let id: KeyId = blob.get(1..).and_then(|rest| rest.first_chunk()).copied().ok_or(Unsealed::Damaged)?;
         let (_, key) = self.0.iter().find(|(known, _)| *known == id).ok_or(Unsealed::KeyMissing)?;
         let nonce = blob.get(1 + KEY_ID..PREFIX).ok_or(Unsealed::Damaged)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| Unsealed::Damaged)?;
@@ -116,19 +116,19 @@ impl Keyring {
         Ok(text)
     }
 
-    /// Whether a key of this id is configured.
-    pub(super) fn has(&self, id: KeyId) -> bool {
-        self.0.iter().any(|(known, _)| *known == id)
+    /// What the spool knows the sealing key by; `None`: nothing is sealed.
+    pub(super) fn name(&self) -> Option<String> {
+        self.0.first().map(|(id, _)| name(*id))
+    }
+
+    /// Whether a key of this name is configured.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.0.iter().any(|(id, _)| name(*id) == key)
     }
 }
 
-/// The id of the key that a blob was sealed with; `None` for one that is in clear, or no blob.
-pub(super) fn key_id(blob: &[u8]) -> Option<KeyId> {
-    let (marker, rest) = blob.split_first()?;
-    if *marker != SEALED {
-        return None;
-    }
-    rest.first_chunk().copied()
+fn name(id: KeyId) -> String {
+    format!("seal {:016x}", u64::from_be_bytes(id))
 }
 
 fn place(kind: Kind, row: i64) -> [u8; 9] {
@@ -136,4 +136,71 @@ fn place(kind: Kind, row: i64) -> [u8; 9] {
     let parts = [kind as u8].into_iter().chain(row.to_be_bytes());
     place.iter_mut().zip(parts).for_each(|(to, from)| *to = from);
     place
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Secret;
+
+    fn keyring(bytes: &[u8]) -> Keyring {
+        let keys: Vec<_> = bytes.iter().map(|byte| SealingKey(Secret::new(vec![*byte; 32]))).collect();
+        Keyring::derive(&keys).unwrap()
+    }
+
+    fn sealed(keys: &Keyring, kind: Kind, row: i64) -> Vec<u8> {
+        let mut out = b"of the row before".to_vec();
+        keys.seal(kind, row, b"content", &mut out).unwrap();
+        out
+    }
+
+    #[test]
+    fn what_was_sealed_opens_in_its_place_and_nowhere_else() {
+        let keys = keyring(&[1]);
+        let blob = sealed(&keys, Kind::Body, 7);
+        assert_eq!(keys.open(Kind::Body, 7, blob.clone()), Ok(b"content".to_vec()));
+        assert_eq!(keys.open(Kind::Body, 8, blob.clone()), Err(Unsealed::Damaged));
+        assert_eq!(keys.open(Kind::Head, 7, blob), Err(Unsealed::Damaged));
+    }
+
+    #[test]
+    fn every_flipped_bit_is_noticed() {
+        let keys = keyring(&[1]);
+        let blob = sealed(&keys, Kind::Head, 7);
+        for bit in 0..blob.len() * 8 {
+            let mut flipped = blob.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            // The marker of clear content is one bit away: what it shows is still no content.
+            let opened = keys.open(Kind::Head, 7, flipped);
+            assert_ne!(opened, Ok(b"content".to_vec()), "{bit}");
+        }
+        for end in 0..blob.len() {
+            assert!(keys.open(Kind::Head, 7, blob[..end].to_vec()).is_err(), "{end}");
+        }
+    }
+
+    #[test]
+    fn the_first_key_seals_and_all_open() {
+        let old = sealed(&keyring(&[1]), Kind::Body, 7);
+        let rotated = keyring(&[2, 1]);
+        assert_eq!(rotated.open(Kind::Body, 7, old.clone()), Ok(b"content".to_vec()));
+        let new = sealed(&rotated, Kind::Body, 7);
+        assert_eq!(keyring(&[1]).open(Kind::Body, 7, new.clone()), Err(Unsealed::KeyMissing));
+        assert_eq!(keyring(&[2]).open(Kind::Body, 7, new), Ok(b"content".to_vec()));
+        assert_eq!(keyring(&[]).open(Kind::Body, 7, old), Err(Unsealed::KeyMissing));
+        assert!(rotated.has(&keyring(&[1]).name().unwrap()) && !rotated.has(&keyring(&[3]).name().unwrap()));
+    }
+
+    #[test]
+    fn without_a_key_it_lies_in_clear_and_opens_with_any() {
+        let blob = sealed(&keyring(&[]), Kind::Body, 7);
+        assert_eq!(keyring(&[1]).open(Kind::Body, 7, blob), Ok(b"content".to_vec()));
+        assert_eq!(keyring(&[]).name(), None);
+    }
+
+    #[test]
+    fn equal_contents_look_different() {
+        let keys = keyring(&[1]);
+        assert_ne!(sealed(&keys, Kind::Body, 7), sealed(&keys, Kind::Body, 7));
+    }
 }

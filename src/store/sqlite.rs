@@ -18,7 +18,7 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
 use rusqlite::Connection;
 
@@ -74,22 +74,25 @@ impl Place for SqlitePlace {
         let mut connection = open::writer(&self.path, Arc::clone(&wal)).map_err(|e| open_error(&e))?;
         open::check_version(&connection)?;
         schema::migrate(&mut connection, schema::STEPS).map_err(|e| open_error(&e))?;
-        open::check_keys(&connection, &self.keys)?;
-        let opened = |connection: &Connection| -> rusqlite::Result<_> {
+        let identity = open::identity(&self.path).map_err(|e| OpenError::Io(e.to_string()))?;
+        let found = |connection: &Connection| -> rusqlite::Result<_> {
             open::prove(&self.path, connection, now)?;
             let transaction = connection.unchecked_transaction()?;
             let interrupted = spool::recover(&transaction, ours, now)?;
             transaction.commit()?;
-            let (backlogs, last) = spool::survey(connection)?;
-            let refusals = prune::refusals(connection)?;
-            Ok((interrupted, backlogs, last, refusals))
+            Ok((interrupted, spool::survey(connection)?, prune::refusals(connection)?))
         };
-        let (interrupted, backlogs, last, refusals) = opened(&connection).map_err(|e| open_error(&e))?;
-        self.tickets.fetch_max(last.saturating_add(1), std::sync::atomic::Ordering::Relaxed);
+        let (interrupted, survey, refusals) = found(&connection).map_err(|e| open_error(&e))?;
+        // What history can no longer show is no reason not to start; what cannot be delivered is.
+        if !survey.seals.iter().all(|key| self.keys.has(key)) {
+            return Err(OpenError::KeyMissing);
+        }
+        self.tickets.fetch_max(survey.last_ticket.saturating_add(1), Ordering::Relaxed);
         let memory = write::Memory::new(Arc::clone(&self.tickets), refusals);
-        let engine =
-            commit::SqliteEngine::new(connection, self.path.clone(), Arc::clone(&self.keys), self.bounds, memory, wal)
-                .map_err(|e| OpenError::Io(e.detail))?;
+        let file = commit::File { path: self.path.clone(), identity, wal };
+        let engine = commit::SqliteEngine::new(connection, file, Arc::clone(&self.keys), self.bounds, memory)
+            .map_err(|e| OpenError::Io(e.detail))?;
+        let backlogs = survey.backlogs;
         Ok(Opened { engine: Box::new(engine), backlogs, interrupted })
     }
 

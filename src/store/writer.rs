@@ -38,23 +38,37 @@ const LAST_PAUSE: Duration = Duration::from_secs(5);
 const DROPPED: Duration = Duration::from_secs(10);
 
 pub(super) struct Writer {
-    pub(super) place: Arc<dyn Place>,
-    pub(super) engine: Option<Box<dyn Engine>>,
-    pub(super) intake: Arc<Intake>,
-    pub(super) shared: Arc<Shared>,
-    pub(super) clock: Clock,
-    pub(super) news: Box<dyn Fn(News) + Send>,
+    place: Arc<dyn Place>,
+    engine: Option<Box<dyn Engine>>,
+    intake: Arc<Intake>,
+    shared: Arc<Shared>,
+    clock: Clock,
+    news: Box<dyn Fn(News) + Send>,
     /// Claimed, by somebody in this process. Never more than were claimed.
-    pub(super) ours: HashSet<Ticket>,
+    ours: HashSet<Ticket>,
     /// Settlements that could not be written. They are written before anything else as soon as the place is open again, so
     /// that what was delivered is not delivered twice.
-    pub(super) owed: Vec<(Ticket, Box<Settlement>)>,
-    pub(super) pause: Duration,
-    pub(super) retry_at: Instant,
-    pub(super) upkeep_at: Instant,
-    pub(super) told_at: Option<Instant>,
-    pub(super) told: u64,
-    pub(super) busy_at: Instant,
+    owed: Vec<(Ticket, Box<Settlement>)>,
+    pause: Duration,
+    retry_at: Instant,
+    upkeep_at: Instant,
+    told_at: Option<Instant>,
+    told: u64,
+    busy_at: Instant,
+}
+
+/// However the thread ends, a panic included: nothing more is taken, and nobody waits in vain.
+struct End {
+    intake: Arc<Intake>,
+    shared: Arc<Shared>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.intake.end();
+        self.shared.closed(&EngineFault { full: false, detail: "the writer has ended".into() });
+        while self.intake.take().is_some() {}
+    }
 }
 
 impl Writer {
@@ -88,6 +102,7 @@ impl Writer {
     /// Runs until the store is dropped; what was handed in before is written.
     pub(super) fn run(mut self) {
         self.intake.served_by(std::thread::current());
+        let _end = End { intake: Arc::clone(&self.intake), shared: Arc::clone(&self.shared) };
         loop {
             self.release_orphans();
             let jobs = self.gather();

@@ -13,12 +13,23 @@ use crate::store::seal::Keyring;
 
 use super::prune::Pruner;
 use super::write::{Batch, Memory};
-use super::{Bounds, fault, spool};
+use super::{Bounds, fault, open, spool};
 
 /// Pages of the log after which it is emptied, between two batches.
 const CHECKPOINT: u32 = 1000;
+/// Free bytes that are as good as none.
+const NOTHING: u64 = 64 * 1024;
 /// Pages of the log after which it is emptied whatever reads from it.
 const CHECKPOINT_NOW: u32 = 16_000;
+
+/// What was opened.
+pub(super) struct File {
+    pub(super) path: PathBuf,
+    /// Device and number.
+    pub(super) identity: (u64, u64),
+    /// Pages of the log after the last commit.
+    pub(super) wal: Arc<AtomicU32>,
+}
 
 /// The one connection that writes.
 pub(super) struct SqliteEngine {
@@ -26,7 +37,7 @@ pub(super) struct SqliteEngine {
     keys: Arc<Keyring>,
     memory: Memory,
     pruner: Pruner,
-    wal: Arc<AtomicU32>,
+    file: File,
     /// Pages that a checkpoint could not move yet, so that it is not tried again at once.
     stuck: u32,
 }
@@ -34,15 +45,30 @@ pub(super) struct SqliteEngine {
 impl SqliteEngine {
     pub(super) fn new(
         connection: Connection,
-        path: PathBuf,
+        file: File,
         keys: Arc<Keyring>,
         bounds: Bounds,
         memory: Memory,
-        wal: Arc<AtomicU32>,
     ) -> Result<Self, EngineFault> {
-        let mut pruner = Pruner::new(path, bounds)?;
+        let mut pruner = Pruner::new(&file.path, bounds)?;
         pruner.look(&connection).map_err(|e| fault(&e))?;
-        Ok(Self { connection, keys, memory, pruner, wal, stuck: 0 })
+        Ok(Self { connection, keys, memory, pruner, file, stuck: 0 })
+    }
+
+    /// A file that was removed or replaced takes writes as before, and nobody would ever find them.
+    fn check_identity(&self) -> Result<(), EngineFault> {
+        match open::identity(&self.file.path) {
+            Ok(found) if found == self.file.identity => Ok(()),
+            Ok(_) => Err(EngineFault { full: false, detail: "another file has its place".into() }),
+            Err(e) => Err(EngineFault { full: false, detail: format!("the file is gone: {e}") }),
+        }
+    }
+
+    /// A disk without space shows itself in more ways than one.
+    fn failed(&mut self, e: &rusqlite::Error) -> EngineFault {
+        let mut fault = fault(e);
+        fault.full |= self.pruner.look_at_disk().is_ok() && self.pruner.room().disk_free < NOTHING;
+        fault
     }
 
     fn transact(&mut self, batch: &mut [Write], now: UnixMillis) -> rusqlite::Result<Committed> {
@@ -72,33 +98,32 @@ impl SqliteEngine {
 
 impl Engine for SqliteEngine {
     fn commit(&mut self, batch: &mut [Write], now: UnixMillis) -> Result<Committed, EngineFault> {
-        self.transact(batch, now).map_err(|e| fault(&e))
+        self.transact(batch, now).map_err(|e| self.failed(&e))
     }
 
     fn upkeep(&mut self, now: UnixMillis, _idle: bool, routes: &[Arc<str>]) -> Result<Oldest, EngineFault> {
+        self.check_identity()?;
         self.pruner.look_at_disk()?;
         let mut keep_up = || {
             self.pruner.look(&self.connection)?;
             let transaction = self.connection.unchecked_transaction()?;
             let before = self.memory.refusals;
-            let changed = self.pruner.upkeep(&transaction, &mut self.memory, now)?;
+            self.pruner.upkeep(&transaction, &mut self.memory, now)?;
             if self.memory.refusals != before {
                 super::prune::keep_refusals(&transaction, self.memory.refusals)?;
             }
-            if changed {
-                transaction.commit()?
-            } else {
-                transaction.rollback()?
-            }
+            // Also when nothing was deleted: words may have got their numbers.
+            transaction.commit()?;
             self.pruner.look(&self.connection)?;
             let oldest = |route: &Arc<str>| Ok((Arc::clone(route), spool::oldest(&self.connection, route)?));
             routes.iter().map(oldest).collect::<rusqlite::Result<Vec<_>>>()
         };
-        keep_up().map_err(|e| fault(&e))
+        let kept = keep_up();
+        kept.map_err(|e| self.failed(&e))
     }
 
     fn checkpoint(&mut self, idle: bool) -> Result<(), EngineFault> {
-        let pages = self.wal.load(Ordering::Relaxed);
+        let pages = self.file.wal.load(Ordering::Relaxed);
         if pages == 0 || (!idle && pages < CHECKPOINT.saturating_add(self.stuck)) {
             return Ok(());
         }
@@ -109,7 +134,7 @@ impl Engine for SqliteEngine {
             Ok((log, moved)) => {
                 let left = u32::try_from(log.saturating_sub(moved)).unwrap_or_default();
                 self.stuck = if left == 0 { 0 } else { pages };
-                self.wal.store(left, Ordering::Relaxed);
+                self.file.wal.store(left, Ordering::Relaxed);
                 Ok(())
             }
             // A reader was in the way for long: the log grows until it is gone.
@@ -117,7 +142,7 @@ impl Engine for SqliteEngine {
                 self.stuck = pages;
                 Ok(())
             }
-            Err(e) => Err(fault(&e)),
+            Err(e) => Err(self.failed(&e)),
         }
     }
 

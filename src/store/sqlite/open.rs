@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,7 +13,6 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::base::UnixMillis;
 use crate::store::error::OpenError;
-use crate::store::seal::{self, Keyring};
 
 use super::schema;
 
@@ -65,7 +64,11 @@ pub(super) fn writer(path: &Path, wal: Arc<AtomicU32>) -> rusqlite::Result<Conne
     connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.pragma_update(None, "page_size", PAGE)?;
-    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    if !mode.eq_ignore_ascii_case("wal") {
+        let refused = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN);
+        return Err(rusqlite::Error::SqliteFailure(refused, Some("the file system takes no write-ahead log".into())));
+    }
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "cache_size", WRITER_CACHE)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
@@ -106,24 +109,6 @@ pub(super) fn check_version(connection: &Connection) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Whether every undelivered request can be opened with the keys there are. What history can no longer show is no reason
-/// not to start.
-pub(super) fn check_keys(connection: &Connection, keys: &Keyring) -> Result<(), OpenError> {
-    let check = || -> rusqlite::Result<bool> {
-        let sql = "SELECT substr(body, 1, 32) FROM spool NOT INDEXED JOIN bodies USING (key)";
-        let mut statement = connection.prepare(sql)?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            let start = row.get_ref(0)?.as_bytes_or_null().unwrap_or_default().unwrap_or_default();
-            if seal::key_id(start).is_some_and(|id| !keys.has(id)) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    };
-    if check().map_err(|e| super::open_error(&e))? { Ok(()) } else { Err(OpenError::KeyMissing) }
-}
-
 /// Writes, makes durable and reads back.
 ///
 /// The log is emptied into the file first. After a failed `fsync` the kernel may show pages of it that never reached the
@@ -150,6 +135,11 @@ pub(super) fn prove(path: &Path, connection: &Connection, now: UnixMillis) -> ru
         return Err(rusqlite::Error::SqliteFailure(failed, Some("it has no write-ahead log".into())));
     }
     Ok(())
+}
+
+/// Names a file whatever its path says now.
+pub(super) fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    std::fs::metadata(path).map(|found| (found.dev(), found.ino()))
 }
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {

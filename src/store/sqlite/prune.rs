@@ -44,7 +44,7 @@ pub(super) struct Pruner {
 }
 
 impl Pruner {
-    pub(super) fn new(path: PathBuf, bounds: Bounds) -> Result<Self, EngineFault> {
+    pub(super) fn new(path: &Path, bounds: Bounds) -> Result<Self, EngineFault> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
         let mut pruner = Self {
             folder,
@@ -103,22 +103,20 @@ impl Pruner {
         connection: &Connection,
         memory: &mut Memory,
         written: i64,
-    ) -> rusqlite::Result<bool> {
-        let mut changed = false;
+    ) -> rusqlite::Result<()> {
         let tenth = i64::try_from(self.bounds.keep_size / 10).unwrap_or(i64::MAX);
         let wanted = written.saturating_mul(2).max(LEAST);
         if memory.refusals > tenth {
             let wanted = wanted.min(memory.refusals - tenth);
-            changed |= self.delete(connection, memory, Table::Refusals, i64::MAX, wanted)?.0 > 0;
+            self.delete(connection, memory, Table::Refusals, i64::MAX, wanted)?;
         }
         if self.room.used > self.bounds.keep_size {
             let (deleted, ended) = self.delete(connection, memory, Table::Events, i64::MAX, wanted)?;
             self.barren = deleted == 0 && ended;
-            changed |= deleted > 0;
         } else {
             self.barren = false;
         }
-        Ok(changed)
+        Ok(())
     }
 
     /// Age, quota, expired replay keys.
@@ -127,19 +125,18 @@ impl Pruner {
         connection: &Connection,
         memory: &mut Memory,
         now: UnixMillis,
-    ) -> rusqlite::Result<bool> {
+    ) -> rusqlite::Result<()> {
         self.calls = self.calls.wrapping_add(1);
         if self.calls.is_multiple_of(AGAIN) {
             self.from = [i64::MIN; 2];
             trim_marks(connection)?;
         }
-        let mut changed = self.make_room(connection, memory, 0)?;
+        self.make_room(connection, memory, 0)?;
         let oldest = row::key_at(now.minus(self.bounds.keep_age));
         for table in Table::BOTH {
-            changed |= self.delete(connection, memory, table, oldest, i64::MAX)?.0 > 0;
+            self.delete(connection, memory, table, oldest, i64::MAX)?;
         }
-        changed |= self.forget(connection, now)?;
-        Ok(changed)
+        self.forget(connection, now)
     }
 
     /// Deletes rows below a key until enough bytes are gone, the oldest first. Gives the bytes, and whether it saw the last
@@ -191,7 +188,7 @@ impl Pruner {
 
     /// Deletes replay keys whose window has passed. They lie in the order in which they came, and routes have windows of
     /// different lengths, so it walks along the table and begins again at its end.
-    fn forget(&mut self, connection: &Connection, now: UnixMillis) -> rusqlite::Result<bool> {
+    fn forget(&mut self, connection: &Connection, now: UnixMillis) -> rusqlite::Result<()> {
         let sql = "SELECT max(id) FROM (SELECT id FROM replay WHERE id >= ?1 ORDER BY id LIMIT ?2)";
         let last: Option<i64> = connection
             .prepare_cached(sql)?
@@ -200,12 +197,12 @@ impl Pruner {
             .flatten();
         let Some(last) = last else {
             self.replay_from = 0;
-            return Ok(false);
+            return Ok(());
         };
         let sql = "DELETE FROM replay WHERE id BETWEEN ?1 AND ?2 AND until <= ?3";
-        let deleted = connection.prepare_cached(sql)?.execute([self.replay_from, last, now.0])?;
+        connection.prepare_cached(sql)?.execute([self.replay_from, last, now.0])?;
         self.replay_from = last.saturating_add(1);
-        Ok(deleted > 0)
+        Ok(())
     }
 }
 

@@ -43,7 +43,7 @@ CREATE TABLE bodies (key INTEGER PRIMARY KEY, body BLOB NOT NULL);
 CREATE TABLE spool (
     seq INTEGER PRIMARY KEY, key INTEGER NOT NULL, route INTEGER NOT NULL, due INTEGER, state INTEGER NOT NULL,
     attempts INTEGER NOT NULL, since_revival INTEGER NOT NULL, allowance_from INTEGER NOT NULL,
-    received_at INTEGER NOT NULL, keep_body INTEGER NOT NULL
+    received_at INTEGER NOT NULL, keep_body INTEGER NOT NULL, seal INTEGER
 );
 CREATE INDEX spool_due ON spool (route, due, seq) WHERE due IS NOT NULL;
 CREATE INDEX spool_order ON spool (route, seq) WHERE state <> 1;

@@ -79,8 +79,9 @@ impl Batch<'_> {
         let number = self.memory.names.number(self.connection, &route)?;
         let attempts = accept.tried.as_ref().map_or(0, |tried| tried.number) + u32::from(at_once);
         let received_at = accept.entry.received_at;
-        let sql = "INSERT INTO spool VALUES (?1, ?2, ?3, ?4, 0, ?5, ?5, ?6, ?6, ?7)";
+        let sql = "INSERT INTO spool VALUES (?1, ?2, ?3, ?4, 0, ?5, ?5, ?6, ?6, ?7, ?8)";
         let due = accept.due.map(|due| due.0);
+        let seal = self.keys.name().map(|name| self.memory.names.number(self.connection, &name)).transpose()?;
         self.connection.prepare_cached(sql)?.execute(params![
             seq,
             inserted.key,
@@ -88,7 +89,8 @@ impl Batch<'_> {
             due,
             attempts,
             received_at.0,
-            accept.keep_body
+            accept.keep_body,
+            seal,
         ])?;
         if let Some(tried) = &accept.tried {
             self.tried(inserted.key, tried)?;
@@ -195,7 +197,7 @@ impl Batch<'_> {
                 self.follow(spooled.key, attempt)?;
                 self.shift(&route, -1, -1, 0, Due::Same);
             }
-            Settlement::Again(attempt, _) if spooled.state == DISCARDED => {
+            Settlement::Again(attempt, _) | Settlement::Dead(attempt) if spooled.state == DISCARDED => {
                 self.tried(spooled.key, attempt)?;
                 self.follow(spooled.key, attempt)?;
                 self.give_up(&spooled, &route)?;
@@ -364,14 +366,25 @@ pub(super) fn recover(connection: &Connection, ours: &HashSet<Ticket>, now: Unix
     Ok(interrupted)
 }
 
-/// Counts what waits, and finds the next ticket. One pass over a narrow table: a million rows take a fraction of a second.
-pub(super) fn survey(connection: &Connection) -> rusqlite::Result<(Backlogs, i64)> {
+/// What the spool holds.
+pub(super) struct Survey {
+    pub(super) backlogs: Backlogs,
+    pub(super) last_ticket: i64,
+    /// Names of the keys that it is sealed with.
+    pub(super) seals: Vec<String>,
+}
+
+/// Counts what waits. One pass over a narrow table: a million rows take a fraction of a second.
+pub(super) fn survey(connection: &Connection) -> rusqlite::Result<Survey> {
     let mut routes: HashMap<i64, Backlog> = HashMap::new();
-    let mut last = 0;
-    let mut statement = connection.prepare("SELECT seq, route, due, state, received_at FROM spool NOT INDEXED")?;
+    let mut last_ticket = 0;
+    let mut seals: HashSet<i64> = HashSet::new();
+    let mut statement =
+        connection.prepare("SELECT seq, route, due, state, received_at, seal FROM spool NOT INDEXED")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        last = row.get(0)?;
+        last_ticket = row.get(0)?;
+        seals.extend(row.get::<_, Option<i64>>(5)?);
         let (due, state): (Option<i64>, i64) = (row.get(2)?, row.get(3)?);
         let backlog = routes.entry(row.get(1)?).or_default();
         if state == DEAD {
@@ -386,12 +399,14 @@ pub(super) fn survey(connection: &Connection) -> rusqlite::Result<(Backlogs, i64
             backlog.next_due = Some(backlog.next_due.map_or(due, |next| next.min(due)));
         }
     }
-    let mut named = Vec::with_capacity(routes.len());
-    for (route, backlog) in routes {
-        let name: String = connection.query_row("SELECT text FROM names WHERE id = ?1", [route], |row| row.get(0))?;
-        named.push((Arc::from(name), backlog));
-    }
-    Ok((named, last))
+    let name =
+        |id: i64| connection.query_row("SELECT text FROM names WHERE id = ?1", [id], |row| row.get::<_, String>(0));
+    let named = |(route, backlog)| Ok((Arc::from(name(route)?), backlog));
+    Ok(Survey {
+        backlogs: routes.into_iter().map(named).collect::<rusqlite::Result<_>>()?,
+        last_ticket,
+        seals: seals.into_iter().map(name).collect::<rusqlite::Result<_>>()?,
+    })
 }
 
 /// When the oldest waiting request of a route was received; exact.
