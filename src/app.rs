@@ -7,6 +7,7 @@
 mod admin;
 mod bind;
 mod events;
+mod providers;
 mod reload;
 mod shape;
 mod spool;
@@ -38,6 +39,12 @@ pub use reload::Outcome as ReloadOutcome;
 
 /// How often histograms are folded and summaries written.
 const UPKEEP: Duration = Duration::from_secs(5);
+
+/// How often what routes know of their providers is kept, in upkeeps: a minute.
+const KEEP_EVERY: u32 = 12;
+
+/// How long the end waits for the last rows of the history.
+const LAST_ROWS: Duration = Duration::from_secs(5);
 
 /// What a relay is started from.
 #[derive(Debug)]
@@ -139,6 +146,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     let mut tasks = JoinSet::new();
     let mut reload = reload::Reload::new(config, environment, Arc::clone(&relay), service, loaded.warnings);
     reload.begin(&snapshot);
+    providers::restore(&relay).await;
     let delivery = Delivery::start(&relay.gate, &snapshot).map(Arc::new);
     reload.deliver_with(delivery.as_ref());
     let source = admin::Source::new(&relay, &reload, requests.clone(), listeners.clone(), draining.clone());
@@ -212,13 +220,18 @@ fn serve_admin(
 }
 
 fn spawn_upkeep(tasks: &mut JoinSet<&'static str>, relay: &Arc<Relay>, service: Service) {
-    let (observer, state) = (Arc::clone(&relay.gate.observer), Arc::clone(&relay.gate.state));
+    let kept = Arc::clone(relay);
     tasks.spawn(async move {
-        loop {
+        for round in 1_u32.. {
             tokio::time::sleep(UPKEEP).await;
-            observer.upkeep();
-            state.upstreams.upkeep();
+            kept.gate.observer.upkeep();
+            kept.gate.state.upstreams.upkeep();
+            providers::look(&kept);
+            if round.is_multiple_of(KEEP_EVERY) {
+                providers::keep(&kept);
+            }
         }
+        "upkeep"
     });
     let (observer, mut changes) = (Arc::clone(&relay.gate.observer), relay.gate.state.upstreams.subscribe());
     tasks.spawn(async move {
@@ -289,6 +302,11 @@ impl Running {
         let (_, interrupted) = tokio::join!(timeout(within, self.relay.connections.none_left()), delivering);
         let unfinished = self.connections();
         self.tasks.shutdown().await;
+        providers::keep(&self.relay);
+        if let Some(store) = self.state().store() {
+            // Rows that nobody waited for.
+            let _ = timeout(LAST_ROWS, store.flush()).await;
+        }
         self.observer().record(&Event::Stopped { unfinished: unfinished as u64, interrupted: interrupted as u64 });
         self.observer().flush(Duration::from_secs(2));
         unfinished

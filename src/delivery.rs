@@ -18,7 +18,7 @@ mod dispatcher;
 pub mod replay;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -62,7 +62,7 @@ pub struct Delivery {
     gate: Gate,
     routes: watch::Sender<Arc<Routes>>,
     cut: watch::Sender<bool>,
-    task: JoinHandle<()>,
+    task: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Delivery {
@@ -81,7 +81,7 @@ impl Delivery {
                 }
             })
         }));
-        let task = tokio::spawn(look_after(courier));
+        let task = Mutex::new(Some(tokio::spawn(look_after(courier))));
         Some(Self { gate: gate.clone(), routes, cut, task })
     }
 
@@ -101,7 +101,10 @@ impl Delivery {
         let unfinished = dispatch.going_on();
         self.cut.send_replace(true);
         let _ = timeout(CUT, dispatch.idle()).await;
-        self.task.abort();
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task {
+            let _ = timeout(CUT, task).await;
+        }
         unfinished
     }
 }
@@ -118,7 +121,7 @@ async fn look_after(courier: Arc<Courier>) {
             dispatch.wake(&route);
         }
     }
-    let mut routes = courier.routes.clone();
+    let (mut routes, mut cut) = (courier.routes.clone(), courier.cut.clone());
     let mut told = Vec::new();
     let mut dispatchers = JoinSet::new();
     let mut attended = HashMap::new();
@@ -141,10 +144,12 @@ async fn look_after(courier: Arc<Courier>) {
         }
         tokio::select! {
             () = dispatch.news() => {}
-            changed = routes.changed() => if changed.is_err() { return },
+            _ = routes.changed() => {}
+            _ = cut.wait_for(|cut| *cut) => break,
             Some(_) = dispatchers.join_next(), if !dispatchers.is_empty() => {}
         }
     }
+    dispatchers.shutdown().await;
 }
 
 /// Warns of requests that wait for a route that nobody has configured; once for each set of them.

@@ -7,8 +7,8 @@
 //!
 //! - [`base`]: clock and secret.
 //! - [`domain`]: the words: head, refusal, fault, outcome, answer.
-//! - [`access`], [`routing`], [`signature`], [`replay`], [`meter`], [`upstream`], [`observe`], [`store`]: one mechanism
-//!   each, blind to one another.
+//! - [`access`], [`routing`], [`signature`], [`replay`], [`meter`], [`budget`], [`habit`], [`upstream`], [`observe`],
+//!   [`store`]: one mechanism each, blind to one another.
 //! - [`dispatch`]: who may deliver now.
 //! - [`snapshot`] (what was configured) and [`state`] (what outlives a reload); [`config`] compiles the first.
 //! - [`pipeline`]: the request's way, top to bottom, in one file.
@@ -22,6 +22,7 @@ pub mod access;
 pub mod admin;
 pub mod app;
 pub mod base;
+pub mod budget;
 pub mod cli;
 pub mod config;
 pub mod delivery;
@@ -30,6 +31,7 @@ pub mod dispatch;
 pub mod domain;
 pub mod edge;
 pub mod explain;
+pub mod habit;
 pub mod meter;
 pub mod observe;
 pub mod pipeline;

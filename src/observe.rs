@@ -102,6 +102,19 @@ pub struct Shape {
     pub servers: Vec<(Arc<str>, Arc<str>, bool)>,
 }
 
+/// How a route's provider stands.
+#[derive(Clone, Debug)]
+pub struct ProviderStanding {
+    /// The route's name.
+    pub route: Arc<str>,
+    /// Failures until it may give the endpoint up; `None`: nobody knows.
+    pub budget_left: Option<u32>,
+    /// Quiet against its habit.
+    pub silent: bool,
+    /// When its last genuine request came.
+    pub last_genuine: Option<UnixMillis>,
+}
+
 /// How the store stands.
 #[derive(Clone, Copy, Debug)]
 #[expect(missing_docs, reason = "docs/metrics.md has the same")]
@@ -172,6 +185,16 @@ impl Observer {
             .iter()
             .map(|(upstream, server, healthy)| (vec![upstream.to_string(), server.to_string()], f64::from(*healthy)));
         self.metrics.set_family(&names::SERVER_HEALTHY, servers);
+    }
+
+    /// How the providers of all routes stand at this moment.
+    pub fn set_providers(&self, providers: &[ProviderStanding]) {
+        let of = |value: fn(&ProviderStanding) -> Option<f64>| {
+            providers.iter().filter_map(move |known| Some((vec![known.route.to_string()], value(known)?)))
+        };
+        self.metrics.set_family(&names::ERROR_BUDGET_LEFT, of(|known| known.budget_left.map(f64::from)));
+        self.metrics.set_family(&names::PROVIDER_SILENT, of(|known| Some(f64::from(known.silent))));
+        self.metrics.set_family(&names::LAST_GENUINE, of(|known| known.last_genuine.map(seconds)));
     }
 
     /// One request, exactly once.
@@ -256,6 +279,9 @@ impl Observer {
             | Event::Listening { .. }
             | Event::ConfigWarning { .. }
             | Event::WatchDegraded { .. }
+            | Event::ErrorBudgetLow { .. }
+            | Event::ProviderSilent { .. }
+            | Event::ProviderHeard { .. }
             | Event::Draining { .. }
             | Event::Stopped { .. }
             | Event::TaskEnded { .. }
@@ -303,13 +329,14 @@ impl Observer {
     /// What waits on each route; read from the store when metrics are asked for.
     pub fn set_spool(&self, routes: &[SpoolStanding]) {
         #[expect(clippy::cast_precision_loss, reason = "counts of requests, far smaller than 2^53")]
-        let families: [(&names::Metric, fn(&SpoolStanding) -> f64); 3] = [
-            (&names::SPOOL_WAITING, |route| route.waiting as f64),
-            (&names::SPOOL_DEAD, |route| route.dead as f64),
-            (&names::SPOOL_OLDEST, |route| route.oldest.as_secs_f64()),
-        ];
-        for (metric, value) in families {
-            self.metrics.set_family(metric, routes.iter().map(|route| (vec![route.route.to_string()], value(route))));
+        let value = |metric: &names::Metric, route: &SpoolStanding| match metric.name {
+            name if name == names::SPOOL_WAITING.name => route.waiting as f64,
+            name if name == names::SPOOL_DEAD.name => route.dead as f64,
+            _ => route.oldest.as_secs_f64(),
+        };
+        for metric in [&names::SPOOL_WAITING, &names::SPOOL_DEAD, &names::SPOOL_OLDEST] {
+            let members = routes.iter().map(|route| (vec![route.route.to_string()], value(metric, route)));
+            self.metrics.set_family(metric, members);
         }
     }
 

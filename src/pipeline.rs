@@ -165,6 +165,14 @@ async fn steps<'r, B: BodySource>(
             Tried::Delivered(delivered) => Ok(taken(delivered.commit(gate))),
             Tried::Missed(_, missed) => Err(missed.fault.into()),
         },
+        Way::InwardSparing => {
+            let by = Passage::by(started, route.deadline);
+            match Delivered::forward(fresh, head, source, gate, record, by).await {
+                Tried::Delivered(delivered) => Ok(taken(delivered.commit(gate))),
+                Tried::Missed(_, missed) if record.may_fail() => Err(missed.fault.into()),
+                Tried::Missed(fresh, missed) => Accepted::keep(fresh, Some(missed), gate, record).await.map(durable),
+            }
+        }
         Way::InwardFirst(passage) => {
             let by = Passage::by(started, route.deadline);
             match Delivered::forward(fresh, head, source, gate, record, by).await {

@@ -19,6 +19,7 @@ mod intake;
 mod ledger;
 pub mod query;
 mod reading;
+mod recent;
 mod seal;
 pub mod settings;
 mod shared;
@@ -44,9 +45,10 @@ use reading::Readers;
 use shared::Shared;
 
 pub use engine::Mark;
-pub use entry::{Attempt, AttemptKind, Entry, Event, Took};
+pub use entry::{Attempt, AttemptKind, Entry, Event, Stage, Took};
 pub use error::{OpenError, Unstored};
 pub use query::{Cursor, Page, Query};
+pub use recent::Bookmark;
 pub use settings::{SealingKey, Settings};
 pub use spool::{Accept, Backlog, Claimed, Settlement, StoredRequest, Ticket};
 pub use standing::{News, Standing};
@@ -257,6 +259,22 @@ impl Store {
     pub async fn request(&self, request_id: &str) -> Result<Option<StoredRequest>, Unstored> {
         let id: Box<str> = request_id.into();
         self.readers.read(move |reader| reader.request(&id)).await
+    }
+
+    /// Where the recording stands, for [`Store::recorded_since`].
+    pub fn bookmark(&self) -> Bookmark {
+        self.shared.recent.bookmark()
+    }
+
+    /// Ids of the rows that were recorded since, in the order in which they were, and where to go on: as soon as there are
+    /// some, or none after `wait`. `None`: it is another process's bookmark, or too old.
+    pub async fn recorded_since(
+        &self,
+        bookmark: Bookmark,
+        most: usize,
+        wait: Duration,
+    ) -> Option<(Vec<Box<str>>, Bookmark)> {
+        self.shared.recent.since(bookmark, most, wait).await
     }
 
     /// What waits on a route, from memory.

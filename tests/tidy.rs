@@ -23,6 +23,8 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("signature", &["base", "domain"]),
     ("replay", &["base"]),
     ("meter", &["domain"]),
+    ("budget", &["base"]),
+    ("habit", &["base"]),
     ("upstream", &["base", "domain"]),
     ("observe", &["base", "domain"]),
     // Keys of replay memory outlive the process.
@@ -32,8 +34,11 @@ const FLOORS: &[(&str, &[&str])] = &[
     // Upward, and only as a name: the table is generic, and `Route` is its default parameter.
     ("routing", &["snapshot"]),
     // What was configured, and what outlives it.
-    ("snapshot", &["access", "base", "domain", "meter", "routing", "signature", "store", "upstream"]),
-    ("state", &["dispatch", "meter", "replay", "store", "upstream"]),
+    (
+        "snapshot",
+        &["access", "base", "budget", "domain", "habit", "meter", "routing", "signature", "store", "upstream"],
+    ),
+    ("state", &["budget", "dispatch", "habit", "meter", "replay", "store", "upstream"]),
     (
         "config",
         &["access", "base", "domain", "meter", "routing", "signature", "snapshot", "state", "store", "upstream"],
@@ -41,6 +46,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     (
         "pipeline",
         &[
+            "access",
             "base",
             "dispatch",
             "domain",
@@ -55,8 +61,8 @@ const FLOORS: &[(&str, &[&str])] = &[
             "upstream",
         ],
     ),
-    ("delivery", &["domain", "pipeline", "snapshot"]),
-    ("explain", &["base", "domain", "snapshot"]),
+    ("delivery", &["base", "dispatch", "domain", "observe", "pipeline", "snapshot", "store", "upstream"]),
+    ("explain", &["base", "domain", "meter", "pipeline", "signature", "snapshot"]),
     ("edge", &["base", "domain", "observe", "pipeline", "snapshot"]),
     ("admin", &["base", "config", "observe", "signature", "snapshot", "store"]),
     (
@@ -64,10 +70,12 @@ const FLOORS: &[(&str, &[&str])] = &[
         &[
             "admin",
             "base",
+            "budget",
             "config",
             "delivery",
             "domain",
             "edge",
+            "habit",
             "observe",
             "pipeline",
             "reload",

@@ -9,12 +9,13 @@ mod wait;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::base::UnixMillis;
-use crate::store::{Cursor, Query};
+use crate::store::{Bookmark, Cursor, Query};
 
 pub(super) use answer::{body, discard, event, events, failure, replay, retry};
 pub(super) use wait::Waiting;
@@ -25,12 +26,19 @@ pub const MASK: &str = "***";
 /// An answer under way.
 pub type Asking<'a, T> = Pin<Box<dyn Future<Output = Result<T, Denied>> + Send + 'a>>;
 
+/// Ids, and where to go on; `None`: nobody knows any more.
+pub type Recorded = Option<(Vec<Box<str>>, Bookmark)>;
+
 /// Where events come from, and who sends them inward again.
 pub trait EventSource: Send + Sync + 'static {
     /// The time that "2 h ago" is judged by.
     fn now(&self) -> UnixMillis;
     /// A page of the history.
     fn page(&self, query: Query) -> Asking<'_, Listed>;
+    /// Where the recording of events stands.
+    fn bookmark(&self) -> Result<Bookmark, Denied>;
+    /// Ids of at most so many that were recorded since, as soon as there are some; see [`crate::store::Store`].
+    fn recorded_since(&self, since: Bookmark, most: usize, wait: Duration) -> Asking<'_, Recorded>;
     /// One row with all that is known of it.
     fn event<'a>(&'a self, id: &'a str) -> Asking<'a, EventDetail>;
     /// Its body as received.

@@ -128,11 +128,31 @@ pub struct RouteStatus {
     /// Ids of its keys, the current one first.
     pub keys: Vec<String>,
     pub counts: RouteCounts,
+    /// Where it is known how many failures the provider tolerates.
+    #[serde(default)]
+    pub error_budget: Option<BudgetStatus>,
+    /// Seconds since the epoch; also from before the start, where there is a store.
+    #[serde(default)]
+    pub last_genuine: Option<i64>,
+    /// Quiet against its habit.
+    #[serde(default)]
+    pub silent: bool,
     /// `direct`, `failover` or `queue`.
     #[serde(default)]
     pub delivery: String,
     #[serde(default)]
     pub spool: SpoolStatus,
+}
+
+/// The failures that a provider was shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BudgetStatus {
+    /// As many as it tolerates.
+    pub budget: u32,
+    /// Within the last 24 hours.
+    pub spent: u32,
+    /// Until it may give the endpoint up.
+    pub left: u32,
 }
 
 /// What waits in the store for one route.

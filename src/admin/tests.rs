@@ -1,10 +1,10 @@
 //! Over real sockets, TCP and Unix.
 
 use super::*;
-use crate::admin::events::{Asking, Denied, EventDetail, Listed, ReplayReport};
+use crate::admin::events::{Asking, Denied, EventDetail, Listed, Recorded, ReplayReport};
 use crate::base::UnixMillis;
 use crate::snapshot::AdminAddress;
-use crate::store::Query;
+use crate::store::{Bookmark, Query};
 use bytes::Bytes;
 use status::{ConfigStatus, Problem};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -51,6 +51,14 @@ impl EventSource for Relay {
     }
 
     fn page(&self, _query: Query) -> Asking<'_, Listed> {
+        self.none()
+    }
+
+    fn bookmark(&self) -> Result<Bookmark, Denied> {
+        Err(Denied::NoStore)
+    }
+
+    fn recorded_since(&self, _since: Bookmark, _most: usize, _wait: Duration) -> Asking<'_, Recorded> {
         self.none()
     }
 

@@ -8,8 +8,8 @@ use std::time::Instant;
 use data_encoding::HEXLOWER;
 
 use crate::admin::status::{
-    CertificateStatus, ConfigStatus, ListenerStatus, Problem, ReloadError, ReloadReport, RouteCounts, RouteStatus,
-    ServerStatus, State, Status, StoreStatus, UpstreamStatus, Usage, Used,
+    BudgetStatus, CertificateStatus, ConfigStatus, ListenerStatus, Problem, ReloadError, ReloadReport, RouteCounts,
+    RouteStatus, ServerStatus, State, Status, StoreStatus, UpstreamStatus, Usage, Used,
 };
 use crate::admin::{AdminSource, Reloading};
 use crate::base::UnixMillis;
@@ -19,9 +19,8 @@ use crate::reload::Requests;
 use crate::snapshot::{Route, Snapshot, Verification};
 use crate::upstream::Upstream;
 
-use super::ReloadOutcome;
 use super::reload::{Reload, Standing};
-use super::spool;
+use super::{ReloadOutcome, providers, spool};
 
 /// Everything that a status is made of.
 pub(super) struct Source {
@@ -117,6 +116,7 @@ impl AdminSource for Source {
     }
 
     fn status(&self) -> Status {
+        providers::look(&self.relay);
         let snapshot = self.relay.snapshot();
         let standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Status {
@@ -138,6 +138,7 @@ impl AdminSource for Source {
         let gate = &self.relay.gate;
         gate.observer.set_body_memory(gate.state.bodies.used());
         gate.observer.set_replay_entries(gate.state.replay.len());
+        providers::look(&self.relay);
         spool::set_metrics(gate, &self.relay.snapshot());
         gate.observer.render_metrics()
     }
@@ -176,6 +177,12 @@ fn route(route: &Route, gate: &Gate) -> RouteStatus {
         verification: verification.to_owned(),
         keys,
         counts: gate.observer.tally(&route.name).map(RouteCounts::from).unwrap_or_default(),
+        error_budget: route.error_budget.map(|budget| {
+            let spent = route.budget.standing(budget, gate.clock.now());
+            BudgetStatus { budget, spent: spent.count, left: spent.left }
+        }),
+        last_genuine: route.habit.last().map(UnixMillis::secs),
+        silent: route.habit.is_silent(),
         delivery: route.delivery.as_str().to_owned(),
         spool: gate.state.store().map(|store| spool::of(&store.backlog(&route.name))).unwrap_or_default(),
     }

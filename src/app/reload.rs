@@ -110,7 +110,7 @@ impl Reload {
         if let Some(delivery) = &self.delivery {
             delivery.apply(snapshot);
         }
-        gate.state.keep_meters(|route| snapshot.routes.iter().any(|known| &*known.name == route));
+        gate.state.keep_routes(|route| snapshot.routes.iter().any(|known| &*known.name == route));
         // Dropping the old set ends its checks.
         self.health = JoinSet::new();
         for upstream in snapshot.upstreams.values() {

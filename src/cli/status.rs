@@ -8,7 +8,7 @@ use super::reload::{lines, problem_text};
 use super::{Exit, Unusable, say_json};
 use crate::admin::client;
 use crate::admin::status::{
-    CertificateStatus, RouteCounts, RouteStatus, SpoolStatus, State, Status, StoreStatus, Used,
+    BudgetStatus, CertificateStatus, RouteCounts, RouteStatus, SpoolStatus, State, Status, StoreStatus, Used,
 };
 use crate::base::Clock;
 use crate::terminal::{Cell, Palette, Table, Tone, cell, counted, harmless, say};
@@ -47,6 +47,7 @@ fn text(status: &Status, now: i64, palette: Palette) -> String {
     config(&mut text, status, now, palette);
     section(&mut text, "Listeners", &listeners(status, now), palette);
     section(&mut text, "Routes", &routes(status), palette);
+    troubled(&mut text, status, now, palette);
     section(&mut text, "Upstreams", &upstreams(status), palette);
     section(&mut text, "Usage", &usage(status), palette);
     if let Some(store) = &status.store {
@@ -132,6 +133,24 @@ fn routes(status: &Status) -> Table {
         ]);
     }
     table
+}
+
+/// Providers that would give up soon, and those that have gone quiet.
+fn troubled(text: &mut String, status: &Status, now: i64, palette: Palette) {
+    for route in &status.routes {
+        let name = harmless(&route.name);
+        if let Some(BudgetStatus { budget, spent, left: 0..=1 }) = route.error_budget
+            && spent > 0
+        {
+            let what = format!("{name}: the provider saw {spent} failures within a day and may give up at {budget}");
+            let _ = writeln!(text, "  {}", palette.paint(Tone::Bad, &what));
+        }
+        if route.silent {
+            let last = route.last_genuine.map_or_else(|| "never".to_owned(), |at| ago(at, now));
+            let what = format!("{name}: the provider has gone quiet; last genuine request: {last}");
+            let _ = writeln!(text, "  {}", palette.paint(Tone::Odd, &what));
+        }
+    }
 }
 
 fn provider(route: &RouteStatus) -> Cell {
@@ -275,6 +294,25 @@ mod tests {
         let mut status = example();
         status.config.last_error = Some(ReloadError::default());
         assert!(!healthy(&status));
+    }
+
+    #[test]
+    fn providers_in_trouble_stand_below_the_routes() {
+        let route = RouteStatus {
+            name: "dastra".into(),
+            error_budget: Some(BudgetStatus { budget: 5, spent: 4, left: 1 }),
+            silent: true,
+            last_genuine: Some(0),
+            ..RouteStatus::default()
+        };
+        let mut status = Status { routes: vec![route], ..example() };
+        let shown = text(&status, 3600, Palette::plain());
+        assert!(shown.contains("saw 4 failures within a day and may give up at 5"), "{shown}");
+        assert!(shown.contains("gone quiet; last genuine request: 1 h 0 min ago"), "{shown}");
+        status.routes[0].silent = false;
+        status.routes[0].error_budget = Some(BudgetStatus { budget: 5, spent: 3, left: 2 });
+        let shown = text(&status, 3600, Palette::plain());
+        assert!(!shown.contains("provider saw") && !shown.contains("quiet"), "{shown}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::base::UnixMillis;
 use crate::dispatch::{HandedOver, Probe, Verdict, schedule};
 use crate::domain::Fault;
 use crate::observe::{Delivered, DeliveryEvent, Event};
+use crate::pipeline::Gate;
 use crate::pipeline::compose::Inward;
 use crate::pipeline::way::turned;
 use crate::snapshot::Route;
@@ -15,9 +16,6 @@ use crate::store::{Attempt, AttemptKind, Claimed, Settlement, StoredRequest, Tic
 use crate::upstream::{Received, Undelivered};
 
 use super::Courier;
-
-/// How long until the store is asked again to remember what it could not.
-const STORE_PAUSE: Duration = Duration::from_millis(250);
 
 /// Delivers a request that was accepted a moment ago.
 pub(super) async fn carry(courier: &Courier, handed: HandedOver) {
@@ -47,15 +45,15 @@ pub(super) async fn deliver(
         _ = cut.wait_for(|cut| *cut) => return None,
     };
     let now = courier.gate.clock.now();
-    judge(courier, route, &result, probe, now);
+    judge(&courier.gate, route, &result, probe, now);
     let outcome = outcome(route, &claimed, &result, now);
     let attempt = sent.attempt(claimed.attempt, AttemptKind::Spooled, &result);
-    tell(courier, route, &claimed.request, &attempt, outcome, now);
+    tell(&courier.gate, route, &claimed.request, &attempt, outcome, now);
     let (settlement, again) = match outcome {
         Delivered::Taken => (Settlement::Delivered(attempt), None),
         Delivered::Again(due) => (Settlement::Again(attempt, due), Some(due)),
         Delivered::Dead => (Settlement::Dead(attempt), None),
-        Delivered::Released => {
+        Delivered::Failed | Delivered::Released => {
             let due = now.plus(route.retry.first);
             (Settlement::Released(due), Some(due))
         }
@@ -78,7 +76,7 @@ pub(super) async fn send(
 
 /// When an attempt began.
 pub(super) struct Sent {
-    at: UnixMillis,
+    pub(super) at: UnixMillis,
     began: Instant,
 }
 
@@ -107,8 +105,8 @@ impl Sent {
 }
 
 /// Tells the breaker; a fault of our own says nothing of the upstream.
-fn judge(
-    courier: &Courier,
+pub(super) fn judge(
+    gate: &Gate,
     route: &Route,
     result: &Result<Received, Undelivered>,
     probe: Option<Probe>,
@@ -119,9 +117,9 @@ fn judge(
         Err(missed) if missed.fault == Fault::Internal => return,
         Err(missed) => Verdict::of(missed.fault, missed.status, wish(missed, now)),
     };
-    let breaker = courier.gate.state.dispatch.breaker(&route.upstream.name);
+    let breaker = gate.state.dispatch.breaker(&route.upstream.name);
     if let Some(turn) = breaker.judge(verdict, probe, now) {
-        turned(&courier.gate, &route.upstream.name, turn);
+        turned(gate, &route.upstream.name, turn);
     }
 }
 
@@ -144,15 +142,15 @@ fn outcome(route: &Route, claimed: &Claimed, result: &Result<Received, Undeliver
 }
 
 /// The log line and the count.
-fn tell(
-    courier: &Courier,
+pub(super) fn tell(
+    gate: &Gate,
     route: &Route,
     request: &StoredRequest,
     attempt: &Attempt,
     result: Delivered,
     now: UnixMillis,
 ) {
-    courier.gate.observer.record(&Event::Delivery(DeliveryEvent {
+    gate.observer.record(&Event::Delivery(DeliveryEvent {
         result,
         request_id: &request.request_id,
         route: &route.name,
@@ -168,13 +166,7 @@ fn tell(
     }));
 }
 
-/// Until the store remembers it, or the process ends: an answer that is forgotten would be a duplicate.
+/// What could not be written yet is written as soon as the store can; until then the request stays claimed.
 async fn settle(courier: &Courier, ticket: Ticket, settlement: Settlement) {
-    let mut cut = courier.cut.clone();
-    while courier.store.settle(ticket, settlement.clone()).await.is_err() {
-        tokio::select! {
-            () = tokio::time::sleep(STORE_PAUSE) => {}
-            _ = cut.wait_for(|cut| *cut) => return,
-        }
-    }
+    let _ = courier.store.settle(ticket, settlement).await;
 }

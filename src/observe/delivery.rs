@@ -12,6 +12,8 @@ use super::line::{Level, Line};
 pub enum Delivered {
     /// Taken.
     Taken,
+    /// Not taken, and nothing follows: a replay.
+    Failed,
     /// Not taken; again at this time.
     Again(UnixMillis),
     /// Not taken for the last time: a dead letter.
@@ -25,7 +27,7 @@ impl Delivered {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Taken => "delivered",
-            Self::Again(_) => "failed",
+            Self::Failed | Self::Again(_) => "failed",
             Self::Dead => "dead",
             Self::Released => "released",
         }
@@ -56,7 +58,7 @@ impl DeliveryEvent<'_> {
     pub(super) fn level(&self) -> Level {
         match self.result {
             Delivered::Taken => Level::Info,
-            Delivered::Again(_) | Delivered::Released => Level::Warn,
+            Delivered::Failed | Delivered::Again(_) | Delivered::Released => Level::Warn,
             Delivered::Dead => Level::Error,
         }
     }

@@ -83,6 +83,12 @@ pub enum Event<'e> {
     WatchDegraded { why: &'e dyn fmt::Display },
     /// A server takes requests again, or no more.
     ServerHealth { upstream: &'e str, server: &'e str, healthy: bool, why: &'e str },
+    /// One more failure, and the provider may give the endpoint up.
+    ErrorBudgetLow { route: &'e str, provider: Option<&'e str>, spent: u32, budget: u32 },
+    /// A provider has gone quiet against its habit.
+    ProviderSilent { route: &'e str, provider: Option<&'e str>, quiet_for: Duration, usual: Duration },
+    /// It is back.
+    ProviderHeard { route: &'e str, provider: Option<&'e str>, quiet_for: Duration },
     /// An attempt to deliver from the store.
     Delivery(DeliveryEvent<'e>),
     /// An upstream takes nothing: for this long only one request at a time finds out whether it does again.
@@ -133,6 +139,9 @@ impl Event<'_> {
             Self::Kept { .. } => "config_kept",
             Self::WatchDegraded { .. } => "watch_degraded",
             Self::ServerHealth { .. } => "server_health",
+            Self::ErrorBudgetLow { .. } => "error_budget_low",
+            Self::ProviderSilent { .. } => "provider_silent",
+            Self::ProviderHeard { .. } => "provider_heard",
             Self::Delivery(_) => "delivery",
             Self::BreakerOpened { .. } => "breaker_opened",
             Self::BreakerClosed { .. } => "breaker_closed",
@@ -157,6 +166,7 @@ impl Event<'_> {
             | Self::Listening { .. }
             | Self::Applied { .. }
             | Self::Unchanged { .. }
+            | Self::ProviderHeard { .. }
             | Self::Draining { .. }
             | Self::BreakerClosed { .. }
             | Self::StoreRecovered
@@ -165,6 +175,8 @@ impl Event<'_> {
             | Self::ServerHealth { healthy: true, .. } => Level::Info,
             Self::ConfigWarning { .. }
             | Self::WatchDegraded { .. }
+            | Self::ErrorBudgetLow { .. }
+            | Self::ProviderSilent { .. }
             | Self::Stopped { .. }
             | Self::BreakerOpened { .. }
             | Self::Stranded { .. }
@@ -217,6 +229,16 @@ impl Event<'_> {
                     .text("server", server)
                     .boolean("healthy", healthy)
                     .maybe("why", Some(why));
+            }
+            Self::ErrorBudgetLow { route, provider, spent, budget } => {
+                line.text("route", route).maybe("provider", provider).number("spent", spent).number("budget", budget);
+            }
+            Self::ProviderSilent { route, provider, quiet_for, usual } => {
+                line.text("route", route).maybe("provider", provider);
+                line.millis("quiet_for_ms", quiet_for).millis("usual_ms", usual);
+            }
+            Self::ProviderHeard { route, provider, quiet_for } => {
+                line.text("route", route).maybe("provider", provider).millis("quiet_for_ms", quiet_for);
             }
             Self::Delivery(event) => event.write(&mut line),
             Self::BreakerOpened { upstream, pause } => {

@@ -115,6 +115,12 @@ metrics! {
         "1 while a server takes requests, 0 while it is ejected or unhealthy; NaN once it is configured no more.";
     SERVER_CHANGES = "dmz_relay_upstream_server_changes_total", Kind::Counter, ["upstream", "server"],
         "How often a server became healthy or unhealthy.";
+    ERROR_BUDGET_LEFT = "dmz_relay_error_budget_left", Kind::Gauge, ["route"],
+        "Failures until the provider may give the endpoint up; failures count for 24 hours.";
+    PROVIDER_SILENT = "dmz_relay_provider_silent", Kind::Gauge, ["route"],
+        "1 while the route's provider is quiet against its habit, or for longer than the configured time.";
+    LAST_GENUINE = "dmz_relay_last_genuine_timestamp_seconds", Kind::Gauge, ["route"],
+        "When the last genuine request came, seconds since the epoch.";
     CERTIFICATE_EXPIRY = "dmz_relay_certificate_not_after_timestamp_seconds", Kind::Gauge, ["listener", "name"],
         "When a served certificate expires, seconds since the epoch; NaN once it is served no more.";
     ROUTES = "dmz_relay_routes", Kind::Gauge, [],

@@ -99,14 +99,11 @@ impl Keeping {
         let Self { state, store, lane, accept, pending, at_once, head_due } = self;
         let _busy = state.dispatch.busy();
         let kept = store.accept(accept).await;
-        let ticket = match kept {
-            Ok(ticket) => ticket,
-            Err(_) => {
-                // Before the sender hears of it: its next try must not find a twin on its way.
-                drop(pending);
-                let _ = told.send(kept);
-                return;
-            }
+        let Ok(ticket) = kept else {
+            // Before the sender hears of it: its next try must not find a twin on its way.
+            drop(pending);
+            let _ = told.send(kept);
+            return;
         };
         if let Some(pending) = pending {
             pending.commit();

@@ -191,16 +191,29 @@ fn bare(dedupe: &str) -> &str {
 
 /// An underscore name passes nowhere: many application servers read `X_Signature` and `X-Signature` as one.
 fn passes(route: &Route, name: &str) -> bool {
+    let resigned = || route.forward.resign.is_some() && RESIGNED.iter().any(|ours| name.eq_ignore_ascii_case(ours));
     !name.contains('_')
         && !NEVER.iter().any(|never| name.eq_ignore_ascii_case(never))
         && !name.eq_ignore_ascii_case("x-request-id")
         && !name.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("relay-"))
-        && !(route.forward.resign.is_some() && RESIGNED.iter().any(|ours| name.eq_ignore_ascii_case(ours)))
+        && !resigned()
         && !route.forward.headers.iter().any(|(set, _)| name.eq_ignore_ascii_case(set))
 }
 
 /// The configured path with what follows a prefix, or the sender's; the sender's query without what stays outside, plus ours.
 fn target(route: &Route, head: &Head, suffix: usize) -> String {
+    let mut target = received_target(route, head, suffix);
+    let mut separator = if target.contains('?') { '&' } else { '?' };
+    for (name, value) in &route.forward.query {
+        let value = std::str::from_utf8(value.expose()).unwrap_or_default();
+        let _ = write!(target, "{separator}{name}={value}");
+        separator = '&';
+    }
+    target
+}
+
+/// The part of it that the sender chose. `explain` shows this one, and only the names of ours.
+pub(crate) fn received_target(route: &Route, head: &Head, suffix: usize) -> String {
     let received = head.path();
     let mut target = match &route.forward.path {
         Some(path) => {
@@ -218,15 +231,10 @@ fn target(route: &Route, head: &Head, suffix: usize) -> String {
         target.push_str(pair);
         separator = '&';
     }
-    for (name, value) in &route.forward.query {
-        let value = std::str::from_utf8(value.expose()).unwrap_or_default();
-        let _ = write!(target, "{separator}{name}={value}");
-        separator = '&';
-    }
     target
 }
 
 /// `2026-11-22T10:15:30.123Z`.
-fn rfc3339(at: UnixMillis) -> String {
+pub(crate) fn rfc3339(at: UnixMillis) -> String {
     jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| String::new(), |at| format!("{at:.3}"))
 }

@@ -25,7 +25,6 @@ pub struct Delivered<'s> {
 
 /// What came of the attempt.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "lives for one match; a box would be an allocation for each request")]
 pub enum Tried<'s> {
     /// A server took it.
     Delivered(Delivered<'s>),
@@ -61,7 +60,7 @@ impl<'s> Delivered<'s> {
         let took = sent.elapsed();
         record.forwarded(&result, took);
         match result {
-            Ok(received) if is_kept_instead(&fresh, &received) => {
+            Ok(received) if is_kept_instead(&fresh, &received, gate) => {
                 let missed = Missed::answered(&received, at, took);
                 Tried::Missed(fresh, missed)
             }
@@ -80,9 +79,17 @@ impl<'s> Delivered<'s> {
     }
 }
 
-/// A 5xx that would pass through is no answer on a route that can keep the request instead.
-fn is_kept_instead(fresh: &Fresh<'_>, received: &Received) -> bool {
-    fresh.route().delivery == Delivery::Failover && received.status >= 500
+/// A 5xx that would pass through is no answer on a route that can keep the request instead; on a direct one when its provider
+/// tolerates no more of them.
+fn is_kept_instead(fresh: &Fresh<'_>, received: &Received, gate: &Gate) -> bool {
+    let route = fresh.route();
+    received.status >= 500
+        && gate.state.store().is_some()
+        && match route.delivery {
+            Delivery::Failover => true,
+            Delivery::Direct => route.must_not_fail(gate.clock.now()),
+            Delivery::Queue => false,
+        }
 }
 
 impl Missed {

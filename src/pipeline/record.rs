@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::base::UnixMillis;
 use crate::domain::{Fault, Head, Method, Outcome, Refusal, SourceAddress, Version};
-use crate::observe::{Counted, RequestEvent};
+use crate::observe::{Counted, Event, RequestEvent};
 use crate::signature::Proof;
 use crate::snapshot::Route;
 use crate::upstream::{Received, Undelivered};
@@ -41,6 +41,9 @@ pub struct Record<'r> {
     verify: Duration,
     proof: Option<Proof>,
     forwarded: Option<Forwarded>,
+    genuine: bool,
+    /// Its failure is counted in the route's error budget.
+    spent: bool,
     /// The store has its row already.
     kept: bool,
     open: bool,
@@ -77,6 +80,8 @@ impl<'r> Record<'r> {
             verify: Duration::ZERO,
             proof: None,
             forwarded: None,
+            genuine: false,
+            spent: false,
             kept: false,
             open: true,
         }
@@ -106,6 +111,48 @@ impl<'r> Record<'r> {
     pub(super) fn verified(&mut self, verified: &super::verify::Verified<'r>) {
         self.verify = verified.took();
         self.proof = verified.proof().cloned();
+        self.genuine = true;
+        verified.route().habit.heard(self.received_at);
+    }
+
+    /// Whether the provider may see this genuine request fail. `true` counts the failure at once, so that requests that fail
+    /// together cannot all take the last safe place; the answer must then be one. `false`: only the store is left.
+    pub(super) fn may_fail(&mut self) -> bool {
+        let Some((route, budget)) = self.budget() else { return true };
+        if !self.spent {
+            self.spent = route.budget.afford(budget, self.gate.clock.now()).is_some();
+            self.tell(route, budget);
+        }
+        self.spent
+    }
+
+    /// What a provider takes for a failure: an answer that is no success, and none at all.
+    fn spend(&mut self, status: u16) {
+        if !self.genuine || self.spent || (200..300).contains(&status) {
+            return;
+        }
+        if let Some((route, budget)) = self.budget() {
+            self.spent = true;
+            route.budget.spend(budget, self.gate.clock.now());
+            self.tell(route, budget);
+        }
+    }
+
+    fn budget(&self) -> Option<(&'r Route, u32)> {
+        let route = self.route()?;
+        Some((route, route.error_budget?))
+    }
+
+    fn tell(&self, route: &Route, budget: u32) {
+        if let Some(spent) = route.budget.news(budget, self.gate.clock.now()) {
+            let provider = route.provider.as_deref();
+            self.gate.observer.record(&Event::ErrorBudgetLow {
+                route: &route.name,
+                provider,
+                spent: spent.count,
+                budget,
+            });
+        }
     }
 
     pub(super) fn forwarded(&mut self, result: &Result<Received, Undelivered>, took: Duration) {
@@ -167,6 +214,7 @@ impl<'r> Record<'r> {
 
     /// Writes the event; gives the request id back for the answer.
     pub(super) fn close(mut self, outcome: Outcome, status: u16) -> String {
+        self.spend(status);
         self.write(outcome, status);
         self.open = false;
         std::mem::take(&mut self.request_id)
@@ -216,11 +264,10 @@ impl Drop for Record<'_> {
         if !self.open {
             return;
         }
-        if std::thread::panicking() {
-            self.write(Fault::Internal.into(), 500);
-        } else {
-            self.write(Outcome::Gone, 0);
-        }
+        let (outcome, status) =
+            if std::thread::panicking() { (Fault::Internal.into(), 500) } else { (Outcome::Gone, 0) };
+        self.spend(status);
+        self.write(outcome, status);
     }
 }
 

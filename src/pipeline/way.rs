@@ -22,6 +22,9 @@ const MARGIN: Duration = Duration::from_secs(1);
 pub enum Way {
     /// Inward, and the sender hears what came of it.
     Inward,
+    /// Inward, and the sender hears what came of it, unless it is a failure that its provider does not tolerate any more: then
+    /// into the store.
+    InwardSparing,
     /// Inward; if nobody takes it in time, into the store.
     InwardFirst(Passage),
     /// Into the store; delivered behind the sender's back.
@@ -42,6 +45,7 @@ impl Way {
     /// senders hear of success only when an internal server took the request.
     pub(super) fn choose(gate: &Gate, route: &Route) -> Self {
         match (route.delivery, gate.state.store()) {
+            (Delivery::Direct, Some(_)) if route.error_budget.is_some() => Self::InwardSparing,
             (Delivery::Direct, _) | (_, None) => Self::Inward,
             (Delivery::Queue, Some(_)) => Self::Store,
             (Delivery::Failover, Some(store)) => {

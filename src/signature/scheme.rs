@@ -196,6 +196,11 @@ impl Scheme {
         found
     }
 
+    /// Whether the secret itself is in the request, so that what is stored of it has a blank there.
+    pub fn is_token(&self) -> bool {
+        matches!(self.check, Check::Token(_))
+    }
+
     /// Whether a route needs secrets for it. True for every scheme there is today; public keys will need none.
     pub fn needs_secret(&self) -> bool {
         match &self.check {

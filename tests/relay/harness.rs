@@ -11,7 +11,7 @@ mod signing;
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, Once, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use dmz_relay::base::Clock;
 use dmz_relay::base::UnixMillis;
 use dmz_relay::config::Environment;
 use dmz_relay::domain::{Fault, Refusal};
+use dmz_relay::observe::Sink;
 use dmz_relay::pipeline::answer as table;
 use dmz_relay::reload::Watching;
 use dmz_relay::service::Service;
@@ -136,22 +137,19 @@ impl Rig {
         setup.write(folder.path(), &authority, app.address);
         let clock = Clock::fixed(UnixMillis::from_secs(NOW));
         let (log, sink) = Log::new();
-        let environment = Environment::new(
-            setup.variables.iter().map(|(name, value)| (name.clone(), value.clone().into_bytes())),
-            None,
-        );
-        let running = app::start(Options {
-            config: folder.path().join("relay.toml"),
-            environment,
-            clock: clock.clone(),
-            sink,
-            sockets: Vec::new(),
-            service: Service::unmanaged(),
-            watching: Watching::Notices,
-        })
-        .await?;
+        let running = launch(&setup, folder.path(), &clock, sink).await?;
         let (address, admin) = (running.listeners[0].1, running.admin.clone());
         Ok(Self { setup, authority, clock, log, app, address, admin, folder, running: Some(running) })
+    }
+
+    /// Ends the relay and starts another one over the same files, with a log of its own.
+    pub async fn restart(&mut self) {
+        self.stop().await;
+        let (log, sink) = Log::new();
+        let running = launch(&self.setup, self.folder.path(), &self.clock, sink).await;
+        let running = running.unwrap_or_else(|error| panic!("{error}"));
+        (self.address, self.admin, self.log) = (running.listeners[0].1, running.admin.clone(), log);
+        self.running = Some(running);
     }
 
     pub fn running(&self) -> &Running {
@@ -331,6 +329,20 @@ impl Rig {
     pub fn take_running(&mut self) -> Running {
         self.running.take().unwrap()
     }
+}
+
+async fn launch(setup: &Setup, folder: &Path, clock: &Clock, sink: Sink) -> Result<Running, StartError> {
+    let variables = setup.variables.iter().map(|(name, value)| (name.clone(), value.clone().into_bytes()));
+    app::start(Options {
+        config: folder.join("relay.toml"),
+        environment: Environment::new(variables, None),
+        clock: clock.clone(),
+        sink,
+        sockets: Vec::new(),
+        service: Service::unmanaged(),
+        watching: Watching::Notices,
+    })
+    .await
 }
 
 impl Drop for Rig {

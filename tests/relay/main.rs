@@ -18,6 +18,7 @@ mod harness;
 mod addresses; // who counts as the source
 mod admin; // the private listener
 mod bodies; // what arrives inside
+mod budget; // what a provider sees fail
 mod connections; // what ends before there is a request
 mod delivery; // internal servers, honest and otherwise
 mod floods; // senders that mean harm over HTTP/2
@@ -25,5 +26,6 @@ mod framing; // bytes that are not a request
 mod refusals; // every reason code, once
 mod reload; // changes under way
 mod shutdown; // the end
+mod silence; // a provider that stops calling
 mod three_systems; // Oktave, Dastra, Octolis
 mod tls; // certificates, versions, resumption

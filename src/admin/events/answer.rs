@@ -4,10 +4,9 @@ use http::StatusCode;
 use http::header::CONTENT_DISPOSITION;
 
 use super::filter::{Asked, parse};
-use super::wait::{Waiting, follow};
+use super::wait::{After, Waiting, follow};
 use super::{Asking, Denied, Done, EventPage, EventSource, Failure};
 use crate::admin::respond::{Answer, answer, json};
-use crate::store::Cursor;
 
 /// A request id is hexadecimal; what is not cannot be one, and goes into no header.
 const ID_MAX: usize = 64;
@@ -21,13 +20,20 @@ pub(in crate::admin) async fn events<S: EventSource>(source: &S, waiting: &Waiti
 }
 
 async fn list<S: EventSource>(source: &S, waiting: &Waiting, raw: &str) -> Result<EventPage, Denied> {
-    let Asked { query, wait } = parse(raw, source.now())?;
-    let listed = match wait {
-        None => source.page(query).await?,
-        Some(wait) => follow(source, waiting, query, wait).await?,
+    let Asked { mut query, after, wait } = parse(raw, source.now())?;
+    let Some(wait) = wait else {
+        query.after = match after {
+            None => None,
+            Some(After::Row(cursor)) => Some(cursor),
+            Some(After::Recorded(..)) => {
+                return Err(Denied::BadParameter("after: this one goes with wait only".to_owned()));
+            }
+        };
+        let listed = source.page(query).await?;
+        return Ok(EventPage { events: listed.events, next: listed.next.map(|next| After::Row(next).text()) });
     };
-    let next = listed.next.map(|Cursor(at)| at.to_string());
-    Ok(EventPage { events: listed.events, next })
+    let (events, next) = follow(source, waiting, query, after, wait).await?;
+    Ok(EventPage { events, next: Some(next.text()) })
 }
 
 pub(in crate::admin) async fn event<S: EventSource>(source: &S, id: &str) -> Answer {

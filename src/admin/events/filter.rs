@@ -7,10 +7,11 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::Denied;
+use super::wait::After;
 use crate::base::UnixMillis;
 use crate::config::quantity;
 use crate::signature::form;
-use crate::store::{Cursor, Query};
+use crate::store::{Query, Stage};
 
 /// Rows of one page, at most.
 const PAGE_MAX: usize = 1000;
@@ -19,13 +20,15 @@ const TEXT_MAX: usize = 256;
 /// Longest wait for an event to come.
 pub(super) const WAIT_MAX: Duration = Duration::from_secs(60);
 
-const NAMES: &str = "route, provider, outcome, reason, status, since, until, id, dedupe, source, text, order, limit, \
+const NAMES: &str = "route, provider, outcome, reason, status, state, since, until, id, dedupe, source, text, order, limit, \
                      after, wait";
 
 /// What was asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Asked {
     pub(super) query: Query,
+    /// Go on where an answer ended.
+    pub(super) after: Option<After>,
     /// Wait so long for something to come.
     pub(super) wait: Option<Duration>,
 }
@@ -60,6 +63,10 @@ impl Asked {
             "id" => query.request_id = Some(text(name, value)?),
             "dedupe" => query.dedupe = Some(text(name, value)?),
             "text" => query.text = Some(text(name, value)?),
+            "state" => {
+                let known = [Stage::Waiting, Stage::Dead].into_iter().find(|stage| stage.as_str() == value);
+                query.stage = Some(known.ok_or_else(|| wrong(name, "is waiting or dead"))?);
+            }
             "status" => query.status = Some(status(value).ok_or_else(|| wrong(name, "is 404, 5xx or 500-599"))?),
             "since" => query.since = Some(instant(name, value, now)?),
             "until" => query.until = Some(instant(name, value, now)?),
@@ -76,8 +83,8 @@ impl Asked {
                 query.limit = limit.ok_or_else(|| wrong(name, &format!("is 1 to {PAGE_MAX}")))?;
             }
             "after" => {
-                let at = value.parse().map_err(|_| wrong(name, "is what an answer had under \"next\""))?;
-                query.after = Some(Cursor(at));
+                let after = After::parse(value);
+                self.after = Some(after.ok_or_else(|| wrong(name, "is what an answer had under \"next\""))?);
             }
             "wait" => {
                 let wait = quantity::duration(value).ok().filter(|wait| (Duration::ZERO..=WAIT_MAX).contains(wait));
@@ -147,6 +154,7 @@ fn instant(name: &str, value: &str, now: UnixMillis) -> Result<UnixMillis, Denie
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Cursor;
 
     const NOW: UnixMillis = UnixMillis(1_795_341_600_000);
 
@@ -157,7 +165,7 @@ mod tests {
     #[test]
     fn every_parameter_reaches_the_query() {
         let all = "route=a&provider=b&outcome=refused&reason=c&status=401&since=2h&until=1795341600&id=1a&dedupe=h%3A1\
-                   &source=192.0.2.1&text=x+y&order=asc&limit=7&after=-12&wait=20s";
+                   &source=192.0.2.1&text=x+y&order=asc&limit=7&after=-12&wait=20s&state=dead";
         let ip: IpAddr = "192.0.2.1".parse().unwrap();
         let some = |text: &str| Some(text.to_owned());
         let expected = Query {
@@ -173,10 +181,12 @@ mod tests {
             source: Some((ip, ip)),
             text: some("x y"),
             ascending: true,
-            after: Some(Cursor(-12)),
+            stage: Some(Stage::Dead),
+            after: None,
             limit: 7,
         };
-        assert_eq!(parse(all, NOW).unwrap(), Asked { query: expected, wait: Some(Duration::from_secs(20)) });
+        let (after, wait) = (Some(After::Row(Cursor(-12))), Some(Duration::from_secs(20)));
+        assert_eq!(parse(all, NOW).unwrap(), Asked { query: expected, after, wait });
         assert_eq!(parse("", NOW).unwrap(), Asked::default());
     }
 

@@ -12,7 +12,7 @@ use crate::store::{Attempt, Entry, Event};
 
 /// A row of a list.
 pub(super) fn row(event: &Event) -> EventRow {
-    let Event { outcome, reason, via, entry, due, has_body, .. } = event;
+    let Event { outcome, reason, via, entry, stage, due, has_body, .. } = event;
     let text = |text: &Option<std::sync::Arc<str>>| text.as_deref().map(str::to_owned);
     let boxed = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
     let head = entry.head.as_ref();
@@ -32,7 +32,7 @@ pub(super) fn row(event: &Event) -> EventRow {
         outcome: outcome.to_string(),
         reason: Some(reason.to_string()).filter(|reason| !reason.is_empty()),
         status: entry.status,
-        state: due.map(|_| "waiting".to_owned()),
+        state: stage.map(|stage| stage.as_str().to_owned()),
         key: text(&entry.key),
         dedupe: boxed(&entry.dedupe),
         timestamp: entry.timestamp.map(rfc3339),
@@ -49,10 +49,10 @@ pub(super) fn row(event: &Event) -> EventRow {
 
 /// A row with all that is known of it.
 pub(super) fn detail(event: &Event, snapshot: &Snapshot) -> EventDetail {
-    let Entry { head, took, .. } = &event.entry;
+    let Entry { head, took, sensitive, .. } = &event.entry;
     EventDetail {
         row: row(event),
-        head: head.as_ref().map(|head| self::head(head, &Veil::of(snapshot))),
+        head: head.as_ref().map(|head| self::head(head, &Veil::of(sensitive, snapshot))),
         took: TookView {
             read_ms: millis(took.read),
             verify_ms: millis(took.verify),
@@ -111,9 +111,8 @@ fn head(head: &Head, veil: &Veil<'_>) -> HeadView {
     }
 }
 
-/// What is not shown. By the schemes of all routes and not only of the one that the request had: a sender that mixes two
-/// routes up sends one's secret to the other, and a route may have been renamed since. And by what names give away, for
-/// schemes that are gone from the configuration.
+/// What is not shown: what verified the request when it came; what verifies requests now, on any route, because a sender
+/// that mixes two routes up sends one's secret to the other; and what its name gives away.
 struct Veil<'s> {
     headers: Vec<&'s str>,
     parameters: Vec<&'s str>,
@@ -127,8 +126,14 @@ const TELLING: [&str; 9] = ["sign", "hmac", "secret", "token", "passw", "credent
 const INNOCENT: [&str; 1] = ["idempotency-key"];
 
 impl<'s> Veil<'s> {
-    fn of(snapshot: &'s Snapshot) -> Self {
+    fn of(sensitive: &'s [Box<str>], snapshot: &'s Snapshot) -> Self {
         let mut veil = Self { headers: Vec::new(), parameters: Vec::new() };
+        for name in sensitive {
+            match name.strip_prefix('?') {
+                Some(parameter) => veil.parameters.push(parameter),
+                None => veil.headers.push(name),
+            }
+        }
         for route in snapshot.routes.iter() {
             if let Verification::Signed(verifier) = &route.verify {
                 veil.headers.extend(verifier.scheme().redacted_headers());

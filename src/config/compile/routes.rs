@@ -139,6 +139,8 @@ impl Compiler<'_> {
         let Deliveries { delivery, retry, concurrency, ordered, keep_body, error_budget, silence } = deliveries;
         Some(Route {
             meter: self.state.meter(&name),
+            budget: self.state.budget(&name),
+            habit: self.state.habit(&name),
             name,
             description: raw.description.clone(),
             host: raw.host.as_ref().map(|host| host.get_ref().clone()),

@@ -41,7 +41,7 @@ impl Compiler<'_> {
         let concurrency = self.concurrency(raw, key, ordered);
         let retry = self.retry(raw.retry.as_ref().map(Spanned::get_ref), &join(key, "retry"));
         let own = raw.error_budget.as_ref().map(|_| {
-            let range = number(1, 1, 1_000_000);
+            let range = number(1, 1, 1000);
             let count = self.count_with(&raw.error_budget, &join(key, "error_budget"), range, "leave it out for none");
             u32::try_from(count).unwrap_or(u32::MAX)
         });
