@@ -89,6 +89,29 @@ impl AllowList {
         self.names.get(*owner as usize).map(|name| &**name)
     }
 
+    /// The entries, in the order of the file.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(|name| &**name)
+    }
+
+    /// The range that comes nearest to an address that no entry admits, and the entry it is of: for people who look for a
+    /// typing error.
+    pub fn nearest(&self, ip: IpAddr) -> Option<(IpAddr, IpAddr, &str)> {
+        let (first, last, owner) = match canonical(ip) {
+            IpAddr::V4(ip) => {
+                let (index, (first, last)) = self.v4.nearest(ip.to_bits(), |a, b| a.abs_diff(b))?;
+                let ends = (Ipv4Addr::from_bits(first).into(), Ipv4Addr::from_bits(last).into());
+                (ends.0, ends.1, self.v4_owners.get(index)?)
+            }
+            IpAddr::V6(ip) => {
+                let (index, (first, last)) = self.v6.nearest(ip.to_bits(), |a, b| a.abs_diff(b))?;
+                let ends = (Ipv6Addr::from_bits(first).into(), Ipv6Addr::from_bits(last).into());
+                (ends.0, ends.1, self.v6_owners.get(index)?)
+            }
+        };
+        self.names.get(*owner as usize).map(|name| (first, last, &**name))
+    }
+
     /// Every admitted address, for the listener's filter.
     pub fn addresses(&self) -> IpSet {
         IpSet { v4: self.v4.joined(), v6: self.v6.joined() }

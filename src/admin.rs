@@ -1,13 +1,15 @@
-//! The private listener: health, readiness, metrics, status and reload.
+//! The private listener: health, readiness, metrics, status, reload, and the history of requests.
 //!
-//! It stands on loopback or on a Unix socket; who reaches it may read the status and cause a reload, and nothing else:
-//! no request can change what the files say. Every connection, head, body and answer is bounded, so that a monitoring
+//! It stands on loopback or on a Unix socket. Who reaches it from this machine may also read the history, which holds
+//! personal data, and have stored requests sent inward again; no request can change what the files say. Every connection, head, body and answer is bounded, so that a monitoring
 //! system gone wild cannot harm the gate. Pages in a browser cannot use it: a foreign `Origin` or a `Host` that is a
 //! name (DNS rebinding) is turned away.
 
 mod bind;
 pub mod client;
+pub mod events;
 mod respond;
+mod router;
 pub mod status;
 
 use std::convert::Infallible;
@@ -26,6 +28,8 @@ use tokio::task::JoinSet;
 
 use bind::Socket;
 pub use bind::{BindError, Bound, Exposure};
+use events::{EventSource, Waiting};
+pub use router::{Access, ENDPOINTS, Endpoint, Verb};
 use status::{ReloadReport, Status};
 
 /// Connections at a time; more wait in the kernel's queue.
@@ -73,24 +77,25 @@ impl Peer {
 
 impl Bound {
     /// Serves until dropped; then every connection ends at once and the Unix socket is removed.
-    pub async fn serve<S: AdminSource>(self, source: Arc<S>) {
+    pub async fn serve<S: AdminSource + EventSource>(self, source: Arc<S>) {
         let places = Arc::new(Semaphore::new(CONNECTIONS));
+        let waiting = Arc::new(Waiting::default());
         let mut connections = JoinSet::new();
         loop {
             // The semaphore is never closed.
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             while connections.try_join_next().is_some() {}
-            let source = Arc::clone(&source);
+            let (source, waiting) = (Arc::clone(&source), Arc::clone(&waiting));
             match &self.socket {
                 Socket::Tcp(listener) => match listener.accept().await {
                     Ok((stream, from)) => {
-                        connections.spawn(connection(stream, Peer::of(from), self.exposure, source, place));
+                        connections.spawn(connection(stream, Peer::of(from), self.exposure, source, waiting, place));
                     }
                     Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
                 },
                 Socket::Unix { listener, .. } => match listener.accept().await {
                     Ok((stream, _)) => {
-                        connections.spawn(connection(stream, Peer::Unix, self.exposure, source, place));
+                        connections.spawn(connection(stream, Peer::Unix, self.exposure, source, waiting, place));
                     }
                     Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
                 },
@@ -99,16 +104,17 @@ impl Bound {
     }
 }
 
-async fn connection<S: AdminSource>(
+async fn connection<S: AdminSource + EventSource>(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: Peer,
     exposure: Exposure,
     source: Arc<S>,
+    waiting: Arc<Waiting>,
     _place: OwnedSemaphorePermit,
 ) {
     let service = service_fn(|request| {
-        let source = Arc::clone(&source);
-        async move { Ok::<_, Infallible>(respond::respond(&*source, peer, exposure, request).await) }
+        let (source, waiting) = (Arc::clone(&source), Arc::clone(&waiting));
+        async move { Ok::<_, Infallible>(respond::respond(&*source, &waiting, peer, exposure, request).await) }
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -6,8 +6,11 @@
 
 mod admin;
 mod bind;
+mod events;
+mod providers;
 mod reload;
 mod shape;
+mod spool;
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,18 +25,26 @@ use tokio::time::timeout;
 use crate::admin::{BindError, Bound as Admin, Exposure};
 use crate::base::Clock;
 use crate::config::{self, Environment, Problem, Report};
+use crate::delivery::Delivery;
 use crate::edge::{self, Draining, Relay};
 use crate::observe::{Event, Observer, Sink};
 use crate::pipeline::Gate;
 use crate::reload::{Pace, Reloader, Requests, Watching};
 use crate::service::{InheritedSocket, Service};
-use crate::snapshot::AdminAddress;
+use crate::snapshot::{AdminAddress, Snapshot};
 use crate::state::State;
+use crate::store::{News, OpenError, Store};
 
 pub use reload::Outcome as ReloadOutcome;
 
 /// How often histograms are folded and summaries written.
 const UPKEEP: Duration = Duration::from_secs(5);
+
+/// How often what routes know of their providers is kept, in upkeeps: a minute.
+const KEEP_EVERY: u32 = 12;
+
+/// How long the end waits for the last rows of the history.
+const LAST_ROWS: Duration = Duration::from_secs(5);
 
 /// What a relay is started from.
 #[derive(Debug)]
@@ -68,6 +79,13 @@ pub enum StartError {
         /// The system's words.
         error: io::Error,
     },
+    /// The store could not be opened.
+    Store {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        error: OpenError,
+    },
     /// The admin listener could not stand where it should.
     Admin(BindError),
     /// Something of the process itself: a thread, a signal handler.
@@ -81,6 +99,7 @@ impl std::fmt::Display for StartError {
             Self::Bind { listener, address, error } => {
                 write!(f, "listener {listener}: cannot listen on {address}: {error}")
             }
+            Self::Store { path, error } => write!(f, "store {}: {error}", path.display()),
             Self::Admin(error) => write!(f, "admin: {error}"),
             Self::Process(error) => write!(f, "{error}"),
         }
@@ -97,6 +116,7 @@ pub struct Running {
     /// The admin listener, with the address it really has.
     pub admin: Option<AdminAddress>,
     relay: Arc<Relay>,
+    delivery: Option<Arc<Delivery>>,
     requests: Requests<ReloadOutcome>,
     service: Service,
     drain: watch::Sender<bool>,
@@ -116,6 +136,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     observer.record(&Event::Started { version, config: &config.display() });
     warn(&observer, &loaded.warnings);
     let snapshot = Arc::new(loaded.snapshot);
+    open_store(&snapshot, &state, &observer, &clock)?;
     let bound = bind::listeners(&snapshot, sockets)?;
     let listeners: Vec<_> = bound.iter().map(|bound| (Arc::clone(&bound.name), bound.address)).collect();
 
@@ -125,6 +146,9 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     let mut tasks = JoinSet::new();
     let mut reload = reload::Reload::new(config, environment, Arc::clone(&relay), service, loaded.warnings);
     reload.begin(&snapshot);
+    providers::restore(&relay).await;
+    let delivery = Delivery::start(&relay.gate, &snapshot).map(Arc::new);
+    reload.deliver_with(delivery.as_ref());
     let source = admin::Source::new(&relay, &reload, requests.clone(), listeners.clone(), draining.clone());
     let admin = match &snapshot.admin {
         Some(address) => Some(serve_admin(address, source, &mut tasks)?),
@@ -148,7 +172,32 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         "reload"
     });
     service.ready("serving");
-    Ok(Running { listeners, admin, relay, requests, service, drain, tasks })
+    Ok(Running { listeners, admin, relay, delivery, requests, service, drain, tasks })
+}
+
+/// Opens the store where the configuration has one, and takes up what the last process left.
+fn open_store(snapshot: &Snapshot, state: &State, observer: &Arc<Observer>, clock: &Clock) -> Result<(), StartError> {
+    let Some(settings) = &snapshot.store else { return Ok(()) };
+    let told = Arc::clone(observer);
+    let news = move |news| tell(&told, &news);
+    let (store, recovered) = Store::open(settings, clock.clone(), news)
+        .map_err(|error| StartError::Store { path: settings.path.clone(), error })?;
+    if recovered.interrupted > 0 {
+        observer.record(&Event::Interrupted { requests: recovered.interrupted });
+    }
+    state.replay.restore(recovered.replay);
+    state.set_store(store);
+    Ok(())
+}
+
+fn tell(observer: &Observer, news: &News) {
+    observer.record(&match news {
+        News::Failed { detail } => Event::StoreFailed { detail },
+        News::Recovered => Event::StoreRecovered,
+        News::Full => Event::StoreFull,
+        News::Room => Event::StoreRoom,
+        News::HistoryDropped { count } => Event::HistoryDropped { count: *count },
+    });
 }
 
 fn serve_admin(
@@ -171,13 +220,18 @@ fn serve_admin(
 }
 
 fn spawn_upkeep(tasks: &mut JoinSet<&'static str>, relay: &Arc<Relay>, service: Service) {
-    let (observer, state) = (Arc::clone(&relay.gate.observer), Arc::clone(&relay.gate.state));
+    let kept = Arc::clone(relay);
     tasks.spawn(async move {
-        loop {
+        for round in 1_u32.. {
             tokio::time::sleep(UPKEEP).await;
-            observer.upkeep();
-            state.upstreams.upkeep();
+            kept.gate.observer.upkeep();
+            kept.gate.state.upstreams.upkeep();
+            providers::look(&kept);
+            if round.is_multiple_of(KEEP_EVERY) {
+                providers::keep(&kept);
+            }
         }
+        "upkeep"
     });
     let (observer, mut changes) = (Arc::clone(&relay.gate.observer), relay.gate.state.upstreams.subscribe());
     tasks.spawn(async move {
@@ -208,6 +262,16 @@ impl Running {
         &self.relay.gate.observer
     }
 
+    /// What delivery by hand is done with.
+    pub fn gate(&self) -> &Gate {
+        &self.relay.gate
+    }
+
+    /// The configuration in force.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.relay.snapshot()
+    }
+
     /// What outlives reloads; for tests that watch it empty.
     pub fn state(&self) -> &Arc<State> {
         &self.relay.gate.state
@@ -230,7 +294,7 @@ impl Running {
         task
     }
 
-    /// Takes no new connections, lets requests in flight end within `limits.drain_timeout`, then closes what is left. Gives
+    /// Takes no new connections, lets requests and deliveries in flight end within `limits.drain_timeout`, then closes what is left. Gives
     /// the number of connections that were cut.
     pub async fn stop(mut self) -> usize {
         let within = self.relay.snapshot().limits.drain_timeout;
@@ -238,10 +302,22 @@ impl Running {
         self.service.stopping(within);
         self.observer().record(&Event::Draining { in_flight, timeout: within });
         self.drain.send_replace(true);
-        let _ = timeout(within, self.relay.connections.none_left()).await;
+        // What is accepted from now on waits for the next start; what is on its way has as long as requests have.
+        let delivering = async {
+            match &self.delivery {
+                Some(delivery) => delivery.stop(within).await,
+                None => 0,
+            }
+        };
+        let (_, interrupted) = tokio::join!(timeout(within, self.relay.connections.none_left()), delivering);
         let unfinished = self.connections();
         self.tasks.shutdown().await;
-        self.observer().record(&Event::Stopped { unfinished: unfinished as u64 });
+        providers::keep(&self.relay);
+        if let Some(store) = self.state().store() {
+            // Rows that nobody waited for.
+            let _ = timeout(LAST_ROWS, store.flush()).await;
+        }
+        self.observer().record(&Event::Stopped { unfinished: unfinished as u64, interrupted: interrupted as u64 });
         self.observer().flush(Duration::from_secs(2));
         unfinished
     }

@@ -8,6 +8,8 @@ pub mod grammar;
 mod capture;
 mod check;
 mod config;
+mod events;
+mod explain;
 mod manual;
 mod providers;
 mod reload;
@@ -74,9 +76,11 @@ pub fn main(sockets: io::Result<Vec<InheritedSocket>>) -> ExitCode {
         Command::Demo(args) => in_runtime(demo(&args, format)),
         Command::Send(args) => in_runtime(send::send(&args, format)),
         Command::Verify(args) => verify::verify(&args, format),
+        Command::Explain(args) => in_runtime(explain::explain(&args, format)),
         Command::Providers(args) => providers::providers(&args, format),
         Command::Status(args) => in_runtime(status::status(&args, format)),
         Command::Reload(args) => in_runtime(reload::reload(&args, format)),
+        Command::Events(args) => in_runtime(events::events(&args, format)),
         Command::Completions(args) => manual::completions(&args),
         Command::Man(args) => manual::man(&args),
     };

@@ -2,7 +2,169 @@
 //!
 //! The steps are those of `pipeline` after verification; the route is the one that the configuration of the moment has
 //! under the stored name.
+//!
+//! - `dispatcher`: one task for each route that has, or had, something waiting: takes out of the store what is due, as much as
+//!   there are slots for.
+//! - `attempt`: sends one request once, and has the store remember what came of it.
+//! - [`replay`] and [`by_hand`]: what an operator asks for.
+//!
+//! A request whose route is gone from the configuration waits until it is back; nothing is thrown away because of a reload.
+//!
+//! Deliberately absent: a queue in memory. What is not on its way is in the store only.
 
+mod attempt;
+pub mod by_hand;
+mod dispatcher;
 pub mod replay;
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
+
+use crate::observe::Event;
+use crate::pipeline::Gate;
+use crate::snapshot::{Route, Snapshot};
+use crate::store::Store;
+
+pub use by_hand::{discard, retry};
 pub use replay::{NotReplayed, Replayed, replay};
+
+/// What a delivery that is cut off gets to notice it.
+const CUT: Duration = Duration::from_secs(1);
+
+/// Routes by name.
+type Routes = HashMap<Arc<str>, Arc<Route>>;
+
+/// What every dispatcher and every attempt shares.
+#[derive(Debug)]
+struct Courier {
+    gate: Gate,
+    store: Arc<Store>,
+    routes: watch::Receiver<Arc<Routes>>,
+    /// Set when those that are on their way are cut off.
+    cut: watch::Receiver<bool>,
+}
+
+impl Courier {
+    /// The route as it is configured at this moment.
+    fn route(&self, name: &str) -> Option<Arc<Route>> {
+        self.routes.borrow().get(name).map(Arc::clone)
+    }
+}
+
+/// Delivery of one process.
+#[derive(Debug)]
+pub struct Delivery {
+    gate: Gate,
+    routes: watch::Sender<Arc<Routes>>,
+    cut: watch::Sender<bool>,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Delivery {
+    /// Begins to deliver what waits; `None` where there is no store.
+    pub fn start(gate: &Gate, snapshot: &Snapshot) -> Option<Self> {
+        let store = Arc::clone(gate.state.store()?);
+        let (routes, known) = watch::channel(Arc::new(by_name(snapshot)));
+        let (cut, cutting) = watch::channel(false);
+        let courier = Arc::new(Courier { gate: gate.clone(), store, routes: known, cut: cutting });
+        let carrier = Arc::downgrade(&courier);
+        gate.state.dispatch.set_carrier(Box::new(move |handed| {
+            let courier = carrier.upgrade();
+            Box::pin(async move {
+                if let Some(courier) = courier {
+                    attempt::carry(&courier, handed).await;
+                }
+            })
+        }));
+        let task = Mutex::new(Some(tokio::spawn(look_after(courier))));
+        Some(Self { gate: gate.clone(), routes, cut, task })
+    }
+
+    /// Puts a configuration in force: what is already on its way ends under the old one.
+    pub fn apply(&self, snapshot: &Snapshot) {
+        self.routes.send_replace(Arc::new(by_name(snapshot)));
+        let dispatch = &self.gate.state.dispatch;
+        dispatch.keep_breakers(|upstream| snapshot.upstreams.contains_key(upstream));
+    }
+
+    /// Takes nothing more out of the store and waits for what is on its way; what is not done in time is cut off, and tried
+    /// again after the next start. Gives the number of those.
+    pub async fn stop(&self, within: Duration) -> usize {
+        let dispatch = &self.gate.state.dispatch;
+        dispatch.close();
+        let _ = timeout(within, dispatch.idle()).await;
+        let unfinished = dispatch.going_on();
+        self.cut.send_replace(true);
+        let _ = timeout(CUT, dispatch.idle()).await;
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task {
+            let _ = timeout(CUT, task).await;
+        }
+        unfinished
+    }
+}
+
+fn by_name(snapshot: &Snapshot) -> Routes {
+    snapshot.routes.iter().map(|route| (Arc::clone(&route.name), Arc::clone(route))).collect()
+}
+
+/// Gives every lane its dispatcher.
+async fn look_after(courier: Arc<Courier>) {
+    let dispatch = &courier.gate.state.dispatch;
+    for (route, backlog) in courier.store.backlogs() {
+        if backlog.waiting > 0 {
+            dispatch.wake(&route);
+        }
+    }
+    let (mut routes, mut cut) = (courier.routes.clone(), courier.cut.clone());
+    let mut told = Vec::new();
+    let mut dispatchers = JoinSet::new();
+    let mut attended = HashMap::new();
+    loop {
+        let known = Arc::clone(&routes.borrow_and_update());
+        tell_stranded(&courier, &known, &mut told);
+        dispatch.keep(|route| known.contains_key(route) || courier.store.backlog(route).waiting > 0);
+        let lanes = dispatch.lanes();
+        attended.retain(|name, task: &mut tokio::task::AbortHandle| {
+            let stays = lanes.iter().any(|lane| lane.route() == name);
+            if !stays {
+                task.abort();
+            }
+            // One that ended had a bug; the next one may have more luck.
+            stays && !task.is_finished()
+        });
+        for lane in lanes {
+            let name = Arc::clone(lane.route());
+            attended.entry(name).or_insert_with(|| dispatchers.spawn(dispatcher::run(Arc::clone(&courier), lane)));
+        }
+        tokio::select! {
+            () = dispatch.news() => {}
+            _ = routes.changed() => {}
+            _ = cut.wait_for(|cut| *cut) => break,
+            Some(_) = dispatchers.join_next(), if !dispatchers.is_empty() => {}
+        }
+    }
+    dispatchers.shutdown().await;
+}
+
+/// Warns of requests that wait for a route that nobody has configured; once for each set of them.
+fn tell_stranded(courier: &Courier, known: &Routes, told: &mut Vec<Arc<str>>) {
+    let mut waiting = 0;
+    let mut stranded: Vec<Arc<str>> = Vec::new();
+    for (route, backlog) in courier.store.backlogs() {
+        if backlog.waiting > 0 && !known.contains_key(&route) {
+            waiting += backlog.waiting;
+            stranded.push(route);
+        }
+    }
+    stranded.sort();
+    if !stranded.is_empty() && stranded != *told {
+        courier.gate.observer.record(&Event::Stranded { routes: &stranded, waiting });
+    }
+    *told = stranded;
+}

@@ -7,8 +7,9 @@
 //!
 //! - [`base`]: clock and secret.
 //! - [`domain`]: the words: head, refusal, fault, outcome, answer.
-//! - [`access`], [`routing`], [`signature`], [`replay`], [`meter`], [`upstream`], [`observe`], [`store`]: one mechanism
-//!   each, blind to one another.
+//! - [`access`], [`routing`], [`signature`], [`replay`], [`meter`], [`budget`], [`habit`], [`upstream`], [`observe`],
+//!   [`store`]: one mechanism each, blind to one another.
+//! - [`dispatch`]: who may deliver now.
 //! - [`snapshot`] (what was configured) and [`state`] (what outlives a reload); [`config`] compiles the first.
 //! - [`pipeline`]: the request's way, top to bottom, in one file.
 //! - [`delivery`]: what was accepted, behind the sender's back. [`explain`]: each step's verdict on a stored or captured request.
@@ -21,13 +22,16 @@ pub mod access;
 pub mod admin;
 pub mod app;
 pub mod base;
+pub mod budget;
 pub mod cli;
 pub mod config;
 pub mod delivery;
 pub mod demo;
+pub mod dispatch;
 pub mod domain;
 pub mod edge;
 pub mod explain;
+pub mod habit;
 pub mod meter;
 pub mod observe;
 pub mod pipeline;

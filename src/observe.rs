@@ -4,6 +4,7 @@
 //! Deliberately absent: debug and trace levels. What an operator needs is in the events; what a developer needs is in
 //! the tests.
 
+mod delivery;
 pub mod event;
 mod journal;
 mod library;
@@ -21,6 +22,7 @@ use ::metrics::{Counter, Gauge};
 
 use crate::base::{Clock, UnixMillis};
 
+pub use delivery::{Delivered, DeliveryEvent};
 pub use event::RequestEvent;
 pub use journal::Sink;
 pub use library::LibraryLog;
@@ -100,6 +102,43 @@ pub struct Shape {
     pub servers: Vec<(Arc<str>, Arc<str>, bool)>,
 }
 
+/// How a route's provider stands.
+#[derive(Clone, Debug)]
+pub struct ProviderStanding {
+    /// The route's name.
+    pub route: Arc<str>,
+    /// Failures until it may give the endpoint up; `None`: nobody knows.
+    pub budget_left: Option<u32>,
+    /// Quiet against its habit.
+    pub silent: bool,
+    /// When its last genuine request came.
+    pub last_genuine: Option<UnixMillis>,
+}
+
+/// How the store stands.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "docs/metrics.md has the same")]
+pub struct StoreStanding {
+    pub up: bool,
+    pub full: bool,
+    pub used: u64,
+    pub limit: u64,
+    pub disk_free: u64,
+}
+
+/// What waits on one route.
+#[derive(Clone, Debug)]
+pub struct SpoolStanding {
+    /// The label.
+    pub route: Arc<str>,
+    /// Accepted, neither delivered nor dead.
+    pub waiting: u64,
+    /// Dead letters.
+    pub dead: u64,
+    /// Age of the oldest waiting one.
+    pub oldest: Duration,
+}
+
 impl Observer {
     /// Starts the writer thread. Lines are JSON until [`Observer::set_log`] is called.
     pub fn start(sink: Sink, clock: Clock) -> io::Result<Arc<Self>> {
@@ -146,6 +185,16 @@ impl Observer {
             .iter()
             .map(|(upstream, server, healthy)| (vec![upstream.to_string(), server.to_string()], f64::from(*healthy)));
         self.metrics.set_family(&names::SERVER_HEALTHY, servers);
+    }
+
+    /// How the providers of all routes stand at this moment.
+    pub fn set_providers(&self, providers: &[ProviderStanding]) {
+        let of = |value: fn(&ProviderStanding) -> Option<f64>| {
+            providers.iter().filter_map(move |known| Some((vec![known.route.to_string()], value(known)?)))
+        };
+        self.metrics.set_family(&names::ERROR_BUDGET_LEFT, of(|known| known.budget_left.map(f64::from)));
+        self.metrics.set_family(&names::PROVIDER_SILENT, of(|known| Some(f64::from(known.silent))));
+        self.metrics.set_family(&names::LAST_GENUINE, of(|known| known.last_genuine.map(seconds)));
     }
 
     /// One request, exactly once.
@@ -210,14 +259,34 @@ impl Observer {
                 self.metrics.gauge(&names::SERVER_HEALTHY, &[upstream, server]).set(f64::from(healthy));
                 self.metrics.counter(&names::SERVER_CHANGES, &[upstream, server]).increment(1);
             }
+            Event::Delivery(delivery) => {
+                let labels = [delivery.route, delivery.result.as_str()];
+                self.metrics.counter(&names::ATTEMPTS, &labels).increment(1);
+            }
+            Event::BreakerOpened { upstream, .. } => {
+                self.metrics.counter(&names::BREAKERS, &[upstream, "opened"]).increment(1);
+            }
+            Event::BreakerClosed { upstream } => {
+                self.metrics.counter(&names::BREAKERS, &[upstream, "closed"]).increment(1);
+            }
+            Event::StoreFailed { .. } => self.store_changed("failed"),
+            Event::StoreRecovered => self.store_changed("recovered"),
+            Event::StoreFull => self.store_changed("full"),
+            Event::StoreRoom => self.store_changed("room"),
+            Event::HistoryDropped { count } => self.metrics.counter(&names::HISTORY_DROPPED, &[]).increment(count),
             Event::PanicCaught { .. } => self.metrics.counter(&names::PANICS, &[]).increment(1),
             Event::Started { .. }
             | Event::Listening { .. }
             | Event::ConfigWarning { .. }
             | Event::WatchDegraded { .. }
+            | Event::ErrorBudgetLow { .. }
+            | Event::ProviderSilent { .. }
+            | Event::ProviderHeard { .. }
             | Event::Draining { .. }
             | Event::Stopped { .. }
             | Event::TaskEnded { .. }
+            | Event::Stranded { .. }
+            | Event::Interrupted { .. }
             | Event::Library { .. } => {}
         }
     }
@@ -231,6 +300,44 @@ impl Observer {
     /// Ids in replay memory.
     pub fn set_replay_entries(&self, entries: usize) {
         self.gauges.replay_entries.set(count(entries));
+    }
+
+    fn store_changed(&self, state: &str) {
+        self.metrics.counter(&names::STORE_CHANGES, &[state]).increment(1);
+    }
+
+    /// How the store stands; read from it when metrics are asked for.
+    pub fn set_store(&self, store: &StoreStanding) {
+        #[expect(clippy::cast_precision_loss, reason = "bytes of a disk, far smaller than 2^53")]
+        let gauges = [
+            (&names::STORE_UP, f64::from(store.up)),
+            (&names::STORE_FULL, f64::from(store.full)),
+            (&names::STORE_USED, store.used as f64),
+            (&names::STORE_LIMIT, store.limit as f64),
+            (&names::STORE_DISK_FREE, store.disk_free as f64),
+        ];
+        for (metric, value) in gauges {
+            self.metrics.gauge(metric, &[]).set(value);
+        }
+        // Present from the start, so that an alert on their increase sees the first one.
+        self.metrics.counter(&names::HISTORY_DROPPED, &[]).increment(0);
+        for state in ["failed", "recovered", "full", "room"] {
+            self.metrics.counter(&names::STORE_CHANGES, &[state]).increment(0);
+        }
+    }
+
+    /// What waits on each route; read from the store when metrics are asked for.
+    pub fn set_spool(&self, routes: &[SpoolStanding]) {
+        #[expect(clippy::cast_precision_loss, reason = "counts of requests, far smaller than 2^53")]
+        let value = |metric: &names::Metric, route: &SpoolStanding| match metric.name {
+            name if name == names::SPOOL_WAITING.name => route.waiting as f64,
+            name if name == names::SPOOL_DEAD.name => route.dead as f64,
+            _ => route.oldest.as_secs_f64(),
+        };
+        for metric in [&names::SPOOL_WAITING, &names::SPOOL_DEAD, &names::SPOOL_OLDEST] {
+            let members = routes.iter().map(|route| (vec![route.route.to_string()], value(metric, route)));
+            self.metrics.set_family(metric, members);
+        }
     }
 
     /// Every metric in Prometheus's text format.

@@ -14,11 +14,15 @@
 //! | [`Verified`] | signature, time, ids | the 401 family |
 //! | [`challenge`] | a handshake that the provider signs | answered here |
 //! | [`Fresh`] | replay memory | duplicate, `twin_in_flight`, `replay_memory` |
-//! | [`Delivered`] | an internal server's answer | the fault family |
+//! | [`Way`] | the route's delivery, and how its upstream stands | nobody |
+//! | [`Delivered`] | an internal server's answer | the `upstream_` family |
+//! | [`Accepted`] | the store's word that it is durable | `store_full`, `store_failed` |
 
+pub mod accept;
 pub mod admit;
 pub mod answer;
 pub mod challenge;
+pub mod compose;
 pub mod dedupe;
 pub mod deliver;
 pub mod meter;
@@ -27,6 +31,7 @@ pub mod record;
 pub mod route;
 pub mod source;
 pub mod verify;
+pub mod way;
 
 use std::sync::Arc;
 
@@ -36,17 +41,19 @@ use crate::observe::Observer;
 use crate::snapshot::{Listener, ServedCertificate, Snapshot};
 use crate::state::State;
 
+use self::accept::Accepted;
 use self::admit::Admitted;
 use self::dedupe::{Deduped, Fresh};
-use self::deliver::Delivered;
+use self::deliver::{Delivered, Tried};
 use self::meter::Metered;
 use self::read::{BodySource, Received};
 use self::record::Record;
 use self::route::Routed;
 use self::verify::Verified;
+use self::way::{Passage, Way};
 
 /// What every request of a process shares.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Gate {
     /// Meters, replay memory, server states.
     pub state: Arc<State>,
@@ -79,7 +86,7 @@ impl Connection {
 /// Serves one request and says what its sender is told. Never fails: every request ends in an answer.
 ///
 /// Cancel-safe: when the future is dropped because the sender went away, its reservation is released, its permits are given
-/// back and it is recorded as `gone`.
+/// back and it is recorded as `gone`. One that was about to become durable is kept and delivered all the same.
 pub async fn serve<B: BodySource>(
     gate: &Gate,
     snapshot: &Snapshot,
@@ -151,8 +158,44 @@ async fn steps<'r, B: BodySource>(
         Deduped::Fresh(fresh) => fresh,
         Deduped::Duplicate => return Ok(End { outcome: Outcome::Duplicate, reply: Reply::Standard, body_done: true }),
     };
-    let delivered = Delivered::forward(fresh, head, source, record).await?;
-    Ok(End { outcome: Outcome::Delivered, reply: delivered.commit(gate.clock.now()), body_done: true })
+
+    let (route, started) = (fresh.route(), record.started());
+    match Way::choose(gate, route) {
+        Way::Inward => match Delivered::forward(fresh, head, source, gate, record, started + route.deadline).await {
+            Tried::Delivered(delivered) => Ok(taken(delivered.commit(gate))),
+            Tried::Missed(_, missed) => Err(missed.fault.into()),
+        },
+        Way::InwardSparing => {
+            let by = Passage::by(started, route.deadline);
+            match Delivered::forward(fresh, head, source, gate, record, by).await {
+                Tried::Delivered(delivered) => Ok(taken(delivered.commit(gate))),
+                Tried::Missed(_, missed) if record.may_fail() => Err(missed.fault.into()),
+                Tried::Missed(fresh, missed) => Accepted::keep(fresh, Some(missed), gate, record).await.map(durable),
+            }
+        }
+        Way::InwardFirst(passage) => {
+            let by = Passage::by(started, route.deadline);
+            match Delivered::forward(fresh, head, source, gate, record, by).await {
+                Tried::Delivered(delivered) => {
+                    passage.taken(gate, route);
+                    Ok(taken(delivered.commit(gate)))
+                }
+                Tried::Missed(fresh, missed) => {
+                    let _place = passage.missed(&missed, gate, route);
+                    Accepted::keep(fresh, Some(missed), gate, record).await.map(durable)
+                }
+            }
+        }
+        Way::Store => Accepted::keep(fresh, None, gate, record).await.map(durable),
+    }
+}
+
+fn taken(reply: Reply) -> End {
+    End { outcome: Outcome::Delivered, reply, body_done: true }
+}
+
+fn durable(_: Accepted) -> End {
+    End { outcome: Outcome::Accepted, reply: Reply::Standard, body_done: true }
 }
 
 fn handshake(fixed: &crate::snapshot::FixedAnswer, body_done: bool) -> End {

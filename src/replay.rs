@@ -2,7 +2,9 @@
 //!
 //! A reservation is not yet a duplicate. A request reserves its key before it is forwarded; success commits the key for the
 //! route's window, anything else releases it, so that a provider's retry of a failed delivery passes. A twin that arrives
-//! while the first is on its way learns nothing but "try again".
+//! while the first is on its way learns nothing but "try again". A request that was made durable counts as delivered.
+//!
+//! What must outlive the process is the store's to keep: committed keys come back from there at the start.
 //!
 //! Bounded: when the memory is full of keys that are still inside their window, a new request is turned away rather than an
 //! old key forgotten, because a forgotten key is an open door.
@@ -12,9 +14,9 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
+use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest, Sha256};
 
@@ -107,7 +109,7 @@ impl ReplayMemory {
     }
 
     /// Reserves a key, or says where its twin stands. A memory that seems full is swept once before it says so.
-    pub fn reserve(&self, key: ReplayKey, now: UnixMillis) -> Result<Reservation<'_>, Seen> {
+    pub fn reserve(&self, key: ReplayKey, now: UnixMillis) -> Result<Reservation<&Self>, Seen> {
         match self.try_reserve(key, now) {
             Err(Seen::Full) => {
                 self.sweep(now);
@@ -117,7 +119,7 @@ impl ReplayMemory {
         }
     }
 
-    fn try_reserve(&self, key: ReplayKey, now: UnixMillis) -> Result<Reservation<'_>, Seen> {
+    fn try_reserve(&self, key: ReplayKey, now: UnixMillis) -> Result<Reservation<&Self>, Seen> {
         let mut shard = self.shard(key);
         self.forget_expired(&mut shard, now);
         match shard.known.get(&key) {
@@ -131,6 +133,22 @@ impl ReplayMemory {
         }
         shard.known.insert(key, Standing::Reserved);
         Ok(Reservation { memory: self, key, open: true })
+    }
+
+    /// Takes keys that an earlier process committed, whatever the bound is: none of them may be forgotten early.
+    pub fn restore(&self, keys: impl IntoIterator<Item = (ReplayKey, UnixMillis)>) {
+        for (key, until) in keys {
+            let mut shard = self.shard(key);
+            let before = shard.known.get(&key).copied();
+            if matches!(before, Some(Standing::CommittedUntil(known)) if known >= until) {
+                continue;
+            }
+            if before.is_none() {
+                self.entries.fetch_add(1, Ordering::Relaxed);
+            }
+            shard.known.insert(key, Standing::CommittedUntil(until));
+            shard.expiries.push(Reverse((until, key)));
+        }
     }
 
     fn sweep(&self, now: UnixMillis) {
@@ -162,24 +180,35 @@ impl ReplayMemory {
 /// A key on its way: committed by success, released by everything else, a vanished sender and a panic included.
 #[derive(Debug)]
 #[must_use]
-pub struct Reservation<'m> {
-    memory: &'m ReplayMemory,
+pub struct Reservation<M: Deref<Target = ReplayMemory>> {
+    memory: M,
     key: ReplayKey,
     open: bool,
 }
 
-impl Reservation<'_> {
-    /// The request was delivered: its twins are duplicates until the window has passed.
-    pub fn commit(mut self, now: UnixMillis, window: Duration) {
+impl<M: Deref<Target = ReplayMemory>> Reservation<M> {
+    /// What is reserved.
+    pub fn key(&self) -> ReplayKey {
+        self.key
+    }
+
+    /// The same reservation in other hands: for a task that outlives the request that reserved. `memory` is the one that it
+    /// is in.
+    pub fn hand_over(mut self, memory: Arc<ReplayMemory>) -> Reservation<Arc<ReplayMemory>> {
         self.open = false;
-        let until = now.plus(window);
+        Reservation { memory, key: self.key, open: true }
+    }
+
+    /// The request was delivered: its twins are duplicates until then.
+    pub fn commit(mut self, until: UnixMillis) {
+        self.open = false;
         let mut shard = self.memory.shard(self.key);
         shard.known.insert(self.key, Standing::CommittedUntil(until));
         shard.expiries.push(Reverse((until, self.key)));
     }
 }
 
-impl Drop for Reservation<'_> {
+impl<M: Deref<Target = ReplayMemory>> Drop for Reservation<M> {
     fn drop(&mut self) {
         if self.open && self.memory.shard(self.key).known.remove(&self.key).is_some() {
             self.memory.entries.fetch_sub(1, Ordering::Relaxed);
@@ -189,6 +218,8 @@ impl Drop for Reservation<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const WINDOW: Duration = Duration::from_secs(60);
@@ -201,7 +232,7 @@ mod tests {
     fn a_committed_key_is_a_duplicate_until_its_window_has_passed() {
         let memory = ReplayMemory::new(10);
         let now = UnixMillis::from_secs(1000);
-        memory.reserve(key("a"), now).unwrap().commit(now, WINDOW);
+        memory.reserve(key("a"), now).unwrap().commit(now.plus(WINDOW));
         assert_eq!(memory.reserve(key("a"), now).unwrap_err(), Seen::Committed);
         assert_eq!(
             memory.reserve(key("a"), now.plus(WINDOW).minus(Duration::from_millis(1))).unwrap_err(),
@@ -222,6 +253,33 @@ mod tests {
     }
 
     #[test]
+    fn a_reservation_in_other_hands_is_the_same_one() {
+        let memory = Arc::new(ReplayMemory::new(10));
+        let now = UnixMillis::from_secs(1000);
+        let ours = memory.reserve(key("a"), now).unwrap().hand_over(Arc::clone(&memory));
+        assert_eq!(memory.reserve(key("a"), now).unwrap_err(), Seen::InFlight);
+        drop(ours);
+        assert!(memory.is_empty());
+        memory.reserve(key("a"), now).unwrap().hand_over(Arc::clone(&memory)).commit(now.plus(WINDOW));
+        assert_eq!(memory.reserve(key("a"), now).unwrap_err(), Seen::Committed);
+        assert_eq!(memory.len(), 1);
+    }
+
+    #[test]
+    fn what_an_earlier_process_committed_is_a_duplicate_even_beyond_the_bound() {
+        let memory = ReplayMemory::new(1);
+        let now = UnixMillis::from_secs(1000);
+        let until = now.plus(WINDOW);
+        memory.restore([(key("a"), until), (key("b"), until), (key("a"), now.plus(WINDOW / 2))]);
+        assert_eq!(memory.len(), 2);
+        for id in ["a", "b"] {
+            assert_eq!(memory.reserve(key(id), now).unwrap_err(), Seen::Committed);
+        }
+        assert_eq!(memory.reserve(key("c"), now).unwrap_err(), Seen::Full);
+        assert!(memory.reserve(key("a"), until).is_ok());
+    }
+
+    #[test]
     fn the_same_id_on_two_routes_is_two_requests() {
         assert_ne!(ReplayKey::new("a", "bc"), ReplayKey::new("ab", "c"));
     }
@@ -231,7 +289,7 @@ mod tests {
         let memory = ReplayMemory::new(2);
         let now = UnixMillis::from_secs(1000);
         for id in ["a", "b"] {
-            memory.reserve(key(id), now).unwrap().commit(now, WINDOW);
+            memory.reserve(key(id), now).unwrap().commit(now.plus(WINDOW));
         }
         assert_eq!(memory.reserve(key("c"), now).unwrap_err(), Seen::Full);
         assert_eq!(memory.reserve(key("a"), now).unwrap_err(), Seen::Committed);
@@ -251,7 +309,7 @@ mod tests {
                     for id in 0..1000 {
                         if let Ok(reservation) = memory.reserve(key(&id.to_string()), now) {
                             taken.fetch_add(1, Ordering::Relaxed);
-                            reservation.commit(now, WINDOW);
+                            reservation.commit(now.plus(WINDOW));
                         }
                     }
                 });

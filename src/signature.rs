@@ -6,8 +6,11 @@
 //! Deliberately absent: anything that a request could use to choose an algorithm, and any fetch of keys.
 
 pub(crate) mod algorithm;
+mod blank;
 mod describe;
+mod diagnose;
 pub(crate) mod encoding;
+mod examine;
 pub(crate) mod form;
 pub(crate) mod json;
 pub(crate) mod key;
@@ -38,7 +41,10 @@ use source::{Facts, Source};
 
 pub use algorithm::Algorithm as HashAlgorithm;
 pub use describe::{Description, Line};
+pub use diagnose::Other as OtherRoute;
 pub use encoding::Encoding;
+pub(crate) use examine::span;
+pub use examine::{Aspect, Found, Part};
 pub use key::{Key, KeyFault, KeyProblem};
 pub use resign::{Resigned, Resigner};
 pub use scheme::Scheme;
@@ -57,13 +63,18 @@ const MAX_ID: usize = 256;
 pub struct Verifier {
     scheme: Arc<Scheme>,
     keys: Vec<ReadyKey>,
+    /// Ids of secrets that could not be read; none in a relay that serves.
+    unread: Vec<Arc<str>>,
     url: Option<PublicUrl>,
+    sensitive: Arc<[Box<str>]>,
 }
 
 /// A secret, decoded and absorbed as far as it can be before a request is there.
 #[derive(Debug)]
 struct ReadyKey {
     id: Arc<str>,
+    /// Before the scheme's decoding, for a diagnosis.
+    configured: Secret,
     secret: Secret,
     material: Material,
 }
@@ -100,6 +111,13 @@ struct Stamp<'f> {
     at: UnixMillis,
 }
 
+/// What must be masked wherever a request is shown.
+fn sensitive(scheme: &Scheme) -> Arc<[Box<str>]> {
+    let headers = scheme.redacted_headers().into_iter().map(Box::from);
+    let parameters = scheme.redacted_query_parameters().into_iter().map(|name| format!("?{name}").into());
+    headers.chain(parameters).collect()
+}
+
 impl Verifier {
     /// Decodes every secret as the scheme wants it.
     pub fn new(scheme: Arc<Scheme>, keys: Vec<Key>, url: Option<PublicUrl>) -> Result<Self, KeyProblem> {
@@ -122,12 +140,38 @@ impl Verifier {
             }
             ready.push(ReadyKey::new(&scheme, &key).map_err(fault)?);
         }
-        Ok(Self { scheme, keys: ready, url })
+        let sensitive = sensitive(&scheme);
+        Ok(Self { scheme, keys: ready, unread: Vec::new(), url, sensitive })
+    }
+
+    /// The same where some or all of the secrets cannot be read by whoever asks: a request that only they could prove is
+    /// refused. For explanations, never for a relay that serves.
+    pub fn partial(
+        scheme: Arc<Scheme>,
+        keys: Vec<Key>,
+        unread: Vec<Arc<str>>,
+        url: Option<PublicUrl>,
+    ) -> Result<Self, KeyProblem> {
+        if keys.is_empty() && !unread.is_empty() {
+            let sensitive = sensitive(&scheme);
+            return Ok(Self { scheme, keys: Vec::new(), unread, url, sensitive });
+        }
+        Ok(Self { unread, ..Self::new(scheme, keys, url)? })
+    }
+
+    /// The ids of secrets that could not be read.
+    pub fn unread(&self) -> &[Arc<str>] {
+        &self.unread
     }
 
     /// The ids of the keys, the current one first.
     pub fn key_ids(&self) -> impl Iterator<Item = &str> {
         self.keys.iter().map(|key| &*key.id)
+    }
+
+    /// Names of headers, and of query parameters with a question mark before them, whose values verify a request.
+    pub fn sensitive(&self) -> &Arc<[Box<str>]> {
+        &self.sensitive
     }
 
     /// The scheme.
@@ -228,7 +272,7 @@ impl ReadyKey {
                 (key.secret.clone(), Material::Token(Algorithm::Sha256.digest(key.secret.expose())))
             }
         };
-        Ok(Self { id: Arc::clone(&key.id), secret, material })
+        Ok(Self { id: Arc::clone(&key.id), configured: key.secret.clone(), secret, material })
     }
 
     /// `new` makes a MAC state for every MAC scheme; a fresh plain state would match nothing.
@@ -267,11 +311,7 @@ impl Scheme {
     }
 
     fn stamp<'f>(&self, time: &TimeSpec, facts: &'f Facts<'_>, now: UnixMillis) -> Result<Option<Stamp<'f>>, Refusal> {
-        let text = match (&time.place, &self.check) {
-            (TimePlace::Source(source), _) => facts.read(source),
-            (TimePlace::Item(item), Check::Mac(mac)) => mac.signature.item(facts, item),
-            (TimePlace::Item(_), Check::Token(_)) => Ok(None),
-        };
+        let text = self.time_text(time, facts);
         let Some(window) = time.window else {
             let read = text.ok().flatten().and_then(|text| Some(Stamp { at: time.format.read(&text)?, text }));
             return Ok(read);
@@ -280,6 +320,14 @@ impl Scheme {
         let at = time.format.read(&text).ok_or(Refusal::TimestampMalformed)?;
         window.check(at, now)?;
         Ok(Some(Stamp { text, at }))
+    }
+
+    fn time_text<'f>(&self, time: &TimeSpec, facts: &'f Facts<'_>) -> Result<Option<Cow<'f, [u8]>>, Refusal> {
+        match (&time.place, &self.check) {
+            (TimePlace::Source(source), _) => facts.read(source),
+            (TimePlace::Item(item), Check::Mac(mac)) => mac.signature.item(facts, item),
+            (TimePlace::Item(_), Check::Token(_)) => Ok(None),
+        }
     }
 
     /// A member that is absent, ambiguous or unreadable is bound to nothing.

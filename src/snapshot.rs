@@ -15,8 +15,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::access::{AllowList, IpSet, RequiredHeader};
-use crate::base::Secret;
+use crate::base::{Secret, UnixMillis};
+use crate::budget::Budget;
 use crate::domain::Method;
+use crate::habit::Habit;
 use crate::meter::{RouteLimits, RouteMeter};
 use crate::routing::RouteTable;
 use crate::signature::Verifier;
@@ -203,10 +205,21 @@ pub struct Route {
     pub keep_body: bool,
     /// Failed requests after which the provider gives the endpoint up; from its recipe.
     pub error_budget: Option<u32>,
+    /// The failures it was shown lately; shared with older snapshots.
+    pub budget: Arc<Budget>,
     /// When the provider's silence is worth an alarm.
     pub silence: Silence,
+    /// When it usually calls; shared with older snapshots.
+    pub habit: Arc<Habit>,
     /// What the sender hears.
     pub answer: AnswerPolicy,
+}
+
+impl Route {
+    /// Whether the next failure would be the last that the provider tolerates, as far as it is known.
+    pub fn must_not_fail(&self, now: UnixMillis) -> bool {
+        self.error_budget.is_some_and(|budget| self.budget.last_safe(budget, now))
+    }
 }
 
 /// How a request proves that it is genuine.

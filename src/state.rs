@@ -1,5 +1,5 @@
-//! What outlives a reload, keyed by stable names: server states, meters, replay memory, the budget for bodies, ticket
-//! keys.
+//! What outlives a reload, keyed by stable names: server states, meters, error budgets, habits, replay memory, the budget
+//! for bodies, the store and who may deliver from it, ticket keys.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,6 +8,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::server::ProducesTickets;
 
+use crate::budget::Budget;
+use crate::dispatch::Dispatch;
+use crate::habit::Habit;
 use crate::meter::RouteMeter;
 use crate::replay::ReplayMemory;
 use crate::store::Store;
@@ -17,24 +20,31 @@ use crate::upstream::Upstreams;
 #[derive(Debug)]
 pub struct State {
     /// Which requests were delivered.
-    pub replay: ReplayMemory,
+    pub replay: Arc<ReplayMemory>,
     /// How much memory bodies may take.
     pub bodies: BodyMemory,
     /// What is known of internal servers, and the connections to them.
     pub upstreams: Upstreams,
+    /// Who may deliver from the store now.
+    pub dispatch: Dispatch,
     store: OnceLock<Arc<Store>>,
-    meters: Mutex<HashMap<Arc<str>, Arc<RouteMeter>>>,
+    meters: ByRoute<RouteMeter>,
+    budgets: ByRoute<Budget>,
+    habits: ByRoute<Habit>,
     ticketers: Mutex<HashMap<[u8; 32], Arc<dyn ProducesTickets>>>,
 }
 
 impl Default for State {
     fn default() -> Self {
         Self {
-            replay: ReplayMemory::new(usize::MAX),
+            replay: Arc::new(ReplayMemory::new(usize::MAX)),
             bodies: BodyMemory::default(),
             upstreams: Upstreams::new(),
+            dispatch: Dispatch::default(),
             store: OnceLock::new(),
-            meters: Mutex::default(),
+            meters: ByRoute::default(),
+            budgets: ByRoute::default(),
+            habits: ByRoute::default(),
             ticketers: Mutex::default(),
         }
     }
@@ -74,13 +84,45 @@ impl State {
 
     /// The meter of a route, the same one for as long as the process lives.
     pub fn meter(&self, route: &Arc<str>) -> Arc<RouteMeter> {
-        let mut meters = self.meters.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(meters.entry(Arc::clone(route)).or_default())
+        self.meters.of(route)
     }
 
-    /// Forgets the meters of routes that are gone; those still in use by an older snapshot live on with it.
-    pub fn keep_meters(&self, known: impl Fn(&str) -> bool) {
-        self.meters.lock().unwrap_or_else(PoisonError::into_inner).retain(|route, _| known(route));
+    /// The failures of a route, likewise.
+    pub fn budget(&self, route: &Arc<str>) -> Arc<Budget> {
+        self.budgets.of(route)
+    }
+
+    /// The habit of a route's provider, likewise.
+    pub fn habit(&self, route: &Arc<str>) -> Arc<Habit> {
+        self.habits.of(route)
+    }
+
+    /// Forgets what belongs to routes that are gone; what is still in use by an older snapshot lives on with it.
+    pub fn keep_routes(&self, known: impl Fn(&str) -> bool) {
+        self.meters.keep(&known);
+        self.budgets.keep(&known);
+        self.habits.keep(&known);
+    }
+}
+
+/// One of a kind for each route.
+#[derive(Debug)]
+struct ByRoute<T>(Mutex<HashMap<Arc<str>, Arc<T>>>);
+
+impl<T> Default for ByRoute<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T: Default> ByRoute<T> {
+    fn of(&self, route: &Arc<str>) -> Arc<T> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(known.entry(Arc::clone(route)).or_default())
+    }
+
+    fn keep(&self, known: impl Fn(&str) -> bool) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|route, _| known(route));
     }
 }
 

@@ -19,6 +19,7 @@ mod intake;
 mod ledger;
 pub mod query;
 mod reading;
+mod recent;
 mod seal;
 pub mod settings;
 mod shared;
@@ -44,9 +45,10 @@ use reading::Readers;
 use shared::Shared;
 
 pub use engine::Mark;
-pub use entry::{Attempt, AttemptKind, Entry, Event, Took};
+pub use entry::{Attempt, AttemptKind, Entry, Event, Stage, Took};
 pub use error::{OpenError, Unstored};
 pub use query::{Cursor, Page, Query};
+pub use recent::Bookmark;
 pub use settings::{SealingKey, Settings};
 pub use spool::{Accept, Backlog, Claimed, Settlement, StoredRequest, Ticket};
 pub use standing::{News, Standing};
@@ -143,6 +145,16 @@ impl Store {
         if entry.outcome == "refused" && !self.refusals.admits(self.clock.now()) {
             self.shared.refusal_skipped();
         } else if !self.intake.leave(Write::Record(Box::new(entry))) {
+            self.shared.history_dropped(1);
+        }
+    }
+
+    /// As [`Store::record`], for what a stranger can bring about at will: the row is not even made when there were enough of
+    /// them in this second.
+    pub fn record_bounded(&self, entry: impl FnOnce() -> Entry) {
+        if !self.refusals.admits(self.clock.now()) {
+            self.shared.refusal_skipped();
+        } else if !self.intake.leave(Write::Record(Box::new(entry()))) {
             self.shared.history_dropped(1);
         }
     }
@@ -257,6 +269,22 @@ impl Store {
     pub async fn request(&self, request_id: &str) -> Result<Option<StoredRequest>, Unstored> {
         let id: Box<str> = request_id.into();
         self.readers.read(move |reader| reader.request(&id)).await
+    }
+
+    /// Where the recording stands, for [`Store::recorded_since`].
+    pub fn bookmark(&self) -> Bookmark {
+        self.shared.recent.bookmark()
+    }
+
+    /// Ids of the rows that were recorded since, in the order in which they were, and where to go on: as soon as there are
+    /// some, or none after `wait`. `None`: it is another process's bookmark, or too old.
+    pub async fn recorded_since(
+        &self,
+        bookmark: Bookmark,
+        most: usize,
+        wait: Duration,
+    ) -> Option<(Vec<Box<str>>, Bookmark)> {
+        self.shared.recent.since(bookmark, most, wait).await
     }
 
     /// What waits on a route, from memory.

@@ -3,7 +3,10 @@
 //! Everything goes through [`say`], which gives up quietly when the reader went away (`dmz-relay … | head`).
 
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal, Write as _};
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::{self, BufRead as _, IsTerminal, Read as _, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
 
 /// What a piece of text means; the colour follows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -136,6 +139,26 @@ impl Table {
     }
 }
 
+/// One line of cells with the widths they should have; a wider one pushes the others on.
+pub fn columns(cells: &[(usize, Cell)], palette: Palette) -> String {
+    let mut line = String::new();
+    for (width, cell) in cells {
+        line.push_str(&palette.paint(cell.tone, &cell.text));
+        line.push_str(&" ".repeat(width.saturating_sub(cell.text.chars().count()) + 2));
+    }
+    line.truncate(line.trim_end().len());
+    line.push('\n');
+    line
+}
+
+/// Creates or empties a file that only its owner may read.
+pub fn private_file(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    // One that was there keeps its mode otherwise.
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    Ok(file)
+}
+
 /// Text that somebody else chose, without anything that could move a cursor.
 pub fn harmless(text: &str) -> String {
     text.chars().map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect()
@@ -157,32 +180,68 @@ pub fn complain(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
+/// Asks on the terminal; only a yes is a yes. `None`: nobody can be asked.
+pub fn confirm(question: &str) -> Option<bool> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return None;
+    }
+    complain(&format!("{question} [y/N] "));
+    let mut answer = String::new();
+    let read = io::stdin().lock().take(100).read_line(&mut answer);
+    Some(read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes" | "Yes"))
+}
+
 /// A progress line on standard error, drawn only where a terminal shows it.
 #[derive(Debug)]
 pub struct Progress {
-    total: u64,
+    /// Steps in all, or what is counted where nobody knows how many there will be.
+    goal: Result<u64, &'static str>,
     shown: bool,
-    tenths: u64,
+    /// Thousandths, or hundreds of steps: a line that did not change is not drawn again.
+    drawn: u64,
 }
 
 impl Progress {
     /// For so many steps.
     pub fn new(total: u64) -> Self {
-        Self { total, shown: total > 1 && io::stderr().is_terminal(), tenths: u64::MAX }
+        Self { goal: Ok(total), shown: total > 1 && io::stderr().is_terminal(), drawn: u64::MAX }
+    }
+
+    /// For steps that nobody has counted yet.
+    pub fn counting(what: &'static str) -> Self {
+        Self { goal: Err(what), shown: io::stderr().is_terminal(), drawn: u64::MAX }
+    }
+
+    /// Whether anybody sees it.
+    pub fn is_shown(&self) -> bool {
+        self.shown
     }
 
     /// So many are done.
     pub fn at(&mut self, done: u64) {
-        const WIDTH: u64 = 40;
-        let tenths = done.saturating_mul(1000) / self.total.max(1);
-        if !self.shown || tenths == self.tenths {
+        let step = match self.goal {
+            Ok(total) => done.saturating_mul(1000) / total.max(1),
+            Err(_) => done / 100,
+        };
+        if !self.shown || step == self.drawn {
             return;
         }
-        self.tenths = tenths;
-        let full = usize::try_from(tenths * WIDTH / 1000).unwrap_or(0);
-        let empty = usize::try_from(WIDTH).unwrap_or(0).saturating_sub(full);
-        let bar = format!("{}{}", "█".repeat(full), "░".repeat(empty));
-        complain(&format!("\r  {bar} {:>3} %  {done}/{}", tenths / 10, self.total));
+        self.drawn = step;
+        complain(&self.line(done));
+    }
+
+    fn line(&self, done: u64) -> String {
+        const WIDTH: u64 = 40;
+        match self.goal {
+            Ok(total) => {
+                let thousandths = (done.saturating_mul(1000) / total.max(1)).min(1000);
+                let full = usize::try_from(thousandths * WIDTH / 1000).unwrap_or(0);
+                let empty = usize::try_from(WIDTH).unwrap_or(0).saturating_sub(full);
+                let bar = format!("{}{}", "█".repeat(full), "░".repeat(empty));
+                format!("\r  {bar} {:>3} %  {done}/{total}", thousandths / 10)
+            }
+            Err(what) => format!("\r  {done} {what}"),
+        }
     }
 }
 
@@ -214,6 +273,14 @@ mod tests {
         table.row(["yes".into(), "y".into()]);
         let lines = table.lines(Palette { colour: true });
         assert_eq!(lines, ["  \x1b[31mno\x1b[0m   x", "  yes  y"]);
+    }
+
+    #[test]
+    fn a_bar_never_runs_over() {
+        let bar = Progress { goal: Ok(4), shown: false, drawn: 0 };
+        assert_eq!(bar.line(1).matches('█').count(), 10);
+        assert!(bar.line(9).contains("100 %  9/4"));
+        assert_eq!(Progress::counting("rows").line(7), "\r  7 rows");
     }
 
     #[test]

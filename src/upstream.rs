@@ -22,6 +22,7 @@ mod plain;
 mod registry;
 mod request;
 mod resolve;
+mod retry_after;
 mod select;
 mod server;
 pub mod spec;
@@ -45,6 +46,7 @@ use spec::{Balance, EjectionSpec, HealthSpec};
 
 pub use condition::{ServerChange, ServerTurn};
 pub use registry::Upstreams;
+pub use retry_after::RetryAfter;
 
 /// A named group of servers. Made by [`Upstreams::adopt`].
 pub struct Upstream {
@@ -113,6 +115,8 @@ pub struct Undelivered {
     pub server: Option<Arc<str>>,
     /// How many servers were tried.
     pub attempts: u32,
+    /// When the last server that answered wants to be asked again.
+    pub retry_after: Option<RetryAfter>,
     /// For the log: the library's own words, never a header or a body.
     pub detail: String,
 }
@@ -217,6 +221,7 @@ struct SoFar {
     /// A 502, 503 or 504 that goes out where the route passes answers through and nobody said anything better.
     answer: Option<Received>,
     status: Option<u16>,
+    retry_after: Option<RetryAfter>,
     server: Option<Arc<str>>,
     failure: Option<Failure>,
 }
@@ -243,8 +248,9 @@ impl SoFar {
                 return step;
             }
         };
-        let Answer { status, content_type, body, truncated } = answer;
+        let Answer { status, content_type, retry_after, body, truncated } = answer;
         self.status = Some(status);
+        self.retry_after = retry_after;
         let success = (200..300).contains(&status);
         if success || pass_through {
             let server = Arc::clone(&server.url);
@@ -255,11 +261,12 @@ impl SoFar {
         if declined(status) { Step::Another } else { Step::Done }
     }
 
-    fn end(self, otherwise: impl FnOnce() -> Failure) -> Result<Received, Undelivered> {
-        if let Some(answer) = self.answer {
+    fn end(mut self, otherwise: impl FnOnce() -> Failure) -> Result<Received, Undelivered> {
+        if let Some(answer) = self.answer.take() {
             return Ok(Received { attempts: self.attempts, ..answer });
         }
-        let Failure { fault, detail, .. } = self.failure.unwrap_or_else(otherwise);
-        Err(Undelivered { fault, status: self.status, server: self.server, attempts: self.attempts, detail })
+        let Failure { fault, detail, .. } = self.failure.take().unwrap_or_else(otherwise);
+        let Self { status, retry_after, server, attempts, .. } = self;
+        Err(Undelivered { fault, status, server, attempts, retry_after, detail })
     }
 }

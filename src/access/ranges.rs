@@ -121,6 +121,18 @@ impl<T: Bits> Ranges<T> {
         if is_ragged { self.find_in_ragged(index, address) } else { Some(index) }
     }
 
+    /// The range next to an address that none holds, with its bounds.
+    pub(super) fn nearest<D: Ord>(&self, address: T, apart: impl Fn(T, T) -> D) -> Option<(usize, (T, T))> {
+        let above = self.bounds.partition_point(|(start, _)| *start <= address);
+        let neighbour = |index: usize| Some((index, *self.bounds.get(index)?));
+        let below = above.checked_sub(1).and_then(neighbour);
+        match (below, neighbour(above)) {
+            (Some(below), Some(above)) if apart(below.1.1, address) <= apart(above.1.0, address) => Some(below),
+            (_, Some(above)) => Some(above),
+            (below, None) => below,
+        }
+    }
+
     /// `index` is the last range whose leading bits are not above the address's.
     fn find_in_ragged(&self, mut index: usize, address: T) -> Option<usize> {
         if self.bounds.get(index)?.0 > address {

@@ -118,3 +118,18 @@ proptest! {
         prop_assert_eq!(list.addresses(), IpSet::new(entries.into_iter().flatten()));
     }
 }
+
+#[test]
+fn the_nearest_entry_is_the_one_next_to_a_stranger() {
+    let list = AllowList::new([
+        ("office".into(), vec!["192.0.2.0/28".parse().unwrap()]),
+        ("far".into(), vec!["203.0.113.0/24".parse().unwrap(), "2001:db8::/32".parse().unwrap()]),
+    ]);
+    let nearest = |ip: &str| list.nearest(ip.parse().unwrap()).map(|(first, _, name)| (first.to_string(), name));
+    assert_eq!(nearest("192.0.2.16"), Some(("192.0.2.0".to_owned(), "office")));
+    assert_eq!(nearest("203.0.112.255"), Some(("203.0.113.0".to_owned(), "far")));
+    assert_eq!(nearest("0.0.0.0"), Some(("192.0.2.0".to_owned(), "office")));
+    assert_eq!(nearest("255.255.255.255"), Some(("203.0.113.0".to_owned(), "far")));
+    assert_eq!(nearest("2001:db9::"), Some(("2001:db8::".to_owned(), "far")));
+    assert_eq!(AllowList::default().nearest("192.0.2.1".parse().unwrap()), None);
+}

@@ -6,11 +6,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, ORIGIN};
 use http::uri::Authority;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use serde::Serialize;
 
+use super::events::{self, Denied, EventSource, Waiting};
+use super::router::{self, Access, Action, Found};
 use super::status::ReloadReport;
 use super::{AdminSource, Exposure, Peer};
 
@@ -25,10 +27,14 @@ const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-type Answer = Response<Full<Bytes>>;
+/// What `GET /api/v1/openapi.json` answers.
+const DOCUMENT: &str = include_str!("../../docs/openapi.json");
 
-pub(super) async fn respond<S: AdminSource>(
+pub(super) type Answer = Response<Full<Bytes>>;
+
+pub(super) async fn respond<S: AdminSource + EventSource>(
     source: &S,
+    waiting: &Waiting,
     peer: Peer,
     exposure: Exposure,
     request: Request<Incoming>,
@@ -42,14 +48,30 @@ pub(super) async fn respond<S: AdminSource>(
         Ok(Err(_)) => return text(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large or broken\n"),
         Err(_) => return text(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time\n"),
     }
-    match head.uri.path() {
-        "/healthz" => get(&head.method, || text(StatusCode::OK, "ok\n")),
-        "/readyz" => get(&head.method, || readiness(source.ready())),
-        "/metrics" => get(&head.method, || answer(StatusCode::OK, PROMETHEUS, source.metrics())),
-        "/api/v1/status" => get(&head.method, || json(StatusCode::OK, &source.status())),
-        "/api/v1/reload" if head.method == Method::POST => reload(source, peer).await,
-        "/api/v1/reload" => not_allowed("POST"),
-        _ => text(StatusCode::NOT_FOUND, "see docs/operating.md for what is here\n"),
+    let (endpoint, id) = match router::find(&head.method, head.uri.path()) {
+        Found::Endpoint(endpoint, id) => (endpoint, id),
+        Found::NotAllowed(allow) => return not_allowed(allow),
+        Found::Nothing => return text(StatusCode::NOT_FOUND, "see docs/operating.md for what is here\n"),
+    };
+    if endpoint.access == Access::ThisMachine && peer == Peer::Remote {
+        return match endpoint.action {
+            Action::Reload => text(StatusCode::FORBIDDEN, "reloading is for this machine only\n"),
+            _ => events::failure(&Denied::NotLocal),
+        };
+    }
+    match endpoint.action {
+        Action::Health => text(StatusCode::OK, "ok\n"),
+        Action::Readiness => readiness(source.ready()),
+        Action::Metrics => answer(StatusCode::OK, PROMETHEUS, source.metrics()),
+        Action::Status => json(StatusCode::OK, &source.status()),
+        Action::Reload => reload(source).await,
+        Action::Document => answer(StatusCode::OK, JSON, DOCUMENT),
+        Action::Events => events::events(source, waiting, head.uri.query().unwrap_or_default()).await,
+        Action::Event => events::event(source, id).await,
+        Action::EventBody => events::body(source, id).await,
+        Action::Replay => events::replay(source, id).await,
+        Action::Retry => events::retry(source, id).await,
+        Action::Discard => events::discard(source, id).await,
     }
 }
 
@@ -73,21 +95,13 @@ fn readiness(ready: bool) -> Answer {
     if ready { text(StatusCode::OK, "ready\n") } else { text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n") }
 }
 
-async fn reload<S: AdminSource>(source: &S, peer: Peer) -> Answer {
-    if peer == Peer::Remote {
-        return text(StatusCode::FORBIDDEN, "reloading is for this machine only\n");
-    }
+async fn reload<S: AdminSource>(source: &S) -> Answer {
     match tokio::time::timeout(RELOAD_TIMEOUT, source.reload()).await {
         Ok(Some(report @ ReloadReport::Kept { .. })) => json(StatusCode::UNPROCESSABLE_ENTITY, &report),
         Ok(Some(report)) => json(StatusCode::OK, &report),
         Ok(None) => text(StatusCode::SERVICE_UNAVAILABLE, "shutting down\n"),
         Err(_) => text(StatusCode::GATEWAY_TIMEOUT, "the reload goes on; see the status for what comes of it\n"),
     }
-}
-
-/// `HEAD` too: hyper sends no body then.
-fn get(method: &Method, make: impl FnOnce() -> Answer) -> Answer {
-    if matches!(*method, Method::GET | Method::HEAD) { make() } else { not_allowed("GET, HEAD") }
 }
 
 fn not_allowed(allow: &'static str) -> Answer {
@@ -100,7 +114,7 @@ fn text(status: StatusCode, body: &'static str) -> Answer {
     answer(status, TEXT, body)
 }
 
-fn json(status: StatusCode, body: &impl Serialize) -> Answer {
+pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
     match serde_json::to_vec(body) {
         Ok(body) => answer(status, JSON, body),
         // Only a map with keys that are no strings fails; the types have none.
@@ -108,7 +122,7 @@ fn json(status: StatusCode, body: &impl Serialize) -> Answer {
     }
 }
 
-fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
+pub(super) fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
     let mut answer = Response::new(Full::new(body.into()));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();

@@ -23,6 +23,9 @@ pub struct Status {
     pub routes: Vec<RouteStatus>,
     pub upstreams: Vec<UpstreamStatus>,
     pub usage: Usage,
+    /// `null` where nothing is stored.
+    #[serde(default)]
+    pub store: Option<StoreStatus>,
     /// What works but should not stay, from the last load.
     pub warnings: Vec<String>,
 }
@@ -125,6 +128,74 @@ pub struct RouteStatus {
     /// Ids of its keys, the current one first.
     pub keys: Vec<String>,
     pub counts: RouteCounts,
+    /// Where it is known how many failures the provider tolerates.
+    #[serde(default)]
+    pub error_budget: Option<BudgetStatus>,
+    /// Seconds since the epoch; also from before the start, where there is a store.
+    #[serde(default)]
+    pub last_genuine: Option<i64>,
+    /// Quiet against its habit.
+    #[serde(default)]
+    pub silent: bool,
+    /// `direct`, `failover` or `queue`.
+    #[serde(default)]
+    pub delivery: String,
+    #[serde(default)]
+    pub spool: SpoolStatus,
+}
+
+/// The failures that a provider was shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BudgetStatus {
+    /// As many as it tolerates.
+    pub budget: u32,
+    /// Within the last 24 hours.
+    pub spent: u32,
+    /// Until it may give the endpoint up.
+    pub left: u32,
+}
+
+/// What waits in the store for one route.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpoolStatus {
+    /// Accepted, neither delivered nor dead.
+    pub waiting: u64,
+    /// Dead letters.
+    pub dead: u64,
+    /// When the oldest waiting one was received, seconds since the epoch.
+    pub oldest: Option<i64>,
+}
+
+/// How the store stands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StoreStatus {
+    /// Its file.
+    pub path: String,
+    /// Writes are taken.
+    pub open: bool,
+    /// Why not, in the engine's words.
+    pub problem: Option<String>,
+    /// The quota or the disk's reserve is reached: nothing is accepted.
+    pub full: bool,
+    /// Bytes.
+    pub size: Used,
+    /// Free bytes of the file system.
+    pub disk_free: u64,
+    /// Over all routes.
+    pub spool: SpoolStatus,
+    /// Rows of the history that were dropped since the start.
+    pub history_dropped: u64,
+    /// Routes that have something waiting or dead and are not configured.
+    pub stranded: Vec<StrandedStatus>,
+}
+
+/// What waits for a route that is not configured.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StrandedStatus {
+    /// The route's name.
+    pub route: String,
+    /// What it has.
+    pub spool: SpoolStatus,
 }
 
 /// What became of a route's requests since the start.

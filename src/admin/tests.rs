@@ -1,9 +1,13 @@
 //! Over real sockets, TCP and Unix.
 
 use super::*;
+use crate::admin::events::{Asking, Denied, EventDetail, Listed, Recorded, ReplayReport};
+use crate::base::UnixMillis;
 use crate::snapshot::AdminAddress;
+use crate::store::{Bookmark, Query};
+use bytes::Bytes;
 use status::{ConfigStatus, Problem};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -12,6 +16,7 @@ use tokio::task::JoinHandle;
 struct Relay {
     draining: AtomicBool,
     broken: AtomicBool,
+    asked: AtomicUsize,
 }
 
 impl AdminSource for Relay {
@@ -36,6 +41,52 @@ impl AdminSource for Relay {
                 ReloadReport::Applied { generation: 8, needs_restart: vec!["admin".into()], warnings: Vec::new() }
             })
         })
+    }
+}
+
+/// A relay without a store; it counts whoever asks it for events.
+impl EventSource for Relay {
+    fn now(&self) -> UnixMillis {
+        UnixMillis(0)
+    }
+
+    fn page(&self, _query: Query) -> Asking<'_, Listed> {
+        self.none()
+    }
+
+    fn bookmark(&self) -> Result<Bookmark, Denied> {
+        Err(Denied::NoStore)
+    }
+
+    fn recorded_since(&self, _since: Bookmark, _most: usize, _wait: Duration) -> Asking<'_, Recorded> {
+        self.none()
+    }
+
+    fn event<'a>(&'a self, _id: &'a str) -> Asking<'a, EventDetail> {
+        self.none()
+    }
+
+    fn body<'a>(&'a self, _id: &'a str) -> Asking<'a, Bytes> {
+        self.none()
+    }
+
+    fn replay<'a>(&'a self, _id: &'a str) -> Asking<'a, ReplayReport> {
+        self.none()
+    }
+
+    fn retry<'a>(&'a self, _id: &'a str) -> Asking<'a, ()> {
+        self.none()
+    }
+
+    fn discard<'a>(&'a self, _id: &'a str) -> Asking<'a, ()> {
+        self.none()
+    }
+}
+
+impl Relay {
+    fn none<T: 'static>(&self) -> Asking<'_, T> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async { Err(Denied::NoStore) })
     }
 }
 
@@ -97,6 +148,10 @@ async fn every_endpoint_answers_over_tcp_and_unix() {
         assert_eq!((code, serde_json::from_str::<Status>(&body).unwrap()), (200, rig.relay.status()));
         assert_eq!(rig.get("/").await.0, 404);
         assert_eq!(rig.get("/api/v1/reload").await.0, 405);
+        let (code, body) = rig.get("/api/v1/events").await;
+        assert_eq!(code, 404);
+        let no_store = r#"{"error":"no store is configured: add [store]","code":"no_store"}"#;
+        assert_eq!(body, no_store);
     }
 }
 
@@ -141,9 +196,36 @@ async fn browsers_are_turned_away() {
 }
 
 #[tokio::test]
-async fn other_machines_may_read_but_not_reload() {
+async fn other_machines_may_read_but_neither_reload_nor_see_events() {
     assert_eq!(Peer::of("[::ffff:127.0.0.1]:1".parse().unwrap()), Peer::Loopback);
     assert_eq!(Peer::of("192.0.2.1:1".parse().unwrap()), Peer::Remote);
+    let relay = Arc::new(Relay::default());
+    for endpoint in ENDPOINTS {
+        let refused = endpoint.access == Access::ThisMachine;
+        for (peer, refused) in [(Peer::Remote, refused), (Peer::Loopback, false), (Peer::Unix, false)] {
+            let (method, path) = (endpoint.method.as_str(), endpoint.path.replace("{id}", "1a"));
+            let before = relay.asked.load(Ordering::Relaxed);
+            let answer = over_a_pipe(&relay, peer, method, &path).await;
+            assert_eq!(answer.starts_with("HTTP/1.1 403 "), refused, "{method} {path} of {peer:?}: {answer}");
+            let asked = relay.asked.load(Ordering::Relaxed) - before;
+            assert_eq!(asked, usize::from(path.contains("/events") && !refused), "{path} of {peer:?}");
+        }
+    }
+}
+
+/// One request of a peer of this kind.
+async fn over_a_pipe(relay: &Arc<Relay>, peer: Peer, method: &str, path: &str) -> String {
+    let (mut ours, theirs) = tokio::io::duplex(1 << 20);
+    let places = Arc::new(Semaphore::new(1));
+    let place = places.acquire_owned().await.unwrap();
+    let waiting = Arc::new(Waiting::default());
+    let serving = tokio::spawn(connection(theirs, peer, Exposure::Network, Arc::clone(relay), waiting, place));
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: relay.example\r\nConnection: close\r\n\r\n");
+    ours.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    ours.read_to_string(&mut answer).await.unwrap();
+    serving.abort();
+    answer
 }
 
 #[tokio::test]

@@ -8,19 +8,19 @@ use std::time::Instant;
 use data_encoding::HEXLOWER;
 
 use crate::admin::status::{
-    CertificateStatus, ConfigStatus, ListenerStatus, Problem, ReloadError, ReloadReport, RouteCounts, RouteStatus,
-    ServerStatus, State, Status, UpstreamStatus, Usage, Used,
+    BudgetStatus, CertificateStatus, ConfigStatus, ListenerStatus, Problem, ReloadError, ReloadReport, RouteCounts,
+    RouteStatus, ServerStatus, State, Status, StoreStatus, UpstreamStatus, Usage, Used,
 };
 use crate::admin::{AdminSource, Reloading};
 use crate::base::UnixMillis;
 use crate::edge::{Draining, Relay};
-use crate::observe::Observer;
+use crate::pipeline::Gate;
 use crate::reload::Requests;
 use crate::snapshot::{Route, Snapshot, Verification};
 use crate::upstream::Upstream;
 
-use super::ReloadOutcome;
 use super::reload::{Reload, Standing};
+use super::{ReloadOutcome, providers, spool};
 
 /// Everything that a status is made of.
 pub(super) struct Source {
@@ -52,6 +52,10 @@ impl Source {
             config: reload.config().clone(),
             started: Instant::now(),
         })
+    }
+
+    pub(super) fn relay(&self) -> &Arc<Relay> {
+        &self.relay
     }
 
     fn config(&self, snapshot: &Snapshot, standing: &Standing) -> ConfigStatus {
@@ -98,12 +102,21 @@ impl Source {
     }
 }
 
+impl Source {
+    fn store(&self, snapshot: &Snapshot) -> Option<StoreStatus> {
+        let store = self.relay.gate.state.store()?;
+        let path = snapshot.store.as_ref().map(|settings| settings.path.display().to_string());
+        Some(spool::status(store, path.unwrap_or_default(), snapshot))
+    }
+}
+
 impl AdminSource for Source {
     fn ready(&self) -> bool {
         !self.draining.is_draining()
     }
 
     fn status(&self) -> Status {
+        providers::look(&self.relay);
         let snapshot = self.relay.snapshot();
         let standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Status {
@@ -113,9 +126,10 @@ impl AdminSource for Source {
             state: if self.ready() { State::Running } else { State::Draining },
             config: self.config(&snapshot, &standing),
             listeners: self.listeners(&snapshot),
-            routes: snapshot.routes.iter().map(|known| route(known, &self.relay.gate.observer)).collect(),
+            routes: snapshot.routes.iter().map(|known| route(known, &self.relay.gate)).collect(),
             upstreams: snapshot.upstreams.values().map(|known| upstream(known)).collect(),
             usage: self.usage(&snapshot),
+            store: self.store(&snapshot),
             warnings: standing.warnings.iter().map(ToString::to_string).collect(),
         }
     }
@@ -124,6 +138,8 @@ impl AdminSource for Source {
         let gate = &self.relay.gate;
         gate.observer.set_body_memory(gate.state.bodies.used());
         gate.observer.set_replay_entries(gate.state.replay.len());
+        providers::look(&self.relay);
+        spool::set_metrics(gate, &self.relay.snapshot());
         gate.observer.render_metrics()
     }
 
@@ -146,7 +162,7 @@ fn report(outcome: &ReloadOutcome) -> ReloadReport {
     }
 }
 
-fn route(route: &Route, observer: &Observer) -> RouteStatus {
+fn route(route: &Route, gate: &Gate) -> RouteStatus {
     let (verification, keys) = match &route.verify {
         Verification::Signed(verifier) => ("signed", verifier.key_ids().map(str::to_owned).collect()),
         Verification::DangerouslyNone => ("none", Vec::new()),
@@ -160,7 +176,15 @@ fn route(route: &Route, observer: &Observer) -> RouteStatus {
         upstream: route.upstream.name.to_string(),
         verification: verification.to_owned(),
         keys,
-        counts: observer.tally(&route.name).map(RouteCounts::from).unwrap_or_default(),
+        counts: gate.observer.tally(&route.name).map(RouteCounts::from).unwrap_or_default(),
+        error_budget: route.error_budget.map(|budget| {
+            let spent = route.budget.standing(budget, gate.clock.now());
+            BudgetStatus { budget, spent: spent.count, left: spent.left }
+        }),
+        last_genuine: route.habit.last().map(UnixMillis::secs),
+        silent: route.habit.is_silent(),
+        delivery: route.delivery.as_str().to_owned(),
+        spool: gate.state.store().map(|store| spool::of(&store.backlog(&route.name))).unwrap_or_default(),
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::base::UnixMillis;
 use crate::config::{self, Environment, Problem, Report};
+use crate::delivery::Delivery;
 use crate::edge::Relay;
 use crate::observe::Event;
 use crate::reload::{Load, Loaded, Trigger};
@@ -57,6 +58,7 @@ pub(super) struct Reload {
     service: Service,
     standing: Arc<Mutex<Standing>>,
     health: JoinSet<()>,
+    delivery: Option<Arc<Delivery>>,
 }
 
 impl Reload {
@@ -74,7 +76,8 @@ impl Reload {
             needs_restart: Vec::new(),
             last_error: None,
         };
-        Self { config, environment, relay, service, standing: Arc::new(Mutex::new(standing)), health: JoinSet::new() }
+        let (standing, health) = (Arc::new(Mutex::new(standing)), JoinSet::new());
+        Self { config, environment, relay, service, standing, health, delivery: None }
     }
 
     /// For the admin listener.
@@ -84,6 +87,11 @@ impl Reload {
 
     pub(super) fn config(&self) -> &PathBuf {
         &self.config
+    }
+
+    /// From now on delivery hears of new configurations too.
+    pub(super) fn deliver_with(&mut self, delivery: Option<&Arc<Delivery>>) {
+        self.delivery = delivery.map(Arc::clone);
     }
 
     /// Puts the first configuration in force.
@@ -99,7 +107,10 @@ impl Reload {
         gate.observer.set_log(snapshot.log.json, snapshot.log.refusals_per_second);
         gate.observer.set_shape(&shape::shape(snapshot));
         self.relay.replace(Arc::clone(snapshot));
-        gate.state.keep_meters(|route| snapshot.routes.iter().any(|known| &*known.name == route));
+        if let Some(delivery) = &self.delivery {
+            delivery.apply(snapshot);
+        }
+        gate.state.keep_routes(|route| snapshot.routes.iter().any(|known| &*known.name == route));
         // Dropping the old set ends its checks.
         self.health = JoinSet::new();
         for upstream in snapshot.upstreams.values() {
@@ -210,6 +221,12 @@ fn needs_restart(running: &Snapshot, new: &Snapshot) -> Vec<String> {
     }
     if running.admin != new.admin {
         changes.push("[admin] has another address".to_owned());
+    }
+    match (&running.store, &new.store) {
+        (None, Some(_)) => changes.push("[store] is new".to_owned()),
+        (Some(_), None) => changes.push("[store] is gone".to_owned()),
+        (Some(known), Some(new)) if known != new => changes.push("[store] has other settings".to_owned()),
+        _ => {}
     }
     changes
 }

@@ -1,17 +1,47 @@
-//! A captured request, as people have it: copied from a terminal, from a packet capture, from a ticket.
+//! A captured request, as people have it: copied from a terminal, from a packet capture, from a browser, from a ticket.
 //!
-//! The head may have lost its carriage returns and may say `HTTP/2`; the body is taken byte for byte.
+//! Three forms are known by their look: a `curl` command, an HTTP archive (HAR), and raw HTTP.
+
+mod curl;
+mod har;
+mod raw;
+mod shell;
 
 use std::fs::File;
 use std::io::{Read as _, stdin};
 use std::path::Path;
 
 use super::Unusable;
-use crate::domain::{Framing, Head, Method, Version};
+use crate::domain::{Framing, Head, HeadBuilder};
+use crate::terminal::complain;
 
 /// Largest capture that is read.
 const LARGEST: u64 = 64 * 1024 * 1024;
-const MOST_HEADERS: usize = 256;
+
+/// One captured request.
+#[derive(Debug)]
+pub(super) struct Captured {
+    pub(super) head: Head,
+    pub(super) body: Vec<u8>,
+    /// Which form it had: for people.
+    pub(super) form: String,
+    /// What may be unlike the request that was sent.
+    pub(super) doubts: Vec<String>,
+}
+
+impl Captured {
+    fn new(head: HeadBuilder, body: Vec<u8>, form: impl Into<String>) -> Self {
+        let framing = if body.is_empty() { Framing::Empty } else { Framing::Length(body.len() as u64) };
+        Self { head: head.framing(framing).build(), body, form: form.into(), doubts: Vec::new() }
+    }
+
+    /// Says on standard error what may be unlike the request that was sent.
+    pub(super) fn warn(&self) {
+        for doubt in &self.doubts {
+            complain(&format!("dmz-relay: {doubt}\n"));
+        }
+    }
+}
 
 /// Reads a file, or standard input for `-`.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, Unusable> {
@@ -29,125 +59,22 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, Unusable> {
     Ok(bytes)
 }
 
-/// Head and body of a raw HTTP/1.1 request.
-pub(super) fn parse(capture: &[u8]) -> Result<(Head, &[u8]), Unusable> {
-    let (line, head_rest) = split_line(capture).ok_or("the request is empty")?;
-    // What a tool prints of an HTTP/2 request: the same words, another version.
-    let line = String::from_utf8(line.to_vec()).map_err(|_| "the request line is not text")?;
-    let (words, version) = match line.strip_suffix(" HTTP/2").or_else(|| line.strip_suffix(" HTTP/2.0")) {
-        Some(words) => (words, Version::Http2),
-        None => (line.strip_suffix(" HTTP/1.1").unwrap_or(&line), Version::Http11),
-    };
-    let mut text = format!("{words} HTTP/1.1\r\n").into_bytes();
-    let line_length = text.len();
-    text.extend_from_slice(head_rest);
-    let mut fields = [httparse::EMPTY_HEADER; MOST_HEADERS];
-    let mut parsed = httparse::Request::new(&mut fields);
-    let length = match parsed.parse(&text) {
-        Ok(httparse::Status::Complete(length)) => length,
-        Ok(httparse::Status::Partial) => {
-            return Err("the head has no end: an empty line must stand before the body".into());
-        }
-        Err(error) => return Err(format!("this is not an HTTP request: {error}").into()),
-    };
-    let head = head(&parsed, version)?;
-    // In terms of the capture itself, whose first line may have been longer or shorter.
-    let body = head_rest.get(length.saturating_sub(line_length)..).unwrap_or_default();
-    let body = framed(&head, body)?;
-    Ok((head, body))
-}
-
-fn split_line(capture: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = memchr::memchr(b'\n', capture)?;
-    let (line, rest) = capture.split_at_checked(end)?;
-    Some((line.strip_suffix(b"\r").unwrap_or(line), rest.get(1..)?))
-}
-
-fn head(parsed: &httparse::Request<'_, '_>, version: Version) -> Result<Head, Unusable> {
-    let method = Method::parse(parsed.method.unwrap_or_default());
-    let target = parsed.path.unwrap_or_default();
-    let origin = origin_form(target).ok_or("the request target must begin with a slash")?;
-    let mut builder = Head::builder(method, version).target(origin);
-    for field in parsed.headers.iter() {
-        if field.name.eq_ignore_ascii_case("host") {
-            builder = builder.host(std::str::from_utf8(field.value).map_err(|_| "the Host header is not text")?);
-        } else {
-            builder = builder.header(field.name, field.value);
-        }
+/// The request of a capture. `entry` says which one of an archive: its number from 1, or a part of its URL.
+pub(super) fn parse(capture: &[u8], entry: Option<&str>) -> Result<Captured, Unusable> {
+    let start = capture.strip_prefix(b"\xef\xbb\xbf").unwrap_or(capture).trim_ascii_start();
+    let command = start.strip_prefix(b"$ ").unwrap_or(start);
+    let is_curl = command.strip_prefix(b"curl").is_some_and(|rest| rest.first().is_some_and(u8::is_ascii_whitespace));
+    if start.starts_with(b"{") {
+        return har::parse(start, entry);
     }
-    Ok(builder.framing(Framing::Unknown).build())
-}
-
-/// Also of `https://host/path`, as some tools write it.
-fn origin_form(target: &str) -> Option<&str> {
-    if target.starts_with('/') {
-        return Some(target);
+    if entry.is_some() {
+        return Err("--entry is for HTTP archives (HAR), and this is none".into());
     }
-    let (_, rest) = target.split_once("://")?;
-    rest.find('/').and_then(|at| rest.get(at..))
-}
-
-/// The body as its length says. A capture that was saved by an editor has a line feed too many, which is not the body's.
-fn framed<'c>(head: &Head, body: &'c [u8]) -> Result<&'c [u8], Unusable> {
-    let encoded =
-        head.headers().first("transfer-encoding").is_some_and(|value| !value.eq_ignore_ascii_case(b"identity"));
-    if encoded {
-        return Err("the body is chunked: put the decoded body in and take the Transfer-Encoding line out".into());
+    if is_curl {
+        return curl::parse(command);
     }
-    let length = head.headers().sole("content-length").map_err(|_| "there are two Content-Length lines")?;
-    let Some(length) = length else { return Ok(body) };
-    let length: usize = std::str::from_utf8(length)
-        .ok()
-        .and_then(|text| text.trim().parse().ok())
-        .ok_or("Content-Length is not a number")?;
-    let rest = body.get(length..).ok_or_else(|| {
-        format!("Content-Length says {length} bytes and the body has {}: the capture is not complete", body.len())
-    })?;
-    if !rest.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
-        return Err(format!("Content-Length says {length} bytes and the body has {}", body.len()).into());
+    if command.starts_with(b"curl.exe") || command.starts_with(b"Invoke-WebRequest") {
+        return Err("this is a command for Windows; copy it \"as cURL (bash)\" instead".into());
     }
-    Ok(body.get(..length).unwrap_or(body))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn refused(capture: &str) -> String {
-        parse(capture.as_bytes()).unwrap_err().0
-    }
-
-    #[test]
-    fn a_pasted_head_has_bare_line_feeds_and_an_exact_body() {
-        for capture in [
-            "POST /x?a=1 HTTP/1.1\r\nHost: h\r\nX-Sig: a  \r\n\r\n{\r\n}\n",
-            "POST /x?a=1 HTTP/1.1\nHost: h\nX-Sig: a\n\n{\r\n}\n",
-            "POST /x?a=1 HTTP/2\nHost: h\nX-Sig: a\n\n{\r\n}\n",
-            "POST https://h/x?a=1 HTTP/1.1\nHost: h\nX-Sig: a\n\n{\r\n}\n",
-        ] {
-            let (head, body) = parse(capture.as_bytes()).unwrap_or_else(|why| panic!("{capture}: {why:?}"));
-            assert_eq!((head.method(), head.path(), head.query(), head.host()), (Method::Post, "/x", Some("a=1"), "h"));
-            assert_eq!(head.headers().first("x-sig"), Some(&b"a"[..]));
-            assert_eq!(body, b"{\r\n}\n", "{capture}");
-        }
-    }
-
-    #[test]
-    fn a_length_decides_where_the_body_ends() {
-        let (_, body) = parse(b"POST / HTTP/1.1\ncontent-length: 2\n\n{}\n").unwrap();
-        assert_eq!(body, b"{}");
-        assert!(refused("POST / HTTP/1.1\nContent-Length: 3\n\n{}").contains("not complete"));
-        assert!(refused("POST / HTTP/1.1\nContent-Length: 1\n\n{}").contains("says 1 bytes"));
-        assert!(refused("POST / HTTP/1.1\nContent-Length: 1\nContent-Length: 2\n\n{}").contains("two"));
-        assert!(refused("POST / HTTP/1.1\nContent-Length: x\n\n{}").contains("not a number"));
-    }
-
-    #[test]
-    fn what_is_no_request_is_said() {
-        assert!(refused("").contains("empty"));
-        assert!(refused("POST / HTTP/1.1\nA: b\n").contains("empty line"));
-        assert!(refused("hello\n\n").contains("not an HTTP request"));
-        assert!(refused("POST x HTTP/1.1\n\n").contains("slash"));
-        assert!(refused("POST / HTTP/1.1\nTransfer-Encoding: chunked\n\n2\r\n{}\r\n0\r\n\r\n").contains("chunked"));
-    }
+    raw::parse(capture)
 }

@@ -128,7 +128,7 @@ fn excerpt(problem: &Problem) -> Option<String> {
 
 fn could_hold_a_secret(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
-    ["secret", "headers", "query", "key", "token", "password"].iter().any(|word| text.contains(word))
+    ["secret", "headers", "query", "key", "token", "password", "resign"].iter().any(|word| text.contains(word))
 }
 
 #[cfg(test)]
@@ -156,6 +156,7 @@ mod tests {
             ("\"canary\",", "routes.x.secrets"),
             ("routes.x = { secrets = [\"canary\"], path = 3 }", "routes.x.path"),
             ("\"X-Api\" = \"canary\"", "routes.x.upstream_headers.X-Api"),
+            ("resign = [\"canary\"]", "routes.x.resign"),
             ("= \"canary\"", ""),
         ] {
             assert_eq!(excerpt(&problem(folder.path(), text, key, (1, 1))), None, "{text}");

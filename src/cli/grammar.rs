@@ -1,12 +1,17 @@
 //! The grammar of the command line. The comments are the help texts.
 
-use std::net::SocketAddr;
+pub mod events;
+
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
+use crate::base::UnixMillis;
 use crate::demo::Settings;
+
+pub use events::Events;
 
 const EXIT_CODES: &str = "Exit codes:
   0  fine
@@ -51,12 +56,16 @@ pub enum Command {
     Send(Send),
     /// Check a captured request, offline
     Verify(Verify),
+    /// Say why a stored or captured request was taken or refused, step by step
+    Explain(Explain),
     /// List the providers, or show one of them
     Providers(Providers),
     /// Show what a running relay does
     Status(Status),
     /// Have a running relay read its files again
     Reload(Reload),
+    /// Search, show, follow, export and replay what was received
+    Events(Events),
     /// Print a completion script for a shell
     Completions(Completions),
     /// Print the manual page
@@ -191,9 +200,44 @@ pub struct Verify {
     /// The public URL, for schemes that sign it (a route has its own)
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url, conflicts_with = "route")]
     pub url: Option<String>,
-    /// The request as it went over the wire: request line, headers, empty line, body; - for standard input
+    /// The request: raw HTTP, a curl command or an HTTP archive (HAR); - for standard input
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub request: PathBuf,
+    /// Which request of an archive: its number, or a part of its URL
+    #[arg(long, value_name = "N|URL")]
+    pub entry: Option<String>,
+}
+
+/// `explain`.
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// The id of a stored request, as X-Request-Id, the log and `events` have it; a running relay is asked
+    #[arg(value_name = "ID", required_unless_present = "request", conflicts_with = "request")]
+    pub id: Option<String>,
+    /// Where the relay or its configuration is.
+    #[command(flatten)]
+    pub relay: Relay,
+    /// A captured request: raw HTTP, a curl command or an HTTP archive (HAR); - for standard input
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "admin")]
+    pub request: Option<PathBuf>,
+    /// The address that it came from
+    #[arg(long, value_name = "ADDRESS", requires = "request")]
+    pub source: Option<IpAddr>,
+    /// The moment that time windows are judged by: seconds since 1970, or 2026-01-31T10:00:00Z [default: now]
+    #[arg(long, value_name = "TIME", requires = "request", value_parser = instant, allow_negative_numbers = true)]
+    pub at: Option<UnixMillis>,
+    /// Which request of an archive: its number, or a part of its URL
+    #[arg(long, value_name = "N|URL", requires = "request")]
+    pub entry: Option<String>,
+}
+
+fn instant(text: &str) -> Result<UnixMillis, String> {
+    if let Ok(seconds) = text.parse() {
+        return Ok(UnixMillis::from_secs(seconds));
+    }
+    let stamp: jiff::Timestamp =
+        text.parse().map_err(|_| "expected seconds since 1970, or 2026-01-31T10:00:00Z".to_owned())?;
+    Ok(UnixMillis(stamp.as_millisecond()))
 }
 
 /// `providers`.
@@ -255,6 +299,17 @@ mod tests {
     #[test]
     fn the_grammar_holds_together() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn explain_wants_an_id_or_a_request() {
+        let parse = |line: &str| Cli::try_parse_from(line.split(' '));
+        assert!(parse("dmz-relay explain 0192").is_ok());
+        assert!(parse("dmz-relay explain --request r --at 1700000000 --source ::1 --entry 2").is_ok());
+        assert!(parse("dmz-relay explain --request r --at 2026-01-31T10:00:00Z").is_ok());
+        for wrong in ["", " 0192 --request r", " 0192 --at 1", " --request r --at noon", " 0192 --entry 1"] {
+            assert!(parse(&format!("dmz-relay explain{wrong}")).is_err(), "{wrong}");
+        }
     }
 
     #[test]

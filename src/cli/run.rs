@@ -51,7 +51,12 @@ pub(super) fn run(args: &Run, sockets: io::Result<Vec<InheritedSocket>>, format:
                 }
                 Ok(if report.unreadable { Exit::Unusable } else { Exit::No })
             }
-            Err(error @ (StartError::Bind { .. } | StartError::Admin(_) | StartError::Process(_))) => {
+            Err(
+                error @ (StartError::Bind { .. }
+                | StartError::Store { .. }
+                | StartError::Admin(_)
+                | StartError::Process(_)),
+            ) => {
                 complain(&format!("dmz-relay: {error}\n"));
                 Ok(Exit::NotStarted)
             }

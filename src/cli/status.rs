@@ -7,7 +7,9 @@ use super::grammar::{Format, Status as Args};
 use super::reload::{lines, problem_text};
 use super::{Exit, Unusable, say_json};
 use crate::admin::client;
-use crate::admin::status::{CertificateStatus, RouteCounts, RouteStatus, State, Status, Used};
+use crate::admin::status::{
+    BudgetStatus, CertificateStatus, RouteCounts, RouteStatus, SpoolStatus, State, Status, StoreStatus, Used,
+};
 use crate::base::Clock;
 use crate::terminal::{Cell, Palette, Table, Tone, cell, counted, harmless, say};
 
@@ -45,8 +47,12 @@ fn text(status: &Status, now: i64, palette: Palette) -> String {
     config(&mut text, status, now, palette);
     section(&mut text, "Listeners", &listeners(status, now), palette);
     section(&mut text, "Routes", &routes(status), palette);
+    troubled(&mut text, status, now, palette);
     section(&mut text, "Upstreams", &upstreams(status), palette);
     section(&mut text, "Usage", &usage(status), palette);
+    if let Some(store) = &status.store {
+        section(&mut text, "Store", &self::store(store, status, now), palette);
+    }
     if !status.warnings.is_empty() {
         let _ = writeln!(text, "\n{}", palette.paint(Tone::Strong, "Warnings"));
         for warning in &status.warnings {
@@ -129,6 +135,24 @@ fn routes(status: &Status) -> Table {
     table
 }
 
+/// Providers that would give up soon, and those that have gone quiet.
+fn troubled(text: &mut String, status: &Status, now: i64, palette: Palette) {
+    for route in &status.routes {
+        let name = harmless(&route.name);
+        if let Some(BudgetStatus { budget, spent, left: 0..=1 }) = route.error_budget
+            && spent > 0
+        {
+            let what = format!("{name}: the provider saw {spent} failures within a day and may give up at {budget}");
+            let _ = writeln!(text, "  {}", palette.paint(Tone::Bad, &what));
+        }
+        if route.silent {
+            let last = route.last_genuine.map_or_else(|| "never".to_owned(), |at| ago(at, now));
+            let what = format!("{name}: the provider has gone quiet; last genuine request: {last}");
+            let _ = writeln!(text, "  {}", palette.paint(Tone::Odd, &what));
+        }
+    }
+}
+
 fn provider(route: &RouteStatus) -> Cell {
     match &route.provider {
         _ if route.verification == "none" => cell(Tone::Bad, "NOT VERIFIED"),
@@ -175,6 +199,32 @@ fn usage(status: &Status) -> Table {
     line("body memory", usage.body_memory, bytes);
     line("replay memory", usage.replay_entries, |count| count.to_string());
     table.row([cell(Tone::Quiet, "in flight"), usage.requests_in_flight.to_string().into(), Cell::default()]);
+    table
+}
+
+/// The store itself, then every route that has something in it.
+fn store(store: &StoreStatus, status: &Status, now: i64) -> Table {
+    let mut table = Table::new(["", "waiting", "dead", "oldest", ""]);
+    let state = match (store.open, &store.problem, store.full) {
+        (false, problem, _) => cell(Tone::Bad, harmless(problem.as_deref().unwrap_or("takes nothing"))),
+        (true, _, true) => cell(Tone::Bad, "full"),
+        (true, _, false) => cell(Tone::Good, "takes requests"),
+    };
+    let mut line = |name: Cell, spool: SpoolStatus, note: Cell| {
+        let dead = cell(if spool.dead == 0 { Tone::Quiet } else { Tone::Bad }, spool.dead.to_string());
+        let waiting = cell(if spool.waiting == 0 { Tone::Quiet } else { Tone::Odd }, spool.waiting.to_string());
+        table.row([name, waiting, dead, spool.oldest.map(|at| ago(at, now)).unwrap_or_default().into(), note]);
+    };
+    line(cell(Tone::Strong, harmless(&store.path)), store.spool, state);
+    for route in status.routes.iter().filter(|route| route.spool != SpoolStatus::default()) {
+        line(harmless(&route.name).into(), route.spool, Cell::default());
+    }
+    for gone in &store.stranded {
+        line(harmless(&gone.route).into(), gone.spool, cell(Tone::Bad, "not configured: they wait"));
+    }
+    let size =
+        format!("{} of {}, {} free on disk", bytes(store.size.used), bytes(store.size.limit), bytes(store.disk_free));
+    table.row([cell(Tone::Quiet, size), Cell::default(), Cell::default(), Cell::default(), Cell::default()]);
     table
 }
 
@@ -244,6 +294,25 @@ mod tests {
         let mut status = example();
         status.config.last_error = Some(ReloadError::default());
         assert!(!healthy(&status));
+    }
+
+    #[test]
+    fn providers_in_trouble_stand_below_the_routes() {
+        let route = RouteStatus {
+            name: "dastra".into(),
+            error_budget: Some(BudgetStatus { budget: 5, spent: 4, left: 1 }),
+            silent: true,
+            last_genuine: Some(0),
+            ..RouteStatus::default()
+        };
+        let mut status = Status { routes: vec![route], ..example() };
+        let shown = text(&status, 3600, Palette::plain());
+        assert!(shown.contains("saw 4 failures within a day and may give up at 5"), "{shown}");
+        assert!(shown.contains("gone quiet; last genuine request: 1 h 0 min ago"), "{shown}");
+        status.routes[0].silent = false;
+        status.routes[0].error_budget = Some(BudgetStatus { budget: 5, spent: 3, left: 2 });
+        let shown = text(&status, 3600, Palette::plain());
+        assert!(!shown.contains("provider saw") && !shown.contains("quiet"), "{shown}");
     }
 
     #[test]

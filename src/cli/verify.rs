@@ -38,7 +38,9 @@ struct Verdict {
 pub(super) fn verify(args: &Verify, format: Format) -> Result<Exit, Unusable> {
     let now = args.at.map_or_else(|| Clock::system().now(), UnixMillis::from_secs);
     let bytes = capture::read(&args.request)?;
-    let (head, body) = capture::parse(&bytes)?;
+    let captured = capture::parse(&bytes, args.entry.as_deref())?;
+    captured.warn();
+    let (head, body) = (captured.head, &*captured.body);
     let verdict = match (&args.provider, &args.route) {
         (Some(name), _) => judge(&of_provider(name, args)?, name, &head, body, now),
         (None, Some(name)) => {

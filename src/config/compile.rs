@@ -9,6 +9,7 @@ mod process;
 mod recipes;
 mod routes;
 mod secrets;
+mod store;
 mod tls;
 mod upstreams;
 mod values;
@@ -41,6 +42,8 @@ struct Compiler<'c> {
 /// Sections that routes and listeners refer to.
 struct Named {
     limits: Limits,
+    /// The file has `[store]`, whether or not it compiled, so that routes that need it are not blamed.
+    has_store: bool,
     lists: AddressLists,
     upstreams: Upstreams,
     /// The file's own recipes; `None`: one that did not compile, so that routes naming it are not blamed.
@@ -80,16 +83,15 @@ impl Parts {
 
 impl Compiler<'_> {
     fn parts(&mut self, raw: RawConfig) -> Option<Parts> {
-        if let Some(store) = &raw.store {
-            self.reject(store, "store", "the store is not available in this version", "remove [store]");
-        }
         let limits = self.limits(raw.limits.unwrap_or_default());
+        let has_store = raw.store.is_some();
+        let store = raw.store.and_then(|store| self.store(&store, &limits));
         let lists = self.address_lists(raw.address_lists);
         let upstreams = self.upstreams(raw.upstreams);
         let providers = self.providers(raw.providers);
         let listeners = raw.listeners.unwrap_or_default();
         let client_certificates = listeners.iter().any(|listener| listeners::asks_for_certificates(listener.get_ref()));
-        let named = Named { limits, lists, upstreams, providers, client_certificates };
+        let named = Named { limits, has_store, lists, upstreams, providers, client_certificates };
         let routes = self.routes(raw.routes, &named);
         let listeners = self.listeners(listeners, &named, &routes);
         let admin = raw.admin.and_then(|admin| self.admin(&admin, &listeners));
@@ -101,7 +103,7 @@ impl Compiler<'_> {
             admin,
             log,
             limits,
-            store: None,
+            store: store.map(Arc::new),
             routes: routes.table(),
             upstreams: upstreams.into_ready(),
             files: Vec::new(),

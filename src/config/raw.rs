@@ -11,7 +11,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
-pub use self::either::{RawAddressList, RawAnswer, RawHeaderRule, RawQuantity, RawSecret, RawSecretEntry, RawValue};
+pub use self::either::{
+    RawAddressList, RawAnswer, RawHeaderRule, RawQuantity, RawSecret, RawSecretEntry, RawSecrets, RawValue,
+};
 use crate::config::recipe::{RawRecipe, RawVerify};
 
 /// A value and its place.
@@ -28,8 +30,7 @@ pub struct RawConfig {
     pub admin: Placed<RawAdmin>,
     pub log: Option<RawLog>,
     pub limits: Option<RawLimits>,
-    /// Known, and refused: the store is not in this version.
-    pub store: Placed<toml::Value>,
+    pub store: Placed<RawStore>,
     #[serde(default)]
     pub address_lists: Table<Spanned<RawAddressList>>,
     #[serde(default)]
@@ -120,6 +121,37 @@ pub struct RawLimits {
     pub replay_entries: Placed<i64>,
 }
 
+/// `[store]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/config.md has a card for each key")]
+pub struct RawStore {
+    pub sqlite: Placed<RawSqlite>,
+    /// Known, and refused: a server that several relays share is not in this version.
+    pub postgres: Placed<toml::Value>,
+    pub encryption_key: Placed<RawSecrets>,
+    pub keep: Option<RawKeep>,
+    pub reserve: Placed<RawQuantity>,
+    pub refusals_per_second: Placed<i64>,
+}
+
+/// `{ path = "…" }`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/config.md has a card for each key")]
+pub struct RawSqlite {
+    pub path: Placed<String>,
+}
+
+/// `{ age = "…", size = "…" }`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/config.md has a card for each key")]
+pub struct RawKeep {
+    pub age: Placed<RawQuantity>,
+    pub size: Placed<RawQuantity>,
+}
+
 /// `[upstreams.<name>]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -194,8 +226,15 @@ pub struct RawRoute {
     pub upstream_path: Placed<String>,
     pub upstream_headers: Option<Table<Spanned<RawValue>>>,
     pub upstream_query: Option<Table<Spanned<RawValue>>>,
+    pub resign: Placed<Vec<Spanned<RawSecretEntry>>>,
     pub delivery: Placed<String>,
     pub deadline: Placed<RawQuantity>,
+    pub ordered: Placed<bool>,
+    pub concurrency: Placed<i64>,
+    pub retry: Placed<RawRetry>,
+    pub keep_body: Placed<bool>,
+    pub error_budget: Placed<i64>,
+    pub silence: Placed<RawQuantity>,
     pub answer: Placed<RawAnswer>,
 }
 
@@ -215,6 +254,18 @@ pub struct RawRate {
 pub struct RawReplay {
     pub window: Placed<RawQuantity>,
     pub off: Placed<bool>,
+}
+
+/// `{ first = "…", max = "…", give_up_after = "…", attempts = …, timeout = "…" }`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/config.md has a card for each key")]
+pub struct RawRetry {
+    pub first: Placed<RawQuantity>,
+    pub max: Placed<RawQuantity>,
+    pub give_up_after: Placed<RawQuantity>,
+    pub attempts: Placed<i64>,
+    pub timeout: Placed<RawQuantity>,
 }
 
 /// `{ status = …, body = "…", content_type = "…" }`.

@@ -131,6 +131,11 @@ impl<'e> Sources<'e> {
         }
     }
 
+    /// Where a file of the relay's own lies. It is neither read nor watched.
+    pub fn place(&self, path: &str) -> Result<PathBuf, SourceError> {
+        self.resolve(path)
+    }
+
     /// A private key or secret from a file that others may not read. One final newline is not part of it.
     pub fn secret_file(&mut self, path: &str) -> Result<Secret, SourceError> {
         let path = self.resolve(path)?;

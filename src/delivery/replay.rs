@@ -1,10 +1,15 @@
 //! A replay: an operator has a stored request sent inward again, now, and hears what came of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::Fault;
+use crate::observe::Delivered;
 use crate::pipeline::Gate;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Route, Snapshot, Verification};
+use crate::store::{AttemptKind, Event, Store, StoredRequest};
+
+use super::attempt::{self, Sent};
 
 /// What came of a replay.
 #[derive(Clone, Debug)]
@@ -46,9 +51,56 @@ pub enum NotReplayed {
 }
 
 /// Sends a stored request inward, once.
-pub async fn replay(gate: &Gate, _snapshot: &Snapshot, request_id: &str) -> Result<Replayed, NotReplayed> {
+pub async fn replay(gate: &Gate, snapshot: &Snapshot, request_id: &str) -> Result<Replayed, NotReplayed> {
     let store = gate.state.store().ok_or(NotReplayed::NoStore)?;
-    let request = store.request(request_id).await.map_err(|_| NotReplayed::Store)?;
-    request.map(|_| ()).ok_or(NotReplayed::Unknown)?;
-    Err(NotReplayed::RouteGone)
+    let event = store.event(request_id).await.map_err(|_| NotReplayed::Store)?.ok_or(NotReplayed::Unknown)?;
+    let route = event.entry.route.as_deref().and_then(|name| snapshot.routes.iter().find(|route| *route.name == *name));
+    may_go_inward(&event, route.map(Arc::as_ref))?;
+    let route = Arc::clone(route.ok_or(NotReplayed::RouteGone)?);
+    let request = store.request(request_id).await.map_err(|_| NotReplayed::Store)?.ok_or(NotReplayed::BodyNotKept)?;
+    let task = send(gate.clone(), Arc::clone(store), route, request);
+    // A task of its own: what was sent is noted, whoever still waits to hear of it.
+    tokio::spawn(task).await.map_err(|_| NotReplayed::Store)
+}
+
+/// Only what was proven genuine, and only what nobody is about to deliver anyway.
+fn may_go_inward(event: &Event, route: Option<&Route>) -> Result<(), NotReplayed> {
+    match &*event.outcome {
+        "accepted" | "dead" => return Err(NotReplayed::Waiting),
+        "refused" | "handshake" => return Err(NotReplayed::Unverified),
+        _ => {}
+    }
+    // A request that failed, or whose sender went away, may have done so before it was verified. The key that matched is the
+    // proof; on a route that verifies nothing there is none, and none is needed.
+    let needs_proof = route.is_none_or(|route| matches!(route.verify, Verification::Signed(_)));
+    if needs_proof && event.entry.key.is_none() {
+        return Err(NotReplayed::Unverified);
+    }
+    if event.has_body { Ok(()) } else { Err(NotReplayed::BodyNotKept) }
+}
+
+async fn send(gate: Gate, store: Arc<Store>, route: Arc<Route>, request: StoredRequest) -> Replayed {
+    let number = request.attempts.saturating_add(1);
+    let sent = Sent::begin(gate.clock.now());
+    let result = attempt::send(&route, &request, number, true, sent.at).await;
+    let now = gate.clock.now();
+    attempt::judge(&gate, &route, &result, None, now);
+    let attempt = sent.attempt(number, AttemptKind::Replay, &result);
+    let outcome = if attempt.fault.is_none() { Delivered::Taken } else { Delivered::Failed };
+    attempt::tell(&gate, &route, &request, &attempt, outcome, now);
+    let replayed = Replayed {
+        attempt: number,
+        server: attempt.server.clone(),
+        status: attempt.status,
+        fault: attempt.fault,
+        detail: attempt.detail.clone(),
+        took: attempt.took,
+        timestamp_fresh: match &route.verify {
+            Verification::Signed(verifier) => request.timestamp.and_then(|at| verifier.is_fresh(at, now)),
+            Verification::DangerouslyNone => None,
+        },
+    };
+    // The log has it in any case.
+    let _ = store.note(&request.request_id, attempt).await;
+    replayed
 }

@@ -222,6 +222,27 @@ impl Head {
         text(self.host.of(&self.headers.buf))
     }
 
+    /// A copy with another query and with fields whose values were changed; `None` keeps a value.
+    #[must_use]
+    pub fn rewritten(&self, query: Option<&str>, value: impl Fn(&str, &[u8]) -> Option<Vec<u8>>) -> Self {
+        let target = match query {
+            Some(query) => format!("{}?{query}", self.path()),
+            None => self.path().to_owned(),
+        };
+        let mut builder = Self::builder(self.method, self.version)
+            .target(&target)
+            .host(self.host())
+            .framing(self.framing)
+            .expects_continue(self.expects_continue);
+        for (name, before) in self.headers.iter() {
+            builder = match value(name, before) {
+                Some(after) => builder.header(name, after),
+                None => builder.header(name, before),
+            };
+        }
+        builder.build()
+    }
+
     /// Bytes that it holds in memory, about.
     pub fn footprint(&self) -> usize {
         self.headers.buf.len() + self.headers.fields.len() * size_of::<Field>()

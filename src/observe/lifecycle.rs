@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::UnixMillis;
 use crate::domain::refusal::codes;
 
+use super::delivery::DeliveryEvent;
 use super::line::{Level, Line, Style};
 
 codes! {
@@ -81,10 +83,36 @@ pub enum Event<'e> {
     WatchDegraded { why: &'e dyn fmt::Display },
     /// A server takes requests again, or no more.
     ServerHealth { upstream: &'e str, server: &'e str, healthy: bool, why: &'e str },
+    /// One more failure, and the provider may give the endpoint up.
+    ErrorBudgetLow { route: &'e str, provider: Option<&'e str>, spent: u32, budget: u32 },
+    /// A provider has gone quiet against its habit.
+    ProviderSilent { route: &'e str, provider: Option<&'e str>, quiet_for: Duration, usual: Duration },
+    /// It is back.
+    ProviderHeard { route: &'e str, provider: Option<&'e str>, quiet_for: Duration },
+    /// An attempt to deliver from the store.
+    Delivery(DeliveryEvent<'e>),
+    /// An upstream takes nothing: for this long only one request at a time finds out whether it does again.
+    BreakerOpened { upstream: &'e str, pause: Duration },
+    /// An upstream takes requests again.
+    BreakerClosed { upstream: &'e str },
+    /// Requests wait for routes that the configuration does not have.
+    Stranded { routes: &'e [Arc<str>], waiting: u64 },
+    /// The last process ended in the middle of deliveries; each may have arrived, and is sent again.
+    Interrupted { requests: u64 },
+    /// The store takes nothing more.
+    StoreFailed { detail: &'e str },
+    /// The store was opened anew and takes requests again.
+    StoreRecovered,
+    /// The store's quota or the disk's reserve is reached: nothing more is accepted.
+    StoreFull,
+    /// There is room in the store again.
+    StoreRoom,
+    /// Rows of the history were not written because the disk was too slow for them.
+    HistoryDropped { count: u64 },
     /// No new connections; requests in flight go on.
     Draining { in_flight: u64, timeout: Duration },
-    /// The end. `unfinished` requests were cut off.
-    Stopped { unfinished: u64 },
+    /// The end. `unfinished` requests and `interrupted` deliveries were cut off.
+    Stopped { unfinished: u64, interrupted: u64 },
     /// A bug of the relay. The message is left out: it may quote what the code was working on.
     PanicCaught { place: &'e dyn fmt::Display },
     /// A background task ended that never should.
@@ -111,6 +139,19 @@ impl Event<'_> {
             Self::Kept { .. } => "config_kept",
             Self::WatchDegraded { .. } => "watch_degraded",
             Self::ServerHealth { .. } => "server_health",
+            Self::ErrorBudgetLow { .. } => "error_budget_low",
+            Self::ProviderSilent { .. } => "provider_silent",
+            Self::ProviderHeard { .. } => "provider_heard",
+            Self::Delivery(_) => "delivery",
+            Self::BreakerOpened { .. } => "breaker_opened",
+            Self::BreakerClosed { .. } => "breaker_closed",
+            Self::Stranded { .. } => "stranded",
+            Self::Interrupted { .. } => "interrupted",
+            Self::StoreFailed { .. } => "store_failed",
+            Self::StoreRecovered => "store_recovered",
+            Self::StoreFull => "store_full",
+            Self::StoreRoom => "store_room",
+            Self::HistoryDropped { .. } => "history_dropped",
             Self::Draining { .. } => "draining",
             Self::Stopped { .. } => "stopped",
             Self::PanicCaught { .. } => "panic_caught",
@@ -125,14 +166,29 @@ impl Event<'_> {
             | Self::Listening { .. }
             | Self::Applied { .. }
             | Self::Unchanged { .. }
+            | Self::ProviderHeard { .. }
             | Self::Draining { .. }
-            | Self::Stopped { unfinished: 0 }
+            | Self::BreakerClosed { .. }
+            | Self::StoreRecovered
+            | Self::StoreRoom
+            | Self::Stopped { unfinished: 0, interrupted: 0 }
             | Self::ServerHealth { healthy: true, .. } => Level::Info,
             Self::ConfigWarning { .. }
             | Self::WatchDegraded { .. }
+            | Self::ErrorBudgetLow { .. }
+            | Self::ProviderSilent { .. }
             | Self::Stopped { .. }
+            | Self::BreakerOpened { .. }
+            | Self::Stranded { .. }
+            | Self::Interrupted { .. }
+            | Self::HistoryDropped { .. }
             | Self::ServerHealth { healthy: false, .. } => Level::Warn,
-            Self::Kept { .. } | Self::PanicCaught { .. } | Self::TaskEnded { .. } => Level::Error,
+            Self::Kept { .. }
+            | Self::PanicCaught { .. }
+            | Self::TaskEnded { .. }
+            | Self::StoreFailed { .. }
+            | Self::StoreFull => Level::Error,
+            Self::Delivery(event) => event.level(),
             Self::Library { level, .. } => *level,
         }
     }
@@ -174,11 +230,41 @@ impl Event<'_> {
                     .boolean("healthy", healthy)
                     .maybe("why", Some(why));
             }
+            Self::ErrorBudgetLow { route, provider, spent, budget } => {
+                line.text("route", route).maybe("provider", provider).number("spent", spent).number("budget", budget);
+            }
+            Self::ProviderSilent { route, provider, quiet_for, usual } => {
+                line.text("route", route).maybe("provider", provider);
+                line.millis("quiet_for_ms", quiet_for).millis("usual_ms", usual);
+            }
+            Self::ProviderHeard { route, provider, quiet_for } => {
+                line.text("route", route).maybe("provider", provider).millis("quiet_for_ms", quiet_for);
+            }
+            Self::Delivery(event) => event.write(&mut line),
+            Self::BreakerOpened { upstream, pause } => {
+                line.text("upstream", upstream).millis("pause_ms", pause);
+            }
+            Self::BreakerClosed { upstream } => {
+                line.text("upstream", upstream);
+            }
+            Self::Stranded { routes, waiting } => {
+                line.long("routes", &routes.join(", ")).number("waiting", waiting);
+            }
+            Self::Interrupted { requests } => {
+                line.number("requests", requests);
+            }
+            Self::StoreFailed { detail } => {
+                line.long("detail", detail);
+            }
+            Self::StoreRecovered | Self::StoreFull | Self::StoreRoom => {}
+            Self::HistoryDropped { count } => {
+                line.number("count", count);
+            }
             Self::Draining { in_flight, timeout } => {
                 line.number("in_flight", in_flight).millis("timeout_ms", timeout);
             }
-            Self::Stopped { unfinished } => {
-                line.number("unfinished", unfinished);
+            Self::Stopped { unfinished, interrupted } => {
+                line.number("unfinished", unfinished).number("interrupted", interrupted);
             }
             Self::PanicCaught { place } => {
                 line.long("place", &place.to_string());

@@ -75,6 +75,30 @@ metrics! {
         "Requests sent to upstream servers, repeated attempts included.";
     UPSTREAM_RESPONSES = "dmz_relay_upstream_responses_total", Kind::Counter, ["route", "class"],
         "Answers of upstream servers by status class.";
+    ATTEMPTS = "dmz_relay_attempts_total", Kind::Counter, ["route", "result"],
+        "Attempts to deliver from the store: delivered, failed (tried again later), dead, released (nobody could be asked).";
+    SPOOL_WAITING = "dmz_relay_spool_waiting", Kind::Gauge, ["route"],
+        "Requests that were accepted and are neither delivered nor dead.";
+    SPOOL_DEAD = "dmz_relay_spool_dead", Kind::Gauge, ["route"],
+        "Dead letters: requests whose last attempt failed; an operator retries or discards them.";
+    SPOOL_OLDEST = "dmz_relay_spool_oldest_seconds", Kind::Gauge, ["route"],
+        "Age of the oldest waiting request; 0 where nothing waits.";
+    BREAKERS = "dmz_relay_breaker_changes_total", Kind::Counter, ["upstream", "state"],
+        "How often nothing more was sent from the store to an upstream that takes nothing (opened), and again (closed).";
+    STORE_UP = "dmz_relay_store_up", Kind::Gauge, [],
+        "1 while the store takes writes, 0 while it does not; absent without a store.";
+    STORE_FULL = "dmz_relay_store_full", Kind::Gauge, [],
+        "1 while the store's quota or the disk's reserve is reached: nothing is accepted.";
+    STORE_USED = "dmz_relay_store_used_bytes", Kind::Gauge, [],
+        "Bytes that the store holds, free pages not counted, out of dmz_relay_store_limit_bytes.";
+    STORE_LIMIT = "dmz_relay_store_limit_bytes", Kind::Gauge, [],
+        "What the store may hold (store.keep.size).";
+    STORE_DISK_FREE = "dmz_relay_store_disk_free_bytes", Kind::Gauge, [],
+        "Free bytes of the store's file system.";
+    STORE_CHANGES = "dmz_relay_store_changes_total", Kind::Counter, ["state"],
+        "How often the store failed, recovered, was full, and had room again.";
+    HISTORY_DROPPED = "dmz_relay_history_dropped_total", Kind::Counter, [],
+        "Rows of the history that were not written because the disk was too slow for them.";
     REQUESTS_IN_FLIGHT = "dmz_relay_requests_in_flight", Kind::Gauge, [],
         "Requests whose answer is not yet out.";
     CONNECTIONS = "dmz_relay_connections_total", Kind::Counter, ["listener"],
@@ -91,6 +115,12 @@ metrics! {
         "1 while a server takes requests, 0 while it is ejected or unhealthy; NaN once it is configured no more.";
     SERVER_CHANGES = "dmz_relay_upstream_server_changes_total", Kind::Counter, ["upstream", "server"],
         "How often a server became healthy or unhealthy.";
+    ERROR_BUDGET_LEFT = "dmz_relay_error_budget_left", Kind::Gauge, ["route"],
+        "Failures until the provider may give the endpoint up; failures count for 24 hours.";
+    PROVIDER_SILENT = "dmz_relay_provider_silent", Kind::Gauge, ["route"],
+        "1 while the route's provider is quiet against its habit, or for longer than the configured time.";
+    LAST_GENUINE = "dmz_relay_last_genuine_timestamp_seconds", Kind::Gauge, ["route"],
+        "When the last genuine request came, seconds since the epoch.";
     CERTIFICATE_EXPIRY = "dmz_relay_certificate_not_after_timestamp_seconds", Kind::Gauge, ["listener", "name"],
         "When a served certificate expires, seconds since the epoch; NaN once it is served no more.";
     ROUTES = "dmz_relay_routes", Kind::Gauge, [],

@@ -289,8 +289,39 @@ fn every_kind_of_event_is_one_valid_line_and_documented() {
         Event::Kept { trigger: "t", problems: &[] },
         Event::WatchDegraded { why },
         Event::ServerHealth { upstream: "crm", server: "s", healthy: false, why: "refused" },
+        Event::ErrorBudgetLow { route: "dastra", provider: Some("dastra"), spent: 4, budget: 5 },
+        Event::ProviderSilent {
+            route: "dastra",
+            provider: Some("dastra"),
+            quiet_for: Duration::from_hours(100),
+            usual: Duration::from_hours(62),
+        },
+        Event::ProviderHeard { route: "dastra", provider: None, quiet_for: Duration::from_hours(101) },
         Event::Draining { in_flight: 1, timeout: Duration::from_secs(30) },
-        Event::Stopped { unfinished: 1 },
+        Event::Stopped { unfinished: 1, interrupted: 0 },
+        Event::Delivery(DeliveryEvent {
+            result: Delivered::Again(UnixMillis(0)),
+            request_id: "id",
+            route: "crm",
+            upstream: "crm",
+            attempt: 2,
+            replay: true,
+            server: Some("s"),
+            status: Some(500),
+            fault: Some(Fault::UpstreamStatus),
+            detail: Some("status 500"),
+            waited: Duration::from_secs(1),
+            took: Duration::from_secs(1),
+        }),
+        Event::BreakerOpened { upstream: "crm", pause: Duration::from_secs(1) },
+        Event::BreakerClosed { upstream: "crm" },
+        Event::Stranded { routes: &["gone".into()], waiting: 1 },
+        Event::Interrupted { requests: 1 },
+        Event::StoreFailed { detail: "disk I/O error" },
+        Event::StoreRecovered,
+        Event::StoreFull,
+        Event::StoreRoom,
+        Event::HistoryDropped { count: 3 },
         Event::PanicCaught { place: why },
         Event::TaskEnded { task: "reload" },
         Event::Library { level: Level::Warn, target: "t", message: why },
@@ -305,6 +336,25 @@ fn every_kind_of_event_is_one_valid_line_and_documented() {
         assert!(OPERATING.contains(&format!("| `{}` |", event.name())), "docs/operating.md lacks {}", event.name());
     }
     assert_eq!(rig.metric("dmz_relay_panics_total"), Some(1.0));
+}
+
+#[test]
+fn providers_stand_in_gauges() {
+    let rig = Rig::new();
+    let standing = |route: &str, budget_left, last_genuine: Option<UnixMillis>| ProviderStanding {
+        route: route.into(),
+        budget_left,
+        silent: last_genuine.is_some(),
+        last_genuine,
+    };
+    rig.observer.set_providers(&[standing("a", Some(4), Some(AT)), standing("b", None, None)]);
+    let gauge = |name: &str, route: &str| rig.metric(&format!("dmz_relay_{name}{{route=\"{route}\"}}"));
+    assert_eq!((gauge("error_budget_left", "a"), gauge("error_budget_left", "b")), (Some(4.0), None));
+    assert_eq!((gauge("provider_silent", "a"), gauge("provider_silent", "b")), (Some(1.0), Some(0.0)));
+    assert_eq!(gauge("last_genuine_timestamp_seconds", "a"), Some(1_767_225_600.0));
+    assert_eq!(gauge("last_genuine_timestamp_seconds", "b"), None);
+    rig.observer.set_providers(&[]);
+    assert!(gauge("provider_silent", "a").unwrap().is_nan(), "the route is gone");
 }
 
 #[test]

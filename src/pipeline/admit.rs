@@ -1,7 +1,9 @@
 //! Step 5: everything that the head alone can decide, cheapest first.
 
+use std::net::IpAddr;
 use std::ops::Deref;
 
+use crate::access::RequiredHeader;
 use crate::domain::{Framing, Head, Refusal, SourceAddress};
 use crate::snapshot::Route;
 
@@ -24,22 +26,16 @@ impl<'s> Admitted<'s> {
         head: &Head,
     ) -> Result<Self, Refusal> {
         let route: &'s Route = routed.route();
-        if !route.methods.contains(&head.method()) {
-            return Err(Refusal::MethodNotAllowed);
-        }
-        let allowed_by = match &route.allow {
-            Some(list) => Some(list.admits(source.ip).ok_or(Refusal::AddressNotAllowed)?),
-            None => None,
-        };
+        method(route, head)?;
+        let allowed_by = address(route, source.ip)?;
         if route.client_certificate && !connection.client_certificate {
             return Err(Refusal::ClientCertificateRequired);
         }
-        required_headers(route, head)?;
-        content_type(route, head)?;
-        match head.framing() {
-            Framing::Length(length) if length > route.max_body => return Err(Refusal::BodyTooLarge),
-            Framing::Length(_) | Framing::Empty | Framing::Unknown => {}
+        for required in &route.headers {
+            required_header(required, head)?;
         }
+        content_type(route, head)?;
+        declared_size(route, head)?;
         Ok(Self { routed, allowed_by })
     }
 
@@ -57,23 +53,42 @@ impl<'s> Deref for Admitted<'s> {
     }
 }
 
+// The checks one by one, so that `explain` asks the same functions.
+
+pub(crate) fn method(route: &Route, head: &Head) -> Result<(), Refusal> {
+    if route.methods.contains(&head.method()) { Ok(()) } else { Err(Refusal::MethodNotAllowed) }
+}
+
+/// The entry of the address list that admits the source, where the route has a list.
+pub(crate) fn address(route: &Route, source: IpAddr) -> Result<Option<&str>, Refusal> {
+    match &route.allow {
+        Some(list) => list.admits(source).map(Some).ok_or(Refusal::AddressNotAllowed),
+        None => Ok(None),
+    }
+}
+
 /// Every line of the header must have an allowed value: a second, different line must not slip in behind a good one.
-fn required_headers(route: &Route, head: &Head) -> Result<(), Refusal> {
-    for required in &route.headers {
-        let mut lines = head.headers().all(&required.name).peekable();
-        if lines.peek().is_none() {
-            return Err(Refusal::HeaderRequired);
-        }
-        if let Some(values) = &required.values
-            && !lines.all(|line| values.iter().any(|value| value.as_bytes() == line))
-        {
-            return Err(Refusal::HeaderRequired);
-        }
+pub(crate) fn required_header(required: &RequiredHeader, head: &Head) -> Result<(), Refusal> {
+    let mut lines = head.headers().all(&required.name).peekable();
+    if lines.peek().is_none() {
+        return Err(Refusal::HeaderRequired);
+    }
+    if let Some(values) = &required.values
+        && !lines.all(|line| values.iter().any(|value| value.as_bytes() == line))
+    {
+        return Err(Refusal::HeaderRequired);
     }
     Ok(())
 }
 
-fn content_type(route: &Route, head: &Head) -> Result<(), Refusal> {
+pub(crate) fn declared_size(route: &Route, head: &Head) -> Result<(), Refusal> {
+    match head.framing() {
+        Framing::Length(length) if length > route.max_body => Err(Refusal::BodyTooLarge),
+        Framing::Length(_) | Framing::Empty | Framing::Unknown => Ok(()),
+    }
+}
+
+pub(crate) fn content_type(route: &Route, head: &Head) -> Result<(), Refusal> {
     let Some(accepted) = &route.content_types else { return Ok(()) };
     let line = head.headers().sole("content-type").ok().flatten().ok_or(Refusal::ContentTypeUnsupported)?;
     let media_type = line.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();

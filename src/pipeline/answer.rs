@@ -2,12 +2,17 @@
 //!
 //! `docs/request.md` shows this table, and a test compares the two.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::domain::{Answer, Fault, Head, Method, Outcome, Refusal};
 use crate::snapshot::{AnswerPolicy, FixedAnswer, Route};
 
 use super::{End, Reply};
+
+/// A disk that is full or failing is seldom well again sooner.
+const STORE_WAIT: Duration = Duration::from_secs(30);
 
 /// The status of a refusal.
 pub fn refusal_status(refusal: Refusal) -> u16 {
@@ -67,6 +72,11 @@ pub fn fault_status(fault: Fault) -> u16 {
     }
 }
 
+/// When a sender may try again after a fault that is likely to last.
+fn fault_retry_after(fault: Fault) -> Option<Duration> {
+    matches!(fault, Fault::StoreFull | Fault::StoreFailed).then_some(STORE_WAIT)
+}
+
 /// The fixed text of a status: enough for a person with `curl`, nothing for an attacker.
 pub fn text(status: u16) -> &'static str {
     match status {
@@ -107,7 +117,7 @@ pub(super) fn answer(end: &End, head: &Head, route: Option<&Route>) -> Answer {
             Reply::Standard => success(route),
         },
         Outcome::Refused(turned) => Answer { retry_after: turned.retry_after, ..refused(turned.refusal, route) },
-        Outcome::Failed(fault) => plain(fault_status(*fault)),
+        Outcome::Failed(fault) => Answer { retry_after: fault_retry_after(*fault), ..plain(fault_status(*fault)) },
         Outcome::Gone => plain(refusal_status(Refusal::BodyIncomplete)),
     };
     answer.close = !end.body_done;
@@ -135,7 +145,8 @@ fn refused(refusal: Refusal, route: Option<&Route>) -> Answer {
     answer
 }
 
-fn success(route: Option<&Route>) -> Answer {
+/// What a sender hears when its request is done with.
+pub(super) fn success(route: Option<&Route>) -> Answer {
     match route.map(|route| &route.answer) {
         Some(AnswerPolicy::Fixed(answer)) => fixed(answer),
         Some(AnswerPolicy::Upstream) | None => plain(200),

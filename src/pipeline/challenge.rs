@@ -4,12 +4,12 @@ use crate::domain::Head;
 use crate::snapshot::{Challenge, ChallengeMatch, FixedAnswer, Route};
 
 /// A handshake that carries no signature.
-pub(super) fn unsigned<'s>(route: &'s Route, head: &Head) -> Option<&'s FixedAnswer> {
+pub(crate) fn unsigned<'s>(route: &'s Route, head: &Head) -> Option<&'s FixedAnswer> {
     find(route, head, false)
 }
 
 /// A handshake that the provider signs; ask only about verified requests.
-pub(super) fn signed<'s>(route: &'s Route, head: &Head) -> Option<&'s FixedAnswer> {
+pub(crate) fn signed<'s>(route: &'s Route, head: &Head) -> Option<&'s FixedAnswer> {
     find(route, head, true)
 }
 

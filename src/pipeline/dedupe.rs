@@ -1,11 +1,13 @@
 //! Step 10: replay memory. The key is reserved before anything is forwarded.
 
 use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::UnixMillis;
 use crate::domain::{Fault, Outcome, Refusal, Turned};
 use crate::replay::{ReplayKey, ReplayMemory, Reservation, Seen};
+use crate::store::Store;
 
 use super::verify::Verified;
 
@@ -16,7 +18,26 @@ const TWIN_WAIT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Fresh<'s> {
     verified: Verified<'s>,
-    reservation: Option<(Reservation<'s>, Duration)>,
+    reservation: Option<(Reservation<&'s ReplayMemory>, Duration)>,
+}
+
+/// A reservation that is in the hands of the task that makes its request durable.
+#[derive(Debug)]
+pub(super) struct Pending {
+    reservation: Reservation<Arc<ReplayMemory>>,
+    until: UnixMillis,
+}
+
+impl Pending {
+    /// What the store remembers in the same transaction.
+    pub(super) fn key(&self) -> (ReplayKey, UnixMillis) {
+        (self.reservation.key(), self.until)
+    }
+
+    /// The request is durable: its twins are duplicates. Dropped instead, it leaves no trace.
+    pub(super) fn commit(self) {
+        self.reservation.commit(self.until);
+    }
 }
 
 /// What replay memory said.
@@ -49,11 +70,21 @@ impl<'s> Fresh<'s> {
         }
     }
 
-    /// Remembers the request as delivered.
-    pub(super) fn commit(self, now: UnixMillis) {
+    /// Remembers the request as delivered; with a store, beyond this process.
+    pub(super) fn commit(self, now: UnixMillis, store: Option<&Store>) {
         if let Some((reservation, window)) = self.reservation {
-            reservation.commit(now, window);
+            let until = now.plus(window);
+            if let Some(store) = store {
+                store.remember(reservation.key(), until);
+            }
+            reservation.commit(until);
         }
+    }
+
+    /// Leaves the reservation to the task that makes the request durable.
+    pub(super) fn pending(self, memory: &Arc<ReplayMemory>, now: UnixMillis) -> Option<Pending> {
+        let (reservation, window) = self.reservation?;
+        Some(Pending { reservation: reservation.hand_over(Arc::clone(memory)), until: now.plus(window) })
     }
 }
 

@@ -1,13 +1,17 @@
-//! Step 13: one event for every request, also when its sender went away: the record closes itself on drop.
+//! Step 13: one event for every request, also when its sender went away: the record closes itself on drop. Where there is a
+//! store, the same facts become a row of the history.
+
+mod history;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::base::UnixMillis;
 use crate::domain::{Fault, Head, Method, Outcome, Refusal, SourceAddress, Version};
-use crate::observe::{Counted, Observer, RequestEvent};
+use crate::observe::{Counted, Event, RequestEvent};
 use crate::signature::Proof;
 use crate::snapshot::Route;
 use crate::upstream::{Received, Undelivered};
@@ -19,7 +23,7 @@ use super::{Connection, Gate};
 /// What is known of one request so far.
 #[derive(Debug)]
 pub struct Record<'r> {
-    observer: &'r Observer,
+    gate: &'r Gate,
     connection: &'r Connection,
     head: &'r Head,
     started: Instant,
@@ -28,12 +32,20 @@ pub struct Record<'r> {
     received_at: UnixMillis,
     source: SourceAddress,
     route: Option<&'r Arc<Route>>,
+    suffix: usize,
     allowed_by: Option<&'r str>,
     body_bytes: u64,
+    /// Where the history keeps it.
+    body: Option<Bytes>,
     read: Duration,
     verify: Duration,
     proof: Option<Proof>,
     forwarded: Option<Forwarded>,
+    genuine: bool,
+    /// Its failure is counted in the route's error budget.
+    spent: bool,
+    /// The store has its row already.
+    kept: bool,
     open: bool,
 }
 
@@ -51,7 +63,7 @@ impl<'r> Record<'r> {
     pub(super) fn open(gate: &'r Gate, connection: &'r Connection, head: &'r Head) -> Self {
         let received_at = gate.clock.now();
         Self {
-            observer: &gate.observer,
+            gate,
             connection,
             head,
             started: Instant::now(),
@@ -60,12 +72,17 @@ impl<'r> Record<'r> {
             received_at,
             source: connection.source,
             route: None,
+            suffix: 0,
             allowed_by: None,
             body_bytes: 0,
+            body: None,
             read: Duration::ZERO,
             verify: Duration::ZERO,
             proof: None,
             forwarded: None,
+            genuine: false,
+            spent: false,
+            kept: false,
             open: true,
         }
     }
@@ -76,6 +93,7 @@ impl<'r> Record<'r> {
 
     pub(super) fn routed(&mut self, routed: &Routed<'r>) {
         self.route = Some(routed.route());
+        self.suffix = routed.suffix();
     }
 
     pub(super) fn admitted(&mut self, admitted: &Admitted<'r>) {
@@ -85,11 +103,56 @@ impl<'r> Record<'r> {
     pub(super) fn received(&mut self, received: &super::read::Received<'r>) {
         self.body_bytes = received.body().len() as u64;
         self.read = received.took();
+        if received.route().keep_body && self.gate.state.store().is_some() {
+            self.body = Some(received.body().clone());
+        }
     }
 
     pub(super) fn verified(&mut self, verified: &super::verify::Verified<'r>) {
         self.verify = verified.took();
         self.proof = verified.proof().cloned();
+        self.genuine = true;
+        verified.route().habit.heard(self.received_at);
+    }
+
+    /// Whether the provider may see this genuine request fail. `true` counts the failure at once, so that requests that fail
+    /// together cannot all take the last safe place; the answer must then be one. `false`: only the store is left.
+    pub(super) fn may_fail(&mut self) -> bool {
+        let Some((route, budget)) = self.budget() else { return true };
+        if !self.spent {
+            self.spent = route.budget.afford(budget, self.gate.clock.now()).is_some();
+            self.tell(route, budget);
+        }
+        self.spent
+    }
+
+    /// What a provider takes for a failure: an answer that is no success, and none at all.
+    fn spend(&mut self, status: u16) {
+        if !self.genuine || self.spent || (200..300).contains(&status) {
+            return;
+        }
+        if let Some((route, budget)) = self.budget() {
+            self.spent = true;
+            route.budget.spend(budget, self.gate.clock.now());
+            self.tell(route, budget);
+        }
+    }
+
+    fn budget(&self) -> Option<(&'r Route, u32)> {
+        let route = self.route()?;
+        Some((route, route.error_budget?))
+    }
+
+    fn tell(&self, route: &Route, budget: u32) {
+        if let Some(spent) = route.budget.news(budget, self.gate.clock.now()) {
+            let provider = route.provider.as_deref();
+            self.gate.observer.record(&Event::ErrorBudgetLow {
+                route: &route.name,
+                provider,
+                spent: spent.count,
+                budget,
+            });
+        }
     }
 
     pub(super) fn forwarded(&mut self, result: &Result<Received, Undelivered>, took: Duration) {
@@ -121,9 +184,22 @@ impl<'r> Record<'r> {
         self.started
     }
 
-    /// The scheme of the public URL this request was sent to.
-    pub(super) fn scheme(&self) -> &'static [u8] {
-        if self.connection.listener.tls.is_some() { b"https" } else { b"http" }
+    /// Whether the request came over TLS.
+    pub(super) fn https(&self) -> bool {
+        self.connection.listener.tls.is_some()
+    }
+
+    /// The request is durable, and its row with it.
+    pub(super) fn kept(&mut self) {
+        self.kept = true;
+    }
+
+    /// Nobody took the request, and it could not be kept either.
+    pub(super) fn not_kept(&mut self, why: Fault) {
+        if let Some(forwarded) = &mut self.forwarded {
+            let before = forwarded.detail.take().unwrap_or_default();
+            forwarded.detail = Some(format!("{before}; it could not be kept: {}", why.code()));
+        }
     }
 
     /// When the head was complete.
@@ -138,14 +214,20 @@ impl<'r> Record<'r> {
 
     /// Writes the event; gives the request id back for the answer.
     pub(super) fn close(mut self, outcome: Outcome, status: u16) -> String {
+        self.spend(status);
         self.write(outcome, status);
         self.open = false;
         std::mem::take(&mut self.request_id)
     }
 
     fn write(&self, outcome: Outcome, status: u16) {
+        if !self.kept
+            && let Some(store) = self.gate.state.store()
+        {
+            self.remember(store, &outcome, status);
+        }
         let (route, proof, forwarded) = (self.route, self.proof.as_ref(), self.forwarded.as_ref());
-        self.observer.request(&RequestEvent {
+        self.gate.observer.request(&RequestEvent {
             request_id: &self.request_id,
             received_at: self.received_at,
             listener: &self.connection.listener.name,
@@ -182,11 +264,10 @@ impl Drop for Record<'_> {
         if !self.open {
             return;
         }
-        if std::thread::panicking() {
-            self.write(Fault::Internal.into(), 500);
-        } else {
-            self.write(Outcome::Gone, 0);
-        }
+        let (outcome, status) =
+            if std::thread::panicking() { (Fault::Internal.into(), 500) } else { (Outcome::Gone, 0) };
+        self.spend(status);
+        self.write(outcome, status);
     }
 }
 
@@ -230,6 +311,7 @@ pub(crate) fn edge_refused(
         forward: Duration::ZERO,
         total: Duration::ZERO,
     });
+    history::refused_at_the_edge(gate, connection, version, refusal, status, &id, received_at);
     id
 }
 

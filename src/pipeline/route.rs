@@ -18,7 +18,7 @@ pub struct Routed<'s> {
 impl<'s> Routed<'s> {
     /// Finds the route. The host must be one that this connection's certificate speaks for: a sender that opened the
     /// connection for one name and asks for another is misdirected (RFC 9110 section 15.5.20).
-    pub(super) fn find(table: &'s RouteTable, connection: &Connection, head: &Head) -> Result<Self, Refusal> {
+    pub(crate) fn find(table: &'s RouteTable, connection: &Connection, head: &Head) -> Result<Self, Refusal> {
         if head.method() == Method::Other {
             return Err(Refusal::MethodNotAllowed);
         }

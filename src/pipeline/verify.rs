@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::base::UnixMillis;
 use crate::domain::{Head, Refusal};
 use crate::signature::Proof;
-use crate::snapshot::Verification;
+use crate::snapshot::{Route, Verification};
 
 use super::read::Received;
 
@@ -24,10 +24,7 @@ impl<'s> Verified<'s> {
     /// Checks signature, time, shapes and bindings over the raw bytes.
     pub(super) fn check(received: Received<'s>, head: &Head, now: UnixMillis) -> Result<Self, Refusal> {
         let started = Instant::now();
-        let proof = match &received.route().verify {
-            Verification::Signed(verifier) => Some(verifier.verify(head, received.body(), now)?),
-            Verification::DangerouslyNone => None,
-        };
+        let proof = prove(received.route(), head, received.body(), now)?;
         Ok(Self { received, proof, took: started.elapsed() })
     }
 
@@ -39,6 +36,14 @@ impl<'s> Verified<'s> {
     /// How long it took.
     pub fn took(&self) -> Duration {
         self.took
+    }
+}
+
+/// The proof itself, so that `explain` asks the same function; `None` where the route says `dangerously_none`.
+pub(crate) fn prove(route: &Route, head: &Head, body: &[u8], now: UnixMillis) -> Result<Option<Proof>, Refusal> {
+    match &route.verify {
+        Verification::Signed(verifier) => verifier.verify(head, body, now).map(Some),
+        Verification::DangerouslyNone => Ok(None),
     }
 }
 

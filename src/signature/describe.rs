@@ -117,7 +117,7 @@ fn say_digests(digests: &[BodyDigest], say: &mut impl FnMut(&'static str, String
     }
 }
 
-fn place(place: &TokenPlace) -> String {
+pub(super) fn place(place: &TokenPlace) -> String {
     match place {
         TokenPlace::Plain { source, prefix } if prefix.is_empty() => source.to_string(),
         TokenPlace::Plain { source, prefix } => format!("{source} behind `{prefix}`"),
@@ -126,7 +126,7 @@ fn place(place: &TokenPlace) -> String {
     }
 }
 
-fn dedupe(dedupe: &Dedupe) -> String {
+pub(super) fn dedupe(dedupe: &Dedupe) -> String {
     match dedupe {
         Dedupe::Source(source) => source.to_string(),
         Dedupe::Signature => "digest of the signature".into(),

@@ -196,6 +196,11 @@ impl Scheme {
         found
     }
 
+    /// Whether the secret itself is in the request, so that what is stored of it has a blank there.
+    pub fn is_token(&self) -> bool {
+        matches!(self.check, Check::Token(_))
+    }
+
     /// Whether a route needs secrets for it. True for every scheme there is today; public keys will need none.
     pub fn needs_secret(&self) -> bool {
         match &self.check {
@@ -295,14 +300,14 @@ impl TokenPlace {
 }
 
 impl Source {
-    fn query(&self) -> Option<&str> {
+    pub(super) fn query(&self) -> Option<&str> {
         match self {
             Self::Query(name) => Some(name),
             _ => None,
         }
     }
 
-    fn header(&self) -> Option<&str> {
+    pub(super) fn header(&self) -> Option<&str> {
         match self {
             Self::Header(name) => Some(name),
             _ => None,

@@ -54,14 +54,14 @@ pub(crate) fn check<'k>(spec: &TokenSpec, keys: &'k [ReadyKey], facts: &Facts<'_
 }
 
 impl TokenPlace {
-    fn read<'f>(&self, facts: &'f Facts<'_>) -> Result<Option<Cow<'f, [u8]>>, Refusal> {
+    pub(super) fn read<'f>(&self, facts: &'f Facts<'_>) -> Result<Option<Cow<'f, [u8]>>, Refusal> {
         match self {
             Self::Plain { source, .. } => facts.read(source),
             Self::Bearer | Self::Basic => facts.header("authorization"),
         }
     }
 
-    fn unwrap<'t>(&self, text: &'t [u8]) -> Option<Cow<'t, [u8]>> {
+    pub(super) fn unwrap<'t>(&self, text: &'t [u8]) -> Option<Cow<'t, [u8]>> {
         match self {
             Self::Plain { prefix, .. } => text.strip_prefix(prefix.as_bytes()).map(Cow::Borrowed),
             Self::Bearer => credentials(text, b"bearer ").map(Cow::Borrowed),

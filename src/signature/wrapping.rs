@@ -91,7 +91,7 @@ impl SignatureSpec {
         signature.strip_prefix(self.prefix.as_bytes())
     }
 
-    fn each(&self, text: &[u8], mut take: impl FnMut(&[u8]) -> Result<(), Refusal>) -> Result<(), Refusal> {
+    pub(super) fn each(&self, text: &[u8], mut take: impl FnMut(&[u8]) -> Result<(), Refusal>) -> Result<(), Refusal> {
         match &self.wrapping {
             Wrapping::Bare => take(text),
             Wrapping::Named { separator, assign, names } => items(text, *separator)

@@ -77,10 +77,31 @@ pub struct Event {
     pub entry: Entry,
     /// Attempts beyond the first, and every failed one, in order. Empty in pages.
     pub history: Vec<Attempt>,
+    /// Where it stands, while it is neither delivered nor given up.
+    pub stage: Option<Stage>,
     /// When it is tried next, while it waits.
     pub due: Option<UnixMillis>,
     /// The body is there to be shown, replayed and explained.
     pub has_body: bool,
+}
+
+/// Where an accepted request stands until it is delivered or given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// For its next attempt, or for the end of one that is under way.
+    Waiting,
+    /// A dead letter.
+    Dead,
+}
+
+impl Stage {
+    /// The word in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Dead => "dead",
+        }
+    }
 }
 
 /// One attempt to deliver.

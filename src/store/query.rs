@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::base::UnixMillis;
 
-use super::entry::Event;
+use super::entry::{Event, Stage};
 
 /// Every condition must hold; the default wants the newest rows of all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +18,7 @@ pub struct Query {
     pub until: Option<UnixMillis>,
     pub outcome: Option<String>,
     pub reason: Option<String>,
+    pub stage: Option<Stage>,
     /// What the sender was answered, from and to, both included: `(500, 599)`.
     pub status: Option<(u16, u16)>,
     pub request_id: Option<String>,

@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::engine::{EngineFault, Room};
 use super::error::Unstored;
 use super::ledger::{Backlogs, Ledger, Oldest, Shift};
+use super::recent::Recent;
 use super::standing::Standing;
 
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     pub(super) ledger: Ledger,
+    pub(super) recent: Recent,
     state: Mutex<State>,
     /// Also in `state`, for those who only pass by.
     open: AtomicBool,

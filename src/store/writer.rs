@@ -145,6 +145,7 @@ impl Writer {
         let (mut writes, answers): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.write, job.answer)).unzip();
         match self.commit(&mut writes) {
             Ok(committed) => {
+                self.shared.recent.recorded(recorded(&writes, &committed.wrote));
                 for (wrote, answer) in committed.wrote.into_iter().zip(answers) {
                     match (wrote, answer) {
                         (Wrote::NoRoom, Some(answer)) => drop(answer.send(Err(Unstored::Full))),
@@ -315,4 +316,14 @@ impl Writer {
             (self.told, self.told_at) = (dropped, Some(now));
         }
     }
+}
+
+/// Ids of the rows that a batch added to the history.
+fn recorded<'w>(writes: &'w [Write], wrote: &'w [Wrote]) -> impl Iterator<Item = &'w str> {
+    writes.iter().zip(wrote).filter_map(|(write, wrote)| match (write, wrote) {
+        (_, Wrote::NoRoom) => None,
+        (Write::Record(entry), _) => Some(&*entry.request_id),
+        (Write::Accept(accept), _) => Some(&*accept.entry.request_id),
+        _ => None,
+    })
 }

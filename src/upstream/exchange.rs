@@ -19,6 +19,7 @@ use tokio::time::{Instant, timeout_at};
 use super::Outbound;
 use super::failure::{Failure, Next};
 use super::resolve::Peers;
+use super::retry_after::RetryAfter;
 use crate::domain::Fault;
 
 /// How much of an answer is read and dropped beyond what is kept, so that its connection can be reused.
@@ -58,6 +59,7 @@ pub(super) enum Wanted {
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) content_type: Option<Bytes>,
+    pub(super) retry_after: Option<RetryAfter>,
     pub(super) body: Bytes,
     /// More came than is kept.
     pub(super) truncated: bool,
@@ -234,7 +236,17 @@ impl Keep {
 
     pub(super) fn finish(self, status: u16, content_type: Option<Bytes>, complete: bool) -> Read {
         let truncated = !complete || self.read > self.kept.len();
-        Read { answer: Answer { status, content_type, body: self.kept.freeze(), truncated }, complete }
+        let body = self.kept.freeze();
+        Read { answer: Answer { status, content_type, retry_after: None, body, truncated }, complete }
+    }
+}
+
+impl Read {
+    /// Notes what a head says beside its body.
+    pub(super) fn noting(mut self, headers: &HeaderMap) -> Self {
+        let value = headers.get(http::header::RETRY_AFTER);
+        self.answer.retry_after = value.and_then(|value| RetryAfter::parse(value.as_bytes()));
+        self
     }
 }
 

@@ -197,7 +197,7 @@ impl Connection {
 
     /// The body as far as it is wanted, and whether the connection is as good as new.
     async fn body(&mut self, head: Head, request: &Outbound<'_>, deadline: Instant) -> Result<(Answer, bool), Failure> {
-        let Head { status, content_type, ends, keep_alive } = head;
+        let Head { status, content_type, retry_after, ends, keep_alive } = head;
         let mut keep = Keep::new(request, ends.announced(), deadline);
         let mut ends = ends;
         let complete = loop {
@@ -217,7 +217,8 @@ impl Connection {
             }
         };
         let again = complete && keep_alive && self.read.is_empty() && !matches!(ends, Ends::WithConnection);
-        Ok((keep.finish(status, content_type, complete).answer, again))
+        let answer = keep.finish(status, content_type, complete).answer;
+        Ok((Answer { retry_after, ..answer }, again))
     }
 
     async fn more(&mut self) -> io::Result<usize> {

@@ -7,8 +7,9 @@ use dmz_relay::access::IpSet;
 use dmz_relay::config::Loaded;
 use dmz_relay::domain::Method;
 use dmz_relay::routing::Found;
-use dmz_relay::snapshot::{AnswerPolicy, ListenAddress, Route, Snapshot, Verification};
+use dmz_relay::snapshot::{AnswerPolicy, Delivery, ListenAddress, Retry, Route, Silence, Snapshot, Verification};
 use dmz_relay::state::State;
+use dmz_relay::store::Settings;
 
 use crate::material::{Material, fixtures};
 
@@ -134,6 +135,8 @@ fn a_file_that_anybody_may_write_is_told() {
 fn the_shipped_file_is_taken() {
     let material = Material::new();
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/relay.toml")).expect("reads");
+    // Where the installation has its folder.
+    let text = text.replace("/var/lib/dmz-relay/", "");
     let Loaded { snapshot, warnings } = material.load(&text).unwrap_or_else(|report| panic!("{report}"));
     assert!(warnings.is_empty(), "{}", warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
     let dastra = route(&snapshot, "x", "/hooks/dastra").allow.as_ref().expect("a list");
@@ -142,4 +145,87 @@ fn the_shipped_file_is_taken() {
     assert_eq!(dastra.admits("203.0.113.1".parse().expect("an address")), None);
     assert_eq!(route(&snapshot, "x", "/hooks/octolis").forward.strip_query, ["api-key"]);
     assert_eq!(snapshot.routes.iter().count(), 3);
+    assert!(snapshot.store.is_some());
+    assert!(snapshot.routes.iter().all(|route| route.delivery == Delivery::Failover));
+}
+
+/// A direct route with nothing behind it: there is no store to speak of.
+#[test]
+fn without_a_store_delivery_is_direct_and_silence_is_nobody_s() {
+    let material = Material::new();
+    let snapshot = good(&material, "least").snapshot;
+    assert!(snapshot.store.is_none());
+    let route = route(&snapshot, "x", "/hooks/github");
+    assert_eq!((route.delivery, route.silence), (Delivery::Direct, Silence::Off));
+    assert_eq!((route.keep_body, route.error_budget), (false, None));
+    assert!(route.forward.resign.is_none());
+}
+
+#[test]
+fn a_store_has_defaults_and_makes_failover_one() {
+    let material = Material::new();
+    let least = fixtures("good").into_iter().find(|(name, _)| name == "least").expect("one").1;
+    let text = format!("{least}\n[store]\nsqlite = {{ path = \"relay.db\" }}\n");
+    let Loaded { snapshot, warnings } = material.load(&text).unwrap_or_else(|report| panic!("{report}"));
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let expected = Settings {
+        path: material.path("relay.db"),
+        keys: Vec::new(),
+        keep_age: Duration::from_hours(14 * 24),
+        keep_size: 2 << 30,
+        reserve: 256 << 20,
+        refusals_per_second: 20,
+    };
+    assert_eq!(snapshot.store.as_deref(), Some(&expected));
+    let route = route(&snapshot, "x", "/hooks/github");
+    assert_eq!((route.delivery, route.silence), (Delivery::Failover, Silence::Habit));
+    assert_eq!((route.ordered, route.concurrency), (false, 16));
+    let patient = Retry {
+        first: Duration::from_secs(1),
+        max: Duration::from_mins(10),
+        give_up_after: Duration::from_hours(72),
+        attempts: None,
+        timeout: Duration::from_secs(30),
+    };
+    assert_eq!(route.retry, patient);
+    assert!(!snapshot.files.contains(&material.path("relay.db")), "the store is not watched: it changes all the time");
+}
+
+#[test]
+fn what_the_file_says_of_delivery_is_in_the_route() {
+    let material = Material::new();
+    let snapshot = good(&material, "stored").snapshot;
+    let store = snapshot.store.as_ref().expect("a store");
+    let keys: Vec<_> = store.keys.iter().map(|key| key.0.expose()).collect();
+    assert_eq!(keys, [&b"canary-7f3a-dastra-0123456789abcdef"[..], b"canary-7f3a-good-0123456789abcdef"]);
+    assert_eq!((store.keep_age, store.reserve, store.refusals_per_second), (Duration::from_hours(30 * 24), 0, 5));
+    let queue = route(&snapshot, "x", "/queue");
+    assert_eq!((queue.delivery, queue.ordered, queue.concurrency), (Delivery::Queue, true, 1));
+    let retry = Retry {
+        first: Duration::from_secs(2),
+        max: Duration::from_mins(5),
+        give_up_after: Duration::from_hours(24),
+        attempts: Some(50),
+        timeout: Duration::from_secs(10),
+    };
+    assert_eq!(queue.retry, retry);
+    assert_eq!((queue.keep_body, queue.silence), (true, Silence::After(Duration::from_hours(6))));
+    let resigned = queue.forward.resign.as_ref().expect("signs").sign("id", crate::material::NOW, b"{}");
+    assert_eq!(resigned.signature.split(' ').count(), 2);
+    let direct = route(&snapshot, "x", "/direct");
+    assert_eq!((direct.delivery, direct.silence), (Delivery::Direct, Silence::Off));
+    assert_eq!(route(&snapshot, "x", "/budget").error_budget, Some(5), "Dastra's");
+    assert_eq!(route(&snapshot, "x", "/own-budget").error_budget, Some(3));
+    assert_eq!(route(&snapshot, "x", "/hooks/github").delivery, Delivery::Failover);
+}
+
+/// What a reload compares: a key that was read anew and says the same is no change, another one is.
+#[test]
+fn two_stores_are_equal_by_content() {
+    let material = Material::new();
+    let store = || good(&material, "stored").snapshot.store.expect("a store");
+    let before = store();
+    assert_eq!(before, store());
+    material.put("secrets/good", "another-key-of-thirty-two-bytes-or-more", 0o600);
+    assert_ne!(before, store());
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use data_encoding::BASE64;
 use dmz_relay::base::UnixMillis;
 use dmz_relay::config::{Environment, Loaded, Report, load};
 use dmz_relay::state::State;
@@ -24,9 +25,11 @@ impl Material {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let material = Self { environment: environment(folder.path()), folder, state: State::default() };
-        for part in ["certs", "secrets", "lists", "credentials"] {
+        for part in ["certs", "secrets", "lists", "credentials", "open"] {
             fs::create_dir(material.path(part)).expect("a folder");
         }
+        fs::set_permissions(material.path("open"), fs::Permissions::from_mode(0o777)).expect("sets the mode");
+        material.put("open/relay.db", "", 0o644);
         material.secrets();
         material.lists();
         material.certificates();
@@ -65,6 +68,10 @@ impl Material {
         self.put("secrets/writable", secret("writable"), 0o602);
         self.put("secrets/lines", format!("{CANARY}\n{CANARY}"), 0o600);
         self.put("secrets/big", CANARY.repeat(6000), 0o600);
+        let encoded = BASE64.encode(secret("whsec").as_bytes());
+        self.put("secrets/whsec", format!("whsec_{encoded}\n"), 0o600);
+        self.put("secrets/bare", encoded, 0o600);
+        self.put("secrets/whsec-broken", format!("whsec_{CANARY}"), 0o600);
         self.put("credentials/dastra", secret("dastra"), 0o440);
         // What the shipped relay.toml names.
         for name in ["oktave", "octolis", "dastra.old"] {

@@ -8,6 +8,7 @@ import secrets
 import time
 import unittest
 
+import resigned
 from inside import ANSWER_BODY, ANSWER_HEADER, Inside
 from message import Message, Reply
 from relay import Relay, Route
@@ -154,6 +155,8 @@ class ProviderCases:
         self.assertEqual(new[0].values("Relay-Key"), [key])
         self.assertEqual(new[0].values("X-Request-Id"), [reply.request_id])
         self.assertTrue(self.accepts(secret, new[0]), "the SDK refuses what the internal server received")
+        if self.route.inside:
+            resigned.check(self, new[0], self.route.inside)
         self.assertNotIn(ANSWER_HEADER.lower(), reply.headers)
         self.assertNotIn(ANSWER_BODY, reply.body)
 

@@ -18,19 +18,30 @@ DEADLINE = 30
 
 @dataclass(frozen=True)
 class Route:
-    """A route of a provider with a current and a previous secret. `lines` are added to its table."""
+    """A route of a provider with a current and a previous secret. `lines` are added to its table.
+
+    `inside` are the secrets that the relay signs with toward the internal server.
+    """
 
     name: str
     provider: str
     current: str
     previous: str
     lines: str = ""
+    inside: tuple[str, ...] = ()
 
     @property
     def path(self) -> str:
         return f"/hooks/{self.name}"
 
+    def files(self) -> dict[str, str]:
+        """The secrets by the names of their files."""
+        inside = {f"{self.name}.inside{number}": secret for number, secret in enumerate(self.inside)}
+        return {self.name: self.current, f"{self.name}.previous": self.previous, **inside}
+
     def toml(self) -> str:
+        inside = [f'{{ file = "secrets/{name}" }}' for name in self.files() if ".inside" in name]
+        resign = f"resign = [{', '.join(inside)}]" if inside else ""
         return f"""
 [routes.{self.name}]
 path = "{self.path}"
@@ -40,6 +51,7 @@ secrets = [
   {{ file = "secrets/{self.name}.previous", id = "previous" }},
 ]
 upstream = "inside"
+{resign}
 {self.lines}
 """
 
@@ -50,7 +62,7 @@ class Relay:
     def __init__(self, binary: Path, folder: Path, certificates: Certificates, inside: str, routes: list[Route]):
         self._binary = binary
         self.config = folder / "relay.toml"
-        self.secrets = [secret for route in routes for secret in (route.current, route.previous)]
+        self.secrets = [secret for route in routes for secret in route.files().values()]
         _write(self.config, folder, certificates, inside, routes)
         self._log: list[str] = []
         self._events: list[dict] = []
@@ -134,7 +146,7 @@ def _write(config: Path, folder: Path, certificates: Certificates, inside: str, 
     secrets = folder / "secrets"
     secrets.mkdir(mode=0o700)
     for route in routes:
-        for name, secret in ((route.name, route.current), (f"{route.name}.previous", route.previous)):
+        for name, secret in route.files().items():
             file = secrets / name
             file.touch(mode=0o600)
             file.write_text(secret)

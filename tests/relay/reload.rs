@@ -202,13 +202,19 @@ async fn what_needs_a_restart_is_named_and_the_rest_applies() {
     rig.setup
         .rest
         .push_str("[[listeners]]\nname = \"second\"\naddress = \"127.0.0.1:0\"\ndangerously_plaintext = true\n");
+    rig.setup.rest.push_str("[store]\nsqlite = { path = \"relay.db\" }\n");
     rig.setup.admin = "[admin]\naddress = \"127.0.0.1:1\"".into();
     let toml = rig.setup.toml(rig.app.address).replacen("127.0.0.1:0", "127.0.0.2:0", 1);
     rig.replace("relay.toml", toml);
     rig.reload().await;
     let status = rig.status().await;
     let named = status["config"]["needs_restart"].to_string();
-    for change in ["listener public has another address", "listener second is new", "[admin] has another address"] {
+    for change in [
+        "listener public has another address",
+        "listener second is new",
+        "[admin] has another address",
+        "[store] is new",
+    ] {
         assert!(named.contains(change), "{change}: {named}");
     }
     rig.log.wait("config_applied", |line| line["needs_restart"].to_string().contains("listener public")).await;

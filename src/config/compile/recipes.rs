@@ -36,6 +36,8 @@ pub(super) struct Suggested {
     pub(super) fresh_for: Option<Duration>,
     pub(super) strip_query: Vec<String>,
     pub(super) challenges: Vec<Challenge>,
+    /// Failed requests after which the provider gives the endpoint up.
+    pub(super) error_budget: Option<u32>,
 }
 
 impl Default for Suggested {
@@ -51,6 +53,7 @@ impl Default for Suggested {
             fresh_for: None,
             strip_query: Vec::new(),
             challenges: Vec::new(),
+            error_budget: None,
         }
     }
 }
@@ -84,6 +87,7 @@ impl Suggested {
             answer: recipe.success.clone(),
             replay: recipe.replay_window,
             challenges: recipe.challenges(),
+            error_budget: recipe.error_budget.filter(|budget| *budget > 0),
             ..Self::of_scheme(&recipe.scheme)
         }
     }

@@ -1,6 +1,7 @@
 //! `[routes.<name>]`: which requests are taken, how they prove themselves, where they go, and what the sender hears.
 
 mod answer;
+mod delivery;
 mod forward;
 mod guards;
 mod path;
@@ -15,11 +16,12 @@ use toml::Spanned;
 use super::recipes::{Proven, Suggested};
 use super::values::{Between, join, millis, number, shown};
 use super::{Compiler, Named};
-use crate::config::near::nearest;
 use crate::config::quantity::write_duration;
 use crate::config::raw::{RawRoute, Table};
 use crate::routing::{Entry, PathPattern, RouteTable};
-use crate::snapshot::{Delivery, Retry, Route, Silence};
+use crate::snapshot::Route;
+
+use self::delivery::Deliveries;
 
 /// Longest time that a sender may be kept waiting.
 const DEADLINE: Between<Duration> = millis(10_000, 100, 10 * 60_000);
@@ -115,7 +117,6 @@ impl Compiler<'_> {
         let upstream_key = join(key, "upstream");
         let upstream = self.required(&raw.upstream, name, &upstream_key, "name one of [upstreams.<name>]");
         let upstream = upstream.and_then(|value| self.upstream(value, &upstream_key, named));
-        self.delivery(raw, key);
         let methods = self.methods(raw.methods.as_ref(), &join(key, "methods"), suggested.methods.as_deref());
         let allow = raw.allow.as_ref().map(|list| self.allow(list, &join(key, "allow"), named));
         let client_certificate = self.client_certificate(raw, key, named);
@@ -126,6 +127,8 @@ impl Compiler<'_> {
         let limits = self.route_limits(raw, key);
         let deadline = self.deadline(raw, key, suggested);
         let answer = self.answer(raw.answer.as_ref(), &join(key, "answer"), suggested);
+        let deliveries = self.deliveries(raw, key, named, suggested);
+        self.delivery_together(raw, key, &deliveries, deadline, proven.as_ref().map(|proven| &proven.verify));
         let forward = self.forwarding(raw, key, path, suggested);
         let replay = self.replay(name, raw, key, suggested);
         let (Proven { provider, verify, suggested }, upstream) = (proven?, upstream?);
@@ -133,8 +136,11 @@ impl Compiler<'_> {
             return None;
         }
         let name: Arc<str> = name.get_ref().as_str().into();
+        let Deliveries { delivery, retry, concurrency, ordered, keep_body, error_budget, silence } = deliveries;
         Some(Route {
             meter: self.state.meter(&name),
+            budget: self.state.budget(&name),
+            habit: self.state.habit(&name),
             name,
             description: raw.description.clone(),
             host: raw.host.as_ref().map(|host| host.get_ref().clone()),
@@ -154,41 +160,15 @@ impl Compiler<'_> {
             upstream,
             forward,
             deadline,
-            delivery: Delivery::Direct,
-            retry: Retry {
-                first: Duration::from_secs(1),
-                max: Duration::from_mins(10),
-                give_up_after: Duration::from_hours(72),
-                attempts: None,
-                timeout: Duration::from_secs(30),
-            },
-            concurrency: 16,
-            ordered: false,
-            keep_body: false,
-            error_budget: None,
-            silence: Silence::Habit,
+            delivery,
+            retry,
+            concurrency,
+            ordered,
+            keep_body,
+            error_budget,
+            silence,
             answer,
         })
-    }
-
-    /// `direct` is the only way in this version; the others are known, and refused rather than ignored.
-    fn delivery(&mut self, raw: &RawRoute, key: &str) {
-        let Some(value) = &raw.delivery else { return };
-        let key = join(key, "delivery");
-        match value.get_ref().as_str() {
-            "direct" => {}
-            word @ ("failover" | "queue") => {
-                let what = format!("\"{word}\" needs the store, which is not available in this version");
-                self.reject(value, &key, what, "write \"direct\", or leave it out");
-            }
-            other => {
-                let help = match nearest(other, ["direct", "failover", "queue"]) {
-                    Some(word) => format!("did you mean \"{word}\"? this version knows \"direct\""),
-                    None => "this version knows \"direct\"".to_owned(),
-                };
-                self.reject(value, &key, format!("\"{}\" is not a way of delivery", shown(other)), help);
-            }
-        }
     }
 
     fn max_body(&mut self, raw: &RawRoute, key: &str, named: &Named) -> u64 {

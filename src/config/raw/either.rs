@@ -27,6 +27,17 @@ pub enum RawSecretEntry {
     Reference(RawSecret),
 }
 
+/// One secret, or a list of them, or a text where a reference must stand. The text is not kept.
+#[derive(Debug)]
+pub enum RawSecrets {
+    /// `"…"`.
+    Inline,
+    /// `{ file = "…" }` and its kin.
+    One(RawSecret),
+    /// `[{ file = "…" }, …]`.
+    List(Vec<Spanned<RawSecretEntry>>),
+}
+
 /// Exactly one of the first three.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -129,6 +140,11 @@ either!(RawQuantity, "a text with a unit, such as \"5s\" or \"1MiB\"",
 either!(RawSecretEntry, "a secret: { file = \"…\" }, { credential = \"…\" } or { env = \"…\" }",
     visit_str(_text: &str) => RawSecretEntry::Inline,
     visit_map(table: RawSecret) => RawSecretEntry::Reference(table),
+);
+either!(RawSecrets, "a secret or a list of them: { file = \"…\" }, { credential = \"…\" } or { env = \"…\" }",
+    visit_str(_text: &str) => RawSecrets::Inline,
+    visit_map(table: RawSecret) => RawSecrets::One(table),
+    visit_seq(list: Vec<Spanned<RawSecretEntry>>) => RawSecrets::List(list),
 );
 either!(RawValue, "a text or a secret: { file = \"…\" }, { credential = \"…\" } or { env = \"…\" }",
     visit_str(text: &str) => RawValue::Text(text.to_owned()),

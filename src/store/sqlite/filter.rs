@@ -71,6 +71,10 @@ impl<'q> Filter<'q> {
                 return Ok(false);
             }
         }
+        // What never was accepted, or has left, has no place in the spool.
+        if self.query.stage.is_some() && row.get::<_, Option<i64>>(31)?.is_none() {
+            return Ok(false);
+        }
         let Some(text) = &self.text else { return Ok(true) };
         let key = row.get(0)?;
         let Some(sealed) = row.get::<_, Option<Vec<u8>>>(32)? else { return Ok(false) };

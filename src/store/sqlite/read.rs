@@ -18,6 +18,7 @@ use crate::store::spool::StoredRequest;
 use super::fault;
 use super::filter::Filter;
 use super::row::{self, COLUMNS, PROBES, Table, Words};
+use super::spool;
 
 /// Rows of one page when the query does not say.
 const DEFAULT_ROWS: usize = 50;
@@ -92,7 +93,7 @@ impl SqliteReader {
         let mut page = Page::default();
         for _ in 0..MAX_SCAN {
             let order = match (events.key, refusals.key) {
-                (None, None) => return Ok(page),
+                (None, None) => break,
                 (Some(_), None) => Ordering::Less,
                 (None, Some(_)) => Ordering::Greater,
                 (Some(event), Some(refusal)) if query.ascending => event.cmp(&refusal),
@@ -103,7 +104,9 @@ impl SqliteReader {
             if filter.admits(row, &self.keys)? {
                 let (key, ticket, mut event) = row::event(&transaction, &mut self.words, &self.keys, row)?;
                 complete(&transaction, key, ticket, &mut event)?;
-                page.events.push(event);
+                if query.stage.is_none() || event.stage == query.stage {
+                    page.events.push(event);
+                }
             }
             page.next = Some(Cursor(key));
             rows.step()?;
@@ -190,9 +193,13 @@ fn complete(connection: &Connection, key: i64, ticket: Option<i64>, event: &mut 
     let mut has_body = connection.prepare_cached("SELECT 1 FROM bodies WHERE key = ?1")?;
     event.has_body = has_body.exists([key])?;
     if let Some(ticket) = ticket {
-        let mut due = connection.prepare_cached("SELECT due FROM spool WHERE seq = ?1 AND key = ?2")?;
-        let due: Option<Option<i64>> = due.query_row([ticket, key], |row| row.get(0)).optional()?;
-        event.due = due.flatten().map(UnixMillis);
+        let mut spooled = connection.prepare_cached("SELECT due, state FROM spool WHERE seq = ?1 AND key = ?2")?;
+        let found = spooled.query_row([ticket, key], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        if let Some((due, state)) = found {
+            let due: Option<i64> = due;
+            event.due = due.map(UnixMillis);
+            event.stage = Some(spool::stage(state));
+        }
     }
     Ok(())
 }

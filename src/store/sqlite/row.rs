@@ -163,6 +163,7 @@ pub(super) fn event(
         via: text(via),
         entry,
         history: Vec::new(),
+        stage: None,
         due: None,
         has_body: false,
     };

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::base::UnixMillis;
 use crate::domain::Fault;
 use crate::store::engine::Wrote;
-use crate::store::entry::{Attempt, AttemptKind};
+use crate::store::entry::{Attempt, AttemptKind, Stage};
 use crate::store::ledger::{Backlogs, Due, Shift};
 use crate::store::seal::Unsealed;
 use crate::store::spool::{Accept, Backlog, Claimed, Settlement, Ticket};
@@ -29,6 +29,11 @@ const MAX_CLAIM_BYTES: usize = 16 * 1024 * 1024;
 const DEAD: i64 = 1;
 /// Claimed, and to be given up when it comes back.
 const DISCARDED: i64 = 2;
+
+/// What a state means to those outside. One that is to be given up when its attempt is over still waits for that.
+pub(super) fn stage(state: i64) -> Stage {
+    if state == DEAD { Stage::Dead } else { Stage::Waiting }
+}
 
 /// A row of the spool.
 #[derive(Clone, Copy, Debug)]

@@ -114,7 +114,7 @@ async fn read_body(
         }
     };
     let head = session.resp_header().ok_or_else(|| Failure::malformed("no head"))?;
-    Ok(keep.finish(status, content_type(&head.headers), complete))
+    Ok(keep.finish(status, content_type(&head.headers), complete).noting(&head.headers))
 }
 
 async fn within<T>(deadline: Instant, doing: &str, what: impl Future<Output = T>) -> Result<T, Failure> {

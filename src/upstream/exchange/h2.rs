@@ -130,7 +130,7 @@ async fn read(
         }
     };
     let head = session.response_header().ok_or_else(|| Failure::malformed("no head"))?;
-    Ok(keep.finish(head.status.as_u16(), content_type(&head.headers), complete))
+    Ok(keep.finish(head.status.as_u16(), content_type(&head.headers), complete).noting(&head.headers))
 }
 
 fn asks_to_stop(error: &pingora_error::Error) -> bool {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::chunks::Chunks;
 use crate::upstream::failure::Failure;
+use crate::upstream::retry_after::RetryAfter;
 
 const MAX_FIELDS: usize = 128;
 
@@ -14,6 +15,7 @@ const MAX_FIELDS: usize = 128;
 pub(super) struct Head {
     pub(super) status: u16,
     pub(super) content_type: Option<Bytes>,
+    pub(super) retry_after: Option<RetryAfter>,
     pub(super) ends: Ends,
     pub(super) keep_alive: bool,
 }
@@ -63,7 +65,8 @@ pub(super) fn parse(read: &[u8], method: &str) -> Result<Option<(Head, usize)>, 
     } else {
         facts.length.map_or(Ends::WithConnection, |length| if length == 0 { Ends::Here } else { Ends::After(length) })
     };
-    let head = Head { status, content_type: facts.content_type, ends, keep_alive: facts.keep_alive };
+    let Facts { content_type, retry_after, keep_alive, .. } = facts;
+    let head = Head { status, content_type, retry_after, ends, keep_alive };
     Ok(Some((head, length)))
 }
 
@@ -73,6 +76,7 @@ struct Facts {
     chunked: bool,
     keep_alive: bool,
     content_type: Option<Bytes>,
+    retry_after: Option<RetryAfter>,
 }
 
 impl Facts {
@@ -83,6 +87,9 @@ impl Facts {
                 10 if field.name.eq_ignore_ascii_case("connection") => {
                     let mut options = field.value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
                     facts.keep_alive &= !options.any(|option| option.eq_ignore_ascii_case(b"close"));
+                }
+                11 if field.name.eq_ignore_ascii_case("retry-after") => {
+                    facts.retry_after = RetryAfter::parse(field.value);
                 }
                 12 if field.name.eq_ignore_ascii_case("content-type") => {
                     facts.content_type = Some(Bytes::copy_from_slice(field.value));

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from slack_sdk.signature import SignatureVerifier
 
+import resigned
 from cases import ProviderCases
 from message import Message
 from relay import Route
@@ -39,7 +40,9 @@ class Events(_Slack, unittest.TestCase):
 
 
 class SlashCommands(_Slack, unittest.TestCase):
-    route = Route("slack-commands", "slack", _Slack.a_secret(), _Slack.a_secret())
+    route = Route(
+        "slack-commands", "slack", _Slack.a_secret(), _Slack.a_secret(), inside=resigned.new_secrets()
+    )
     content_type = "application/x-www-form-urlencoded"
 
     def body(self, unique: str, size: int) -> bytes:

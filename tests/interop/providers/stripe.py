@@ -6,6 +6,7 @@ import unittest
 
 import stripe
 
+import resigned
 from cases import ProviderCases
 from message import Message
 from relay import Route
@@ -16,7 +17,7 @@ def _secret() -> str:
 
 
 class Events(ProviderCases, unittest.TestCase):
-    route = Route("stripe", "stripe", _secret(), _secret())
+    route = Route("stripe", "stripe", _secret(), _secret(), inside=resigned.new_secrets())
 
     a_secret = staticmethod(_secret)
 

@@ -6,8 +6,9 @@ use super::super::Compiler;
 use super::super::recipes::Suggested;
 use super::super::values::{join, shown};
 use crate::base::Secret;
-use crate::config::raw::{RawRoute, RawValue, Table};
+use crate::config::raw::{RawRoute, RawSecretEntry, RawValue, Table};
 use crate::routing::PathPattern;
+use crate::signature::{MAX_KEYS, Resigner};
 use crate::snapshot::Forwarding;
 
 /// Names that the relay sets itself, or that belong to one connection.
@@ -39,12 +40,51 @@ impl Compiler<'_> {
         suggested: &Suggested,
     ) -> Forwarding {
         Forwarding {
-            resign: None,
+            resign: self.resign(raw, &join(key, "resign")),
             path: raw.upstream_path.as_ref().and_then(|at| self.upstream_path(at, &join(key, "upstream_path"), path)),
             headers: self.upstream_headers(raw.upstream_headers.as_ref(), &join(key, "upstream_headers")),
             query: self.upstream_query(raw.upstream_query.as_ref(), &join(key, "upstream_query")),
             strip_query: suggested.strip_query.clone(),
         }
+    }
+
+    /// Secrets that the inside checks with, as its Standard Webhooks library has them.
+    fn resign(&mut self, raw: &RawRoute, key: &str) -> Option<Resigner> {
+        const HELP: &str = "write resign = [{ file = \"secrets/…\" }]";
+        let list = raw.resign.as_ref()?;
+        if list.get_ref().is_empty() || list.get_ref().len() > MAX_KEYS {
+            let what = format!("expected 1 to {MAX_KEYS} secrets, found {}", list.get_ref().len());
+            self.reject(list, key, what, HELP);
+            return None;
+        }
+        let mut secrets = Vec::new();
+        for entry in list.get_ref() {
+            let RawSecretEntry::Reference(reference) = entry.get_ref() else {
+                self.reject(entry, key, "a secret never stands in this file", HELP);
+                continue;
+            };
+            let Some((id, written)) = self.secret(entry, reference, key) else { continue };
+            match Resigner::secret(&written) {
+                Ok(secret) => secrets.push(secret),
+                Err(why) => self.reject(
+                    entry,
+                    key,
+                    format!("\"{id}\" {why}"),
+                    "make one: printf 'whsec_%s\\n' \"$(openssl rand -base64 32)\"",
+                ),
+            }
+            if Resigner::is_bare_base64(&written) {
+                let what = format!("\"{id}\" is taken as it is, and a library would take such a text for base64");
+                self.warn(entry, key, what, "put \"whsec_\" before it, or hand the library its raw bytes");
+            }
+        }
+        for (name, _) in raw.upstream_headers.iter().flatten() {
+            if Resigner::FIELDS.iter().any(|field| name.get_ref().eq_ignore_ascii_case(field)) {
+                let what = format!("\"{}\" is set by resign", name.get_ref());
+                self.reject(name, key, what, "remove it from upstream_headers");
+            }
+        }
+        (!secrets.is_empty()).then(|| Resigner::new(secrets))
     }
 
     /// For a prefix route, what follows the prefix comes with its slash, so the path's own final slash goes.

@@ -1,0 +1,117 @@
+//! One question about events, and its answer.
+
+use http::StatusCode;
+use http::header::CONTENT_DISPOSITION;
+
+use super::filter::{Asked, parse};
+use super::wait::{After, Waiting, follow};
+use super::{Asking, Denied, Done, EventPage, EventSource, Failure};
+use crate::admin::respond::{Answer, answer, json};
+
+/// A request id is hexadecimal; what is not cannot be one, and goes into no header.
+const ID_MAX: usize = 64;
+const BYTES: &str = "application/octet-stream";
+
+pub(in crate::admin) async fn events<S: EventSource>(source: &S, waiting: &Waiting, raw: &str) -> Answer {
+    match list(source, waiting, raw).await {
+        Ok(page) => json(StatusCode::OK, &page),
+        Err(denied) => failure(&denied),
+    }
+}
+
+async fn list<S: EventSource>(source: &S, waiting: &Waiting, raw: &str) -> Result<EventPage, Denied> {
+    let Asked { mut query, after, wait } = parse(raw, source.now())?;
+    let Some(wait) = wait else {
+        query.after = match after {
+            None => None,
+            Some(After::Row(cursor)) => Some(cursor),
+            Some(After::Recorded(..)) => {
+                return Err(Denied::BadParameter("after: this one goes with wait only".to_owned()));
+            }
+        };
+        let listed = source.page(query).await?;
+        return Ok(EventPage { events: listed.events, next: listed.next.map(|next| After::Row(next).text()) });
+    };
+    let (events, next) = follow(source, waiting, query, after, wait).await?;
+    Ok(EventPage { events, next: Some(next.text()) })
+}
+
+pub(in crate::admin) async fn event<S: EventSource>(source: &S, id: &str) -> Answer {
+    told(id, source.event(id)).await
+}
+
+pub(in crate::admin) async fn replay<S: EventSource>(source: &S, id: &str) -> Answer {
+    told(id, source.replay(id)).await
+}
+
+pub(in crate::admin) async fn retry<S: EventSource>(source: &S, id: &str) -> Answer {
+    done(id, source.retry(id), "waiting").await
+}
+
+pub(in crate::admin) async fn discard<S: EventSource>(source: &S, id: &str) -> Answer {
+    done(id, source.discard(id), "discarded").await
+}
+
+/// As it was received. No browser may take it for a page.
+pub(in crate::admin) async fn body<S: EventSource>(source: &S, id: &str) -> Answer {
+    if !is_id(id) {
+        return failure(&Denied::Unknown);
+    }
+    match source.body(id).await {
+        Ok(bytes) => {
+            let mut answer = answer(StatusCode::OK, BYTES, bytes);
+            let name = format!("attachment; filename=\"{id}.body\"");
+            if let Ok(name) = name.parse() {
+                answer.headers_mut().insert(CONTENT_DISPOSITION, name);
+            }
+            answer
+        }
+        // Here the body itself was asked for, so that it is not there is no conflict.
+        Err(denied @ Denied::BodyNotKept) => failed(StatusCode::NOT_FOUND, &denied),
+        Err(denied) => failure(&denied),
+    }
+}
+
+async fn told<T: serde::Serialize>(id: &str, asking: Asking<'_, T>) -> Answer {
+    if !is_id(id) {
+        return failure(&Denied::Unknown);
+    }
+    match asking.await {
+        Ok(told) => json(StatusCode::OK, &told),
+        Err(denied) => failure(&denied),
+    }
+}
+
+async fn done(id: &str, asking: Asking<'_, ()>, state: &str) -> Answer {
+    if !is_id(id) {
+        return failure(&Denied::Unknown);
+    }
+    match asking.await {
+        Ok(()) => json(StatusCode::OK, &Done { id: id.to_owned(), state: state.to_owned() }),
+        Err(denied) => failure(&denied),
+    }
+}
+
+fn is_id(id: &str) -> bool {
+    (1..=ID_MAX).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+pub(in crate::admin) fn failure(denied: &Denied) -> Answer {
+    let status = match denied {
+        Denied::BadParameter(_) => StatusCode::BAD_REQUEST,
+        Denied::NotLocal => StatusCode::FORBIDDEN,
+        Denied::NoStore | Denied::Unknown => StatusCode::NOT_FOUND,
+        Denied::BodyNotKept
+        | Denied::Unverified
+        | Denied::RouteGone
+        | Denied::Waiting
+        | Denied::NotDead
+        | Denied::NotWaiting => StatusCode::CONFLICT,
+        Denied::Busy | Denied::StoreFailed => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    failed(status, denied)
+}
+
+fn failed(status: StatusCode, denied: &Denied) -> Answer {
+    json(status, &Failure { error: denied.text().to_owned(), code: denied.code().to_owned() })
+}

@@ -1,0 +1,158 @@
+//! Which paths the admin listener has. One table: requests are looked up in it, and a test holds `docs/openapi.json` against
+//! it.
+
+/// One path with one method.
+#[derive(Clone, Copy, Debug)]
+pub struct Endpoint {
+    /// What is asked.
+    pub method: Verb,
+    /// The path; `{id}` stands for one segment.
+    pub path: &'static str,
+    /// Who may ask.
+    pub access: Access,
+    pub(super) action: Action,
+}
+
+/// Methods that mean something here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// `HEAD` is answered wherever this is.
+    Get,
+    /// Changes something, or sends something inward.
+    Post,
+}
+
+impl Verb {
+    /// The token on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+        }
+    }
+
+    fn is(self, method: &http::Method) -> bool {
+        match self {
+            Self::Get => matches!(*method, http::Method::GET | http::Method::HEAD),
+            Self::Post => *method == http::Method::POST,
+        }
+    }
+}
+
+/// Who may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Whoever reaches the listener.
+    Anyone,
+    /// Peers of this machine: what changes something, and what holds personal data.
+    ThisMachine,
+}
+
+/// What is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    Health,
+    Readiness,
+    Metrics,
+    Status,
+    Reload,
+    Document,
+    Events,
+    Event,
+    EventBody,
+    Replay,
+    Retry,
+    Discard,
+}
+
+const fn get(path: &'static str, access: Access, action: Action) -> Endpoint {
+    Endpoint { method: Verb::Get, path, access, action }
+}
+
+const fn post(path: &'static str, action: Action) -> Endpoint {
+    Endpoint { method: Verb::Post, path, access: Access::ThisMachine, action }
+}
+
+/// Everything that is here.
+pub const ENDPOINTS: &[Endpoint] = &[
+    get("/healthz", Access::Anyone, Action::Health),
+    get("/readyz", Access::Anyone, Action::Readiness),
+    get("/metrics", Access::Anyone, Action::Metrics),
+    get("/api/v1/openapi.json", Access::Anyone, Action::Document),
+    get("/api/v1/status", Access::Anyone, Action::Status),
+    post("/api/v1/reload", Action::Reload),
+    get("/api/v1/events", Access::ThisMachine, Action::Events),
+    get("/api/v1/events/{id}", Access::ThisMachine, Action::Event),
+    get("/api/v1/events/{id}/body", Access::ThisMachine, Action::EventBody),
+    post("/api/v1/events/{id}/replay", Action::Replay),
+    post("/api/v1/events/{id}/retry", Action::Retry),
+    post("/api/v1/events/{id}/discard", Action::Discard),
+];
+
+/// What a method and a path lead to.
+#[derive(Debug)]
+pub(super) enum Found<'p> {
+    /// An endpoint, and what stands in place of `{id}`; empty where nothing does.
+    Endpoint(&'static Endpoint, &'p str),
+    /// The path is here, the method is not; what `Allow` says.
+    NotAllowed(&'static str),
+    Nothing,
+}
+
+pub(super) fn find<'p>(method: &http::Method, path: &'p str) -> Found<'p> {
+    let mut allow = None;
+    for endpoint in ENDPOINTS {
+        let Some(id) = id_in(endpoint.path, path) else { continue };
+        if endpoint.method.is(method) {
+            return Found::Endpoint(endpoint, id);
+        }
+        // No path has both.
+        allow = Some(match endpoint.method {
+            Verb::Get => "GET, HEAD",
+            Verb::Post => "POST",
+        });
+    }
+    allow.map_or(Found::Nothing, Found::NotAllowed)
+}
+
+/// What stands in place of `{id}`, when the path is of the template's form.
+fn id_in<'p>(template: &str, path: &'p str) -> Option<&'p str> {
+    let (mut parts, mut id) = (path.split('/'), "");
+    for wanted in template.split('/') {
+        let part = parts.next()?;
+        if wanted == "{id}" && !part.is_empty() {
+            id = part;
+        } else if wanted != part {
+            return None;
+        }
+    }
+    parts.next().is_none().then_some(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_leads_to_one_endpoint() {
+        let action = |method: http::Method, path| match find(&method, path) {
+            Found::Endpoint(endpoint, id) => Some((endpoint.action, id)),
+            Found::NotAllowed(_) | Found::Nothing => None,
+        };
+        assert_eq!(action(http::Method::GET, "/api/v1/events"), Some((Action::Events, "")));
+        assert_eq!(action(http::Method::HEAD, "/api/v1/events/1a"), Some((Action::Event, "1a")));
+        assert_eq!(action(http::Method::POST, "/api/v1/events/1a/retry"), Some((Action::Retry, "1a")));
+        for path in ["/api/v1/events/", "/api/v1/events/1a/", "/api/v1/events//body", "/api/v1", "", "/healthz/x"] {
+            assert_eq!(action(http::Method::GET, path), None, "{path}");
+        }
+        assert!(matches!(find(&http::Method::GET, "/api/v1/events/1a/retry"), Found::NotAllowed("POST")));
+        assert!(matches!(find(&http::Method::POST, "/api/v1/events"), Found::NotAllowed("GET, HEAD")));
+    }
+
+    #[test]
+    fn what_holds_personal_data_is_for_this_machine() {
+        for endpoint in ENDPOINTS.iter().filter(|known| known.path.contains("/events") || known.method == Verb::Post) {
+            assert_eq!(endpoint.access, Access::ThisMachine, "{}", endpoint.path);
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The history for the admin listener: store rows in, what may be shown out.
+
+mod show;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::admin::Source;
+use crate::admin::events::{Asking, Denied, EventDetail, EventSource, Listed, Recorded, ReplayReport};
+use crate::base::UnixMillis;
+use crate::delivery::by_hand::Refused;
+use crate::delivery::{self, NotReplayed};
+use crate::store::{Bookmark, Query, Store, Unstored};
+
+impl Source {
+    fn history(&self) -> Result<&Arc<Store>, Denied> {
+        self.relay().gate.state.store().ok_or(Denied::NoStore)
+    }
+
+    /// Why nothing was done to a request: there is none, or this.
+    async fn otherwise(&self, id: &str, why: Denied) -> Denied {
+        let Ok(store) = self.history() else { return Denied::NoStore };
+        match store.event(id).await {
+            Ok(Some(_)) => why,
+            Ok(None) => Denied::Unknown,
+            Err(_) => Denied::StoreFailed,
+        }
+    }
+}
+
+impl EventSource for Source {
+    fn now(&self) -> UnixMillis {
+        self.relay().gate.clock.now()
+    }
+
+    fn page(&self, query: Query) -> Asking<'_, Listed> {
+        Box::pin(async move {
+            let page = self.history()?.page(query).await?;
+            Ok(Listed { events: page.events.iter().map(show::row).collect(), next: page.next })
+        })
+    }
+
+    fn bookmark(&self) -> Result<Bookmark, Denied> {
+        Ok(self.history()?.bookmark())
+    }
+
+    fn recorded_since(&self, since: Bookmark, most: usize, wait: Duration) -> Asking<'_, Recorded> {
+        Box::pin(async move { Ok(self.history()?.recorded_since(since, most, wait).await) })
+    }
+
+    fn event<'a>(&'a self, id: &'a str) -> Asking<'a, EventDetail> {
+        Box::pin(async move {
+            let event = self.history()?.event(id).await?.ok_or(Denied::Unknown)?;
+            Ok(show::detail(&event, &self.relay().snapshot()))
+        })
+    }
+
+    fn body<'a>(&'a self, id: &'a str) -> Asking<'a, Bytes> {
+        Box::pin(async move {
+            let event = self.history()?.event(id).await?.ok_or(Denied::Unknown)?;
+            event.entry.body.ok_or(Denied::BodyNotKept)
+        })
+    }
+
+    fn replay<'a>(&'a self, id: &'a str) -> Asking<'a, ReplayReport> {
+        Box::pin(async move {
+            let relay = self.relay();
+            let replayed = delivery::replay(&relay.gate, &relay.snapshot(), id).await?;
+            Ok(show::replayed(id, &replayed))
+        })
+    }
+
+    fn retry<'a>(&'a self, id: &'a str) -> Asking<'a, ()> {
+        Box::pin(async move {
+            match delivery::retry(&self.relay().gate, id).await {
+                Err(Refused::NotThere) => Err(self.otherwise(id, Denied::NotDead).await),
+                done => Ok(done?),
+            }
+        })
+    }
+
+    fn discard<'a>(&'a self, id: &'a str) -> Asking<'a, ()> {
+        Box::pin(async move {
+            match delivery::discard(&self.relay().gate, id).await {
+                Err(Refused::NotThere) => Err(self.otherwise(id, Denied::NotWaiting).await),
+                done => Ok(done?),
+            }
+        })
+    }
+}
+
+impl From<Unstored> for Denied {
+    fn from(_: Unstored) -> Self {
+        Self::StoreFailed
+    }
+}
+
+impl From<Refused> for Denied {
+    fn from(why: Refused) -> Self {
+        match why {
+            Refused::NoStore => Self::NoStore,
+            Refused::NotThere => Self::Unknown,
+            Refused::Store(_) => Self::StoreFailed,
+        }
+    }
+}
+
+impl From<NotReplayed> for Denied {
+    fn from(why: NotReplayed) -> Self {
+        match why {
+            NotReplayed::NoStore => Self::NoStore,
+            NotReplayed::Unknown => Self::Unknown,
+            NotReplayed::Unverified => Self::Unverified,
+            NotReplayed::BodyNotKept => Self::BodyNotKept,
+            NotReplayed::RouteGone => Self::RouteGone,
+            NotReplayed::Waiting => Self::Waiting,
+            NotReplayed::Store => Self::StoreFailed,
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! `events retry` and `events discard`: dead letters wait again, or are given up.
+
+use super::bulk::Summary;
+use super::choose::{agreed, matching, one};
+use super::{Desk, event_path};
+use crate::admin::events::Done;
+use crate::cli::grammar::Format;
+use crate::cli::grammar::events::{Discard, Retry};
+use crate::cli::{Exit, Unusable, say_json};
+use crate::terminal::{Palette, Progress, say};
+
+pub(super) async fn retry(args: &Retry, format: Format) -> Result<Exit, Unusable> {
+    let mut desk = Desk::new(&args.relay)?;
+    let ids = match (args.events.is_empty(), args.filters.is_empty() && !args.all_dead) {
+        (true, true) => {
+            return Err("name events, choose them with filters, or take every dead letter with --all-dead".into());
+        }
+        (false, false) => return Err("name events or give filters, not both".into()),
+        (false, true) => whole(&mut desk, &args.events).await?,
+        (true, false) => {
+            let mut filters = args.filters.clone();
+            filters.state.get_or_insert_with(|| "dead".to_owned());
+            let ids: Vec<_> = matching(&mut desk, &filters, u64::MAX).await?.into_iter().map(|row| row.id).collect();
+            if !ids.is_empty() && !agreed("Retry", ids.len(), args.yes)? {
+                return Ok(Exit::No);
+            }
+            ids
+        }
+    };
+    each(&mut desk, &ids, "/retry", "made to wait for delivery", format).await
+}
+
+pub(super) async fn discard(args: &Discard, format: Format) -> Result<Exit, Unusable> {
+    let mut desk = Desk::new(&args.relay)?;
+    let ids = whole(&mut desk, &args.events).await?;
+    if !agreed("Give up for good", ids.len(), args.yes)? {
+        return Ok(Exit::No);
+    }
+    each(&mut desk, &ids, "/discard", "given up", format).await
+}
+
+async fn whole(desk: &mut Desk, given: &[String]) -> Result<Vec<String>, Unusable> {
+    let mut ids = Vec::with_capacity(given.len());
+    for id in given {
+        ids.push(one(desk, id).await?.row.id);
+    }
+    Ok(ids)
+}
+
+async fn each(desk: &mut Desk, ids: &[String], what: &str, word: &str, format: Format) -> Result<Exit, Unusable> {
+    let mut summary = Summary::new(ids.len());
+    let mut progress = Progress::new(ids.len() as u64);
+    for (done, id) in (1..).zip(ids) {
+        match desk.post::<Done>(&event_path(id, what)).await {
+            Ok(_) => summary.done += 1,
+            Err(refused) => {
+                if !summary.refused(id, &refused) {
+                    break;
+                }
+            }
+        }
+        progress.at(done);
+    }
+    drop(progress);
+    match format {
+        Format::Json => say_json(&summary)?,
+        Format::Human => say(&summary.text(word, Palette::of_stdout())),
+    }
+    Ok(if summary.is_fine() { Exit::Fine } else { Exit::No })
+}

@@ -1,0 +1,172 @@
+//! One attempt: the request goes inward, and the store remembers what came of it.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::base::UnixMillis;
+use crate::dispatch::{HandedOver, Probe, Verdict, schedule};
+use crate::domain::Fault;
+use crate::observe::{Delivered, DeliveryEvent, Event};
+use crate::pipeline::Gate;
+use crate::pipeline::compose::Inward;
+use crate::pipeline::way::turned;
+use crate::snapshot::Route;
+use crate::store::{Attempt, AttemptKind, Claimed, Settlement, StoredRequest, Ticket};
+use crate::upstream::{Received, Undelivered};
+
+use super::Courier;
+
+/// Delivers a request that was accepted a moment ago.
+pub(super) async fn carry(courier: &Courier, handed: HandedOver) {
+    let (claimed, slot) = handed.claimed();
+    match courier.route(&claimed.request.route) {
+        Some(route) => {
+            deliver(courier, &route, claimed, None).await;
+        }
+        // A reload took the route away in this moment.
+        None => settle(courier, claimed.ticket, Settlement::Released(courier.gate.clock.now())).await,
+    }
+    drop(slot);
+}
+
+/// Sends a request that was taken out of the store. Gives the time at which it is tried again, if it is.
+pub(super) async fn deliver(
+    courier: &Courier,
+    route: &Route,
+    claimed: Claimed,
+    probe: Option<Probe>,
+) -> Option<UnixMillis> {
+    let mut cut = courier.cut.clone();
+    let sent = Sent::begin(courier.gate.clock.now());
+    let result = tokio::select! {
+        result = send(route, &claimed.request, claimed.attempt, false, sent.at) => result,
+        // The process ends: it may have arrived, so it stays claimed, and the next attempt says that it is not the first.
+        _ = cut.wait_for(|cut| *cut) => return None,
+    };
+    let now = courier.gate.clock.now();
+    judge(&courier.gate, route, &result, probe, now);
+    let outcome = outcome(route, &claimed, &result, now);
+    let attempt = sent.attempt(claimed.attempt, AttemptKind::Spooled, &result);
+    tell(&courier.gate, route, &claimed.request, &attempt, outcome, now);
+    let (settlement, again) = match outcome {
+        Delivered::Taken => (Settlement::Delivered(attempt), None),
+        Delivered::Again(due) => (Settlement::Again(attempt, due), Some(due)),
+        Delivered::Dead => (Settlement::Dead(attempt), None),
+        Delivered::Failed | Delivered::Released => {
+            let due = now.plus(route.retry.first);
+            (Settlement::Released(due), Some(due))
+        }
+    };
+    settle(courier, claimed.ticket, settlement).await;
+    again
+}
+
+/// The one way inward for what comes out of the store; a replay takes it too.
+pub(super) async fn send(
+    route: &Route,
+    request: &StoredRequest,
+    attempt: u32,
+    replay: bool,
+    now: UnixMillis,
+) -> Result<Received, Undelivered> {
+    let by = Instant::now() + route.retry.timeout;
+    Inward::stored(route, request, attempt, replay).forward(route, now, by).await
+}
+
+/// When an attempt began.
+pub(super) struct Sent {
+    pub(super) at: UnixMillis,
+    began: Instant,
+}
+
+impl Sent {
+    pub(super) fn begin(at: UnixMillis) -> Self {
+        Self { at, began: Instant::now() }
+    }
+
+    /// As the store remembers it.
+    pub(super) fn attempt(&self, number: u32, kind: AttemptKind, result: &Result<Received, Undelivered>) -> Attempt {
+        let (server, status, fault, detail) = match result {
+            Ok(received) => (Some(&received.server), Some(received.status), None, None),
+            Err(missed) => (missed.server.as_ref(), missed.status, Some(missed.fault), Some(missed.detail.as_str())),
+        };
+        Attempt {
+            number,
+            at: self.at,
+            kind,
+            server: server.map(|server| (&**server).into()),
+            status,
+            fault,
+            detail: detail.map(Into::into),
+            took: self.began.elapsed(),
+        }
+    }
+}
+
+/// Tells the breaker; a fault of our own says nothing of the upstream.
+pub(super) fn judge(
+    gate: &Gate,
+    route: &Route,
+    result: &Result<Received, Undelivered>,
+    probe: Option<Probe>,
+    now: UnixMillis,
+) {
+    let verdict = match result {
+        Ok(_) => Verdict::Answers,
+        Err(missed) if missed.fault == Fault::Internal => return,
+        Err(missed) => Verdict::of(missed.fault, missed.status, wish(missed, now)),
+    };
+    let breaker = gate.state.dispatch.breaker(&route.upstream.name);
+    if let Some(turn) = breaker.judge(verdict, probe, now) {
+        turned(gate, &route.upstream.name, turn);
+    }
+}
+
+fn wish(missed: &Undelivered, now: UnixMillis) -> Duration {
+    missed.retry_after.map_or(Duration::ZERO, |wish| wish.from(now))
+}
+
+fn outcome(route: &Route, claimed: &Claimed, result: &Result<Received, Undelivered>, now: UnixMillis) -> Delivered {
+    let Err(missed) = result else { return Delivered::Taken };
+    if missed.attempts == 0 {
+        return Delivered::Released;
+    }
+    let (retry, failures) = (&route.retry, claimed.attempts_since_revival);
+    let spent = retry.attempts.is_some_and(|most| failures >= most);
+    if spent || now >= claimed.allowance_from.plus(retry.give_up_after) {
+        return Delivered::Dead;
+    }
+    let pause = schedule::pause(retry.first, retry.max, failures, fastrand::f64());
+    Delivered::Again(schedule::due(now, pause, wish(missed, now)))
+}
+
+/// The log line and the count.
+pub(super) fn tell(
+    gate: &Gate,
+    route: &Route,
+    request: &StoredRequest,
+    attempt: &Attempt,
+    result: Delivered,
+    now: UnixMillis,
+) {
+    gate.observer.record(&Event::Delivery(DeliveryEvent {
+        result,
+        request_id: &request.request_id,
+        route: &route.name,
+        upstream: &route.upstream.name,
+        attempt: attempt.number,
+        replay: attempt.kind == AttemptKind::Replay,
+        server: attempt.server.as_deref(),
+        status: attempt.status,
+        fault: attempt.fault,
+        detail: attempt.detail.as_deref(),
+        waited: Duration::from_millis(u64::try_from(now.0.saturating_sub(request.received_at.0)).unwrap_or(0)),
+        took: attempt.took,
+    }));
+}
+
+/// What could not be written yet is written as soon as the store can; until then the request stays claimed.
+async fn settle(courier: &Courier, ticket: Ticket, settlement: Settlement) {
+    let _ = courier.store.settle(ticket, settlement).await;
+}

@@ -1,0 +1,169 @@
+//! Who may deliver now: slots of each route, and whether an upstream takes anything at all.
+//!
+//! The pipeline asks here whether a request that it accepts may go on its way at once, and `delivery` asks before it takes
+//! anything out of the store; so both keep to one bound. What is in here is small, in memory, and true at this moment only:
+//! what must survive is in the store.
+//!
+//! Deliberately absent: requests, and any knowledge of when one is due. [`schedule`] only reckons.
+
+pub mod breaker;
+mod lane;
+pub mod schedule;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::store::{Claimed, StoredRequest, Ticket};
+
+pub use breaker::{Admission, Breaker, Probe, Turn, Verdict};
+pub use lane::{Busy, Lane, Slot};
+
+/// An accepted request that goes on its way at once: its row says that its first attempt has begun.
+#[derive(Debug)]
+pub struct HandedOver {
+    /// For the store.
+    pub ticket: Ticket,
+    /// Still in memory.
+    pub request: StoredRequest,
+    /// Its place among the route's deliveries.
+    pub slot: Slot,
+}
+
+impl HandedOver {
+    /// As if it had been taken out of the store.
+    pub fn claimed(self) -> (Claimed, Slot) {
+        let Self { ticket, request, slot } = self;
+        let allowance_from = request.received_at;
+        (Claimed { ticket, attempt: 1, attempts_since_revival: 1, allowance_from, request }, slot)
+    }
+}
+
+/// Delivers what is handed over; set by `delivery`, which stands above the pipeline.
+pub type Carrier = Box<dyn Fn(HandedOver) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
+/// One per process.
+#[derive(Default)]
+pub struct Dispatch {
+    lanes: Mutex<HashMap<Arc<str>, Arc<Lane>>>,
+    breakers: Mutex<HashMap<Arc<str>, Arc<Breaker>>>,
+    carrier: OnceLock<Carrier>,
+    shared: Arc<Shared>,
+}
+
+/// What all lanes share.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    /// Nothing more goes on its way.
+    closed: AtomicBool,
+    busy: AtomicUsize,
+    idle: Notify,
+    /// A lane is new.
+    news: Notify,
+}
+
+impl Dispatch {
+    /// The lane of a route, the same one for as long as something is going on in it.
+    pub fn lane(&self, route: &Arc<str>) -> Arc<Lane> {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lane) = lanes.get(route) {
+            return Arc::clone(lane);
+        }
+        let lane = Arc::new(Lane::new(Arc::clone(route), Arc::clone(&self.shared)));
+        lanes.insert(Arc::clone(route), Arc::clone(&lane));
+        self.shared.news.notify_one();
+        lane
+    }
+
+    /// Something new waits on a route.
+    pub fn wake(&self, route: &Arc<str>) {
+        self.lane(route).wake();
+    }
+
+    /// Every lane.
+    pub fn lanes(&self) -> Vec<Arc<Lane>> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).values().map(Arc::clone).collect()
+    }
+
+    /// Resolves when there may be a lane that was not there before.
+    pub async fn news(&self) {
+        self.shared.news.notified().await;
+    }
+
+    /// Forgets lanes in which nothing goes on and nothing can; gives what is left.
+    pub fn keep(&self, wanted: impl Fn(&str) -> bool) {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        lanes.retain(|route, lane| lane.used() > 0 || wanted(route));
+    }
+
+    /// The breaker before an upstream, the same one across reloads.
+    pub fn breaker(&self, upstream: &Arc<str>) -> Arc<Breaker> {
+        let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(breakers.entry(Arc::clone(upstream)).or_default())
+    }
+
+    /// Forgets breakers of upstreams that are gone.
+    pub fn keep_breakers(&self, known: impl Fn(&str) -> bool) {
+        self.breakers.lock().unwrap_or_else(PoisonError::into_inner).retain(|upstream, _| known(upstream));
+    }
+
+    /// Sets who delivers; only at the start, and only once.
+    pub fn set_carrier(&self, carrier: Carrier) {
+        let _ = self.carrier.set(carrier);
+    }
+
+    /// Delivers a request that was just accepted. Without a carrier it stays as it is and is found at the next start.
+    pub async fn carry(&self, handed: HandedOver) {
+        if let Some(carrier) = self.carrier.get() {
+            carrier(handed).await;
+        }
+    }
+
+    /// From now on no slot is given: what is accepted waits for the next start.
+    pub fn close(&self) {
+        self.shared.closed.store(true, Ordering::Relaxed);
+        for lane in self.lanes() {
+            lane.wake();
+        }
+    }
+
+    /// Whether it was closed.
+    pub fn is_closed(&self) -> bool {
+        self.shared.closed.load(Ordering::Relaxed)
+    }
+
+    /// Counts something as going on until what this gives is dropped; [`Dispatch::idle`] waits for it.
+    pub fn busy(&self) -> Busy {
+        Busy::new(&self.shared)
+    }
+
+    /// How much is going on.
+    pub fn going_on(&self) -> usize {
+        self.shared.busy.load(Ordering::Acquire)
+    }
+
+    /// Resolves when nothing is going on.
+    pub async fn idle(&self) {
+        loop {
+            let notified = self.shared.idle.notified();
+            if self.going_on() == 0 {
+                return;
+            }
+            notified.await;
+        }
+    }
+}
+
+impl fmt::Debug for Dispatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dispatch")
+            .field("busy", &self.going_on())
+            .field("closed", &self.is_closed())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,172 @@
+//! Steps 5, 6 and 8: what the head alone decides, what the meter allows, and how large the body is.
+
+use std::net::IpAddr;
+
+use super::{Step, Subject, Verdict};
+use crate::domain::{Framing, Head, Refusal};
+use crate::meter::Rate;
+use crate::pipeline::admit;
+use crate::snapshot::{Route, Snapshot};
+
+const STEP: &str = "admit";
+
+pub(super) fn judge(snapshot: &Snapshot, route: &Route, subject: &Subject<'_>) -> Vec<Step> {
+    let head = subject.head;
+    let mut steps = vec![method(route, head), address(snapshot, route, subject), client_certificate(route, subject)];
+    if route.headers.is_empty() {
+        steps.push(Step::new(STEP, "headers", Verdict::Skipped, "the route requires none"));
+    }
+    for required in &route.headers {
+        let values = required.values.as_ref().map(|values| values.join(", "));
+        let there = head.headers().first(&required.name).is_some();
+        steps.push(match (admit::required_header(required, head), values) {
+            (Ok(()), Some(values)) => {
+                Step::new(STEP, "headers", Verdict::Passed, format!("{} is one of: {values}", required.name))
+            }
+            (Ok(()), None) => Step::new(STEP, "headers", Verdict::Passed, format!("{} is there", required.name)),
+            (Err(refusal), Some(values)) if there => {
+                let because = format!("every line of {} must be one of: {values}", required.name);
+                Step::refused(STEP, "headers", refusal.code(), because)
+            }
+            (Err(refusal), values) => {
+                let of = values.map_or_else(String::new, |values| format!("; allowed: {values}"));
+                Step::refused(STEP, "headers", refusal.code(), format!("there is no {}{of}", required.name))
+            }
+        });
+    }
+    steps.push(content_type(route, head));
+    steps.push(size(route, head));
+    steps.push(limits(route, subject));
+    steps
+}
+
+fn method(route: &Route, head: &Head) -> Step {
+    let because = format!("{}; the route takes {}", head.method().as_str(), route.allow_header);
+    match admit::method(route, head) {
+        Ok(()) => Step::new(STEP, "method", Verdict::Passed, because),
+        Err(refusal) => Step::refused(STEP, "method", refusal.code(), because),
+    }
+}
+
+fn address(snapshot: &Snapshot, route: &Route, subject: &Subject<'_>) -> Step {
+    const CHECK: &str = "address";
+    let Some(list) = &route.allow else {
+        return Step::new(STEP, CHECK, Verdict::Skipped, "the route has no list: every address may send");
+    };
+    let names: Vec<&str> = list.names().collect();
+    let names = if names.is_empty() { "the list is empty and admits nobody".to_owned() } else { names.join(", ") };
+    let Some(ip) = subject.source else {
+        let because = format!("where it came from is not known; the route asks: {names}");
+        return Step::new(STEP, CHECK, Verdict::Unknown, because);
+    };
+    match admit::address(route, ip) {
+        Ok(entry) => Step::new(STEP, CHECK, Verdict::Passed, format!("{ip} is in {}", entry.unwrap_or_default())),
+        Err(refusal) => {
+            let nearest = list.nearest(ip).map(|(first, last, name)| {
+                let range = if first == last { first.to_string() } else { format!("{first} to {last}") };
+                format!("the nearest entry is {name} with {range}")
+            });
+            let step = Step::refused(STEP, CHECK, refusal.code(), format!("{ip} is in none of: {names}"));
+            step.with_hints(nearest.into_iter().chain(closed(snapshot, subject, ip)))
+        }
+    }
+}
+
+/// A connection that no route of the listener can want is closed before TLS, so its sender never sees a 403.
+fn closed(snapshot: &Snapshot, subject: &Subject<'_>, ip: IpAddr) -> Option<String> {
+    let listener = super::route::listener(snapshot, subject)?;
+    let closed = subject.recorded.is_none() && listener.admits.as_ref().is_some_and(|admits| !admits.contains(ip));
+    closed
+        .then(|| format!("no route of listener `{}` admits it, so its connection is closed before TLS", listener.name))
+}
+
+fn client_certificate(route: &Route, subject: &Subject<'_>) -> Step {
+    const CHECK: &str = "client certificate";
+    let refused = Refusal::ClientCertificateRequired.code();
+    match subject.recorded {
+        _ if !route.client_certificate => Step::new(STEP, CHECK, Verdict::Skipped, "the route asks for none"),
+        Some(recorded) if recorded.reason == refused => {
+            Step::refused(STEP, CHECK, refused, "the connection showed none that was accepted")
+        }
+        _ => Step::new(
+            STEP,
+            CHECK,
+            Verdict::Unknown,
+            "the route wants one, and only the connection knows whether it showed one",
+        ),
+    }
+}
+
+fn content_type(route: &Route, head: &Head) -> Step {
+    const CHECK: &str = "content type";
+    let Some(types) = &route.content_types else {
+        return Step::new(STEP, CHECK, Verdict::Skipped, "the route takes every one");
+    };
+    let types = types.join(", ");
+    let value = head.headers().first("content-type").and_then(|value| std::str::from_utf8(value).ok());
+    match (admit::content_type(route, head), value) {
+        (Ok(()), value) => {
+            Step::new(STEP, CHECK, Verdict::Passed, format!("{}; the route takes {types}", value.unwrap_or_default()))
+        }
+        (Err(refusal), Some(value)) => {
+            let lines = head.headers().all("content-type").count();
+            let because = if lines > 1 {
+                format!("it is there {lines} times; the route takes one of {types}")
+            } else {
+                format!("{}; the route takes {types}", value.chars().take(100).collect::<String>())
+            };
+            Step::refused(STEP, CHECK, refusal.code(), because)
+        }
+        (Err(refusal), None) => {
+            Step::refused(STEP, CHECK, refusal.code(), format!("there is no Content-Type; the route takes {types}"))
+        }
+    }
+}
+
+fn size(route: &Route, head: &Head) -> Step {
+    const CHECK: &str = "size";
+    let because = match head.framing() {
+        Framing::Length(length) => format!("{length} bytes declared, at most {} taken", route.max_body),
+        Framing::Empty => "no body".to_owned(),
+        Framing::Unknown => format!("no length declared, at most {} bytes taken", route.max_body),
+    };
+    match admit::declared_size(route, head) {
+        Ok(()) => Step::new(STEP, CHECK, Verdict::Passed, because),
+        Err(refusal) => Step::refused(STEP, CHECK, refusal.code(), because),
+    }
+}
+
+/// What is configured; how full a bucket was at some moment is nobody's memory.
+fn limits(route: &Route, subject: &Subject<'_>) -> Step {
+    const STEP: &str = "meter";
+    const CHECK: &str = "limits";
+    let rate = |what: &str, rate: Option<Rate>| {
+        rate.map(|rate| format!("{} per second {what}, {} at once", rate.per_second, rate.burst))
+    };
+    let limits = [
+        rate("for the route", route.limits.rate),
+        rate("from one source", route.limits.rate_per_source),
+        route.limits.max_in_flight.map(|most| format!("{most} in flight")),
+    ];
+    let limits: Vec<String> = limits.into_iter().flatten().collect();
+    let limits = limits.join("; ");
+    let of_meter = [Refusal::RouteRateLimited, Refusal::SourceRateLimited, Refusal::RouteBusy];
+    let recorded = subject.recorded.map(|recorded| recorded.reason);
+    match recorded.and_then(|reason| of_meter.into_iter().find(|refusal| refusal.code() == reason)) {
+        Some(refusal) => Step::refused(STEP, CHECK, refusal.code(), format!("used up when it came; allowed: {limits}")),
+        None if limits.is_empty() => Step::new(STEP, CHECK, Verdict::Skipped, "the route has none"),
+        None => Step::new(STEP, CHECK, Verdict::Unknown, format!("{limits}; what was used at a moment is not kept")),
+    }
+}
+
+/// Step 8.
+pub(super) fn body(route: &Route, subject: &Subject<'_>) -> Step {
+    match subject.body {
+        None => Step::new("body", "body", Verdict::Unknown, "it was not kept"),
+        Some(body) if body.len() as u64 > route.max_body => {
+            let because = format!("{} bytes, at most {} taken", body.len(), route.max_body);
+            Step::refused("body", "body", Refusal::BodyTooLarge.code(), because)
+        }
+        Some(body) => Step::new("body", "body", Verdict::Passed, format!("{} bytes", body.len())),
+    }
+}

@@ -1,0 +1,100 @@
+//! Steps 7, 10 and 11: handshakes, replay memory, and the way inward.
+
+use super::{Step, Subject, Verdict};
+use crate::pipeline::compose::received_target;
+use crate::pipeline::route::Routed;
+use crate::signature::form::is_named;
+use crate::snapshot::{Delivery, FixedAnswer, Route, Verification};
+
+/// Longest target that is shown in full.
+const MAX_TARGET: usize = 500;
+
+/// Whether it is a handshake that the relay answers itself.
+pub(super) fn handshake(route: &Route, answer: Option<&FixedAnswer>, check: &'static str) -> (Step, bool) {
+    let signed = check != "challenge";
+    let step = match answer {
+        Some(answer) => {
+            let because =
+                format!("the provider's handshake: answered here with {}, nothing goes inward", answer.status);
+            Step::new("challenge", check, Verdict::Passed, because)
+        }
+        None if route.challenges.iter().any(|challenge| challenge.signed == signed) => {
+            Step::new("challenge", check, Verdict::Passed, "no handshake")
+        }
+        None => Step::new("challenge", check, Verdict::Skipped, "the route answers no handshake here"),
+    };
+    (step, answer.is_some())
+}
+
+/// What replay memory does with it. It is not asked: an explanation reserves nothing.
+pub(super) fn replay(route: &Route, subject: &Subject<'_>, dedupe: Option<&str>) -> Step {
+    let step = |verdict, because: String| Step::new("replay", "replay", verdict, because);
+    let recorded = subject.recorded.map_or(("", ""), |recorded| (recorded.outcome, recorded.reason));
+    let Some(window) = route.replay else {
+        return step(Verdict::Skipped, "replay memory is off for this route".to_owned());
+    };
+    let window = crate::signature::span(window);
+    match recorded {
+        ("duplicate", _) => step(
+            Verdict::Passed,
+            format!("a duplicate of a request that was taken within {window}: answered with success, not forwarded"),
+        ),
+        (_, "twin_in_flight") => {
+            Step::refused("replay", "replay", "twin_in_flight", "its twin was being delivered at that moment")
+        }
+        (_, "replay_memory") => {
+            Step::refused("replay", "replay", "replay_memory", "replay memory was full of ids inside their windows")
+        }
+        ("delivered" | "accepted", _) => {
+            step(Verdict::Passed, format!("new when it came; a copy is known as a duplicate for {window} from then"))
+        }
+        _ => match dedupe {
+            Some(id) => step(
+                Verdict::Unknown,
+                format!("a request with the id {id} is taken once in {window}; replay memory was not asked"),
+            ),
+            None => step(Verdict::Unknown, format!("an id is remembered for {window}; this request's is not known")),
+        },
+    }
+}
+
+/// Where it would go, with every secret masked.
+pub(super) fn delivery(routed: &Routed<'_>, subject: &Subject<'_>) -> Step {
+    let route = routed.route();
+    let servers: Vec<String> = route.upstream.status().iter().map(|server| server.url.to_string()).collect();
+    let mode = match route.delivery {
+        Delivery::Direct => "direct: the sender hears what the inside answers",
+        Delivery::Failover => "failover: kept and delivered later when the inside does not take it in time",
+        Delivery::Queue => "queue: kept first, the sender hears success, delivered behind",
+    };
+    let target = shown_target(route, routed, subject);
+    let because = format!(
+        "{} {target} to upstream `{}` ({}); {mode}",
+        subject.head.method().as_str(),
+        route.upstream.name,
+        servers.join(", ")
+    );
+    Step::new("deliver", "delivery", Verdict::Passed, because)
+}
+
+fn shown_target(route: &Route, routed: &Routed<'_>, subject: &Subject<'_>) -> String {
+    let target = received_target(route, subject.head, routed.suffix());
+    let (path, query) = target.split_once('?').map_or((&*target, None), |(path, query)| (path, Some(query)));
+    let hidden = match &route.verify {
+        Verification::Signed(verifier) => verifier.scheme().redacted_query_parameters(),
+        Verification::DangerouslyNone => Vec::new(),
+    };
+    let masked = |pair: &str| match pair.split_once('=') {
+        Some((name, _)) if hidden.iter().any(|hidden| is_named(pair.as_bytes(), hidden)) => format!("{name}=…"),
+        _ => pair.to_owned(),
+    };
+    let theirs = query.into_iter().flat_map(|query| query.split('&')).map(masked);
+    let ours = route.forward.query.iter().map(|(name, _)| format!("{name}=…"));
+    let query: Vec<String> = theirs.chain(ours).collect();
+    let mut shown = if query.is_empty() { path.to_owned() } else { format!("{path}?{}", query.join("&")) };
+    if let Some((cut, _)) = shown.char_indices().nth(MAX_TARGET) {
+        shown.truncate(cut);
+        shown.push('…');
+    }
+    shown
+}

@@ -1,0 +1,112 @@
+//! Step 9: the proof, part by part, and what is behind a refusal.
+
+use super::{Step, Subject, Verdict};
+use crate::domain::Refusal;
+use crate::pipeline::verify::prove;
+use crate::signature::{Aspect, Found, OtherRoute, Part, Verifier};
+use crate::snapshot::{Route, Snapshot, Verification};
+
+const STEP: &str = "verify";
+
+/// The parts in the order of the gate, and what replay memory knows the request by.
+#[derive(Default)]
+pub(super) struct Judged {
+    pub(super) steps: Vec<Step>,
+    pub(super) dedupe: Option<Box<str>>,
+}
+
+pub(super) fn judge(snapshot: &Snapshot, route: &Route, subject: &Subject<'_>) -> Judged {
+    let Verification::Signed(verifier) = &route.verify else {
+        let because = "the route verifies nothing (verify.dangerously_none)";
+        return Judged { steps: vec![Step::new(STEP, "signature", Verdict::Skipped, because)], dedupe: None };
+    };
+    let others: Vec<OtherRoute<'_>> = snapshot
+        .routes
+        .iter()
+        .filter(|other| other.name != route.name)
+        .filter_map(|other| match &other.verify {
+            Verification::Signed(verifier) => Some((&*other.name, &**verifier)),
+            Verification::DangerouslyNone => None,
+        })
+        .collect();
+    let blanked = verifier.scheme().is_token() && subject.recorded.is_some();
+    let mut steps = Vec::new();
+    for part in verifier.examine(subject.head, subject.body, subject.at) {
+        let part = if blanked && part.aspect == Aspect::Signature { kept(verifier, subject, part) } else { part };
+        steps.push(step(verifier, subject, &others, part));
+    }
+    let proof = subject.body.map(|body| prove(route, subject.head, body, subject.at));
+    // The parts are the gate's own functions; should they ever come to another end, the gate is right.
+    if let Some(Err(refusal)) = proof
+        && !blanked
+        && verifier.unread().is_empty()
+        && steps.iter().all(|step| step.verdict != Verdict::Refused)
+    {
+        steps.push(Step::refused(STEP, "signature", refusal.code(), "the request as a whole is not proven"));
+    }
+    let dedupe = proof.and_then(Result::ok).flatten().and_then(|proof| proof.dedupe);
+    Judged { steps, dedupe }
+}
+
+/// The token itself was blanked before the request was stored.
+fn kept(verifier: &Verifier, subject: &Subject<'_>, part: Part) -> Part {
+    const WHEN: &str = "the token was checked when it came and is not kept";
+    let recorded = subject.recorded.filter(|recorded| recorded.key.is_some() || !recorded.reason.is_empty());
+    let (found, because) = match recorded.map(|recorded| (recorded.key, recorded.reason)) {
+        Some((Some(key), _)) if verifier.key_ids().any(|id| id == key) => {
+            (Found::Good, format!("{WHEN}; key `{key}` matched"))
+        }
+        Some((Some(key), _)) => {
+            (Found::Open, format!("{WHEN}; key `{key}` matched, which the route does not have any more"))
+        }
+        Some((None, reason)) => {
+            match Refusal::ALL.iter().find(|refusal| of_token(**refusal) && refusal.code() == reason) {
+                Some(refusal) => (Found::Bad(*refusal), format!("{WHEN}; it was refused then")),
+                None => (Found::Open, format!("{WHEN}; the request was refused before anybody looked at it")),
+            }
+        }
+        None => (Found::Open, WHEN.to_owned()),
+    };
+    Part { found, because, ..part }
+}
+
+fn of_token(refusal: Refusal) -> bool {
+    use Refusal::{SignatureMalformed, SignatureMismatch, SignatureMissing, SignatureRepeated};
+    matches!(refusal, SignatureMissing | SignatureRepeated | SignatureMalformed | SignatureMismatch)
+}
+
+fn step(verifier: &Verifier, subject: &Subject<'_>, others: &[OtherRoute<'_>], part: Part) -> Step {
+    let check = match part.aspect {
+        Aspect::Shape => "shape",
+        Aspect::Timestamp => "timestamp",
+        Aspect::Signature => "signature",
+        Aspect::Binding => "binding",
+        Aspect::Id => "id",
+    };
+    let token = verifier.scheme().is_token() && subject.recorded.is_some();
+    match part.found {
+        Found::Good => Step::new(STEP, check, Verdict::Passed, part.because),
+        Found::None => Step::new(STEP, check, Verdict::Skipped, part.because),
+        Found::Open => {
+            Step::new(STEP, check, Verdict::Unknown, format!("{}{}", part.because, recorded(subject, part.aspect)))
+        }
+        Found::Bad(refusal) => {
+            let step = Step::refused(STEP, check, refusal.code(), part.because);
+            // A token that was blanked differs from every key: there is nothing to find out.
+            if token && part.aspect == Aspect::Signature {
+                return step;
+            }
+            step.with_hints(verifier.diagnose(subject.head, subject.body, refusal, subject.at, others))
+        }
+    }
+}
+
+/// What the relay found when it had the whole request.
+fn recorded(subject: &Subject<'_>, aspect: Aspect) -> String {
+    let recorded = subject.recorded.filter(|_| aspect == Aspect::Signature && subject.body.is_none());
+    match recorded.map(|recorded| (recorded.key, recorded.reason)) {
+        Some((Some(key), _)) => format!("; when it came, key `{key}` matched"),
+        Some((None, reason)) if !reason.is_empty() => format!("; when it came, it was refused as {reason}"),
+        _ => String::new(),
+    }
+}

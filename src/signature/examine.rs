@@ -1,0 +1,442 @@
+//! Verification part by part, in the order in which [`Verifier::verify`] asks, by the same functions; but a part that
+//! refuses does not keep the next from being judged.
+//!
+//! For explanations. It says which header, key id and window decided; never a secret, a signature or a hash.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::scheme::{Check, Dedupe, MacSpec, Scheme, TimePlace, TimeSpec, TokenPlace};
+use super::source::{Facts, Source};
+use super::template::Segment;
+use super::{Matched, Stamp, Verifier};
+use crate::base::UnixMillis;
+use crate::domain::{Head, Refusal};
+
+/// What a part of verification looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aspect {
+    /// Headers that must look like a UUID, digits, a token.
+    Shape,
+    /// The time that the request carries.
+    Timestamp,
+    /// The signature or the token.
+    Signature,
+    /// Members of the body that must equal a header.
+    Binding,
+    /// What replay memory knows the request by.
+    Id,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// It holds.
+    Good,
+    /// It is refused.
+    Bad(Refusal),
+    /// It cannot be judged from what is there.
+    Open,
+    /// The scheme has no such part.
+    None,
+}
+
+/// One part of verification.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Which.
+    pub aspect: Aspect,
+    /// What came of it.
+    pub found: Found,
+    /// What decided, in one sentence.
+    pub because: String,
+}
+
+impl Part {
+    fn new(aspect: Aspect, found: Found, because: impl Into<String>) -> Self {
+        Self { aspect, found, because: because.into() }
+    }
+
+    fn of(aspect: Aspect, result: Result<(), Refusal>, good: impl Into<String>, bad: impl Into<String>) -> Self {
+        match result {
+            Ok(()) => Self::new(aspect, Found::Good, good),
+            Err(refusal) => Self::new(aspect, Found::Bad(refusal), bad),
+        }
+    }
+}
+
+impl Verifier {
+    /// Judges every part. Without a body, those that need one stay open.
+    pub fn examine(&self, head: &Head, body: Option<&[u8]>, now: UnixMillis) -> Vec<Part> {
+        let scheme = &*self.scheme;
+        let facts = Facts::new(head, body.unwrap_or_default(), &scheme.paths);
+        let seen = Seen { verifier: self, facts: &facts, whole: body.is_some() };
+        let mut parts = vec![seen.shapes()];
+        let early = scheme.timestamp.as_ref().filter(|time| scheme.time_first(time, &facts));
+        let late = scheme.timestamp.as_ref().filter(|_| early.is_none());
+        parts.extend(early.map(|time| seen.timestamp(time, now)));
+        let (signature, matched) = seen.signature(early);
+        parts.push(signature);
+        parts.extend(late.map(|time| seen.timestamp(time, now)));
+        if scheme.timestamp.is_none() {
+            parts.push(Part::new(Aspect::Timestamp, Found::None, "the scheme has no time"));
+        }
+        parts.push(seen.bindings());
+        parts.push(seen.id(matched.as_ref()));
+        parts
+    }
+}
+
+struct Seen<'s, 'f> {
+    verifier: &'s Verifier,
+    facts: &'s Facts<'f>,
+    /// The body is there.
+    whole: bool,
+}
+
+impl<'s> Seen<'s, '_> {
+    fn scheme(&self) -> &'s Scheme {
+        &self.verifier.scheme
+    }
+
+    fn shapes(&self) -> Part {
+        let shapes = &self.scheme().shapes;
+        if shapes.is_empty() {
+            return Part::new(Aspect::Shape, Found::None, "the scheme wants no shape of any header");
+        }
+        let list = |wanted: &dyn Fn(&Source) -> bool| {
+            let shown = shapes.iter().filter(|(source, _)| wanted(source));
+            shown.map(|(source, shape)| format!("{source} is {}", shape.as_str())).collect::<Vec<_>>().join(", ")
+        };
+        let misfit = |source: &Source| {
+            let shape = shapes.iter().find(|(other, _)| other == source).map(|(_, shape)| shape);
+            self.facts
+                .read(source)
+                .map_or(true, |value| value.zip(shape).is_some_and(|(value, shape)| !shape.fits(&value)))
+        };
+        let bad = format!("expected: {}", list(&misfit));
+        Part::of(Aspect::Shape, self.scheme().check_shapes(self.facts), list(&|_| true), bad)
+    }
+
+    fn timestamp(&self, time: &TimeSpec, now: UnixMillis) -> Part {
+        let place = place(time);
+        let part = |found, because: String| Part::new(Aspect::Timestamp, found, because);
+        if time.place.in_body() && !self.whole {
+            return part(Found::Open, format!("it stands in the body ({place}), which is not here"));
+        }
+        let read = self.scheme().time_text(time, self.facts).ok().flatten();
+        let read = read.and_then(|text| time.format.read(&text));
+        let Some(window) = time.window else {
+            return part(
+                Found::None,
+                match read {
+                    Some(at) => format!("{place} says {}; it is informative and refuses nothing", instant(at)),
+                    None => format!("{place} is informative and refuses nothing"),
+                },
+            );
+        };
+        let wide = format!("the window is {} back and {} ahead", span(window.back), span(window.ahead));
+        match (self.scheme().stamp(time, self.facts, now), read) {
+            (Ok(_), Some(at)) => {
+                part(Found::Good, format!("{place} says {}, {}; {wide}", instant(at), relative(at, now)))
+            }
+            (Ok(_), None) => part(Found::Good, format!("{place}; {wide}")),
+            (Err(refusal @ (Refusal::TimestampStale | Refusal::TimestampAhead)), Some(at)) => {
+                part(Found::Bad(refusal), format!("{place} says {}, {}; {wide}", instant(at), relative(at, now)))
+            }
+            (Err(refusal @ Refusal::TimestampMalformed), _) => {
+                part(Found::Bad(refusal), format!("{place} is not written as {}", time.format.as_str()))
+            }
+            (Err(refusal @ Refusal::TimestampMissing), _) => part(Found::Bad(refusal), format!("there is no {place}")),
+            (Err(refusal), _) => part(Found::Bad(refusal), format!("{place} cannot be read, or is there twice")),
+        }
+    }
+
+    /// `early`: the time is judged before the hash. One that is outside its window is part of the message all the same.
+    fn signature(&self, early: Option<&TimeSpec>) -> (Part, Option<Matched<'s>>) {
+        let part = |found, because: String| Part::new(Aspect::Signature, found, because);
+        let mac = match &self.scheme().check {
+            Check::Mac(mac) => mac,
+            Check::Token(spec) => {
+                if self.reads_body(self.places()) && !self.whole {
+                    return (part(Found::Open, "the token stands in the body, which is not here".to_owned()), None);
+                }
+                return match super::token::check(spec, &self.verifier.keys, self.facts) {
+                    Ok(key) => {
+                        let matched = Matched { key, tag: None };
+                        (part(Found::Good, format!("a static secret; {}", self.which(&matched.key.id))), Some(matched))
+                    }
+                    Err(refusal) => (part(self.bad(refusal), self.refused(refusal)), None),
+                };
+            }
+        };
+        if let (false, Err(refusal)) = (self.reads_body(&mac.signature.places), self.candidates(mac)) {
+            return (part(Found::Bad(refusal), self.refused(refusal)), None);
+        }
+        if !self.whole && self.needs_body(mac) {
+            let because = "what is signed includes the body, which is not here".to_owned();
+            return (part(Found::Open, because), None);
+        }
+        let stamp = early.and_then(|time| self.stamp(time));
+        let timed = mac.message_for(self.facts).template.has(&Segment::Timestamp);
+        if timed && stamp.is_none() && early.is_some_and(|time| time.window.is_some()) {
+            return (part(Found::Open, "the time is a part of what is signed, and it is not there".to_owned()), None);
+        }
+        match self.verifier.check_mac(mac, self.facts, stamp.as_ref()) {
+            Ok(matched) => {
+                (part(Found::Good, format!("{}; {}", method(mac), self.which(&matched.key.id))), Some(matched))
+            }
+            Err(refusal) => (part(self.bad(refusal), format!("{}; {}", method(mac), self.refused(refusal))), None),
+        }
+    }
+
+    /// The time as it is signed. Whether it is inside its window, or a time at all, is another part's matter.
+    fn stamp(&self, time: &TimeSpec) -> Option<Stamp<'s>> {
+        if time.window.is_none() {
+            return self.scheme().stamp(time, self.facts, UnixMillis(0)).ok().flatten();
+        }
+        let text = self.scheme().time_text(time, self.facts).ok().flatten()?;
+        Some(Stamp { text, at: UnixMillis(0) })
+    }
+
+    fn candidates(&self, mac: &MacSpec) -> Result<(), Refusal> {
+        mac.signature.candidates(self.facts, mac.algorithm).map(drop)
+    }
+
+    /// A mismatch says nothing while a secret is missing that may give it.
+    fn bad(&self, refusal: Refusal) -> Found {
+        let unread = !self.verifier.unread.is_empty();
+        let of_keys = matches!(refusal, Refusal::SignatureMismatch | Refusal::KeyUnknown);
+        if unread && of_keys { Found::Open } else { Found::Bad(refusal) }
+    }
+
+    fn refused(&self, refusal: Refusal) -> String {
+        let places = self.scheme().proof_places();
+        let unread = &self.verifier.unread;
+        match refusal {
+            Refusal::SignatureMismatch | Refusal::KeyUnknown if !unread.is_empty() => {
+                format!(
+                    "no secret that can be read here gives it; {} cannot be read",
+                    names(unread.iter().map(|id| &**id))
+                )
+            }
+            Refusal::SignatureMissing => format!("there is no {places}"),
+            Refusal::SignatureRepeated => {
+                format!("{places}, or another part of what is signed, is there more than once")
+            }
+            Refusal::SignatureMalformed => format!("{places} is not written as the scheme writes it"),
+            Refusal::SignatureMismatch => {
+                format!("none of the route's keys gives it: {}", names(self.verifier.key_ids()))
+            }
+            Refusal::KeyUnknown => {
+                format!("the request does not name a key that the route has: {}", names(self.verifier.key_ids()))
+            }
+            Refusal::BodyDigestMismatch => {
+                "the signature is right, but the digest that it covers is not the body's".to_owned()
+            }
+            Refusal::MessageIncomplete => "a part of what is signed is absent or cannot be read".to_owned(),
+            _ => "the signed message cannot be put together".to_owned(),
+        }
+    }
+
+    /// ``key `x` matched, the current one``.
+    fn which(&self, id: &Arc<str>) -> String {
+        let keys: Vec<&str> = self.verifier.key_ids().collect();
+        let position = keys.iter().position(|key| *key == &**id).unwrap_or_default();
+        match keys.first() {
+            Some(first) if position > 0 => {
+                format!(
+                    "key `{id}` matched, number {} of {}: it is rotating out, `{first}` is the current one",
+                    position + 1,
+                    keys.len()
+                )
+            }
+            _ if keys.len() > 1 => format!("key `{id}` matched, the current one of {}", keys.len()),
+            _ => format!("key `{id}` matched"),
+        }
+    }
+
+    fn places(&self) -> Vec<&'s Source> {
+        match &self.scheme().check {
+            Check::Mac(mac) => mac.signature.places.iter().collect(),
+            Check::Token(token) => token
+                .places
+                .iter()
+                .filter_map(|place| match place {
+                    TokenPlace::Plain { source, .. } => Some(source),
+                    TokenPlace::Bearer | TokenPlace::Basic => None,
+                })
+                .collect(),
+        }
+    }
+
+    fn bindings(&self) -> Part {
+        let bindings = &self.scheme().bindings;
+        if bindings.is_empty() {
+            return Part::new(Aspect::Binding, Found::None, "the scheme binds no member of the body to a header");
+        }
+        let shown: Vec<String> =
+            bindings.iter().map(|binding| format!("{} equals {}", binding.member, binding.header)).collect();
+        let shown = shown.join(", ");
+        if !self.whole {
+            return Part::new(Aspect::Binding, Found::Open, format!("{shown}: the body is not here"));
+        }
+        let bad = bindings.iter().find_map(|binding| {
+            let member = self.facts.read(&binding.member).ok().flatten();
+            let header = self.facts.read(&binding.header).ok().flatten();
+            match (member, header) {
+                (None, _) => Some(format!("the body has no {}, or it cannot be read", binding.member)),
+                (_, None) => Some(format!("there is no {}", binding.header)),
+                (member, header) if member != header => {
+                    Some(format!("{} differs from {}", binding.member, binding.header))
+                }
+                _ => None,
+            }
+        });
+        Part::of(Aspect::Binding, self.scheme().check_bindings(self.facts), shown, bad.unwrap_or_default())
+    }
+
+    fn id(&self, matched: Option<&Matched<'_>>) -> Part {
+        let part = |found, because: &str| Part::new(Aspect::Id, found, because);
+        let dedupe = &self.scheme().dedupe;
+        if dedupe.is_empty() {
+            return part(Found::None, "the scheme has nothing to know a replay by");
+        }
+        let in_body = |dedupe: &Dedupe| match dedupe {
+            Dedupe::Source(source) => is_in_body(source),
+            Dedupe::Signature => false,
+            Dedupe::Body => true,
+        };
+        let tag = matched.and_then(|matched| matched.tag.as_ref());
+        // The first of the list that the request has counts, and a part that is not here could be it.
+        for dedupe in dedupe {
+            match dedupe {
+                _ if !self.whole && in_body(dedupe) => {
+                    return part(Found::Open, "it may stand in the body, which is not here");
+                }
+                Dedupe::Signature if tag.is_none() => {
+                    return part(Found::Open, "it would be the digest of the signature, and none matched");
+                }
+                Dedupe::Signature | Dedupe::Body => break,
+                Dedupe::Source(source) => match self.facts.read(source) {
+                    Ok(None) => {}
+                    _ => break,
+                },
+            }
+        }
+        let sources: Vec<String> = dedupe.iter().map(super::describe::dedupe).collect();
+        match self.scheme().dedupe_key(self.facts, tag) {
+            Ok(Some(key)) => Part::new(Aspect::Id, Found::Good, format!("replay memory knows it as {key}")),
+            Ok(None) => part(Found::None, "the scheme has nothing to know a replay by"),
+            Err(refusal) => {
+                let because = format!(
+                    "expected {}: visible ASCII, at most {} characters",
+                    sources.join(", else "),
+                    super::MAX_ID
+                );
+                Part::new(Aspect::Id, Found::Bad(refusal), because)
+            }
+        }
+    }
+
+    fn reads_body<'a>(&self, sources: impl IntoIterator<Item = &'a Source>) -> bool {
+        sources.into_iter().any(is_in_body)
+    }
+
+    /// Whether the hash or a check that belongs to it needs the body.
+    fn needs_body(&self, mac: &MacSpec) -> bool {
+        let message = mac.message_for(self.facts);
+        let id = self.scheme().id.iter().filter(|_| message.template.has(&Segment::Id));
+        let timed = self.scheme().timestamp.as_ref().is_some_and(|time| time.place.in_body());
+        message.template.covers_body()
+            || !message.digests.is_empty()
+            || (timed && message.template.has(&Segment::Timestamp))
+            || self.reads_body(message.template.sources().chain(id).chain(&mac.key_id).chain(&mac.signature.places))
+    }
+}
+
+impl Scheme {
+    /// Where a signature or token is looked for, in words.
+    pub(super) fn proof_places(&self) -> String {
+        let places: Vec<String> = match &self.check {
+            Check::Mac(mac) => mac.signature.places.iter().map(Source::to_string).collect(),
+            Check::Token(token) => token.places.iter().map(super::describe::place).collect(),
+        };
+        places.join(", or ")
+    }
+}
+
+fn is_in_body(source: &Source) -> bool {
+    matches!(source, Source::Json(_) | Source::Form(_))
+}
+
+fn method(mac: &MacSpec) -> String {
+    let function = match mac.function {
+        super::scheme::Function::Hmac => "HMAC-",
+        super::scheme::Function::Digest => "digest ",
+    };
+    format!("{function}{} over {}", mac.algorithm.as_str(), mac.message.template.to_string().escape_debug())
+}
+
+pub(super) fn place(time: &TimeSpec) -> String {
+    match &time.place {
+        TimePlace::Source(source) => source.to_string(),
+        TimePlace::Item(super::wrapping::Item::Named(name)) => format!("item `{name}` beside the signature"),
+        TimePlace::Item(super::wrapping::Item::Position(at)) => format!("item {at} beside the signature"),
+    }
+}
+
+pub(super) fn names<'n>(ids: impl Iterator<Item = &'n str>) -> String {
+    ids.map(|id| format!("`{id}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// `2026-01-01T00:00:00Z`.
+pub(super) fn instant(at: UnixMillis) -> String {
+    jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| format!("{} ms", at.0), |at| at.to_string())
+}
+
+/// `3 min 20 s before this moment`.
+fn relative(at: UnixMillis, now: UnixMillis) -> String {
+    let apart = span(Duration::from_millis(at.0.abs_diff(now.0)));
+    match at.cmp(&now) {
+        std::cmp::Ordering::Less => format!("{apart} before this moment"),
+        std::cmp::Ordering::Equal => "this very moment".to_owned(),
+        std::cmp::Ordering::Greater => format!("{apart} after this moment"),
+    }
+}
+
+/// The two largest units: `2 h 5 min`.
+pub(crate) fn span(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    if seconds == 0 {
+        return if duration.is_zero() { "0 s".to_owned() } else { format!("{} ms", duration.as_millis()) };
+    }
+    let units = [(86_400, "d"), (3600, "h"), (60, "min"), (1, "s")];
+    let mut rest = seconds;
+    let mut words = Vec::new();
+    for (size, unit) in units {
+        let count = rest / size;
+        rest %= size;
+        if count > 0 || !words.is_empty() {
+            words.push((count, unit));
+        }
+    }
+    let words: Vec<String> =
+        words.iter().take(2).filter(|(count, _)| *count > 0).map(|(count, unit)| format!("{count} {unit}")).collect();
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_have_two_units() {
+        for (seconds, text) in
+            [(0, "0 s"), (59, "59 s"), (300, "5 min"), (3661, "1 h 1 min"), (86_405, "1 d"), (7_200, "2 h")]
+        {
+            assert_eq!(span(Duration::from_secs(seconds)), text);
+        }
+        assert_eq!(span(Duration::from_millis(20)), "20 ms");
+    }
+}

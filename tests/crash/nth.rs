@@ -1,0 +1,155 @@
+//! The n-th operation on the disk fails, for every n, wherever the relay can be at that moment: no false success, no
+//! panic, no hang; a single fault is got over without a restart, and the next start finds everything that was
+//! acknowledged, even if the power fails in between.
+
+use crate::faults::{Action, EIO, ENOSPC, Fault, Kind, Layer};
+use crate::inside::Manner;
+use crate::power::Unsynced;
+use crate::relay::Relay;
+use crate::scene::Scene;
+use crate::senders::ROUTES;
+
+/// Everything but the mapping of SQLite's index, which is memory and not disk.
+const DISK: &[Kind] =
+    &[Kind::Open, Kind::Write, Kind::Sync, Kind::Truncate, Kind::Rename, Kind::Unlink, Kind::Allocate];
+
+/// More operations than any of these runs has.
+const ENDLESS: u64 = 5_000;
+
+/// What fails, and how often.
+#[derive(Clone, Copy, Debug)]
+struct Trouble {
+    action: Action,
+    /// From then on, until the disk is repaired.
+    lasts: bool,
+}
+
+const TROUBLES: [Trouble; 4] = [
+    Trouble { action: Action::Fail(EIO), lasts: false },
+    Trouble { action: Action::Short(ENOSPC), lasts: false },
+    Trouble { action: Action::Fail(ENOSPC), lasts: true },
+    Trouble { action: Action::Fail(EIO), lasts: true },
+];
+
+impl Trouble {
+    fn at(self, n: u64) -> Fault {
+        if self.lasts { Fault::from(DISK, n, self.action) } else { Fault::once(DISK, n, self.action) }
+    }
+}
+
+/// One relay that meets one fault. True: the fault came.
+fn meets(scene: &mut Scene, fault: Fault, armed_from: ArmedFrom, random: &mut fastrand::Rng) -> bool {
+    let (layer, disk) = scene.journalled();
+    if armed_from == ArmedFrom::TheStart {
+        layer.arm(fault);
+    }
+    scene.inside.behave(Manner::WELL);
+    let mut relay = scene.installation.spawn(Some(&layer));
+    if let Some(address) = relay.address() {
+        serves(scene, &mut relay, &address, &layer, (armed_from == ArmedFrom::TheFirstRequest).then_some(fault));
+    } else {
+        let status = relay.ended();
+        let log = relay.log();
+        assert!(status.code().is_some_and(|code| code > 0), "{status:?}:\n{log}");
+        assert!(log.contains("store"), "it does not say what is wrong:\n{log}");
+        assert!(layer.hits() > 0, "{log}");
+    }
+    relay.did_not_panic();
+    let came = layer.hits() > 0;
+    let unsynced = if random.bool() { Unsynced::Lost } else { Unsynced::Any };
+    scene.lose_power(&mut relay, disk, unsynced, random);
+    scene.drain();
+    scene.verdict();
+    came
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ArmedFrom {
+    TheStart,
+    TheFirstRequest,
+}
+
+/// The fixed workload: with an inside that takes everything and with one that takes nothing.
+fn serves(scene: &mut Scene, relay: &mut Relay, address: &str, layer: &Layer, fault: Option<Fault>) {
+    let lasts = fault.is_some_and(|fault| fault.times > 1);
+    if let Some(fault) = fault {
+        scene.one_each(relay, address);
+        layer.arm(fault);
+    }
+    for manner in [Manner::WELL, Manner::DOWN] {
+        scene.inside.behave(manner);
+        scene.one_each(relay, address);
+        scene.one_each(relay, address);
+    }
+    if lasts || fault.is_none() {
+        layer.disarm();
+    }
+    scene.all_answered(true, relay, address);
+}
+
+/// Every n until a run has fewer operations than that.
+fn every_n(what: &str, mut meets: impl FnMut(Trouble, u64, &mut fastrand::Rng) -> bool) {
+    let seed = crate::scene::seed();
+    let mut random = fastrand::Rng::with_seed(seed);
+    for trouble in TROUBLES {
+        let n = (std::env::var("NTH").map_or(1, |n| n.parse().unwrap())..ENDLESS).find(|n| {
+            println!("{what}: {trouble:?} at {n}");
+            !meets(trouble, *n, &mut random)
+        });
+        println!("{what}: {trouble:?}: {} operations", n.expect("it ends") - 1);
+    }
+}
+
+#[test]
+fn while_the_store_is_made() {
+    every_n("first start", |trouble, n, random| {
+        let mut scene = Scene::new(n);
+        meets(&mut scene, trouble.at(n), ArmedFrom::TheStart, random)
+    });
+}
+
+#[test]
+fn under_requests() {
+    every_n("requests", |trouble, n, random| {
+        let mut scene = Scene::new(n);
+        meets(&mut scene, trouble.at(n), ArmedFrom::TheFirstRequest, random)
+    });
+}
+
+/// What a relay leaves behind that was killed with requests waiting, some of them delivered.
+#[test]
+fn while_a_crash_is_recovered_from() {
+    let mut before = Scene::new(0);
+    let mut relay = before.installation.start(None);
+    let address = relay.address().unwrap();
+    for manner in [Manner::WELL, Manner::DOWN, Manner::DOWN] {
+        before.inside.behave(manner);
+        assert_eq!(before.one_each(&mut relay, &address), [200; 6]);
+    }
+    relay.kill();
+    before.inside.hung_up();
+    every_n("recovery", |trouble, n, random| {
+        let mut scene = Scene::heir(&before, n);
+        meets(&mut scene, trouble.at(n), ArmedFrom::TheStart, random)
+    });
+}
+
+/// With a history as long as it may be, every request pushes an older one out.
+#[test]
+fn while_old_history_goes() {
+    let routes = ROUTES.replace("upstream =", "keep_body = true\nupstream =");
+    let mut before = Scene::with(0, &routes, "keep = { age = \"1h\", size = \"16MiB\" }\n");
+    let mut relay = before.installation.start(None);
+    let address = relay.address().unwrap();
+    before.bulk(300_000);
+    while before.account.acknowledged() < 60 {
+        assert_eq!(before.one_each(&mut relay, &address), [200; 6]);
+    }
+    relay.stop();
+    before.inside.hung_up();
+    every_n("retention", |trouble, n, random| {
+        let mut scene = Scene::heir(&before, n);
+        scene.bulk(300_000);
+        meets(&mut scene, trouble.at(n), ArmedFrom::TheFirstRequest, random)
+    });
+}
