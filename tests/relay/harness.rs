@@ -308,6 +308,16 @@ impl Rig {
         ask(self.tls().from("127.0.0.1").tcp(*address).await, method, path, &address.to_string()).await
     }
 
+    /// The same, whole; the API document must describe the answer.
+    pub async fn fetch(&self, method: &str, path: &str) -> Fetched {
+        let Some(AdminAddress::Tcp(address)) = &self.admin else { panic!("no admin listener on TCP") };
+        let stream = self.tls().from("127.0.0.1").tcp(*address).await;
+        let fetched = fetch(stream, method, path, &address.to_string()).await;
+        let content_type = fetched.field("content-type").unwrap_or_default();
+        crate::document::holds(method, path, fetched.status, content_type, &fetched.body);
+        fetched
+    }
+
     pub async fn status(&self) -> serde_json::Value {
         let (status, body) = self.ask("GET", "/api/v1/status").await;
         assert_eq!(status, 200, "{body}");
@@ -399,6 +409,37 @@ impl Drop for Rig {
     fn drop(&mut self) {
         assert!(self.running.is_none() || std::thread::panicking(), "a test must finish() its rig");
     }
+}
+
+/// An answer of the admin listener.
+#[derive(Debug)]
+pub struct Fetched {
+    pub status: u16,
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Fetched {
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let fields = self.head.lines().filter_map(|line| line.split_once(": "));
+        fields.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+}
+
+/// One plain request, and the whole answer to it, whatever bytes it is of.
+pub async fn fetch(mut stream: impl Io, method: &str, path: &str, host: &str) -> Fetched {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    tokio::time::timeout(LONG, stream.read_to_end(&mut answer)).await.unwrap().unwrap();
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+    let head = String::from_utf8(answer[..end].to_vec()).unwrap();
+    Fetched { status: head["HTTP/1.1 ".len()..][..3].parse().unwrap(), head, body: answer[end + 4..].to_vec() }
 }
 
 /// One plain request, and the whole answer to it.

@@ -21,6 +21,8 @@ mod bodies; // what arrives inside
 mod budget; // what a provider sees fail
 mod connections; // what ends before there is a request
 mod delivery; // internal servers, honest and otherwise
+mod document; // docs/openapi.json
+mod events; // the history, and what an operator does with it
 mod failover; // when the inside does not take it in time
 mod floods; // senders that mean harm over HTTP/2
 mod framing; // bytes that are not a request
