@@ -249,7 +249,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_relay_that_does_not_keep_is_noticed() {
         let mut stage = stage().await;
-        stage.rewrite(|text| text.replace("ordered = true", "delivery = \"direct\"\nerror_budget = 1000000")).await;
+        stage.rewrite(|text| text.replace("ordered = true", "delivery = \"direct\"\nerror_budget = 1000")).await;
         let mut sender = play::sender(&stage).unwrap();
         let mut act = Act::new(&mut stage, &mut sender);
         act.stops().await.unwrap();
