@@ -262,6 +262,16 @@ impl Running {
         &self.relay.gate.observer
     }
 
+    /// What delivery by hand is done with.
+    pub fn gate(&self) -> &Gate {
+        &self.relay.gate
+    }
+
+    /// The configuration in force.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.relay.snapshot()
+    }
+
     /// What outlives reloads; for tests that watch it empty.
     pub fn state(&self) -> &Arc<State> {
         &self.relay.gate.state
