@@ -46,6 +46,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     (
         "pipeline",
         &[
+            "access",
             "base",
             "budget",
             "dispatch",
@@ -62,9 +63,9 @@ const FLOORS: &[(&str, &[&str])] = &[
         ],
     ),
     ("delivery", &["domain", "pipeline", "snapshot"]),
-    ("explain", &["base", "domain", "snapshot"]),
+    ("explain", &["base", "domain", "meter", "pipeline", "signature", "snapshot", "store"]),
     ("edge", &["base", "domain", "observe", "pipeline", "snapshot"]),
-    ("admin", &["base", "config", "observe", "signature", "snapshot", "store"]),
+    ("admin", &["base", "config", "explain", "observe", "signature", "snapshot", "store"]),
     (
         "app",
         &[
@@ -75,6 +76,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "delivery",
             "domain",
             "edge",
+            "explain",
             "habit",
             "observe",
             "pipeline",
