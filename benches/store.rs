@@ -1,4 +1,5 @@
 //! The store: what a history row costs a request and the writer, and what durability costs when many share it.
+#![expect(clippy::expect_used, reason = "a bench fails loudly")]
 
 use std::hint::black_box;
 use std::net::IpAddr;

@@ -37,13 +37,14 @@ use crate::store::{News, OpenError, Store};
 
 pub use reload::Outcome as ReloadOutcome;
 
-/// How long the end waits for what the store was given last.
-const FLUSH: Duration = Duration::from_secs(2);
 /// How often histograms are folded and summaries written.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// How often what routes know of their providers is kept, in upkeeps: a minute.
 const KEEP_EVERY: u32 = 12;
+
+/// How long the end waits for the last rows of the history.
+const LAST_ROWS: Duration = Duration::from_secs(5);
 
 /// What a relay is started from.
 #[derive(Debug)]
@@ -261,6 +262,16 @@ impl Running {
         &self.relay.gate.observer
     }
 
+    /// What delivery by hand is done with.
+    pub fn gate(&self) -> &Gate {
+        &self.relay.gate
+    }
+
+    /// The configuration in force.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.relay.snapshot()
+    }
+
     /// What outlives reloads; for tests that watch it empty.
     pub fn state(&self) -> &Arc<State> {
         &self.relay.gate.state
@@ -303,7 +314,8 @@ impl Running {
         self.tasks.shutdown().await;
         providers::keep(&self.relay);
         if let Some(store) = self.state().store() {
-            let _ = timeout(FLUSH, store.flush()).await;
+            // Rows that nobody waited for.
+            let _ = timeout(LAST_ROWS, store.flush()).await;
         }
         self.observer().record(&Event::Stopped { unfinished: unfinished as u64, interrupted: interrupted as u64 });
         self.observer().flush(Duration::from_secs(2));

@@ -7,6 +7,7 @@
 
 mod inside;
 mod journal;
+mod outage;
 mod play;
 mod provider;
 mod scenes;
@@ -90,9 +91,20 @@ async fn perform(settings: &Settings, played: &mut Option<bool>) -> Result<(), D
     if !settings.json {
         say(&show::opening(&stage, palette));
     }
-    let performance = play::play(&mut stage).await?;
-    *played = Some(performance.as_expected());
-    say(&if settings.json { show::json(&performance) } else { show::table(&performance, palette) });
+    let mut sender = play::sender(&stage)?;
+    let mut performance = play::play(&mut stage, &mut sender).await?;
+    if !settings.json {
+        say(&show::table(&performance, palette));
+        say(&show::interlude(palette));
+    }
+    let mut tell = |step: &outage::Step| {
+        if !settings.json {
+            say(&show::step(step, palette));
+        }
+    };
+    performance.add(Box::pin(outage::outage(&mut stage, &mut sender, &mut tell)).await?);
+    *played = Some(performance.as_expected);
+    say(&if settings.json { show::json(&performance) } else { show::verdict(&performance, palette) });
     if settings.once {
         stage.strike().await;
         return Ok(());

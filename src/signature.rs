@@ -111,6 +111,13 @@ struct Stamp<'f> {
     at: UnixMillis,
 }
 
+/// What must be masked wherever a request is shown.
+fn sensitive(scheme: &Scheme) -> Arc<[Box<str>]> {
+    let headers = scheme.redacted_headers().into_iter().map(Box::from);
+    let parameters = scheme.redacted_query_parameters().into_iter().map(|name| format!("?{name}").into());
+    headers.chain(parameters).collect()
+}
+
 impl Verifier {
     /// Decodes every secret as the scheme wants it.
     pub fn new(scheme: Arc<Scheme>, keys: Vec<Key>, url: Option<PublicUrl>) -> Result<Self, KeyProblem> {
@@ -133,9 +140,7 @@ impl Verifier {
             }
             ready.push(ReadyKey::new(&scheme, &key).map_err(fault)?);
         }
-        let headers = scheme.redacted_headers().into_iter().map(Box::from);
-        let parameters = scheme.redacted_query_parameters().into_iter().map(|name| format!("?{name}").into());
-        let sensitive = headers.chain(parameters).collect();
+        let sensitive = sensitive(&scheme);
         Ok(Self { scheme, keys: ready, unread: Vec::new(), url, sensitive })
     }
 
@@ -148,7 +153,8 @@ impl Verifier {
         url: Option<PublicUrl>,
     ) -> Result<Self, KeyProblem> {
         if keys.is_empty() && !unread.is_empty() {
-            return Ok(Self { scheme, keys: Vec::new(), unread, url, sensitive: Arc::default() });
+            let sensitive = sensitive(&scheme);
+            return Ok(Self { scheme, keys: Vec::new(), unread, url, sensitive });
         }
         Ok(Self { unread, ..Self::new(scheme, keys, url)? })
     }

@@ -149,6 +149,16 @@ impl Store {
         }
     }
 
+    /// As [`Store::record`], for what a stranger can bring about at will: the row is not even made when there were enough of
+    /// them in this second.
+    pub fn record_bounded(&self, entry: impl FnOnce() -> Entry) {
+        if !self.refusals.admits(self.clock.now()) {
+            self.shared.refusal_skipped();
+        } else if !self.intake.leave(Write::Record(Box::new(entry()))) {
+            self.shared.history_dropped(1);
+        }
+    }
+
     /// Remembers a replay key beyond this process, with the next group of writes. Never waits; a key that finds no room is
     /// remembered by this process only, and counted.
     pub fn remember(&self, key: ReplayKey, until: UnixMillis) {

@@ -48,7 +48,6 @@ const FLOORS: &[(&str, &[&str])] = &[
         &[
             "access",
             "base",
-            "budget",
             "dispatch",
             "domain",
             "meter",
@@ -62,7 +61,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "upstream",
         ],
     ),
-    ("delivery", &["domain", "pipeline", "snapshot"]),
+    ("delivery", &["base", "dispatch", "domain", "observe", "pipeline", "snapshot", "store", "upstream"]),
     ("explain", &["base", "domain", "meter", "pipeline", "signature", "snapshot", "store"]),
     ("edge", &["base", "domain", "observe", "pipeline", "snapshot"]),
     ("admin", &["base", "config", "explain", "observe", "signature", "snapshot", "store"]),

@@ -87,19 +87,9 @@ impl EventSource for Source {
 
     fn replay<'a>(&'a self, id: &'a str) -> Asking<'a, ReplayReport> {
         Box::pin(async move {
-            self.history()?;
-            let (relay, wanted) = (Arc::clone(self.relay()), id.to_owned());
-            // Once sent, its result is noted: also when whoever asked has gone away.
-            let replaying = tokio::spawn(async move {
-                let snapshot = relay.snapshot();
-                delivery::replay(&relay.gate, &snapshot, &wanted).await
-            });
-            match replaying.await {
-                Ok(Ok(replayed)) => Ok(show::replayed(id, &replayed)),
-                Ok(Err(why)) => Err(why.into()),
-                // A panic, which the log has; or the end of the process.
-                Err(_) => Err(Denied::StoreFailed),
-            }
+            let relay = self.relay();
+            let replayed = delivery::replay(&relay.gate, &relay.snapshot(), id).await?;
+            Ok(show::replayed(id, &replayed))
         })
     }
 

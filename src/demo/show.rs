@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::journal::Line;
+use super::outage::Step;
 use super::play::{Performance, Seen, Shown};
 use super::stage::Stage;
 use crate::terminal::{Cell, Palette, Table, Tone, cell, counted, harmless};
@@ -38,7 +39,7 @@ pub(super) fn opening(stage: &Stage, palette: Palette) -> String {
     text
 }
 
-/// Every request with what became of it, and the verdict.
+/// Every request with what became of it.
 pub(super) fn table(performance: &Performance, palette: Palette) -> String {
     let mut table = Table::new([" ", "sent", "answer", "in the log", "reached the inside"]);
     for shown in &performance.requests {
@@ -60,8 +61,20 @@ pub(super) fn table(performance: &Performance, palette: Palette) -> String {
     for note in NOTES {
         let _ = write!(text, "\n{}", palette.paint(Tone::Quiet, note));
     }
-    let _ = write!(text, "\n\n  {}", verdict(performance, palette));
+    text.push('\n');
     text
+}
+
+/// Before the second act.
+pub(super) fn interlude(palette: Palette) -> String {
+    format!("\n  {}\n", palette.paint(Tone::Strong, "The application goes away"))
+}
+
+/// A step of it.
+pub(super) fn step(step: &Step, palette: Palette) -> String {
+    let (tone, mark) = if step.as_expected { (Tone::Good, "✓") } else { (Tone::Bad, "✗") };
+    let came = if step.as_expected { step.came.clone() } else { palette.paint(Tone::Bad, &step.came) };
+    format!("  {}  {:<45}  {came}\n", palette.paint(tone, mark), step.done)
 }
 
 fn row(shown: &Shown) -> [Cell; 5] {
@@ -91,17 +104,23 @@ fn wrong(shown: &Shown) -> String {
     format!("expected {status}, {verdict}, {reach} at the inside{leak}; request {}", harmless(&shown.request_id))
 }
 
-fn verdict(performance: &Performance, palette: Palette) -> String {
-    let all = performance.requests.len();
-    let inside = performance.requests.iter().map(|shown| shown.seen.application + shown.seen.octolis_endpoint);
-    let inside: u64 = inside.sum();
-    let wrong = performance.requests.iter().filter(|shown| !shown.as_expected).count();
+/// The last word.
+pub(super) fn verdict(performance: &Performance, palette: Palette) -> String {
+    let (first, second) = (&performance.requests, &performance.outage);
+    let all = first.len() + second.requests.len();
+    let inside: u64 = first.iter().map(|shown| shown.seen.application + shown.seen.octolis_endpoint).sum();
+    let inside = inside + second.requests.iter().map(|kept| kept.arrived as u64).sum::<u64>();
+    let wrong = first.iter().filter(|shown| !shown.as_expected).count();
+    let broken = second.steps.iter().filter(|step| !step.as_expected).count();
     if performance.as_expected {
         let word = palette.paint(Tone::Good, "All as expected:");
-        format!("{word} {all} requests sent, {inside} genuine and new ones went in, and nothing else did.\n")
+        format!(
+            "\n  {word} {all} requests sent, {inside} genuine and new ones went in; nothing else did, and nothing was lost.\n"
+        )
     } else {
         let word = palette.paint(Tone::Bad, "Not as expected:");
-        format!("{word} {} of {all}; {inside} went in. This is a bug of the relay.\n", counted(wrong, "request"))
+        let (wrong, broken) = (counted(wrong, "request"), counted(broken, "step"));
+        format!("\n  {word} {wrong}, {broken}; {inside} of {all} went in. This is a bug of the relay.\n")
     }
 }
 
@@ -138,6 +157,7 @@ pub(super) fn invitation(stage: &Stage, palette: Palette) -> String {
   {program} send dastra --config {folder}/relay.toml --tamper
   {program} send oktave --config {folder}/relay.toml --stale
   {program} status --config {folder}/relay.toml
+  {program} events list --config {folder}/relay.toml
 
 {by_curl}
   D={folder}

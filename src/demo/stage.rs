@@ -5,6 +5,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
 use rcgen::{
@@ -20,6 +21,7 @@ use crate::app::{self, Options, Running, StartError};
 use crate::base::{Clock, Secret};
 use crate::config::Environment;
 use crate::observe::Sink;
+use crate::pipeline::Gate;
 use crate::reload::Watching;
 use crate::sender::Trust;
 use crate::service::Service;
@@ -37,6 +39,8 @@ pub(super) struct Secrets {
     pub(super) octolis: Secret,
     /// What the relay must show at an endpoint of Octolis.
     pub(super) endpoint: Secret,
+    /// What the store is sealed with.
+    pub(super) store: Secret,
 }
 
 /// Everything that the demo stands on. The folder goes when it is dropped.
@@ -86,6 +90,23 @@ impl Stage {
         self.folder.path().join(name)
     }
 
+    /// What the relay's own parts share.
+    pub(super) fn gate(&self) -> Gate {
+        let (state, observer) = (Arc::clone(self.running.state()), Arc::clone(self.running.observer()));
+        Gate { state, observer, clock: self.clock.clone() }
+    }
+
+    /// Changes the configuration, for tests. Whoever is first, the watcher or this, the new one is in force after it.
+    #[cfg(test)]
+    pub(super) async fn rewrite(&self, change: impl Fn(&str) -> String) {
+        let config = self.file("relay.toml");
+        let text = fs::read_to_string(&config).unwrap();
+        let changed = change(&text);
+        assert_ne!(changed, text);
+        fs::write(&config, changed).unwrap();
+        self.running.reload().await.unwrap();
+    }
+
     /// Ends the relay as a service manager would.
     pub(super) async fn strike(self) {
         self.running.stop().await;
@@ -100,7 +121,7 @@ impl Secrets {
             random.fill(&mut bytes).map_err(|_| DemoError::Random)?;
             Ok(Secret::new(HEXLOWER.encode(&bytes).into_bytes()))
         };
-        Ok(Self { oktave: fresh()?, dastra: fresh()?, octolis: fresh()?, endpoint: fresh()? })
+        Ok(Self { oktave: fresh()?, dastra: fresh()?, octolis: fresh()?, endpoint: fresh()?, store: fresh()? })
     }
 
     fn write(&self, folder: &Path) -> io::Result<()> {
@@ -111,6 +132,7 @@ impl Secrets {
             ("dastra", &self.dastra),
             ("octolis", &self.octolis),
             ("octolis-endpoint", &self.endpoint),
+            ("store", &self.store),
         ] {
             write_private(&folder.join(name), secret.expose())?;
         }
@@ -216,6 +238,10 @@ address = "{admin}"
 format = "json"
 refusals_per_second = 1000
 
+[store]
+sqlite = {{ path = "relay.db" }}
+encryption_key = {{ file = "secrets/store" }}
+
 [upstreams.application]
 servers = ["http://{application}"]
 
@@ -237,6 +263,8 @@ secrets = [{{ file = "secrets/dastra" }}]
 # The addresses that Dastra publishes, and this machine, which plays Dastra here.
 allow = ["@dastra", "127.0.0.1"]
 upstream = "application"
+# What had to be stored arrives in the order in which it came.
+ordered = true
 
 [routes.dastra-only]
 description = "Dastra, from its published addresses and no other, as a real installation has it"
@@ -254,6 +282,8 @@ methods = ["POST", "PUT", "PATCH"]
 headers = {{ "X-Tenant" = ["north", "south"] }}
 secrets = [{{ file = "secrets/octolis" }}]
 upstream = "application"
+# Impatient, so that the demo need not wait for a dead letter.
+retry = {{ first = "20ms", attempts = 2 }}
 
 [routes.oktave-to-octolis]
 description = "Oktave's events, handed on to an Octolis endpoint, whose key only the relay knows"

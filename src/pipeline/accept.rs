@@ -97,7 +97,7 @@ impl Keeping {
 
     async fn run(self, told: oneshot::Sender<Result<Ticket, Unstored>>) {
         let Self { state, store, lane, accept, pending, at_once, head_due } = self;
-        let _busy = state.dispatch.busy();
+        let busy = state.dispatch.busy();
         let kept = store.accept(accept).await;
         let Ok(ticket) = kept else {
             // Before the sender hears of it: its next try must not find a twin on its way.
@@ -110,7 +110,11 @@ impl Keeping {
         }
         let _ = told.send(Ok(ticket));
         match at_once {
-            Some((request, slot)) => state.dispatch.carry(HandedOver { ticket, request, slot }).await,
+            Some((request, slot)) => {
+                // The slot counts from here on.
+                drop(busy);
+                state.dispatch.carry(HandedOver { ticket, request, slot }).await;
+            }
             None => {
                 if head_due.is_some() {
                     lane.set_head_due(head_due);

@@ -212,7 +212,7 @@ fn target(route: &Route, head: &Head, suffix: usize) -> String {
     target
 }
 
-/// The part of it that the sender chose: `explain` shows this one, and only the names of ours.
+/// The part of it that the sender chose. `explain` shows this one, and only the names of ours.
 pub(crate) fn received_target(route: &Route, head: &Head, suffix: usize) -> String {
     let received = head.path();
     let mut target = match &route.forward.path {
@@ -235,6 +235,6 @@ pub(crate) fn received_target(route: &Route, head: &Head, suffix: usize) -> Stri
 }
 
 /// `2026-11-22T10:15:30.123Z`.
-fn rfc3339(at: UnixMillis) -> String {
+pub(crate) fn rfc3339(at: UnixMillis) -> String {
     jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| String::new(), |at| format!("{at:.3}"))
 }

@@ -224,7 +224,7 @@ impl<'r> Record<'r> {
         if !self.kept
             && let Some(store) = self.gate.state.store()
         {
-            store.record(self.entry(&outcome, status));
+            self.remember(store, &outcome, status);
         }
         let (route, proof, forwarded) = (self.route, self.proof.as_ref(), self.forwarded.as_ref());
         self.gate.observer.request(&RequestEvent {

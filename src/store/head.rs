@@ -160,3 +160,63 @@ impl<'a> Input<'a> {
         std::str::from_utf8(self.string()?).ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn heads() -> impl Strategy<Value = Head> {
+        let method = prop::sample::select(Method::ALLOWABLE.into_iter().chain([Method::Other]).collect::<Vec<_>>());
+        let version = prop::sample::select(vec![Version::Http10, Version::Http11, Version::Http2]);
+        let framing = prop_oneof![Just(Framing::Empty), Just(Framing::Unknown), any::<u64>().prop_map(Framing::Length)];
+        let fields = prop::collection::vec(("[!-~]{0,20}", prop::collection::vec(any::<u8>(), 0..200)), 0..30);
+        (method, version, framing, any::<bool>(), "[!-~]{0,300}", "[!-~]{0,40}", fields).prop_map(
+            |(method, version, framing, expects, target, host, fields)| {
+                let head = Head::builder(method, version).framing(framing).expects_continue(expects);
+                let head = head.target(&target).host(&host);
+                fields.iter().fold(head, |head, (name, value)| head.header(name, value)).build()
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn every_byte_survives(head in heads()) {
+            let mut bytes = Vec::new();
+            encode(&head, &mut bytes);
+            let back = decode(&bytes).unwrap();
+            prop_assert_eq!(
+                (back.method(), back.version(), back.framing(), back.expects_continue()),
+                (head.method(), head.version(), head.framing(), head.expects_continue())
+            );
+            prop_assert_eq!((back.path(), back.query(), back.host()), (head.path(), head.query(), head.host()));
+            prop_assert!(back.headers().iter().eq(head.headers().iter()));
+        }
+
+        #[test]
+        fn hostile_bytes_are_no_head(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            let _ = decode(&bytes);
+        }
+
+        #[test]
+        fn a_damaged_head_is_another_or_none(head in heads(), at in any::<prop::sample::Index>(), bit in 0..8) {
+            let mut bytes = Vec::new();
+            encode(&head, &mut bytes);
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1_u8 << bit;
+            let _ = decode(&bytes);
+            bytes.truncate(at);
+            prop_assert!(decode(&bytes).is_none());
+        }
+    }
+
+    #[test]
+    fn lengths_that_no_memory_has_are_no_head() {
+        let mut bytes = vec![LAYOUT, 3, 1, 0];
+        bytes.extend([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]);
+        assert!(decode(&bytes).is_none());
+        assert!(decode(&[]).is_none());
+        assert!(decode(&[LAYOUT + 1, 3, 1, 0]).is_none());
+    }
+}

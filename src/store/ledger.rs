@@ -97,3 +97,40 @@ impl Ledger {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: UnixMillis = UnixMillis(1000);
+    const LATER: UnixMillis = UnixMillis(2000);
+
+    fn shift(waiting: i64, claimed: i64, dead: i64, due: Due, received_at: Option<UnixMillis>) -> Vec<Shift> {
+        vec![Shift { route: Arc::from("r"), waiting, claimed, dead, due, received_at }]
+    }
+
+    #[test]
+    fn the_next_due_time_is_known_or_said_to_be_unknown() {
+        let ledger = Ledger::default();
+        ledger.apply(shift(1, 0, 0, Due::Add(LATER), Some(NOW)));
+        ledger.apply(shift(1, 0, 0, Due::Add(NOW), Some(LATER)));
+        assert_eq!(ledger.of("r").next_due, Some(NOW));
+        ledger.apply(shift(0, 1, 0, Due::Is(Some(LATER)), None));
+        assert_eq!((ledger.of("r").next_due, ledger.of("r").oldest), (Some(LATER), Some(NOW)));
+        ledger.apply(shift(0, 1, 0, Due::Is(None), None));
+        ledger.apply(shift(0, -1, 0, Due::Add(LATER), None));
+        assert_eq!(ledger.of("r").next_due, Some(LATER), "nothing else was idle");
+    }
+
+    #[test]
+    fn a_route_on_which_nothing_is_left_is_forgotten() {
+        let ledger = Ledger::default();
+        ledger.apply(shift(1, 1, 0, Due::Same, Some(NOW)));
+        ledger.apply(shift(-1, -1, 1, Due::Same, None));
+        assert_eq!(ledger.of("r"), Backlog { dead: 1, ..Backlog::default() });
+        ledger.apply(shift(0, 0, -1, Due::Same, None));
+        assert!(ledger.all().is_empty());
+        ledger.oldest(vec![(Arc::from("r"), Some(NOW))]);
+        assert!(ledger.all().is_empty());
+    }
+}

@@ -137,3 +137,70 @@ fn place(kind: Kind, row: i64) -> [u8; 9] {
     place.iter_mut().zip(parts).for_each(|(to, from)| *to = from);
     place
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Secret;
+
+    fn keyring(bytes: &[u8]) -> Keyring {
+        let keys: Vec<_> = bytes.iter().map(|byte| SealingKey(Secret::new(vec![*byte; 32]))).collect();
+        Keyring::derive(&keys).unwrap()
+    }
+
+    fn sealed(keys: &Keyring, kind: Kind, row: i64) -> Vec<u8> {
+        let mut out = b"of the row before".to_vec();
+        keys.seal(kind, row, b"content", &mut out).unwrap();
+        out
+    }
+
+    #[test]
+    fn what_was_sealed_opens_in_its_place_and_nowhere_else() {
+        let keys = keyring(&[1]);
+        let blob = sealed(&keys, Kind::Body, 7);
+        assert_eq!(keys.open(Kind::Body, 7, blob.clone()), Ok(b"content".to_vec()));
+        assert_eq!(keys.open(Kind::Body, 8, blob.clone()), Err(Unsealed::Damaged));
+        assert_eq!(keys.open(Kind::Head, 7, blob), Err(Unsealed::Damaged));
+    }
+
+    #[test]
+    fn every_flipped_bit_is_noticed() {
+        let keys = keyring(&[1]);
+        let blob = sealed(&keys, Kind::Head, 7);
+        for bit in 0..blob.len() * 8 {
+            let mut flipped = blob.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            // The marker of clear content is one bit away: what it shows is still no content.
+            let opened = keys.open(Kind::Head, 7, flipped);
+            assert_ne!(opened, Ok(b"content".to_vec()), "{bit}");
+        }
+        for end in 0..blob.len() {
+            assert!(keys.open(Kind::Head, 7, blob[..end].to_vec()).is_err(), "{end}");
+        }
+    }
+
+    #[test]
+    fn the_first_key_seals_and_all_open() {
+        let old = sealed(&keyring(&[1]), Kind::Body, 7);
+        let rotated = keyring(&[2, 1]);
+        assert_eq!(rotated.open(Kind::Body, 7, old.clone()), Ok(b"content".to_vec()));
+        let new = sealed(&rotated, Kind::Body, 7);
+        assert_eq!(keyring(&[1]).open(Kind::Body, 7, new.clone()), Err(Unsealed::KeyMissing));
+        assert_eq!(keyring(&[2]).open(Kind::Body, 7, new), Ok(b"content".to_vec()));
+        assert_eq!(keyring(&[]).open(Kind::Body, 7, old), Err(Unsealed::KeyMissing));
+        assert!(rotated.has(&keyring(&[1]).name().unwrap()) && !rotated.has(&keyring(&[3]).name().unwrap()));
+    }
+
+    #[test]
+    fn without_a_key_it_lies_in_clear_and_opens_with_any() {
+        let blob = sealed(&keyring(&[]), Kind::Body, 7);
+        assert_eq!(keyring(&[1]).open(Kind::Body, 7, blob), Ok(b"content".to_vec()));
+        assert_eq!(keyring(&[]).name(), None);
+    }
+
+    #[test]
+    fn equal_contents_look_different() {
+        let keys = keyring(&[1]);
+        assert_ne!(sealed(&keys, Kind::Body, 7), sealed(&keys, Kind::Body, 7));
+    }
+}

@@ -34,13 +34,23 @@ fn everything_is_as_expected() {
         assert_eq!(inside, u64::from(delivered), "{request}");
         assert_eq!(request["byte_for_byte"], if delivered { json!(true) } else { json!(null) }, "{request}");
     }
+    let outage = &shown["outage"];
+    assert_eq!(outage["as_expected"], json!(true));
+    assert_eq!(outage["steps"].as_array().unwrap().len(), 5);
+    let kept = outage["requests"].as_array().unwrap();
+    assert_eq!(kept.len(), 9);
+    for request in kept {
+        assert_eq!((&request["status"], &request["verdict"]), (&json!(200), &json!("accepted")), "{request}");
+        assert_eq!((&request["arrived"], &request["byte_for_byte"]), (&json!(1), &json!(true)), "{request}");
+    }
     assert!(is_empty(folder.path()), "the demo left something behind");
 }
 
 #[test]
 fn text_for_people_has_no_escapes_when_piped() {
     let said = super::harness::relay(&["demo", "--once"]).exits(0);
-    assert!(said.out.contains("All as expected"), "{}", said.out);
+    assert!(said.out.contains("All as expected") && said.out.contains("nothing was lost"), "{}", said.out);
+    assert!(said.out.contains("an operator retries the dead letter"), "{}", said.out);
     assert!(!said.out.contains('\x1b') && !said.out.contains('✗'), "{}", said.out);
 }
 

@@ -12,7 +12,9 @@ use bytes::Bytes;
 pub struct Manner {
     /// 503.
     pub refuses: u8,
-    /// It reads, and closes without a word: the relay cannot know whether it was taken. Half of these count as taken.
+    /// It reads, and closes without a word: the relay cannot know whether it was taken. Half of these count as taken. Only
+    /// the first request of a connection meets it: a kept connection that closes is taken for one that had died before, and
+    /// the request goes over another one, as the same attempt.
     pub hangs_up: u8,
 }
 
@@ -85,6 +87,7 @@ impl Inside {
     fn serve(&self, stream: TcpStream) {
         let _ = stream.set_nodelay(true);
         let mut stream = BufReader::new(stream);
+        let mut first = true;
         while let Some((head, body)) = read_message(&mut stream) {
             let field = |name| field(&head, name).unwrap_or_default().to_owned();
             let mut arrival = Arrival {
@@ -100,7 +103,7 @@ impl Inside {
             };
             let status = self.with(|seen| {
                 let (manner, dice) = (seen.manner, seen.random.u8(..));
-                let hangs = dice >= manner.refuses && dice < manner.refuses.saturating_add(manner.hangs_up);
+                let hangs = first && dice >= manner.refuses && dice < manner.refuses.saturating_add(manner.hangs_up);
                 let refuses = dice < manner.refuses || manner == Manner::DOWN;
                 if seen.rejected.as_ref() == Some(&arrival.route) {
                     arrival.taken = false;
@@ -111,6 +114,7 @@ impl Inside {
                 seen.arrivals.push(arrival);
                 if refuses { Some("503 Service Unavailable") } else { (!hangs).then_some("200 OK") }
             });
+            first = false;
             let Some(status) = status else { return };
             let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
             if stream.get_mut().write_all(answer.as_bytes()).is_err() {

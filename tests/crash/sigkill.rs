@@ -30,11 +30,11 @@ impl Moment {
     fn any(random: &mut fastrand::Rng) -> Self {
         match random.u8(..10) {
             0 => Self::Starting(Duration::from_micros(random.u64(..200_000))),
-            1..4 => Self::Acknowledged(random.u32(..120)),
+            1..4 => Self::Acknowledged(random.u32(..60)),
             4..6 => Self::Time(Duration::from_micros(random.u64(..150_000))),
             _ => {
                 let action = if random.bool() { Action::KillBefore } else { Action::KillAfter };
-                Self::Operation(Fault::once(CHANGES, random.u64(1..400), action))
+                Self::Operation(Fault::once(CHANGES, random.u64(1..240), action))
             }
         }
     }
@@ -58,7 +58,7 @@ fn live(scene: &mut Scene, layer: &Layer, moment: Moment) -> Relay {
     };
     let killed = &mut relay;
     scene.under_load(&address, |account| {
-        let most = Duration::from_millis(500);
+        let most = Duration::from_millis(250);
         match moment {
             Moment::Acknowledged(more) => account.until(account.acknowledged() + more, most),
             Moment::Time(after) => killed.ends_within(after),

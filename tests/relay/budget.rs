@@ -27,6 +27,13 @@ fn dastra(body: &str) -> Call {
         .body(body)
 }
 
+const STORE: &str = "[store]\nsqlite = { path = \"{folder}/relay.db\" }\n";
+
+/// With a store, and a direct route all the same.
+fn stored() -> Setup {
+    setup(&format!("delivery = \"direct\"\nretry = {{ first = \"1h\", max = \"1h\" }}\n{STORE}"))
+}
+
 async fn left(rig: &Rig) -> f64 {
     let (status, metrics) = rig.ask("GET", "/metrics").await;
     assert_eq!(status, 200);
@@ -87,5 +94,63 @@ async fn a_reload_keeps_what_was_spent_and_may_change_the_budget() {
     rig.apply(|setup| setup.rest = setup.rest.replace("= 9", "= 4")).await;
     assert_eq!(left(&rig).await, 1.0);
     assert_eq!(rig.log.wait("error_budget_low", |_| true).await["budget"], 4);
+    rig.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn before_the_last_safe_failure_a_direct_route_falls_over_to_the_store() {
+    let rig = Rig::with_app(stored(), honest::status(500).await).await;
+    for number in 1..=4 {
+        rig.ends(Fault::UpstreamStatus, rig.send(Protocol::H1, &dastra(&format!("{number}")))).await;
+    }
+    for (number, protocol) in [(5, Protocol::H1), (6, Protocol::H2), (7, Protocol::H1)] {
+        let answer = rig.send(protocol, &dastra(&format!("{number}"))).await;
+        assert_eq!(answer.status, 200, "what would be the last failure is kept instead");
+        assert_eq!(rig.log.of(answer.id()).await["outcome"], "accepted");
+    }
+    assert_eq!(left(&rig).await, 1.0);
+    assert_eq!(rig.running().state().store().unwrap().backlog("dastra").waiting, 3);
+    rig.finish().await;
+}
+
+/// All of them are on their way before the first one fails.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_that_fail_together_spend_no_more_than_is_safe() {
+    let gate = honest::gate();
+    let app = honest::behind(&gate, "HTTP/1.1 500 Inside\r\nContent-Length: 0\r\n\r\n").await;
+    let rig = Rig::with_app(stored(), app).await;
+    let mut sender = rig.h2().await;
+    let mut answers = Vec::new();
+    for number in 0..20 {
+        answers.push(sender.start(&dastra(&format!("{number}"))).await.unwrap());
+    }
+    eventually("all of them are inside", async || rig.app.seen().len() == 20).await;
+    gate.add_permits(20);
+    let mut failed = 0;
+    for answer in answers {
+        match answer.await.unwrap().status {
+            200 => {}
+            502 => failed += 1,
+            other => panic!("{other}"),
+        }
+    }
+    assert_eq!(failed, 4);
+    assert_eq!(left(&rig).await, 1.0);
+    rig.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_forgets_no_failure() {
+    let mut rig = Rig::with_app(stored(), honest::status(500).await).await;
+    for number in 1..=4 {
+        rig.ends(Fault::UpstreamStatus, rig.send(Protocol::H1, &dastra(&format!("{number}")))).await;
+    }
+    rig.log.wait("error_budget_low", |_| true).await;
+    rig.restart().await;
+    assert_eq!(left(&rig).await, 1.0);
+    assert_eq!(rig.send(Protocol::H1, &dastra("5")).await.status, 200);
+    assert!(rig.log.events("error_budget_low").is_empty(), "told before");
+    rig.clock.advance(Duration::from_hours(24));
+    assert_eq!(left(&rig).await, 5.0);
     rig.finish().await;
 }

@@ -11,8 +11,8 @@ mod signing;
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::sync::{Mutex, Once, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 
 use dmz_relay::app::{self, Options, ReloadOutcome, Running, StartError};
@@ -20,10 +20,12 @@ use dmz_relay::base::Clock;
 use dmz_relay::base::UnixMillis;
 use dmz_relay::config::Environment;
 use dmz_relay::domain::{Fault, Refusal};
-use dmz_relay::pipeline::answer as table;
+use dmz_relay::observe::Sink;
+use dmz_relay::pipeline::{Gate, answer as table};
 use dmz_relay::reload::Watching;
 use dmz_relay::service::Service;
-use dmz_relay::snapshot::AdminAddress;
+use dmz_relay::snapshot::{AdminAddress, Snapshot};
+use dmz_relay::store::{Event, OpenError, Store};
 use tempfile::TempDir;
 
 pub use answer::Answer;
@@ -100,6 +102,21 @@ impl Ending {
     }
 }
 
+async fn launch(setup: &Setup, folder: &Path, clock: &Clock, sink: Sink) -> Result<Running, StartError> {
+    let environment =
+        Environment::new(setup.variables.iter().map(|(name, value)| (name.clone(), value.clone().into_bytes())), None);
+    app::start(Options {
+        config: folder.join("relay.toml"),
+        environment,
+        clock: clock.clone(),
+        sink,
+        sockets: Vec::new(),
+        service: Service::unmanaged(),
+        watching: Watching::Notices,
+    })
+    .await
+}
+
 pub struct Rig {
     pub setup: Setup,
     pub authority: Authority,
@@ -136,22 +153,67 @@ impl Rig {
         setup.write(folder.path(), &authority, app.address);
         let clock = Clock::fixed(UnixMillis::from_secs(NOW));
         let (log, sink) = Log::new();
-        let environment = Environment::new(
-            setup.variables.iter().map(|(name, value)| (name.clone(), value.clone().into_bytes())),
-            None,
-        );
-        let running = app::start(Options {
-            config: folder.path().join("relay.toml"),
-            environment,
-            clock: clock.clone(),
-            sink,
-            sockets: Vec::new(),
-            service: Service::unmanaged(),
-            watching: Watching::Notices,
-        })
-        .await?;
+        let running = launch(&setup, folder.path(), &clock, sink).await?;
         let (address, admin) = (running.listeners[0].1, running.admin.clone());
         Ok(Self { setup, authority, clock, log, app, address, admin, folder, running: Some(running) })
+    }
+
+    /// Ends the relay and starts another one over the same files, with a log of its own.
+    pub async fn restart(&mut self) {
+        self.stop().await;
+        self.start_again().await;
+    }
+
+    /// Starts a relay over the files of one that has ended.
+    pub async fn start_again(&mut self) {
+        self.rewrite();
+        let deadline = tokio::time::Instant::now() + LONG;
+        // The last task of the old one may still hold the store for a moment.
+        let (log, _) = Log::new();
+        let running = loop {
+            match launch(&self.setup, self.folder.path(), &self.clock, log.sink()).await {
+                Err(StartError::Store { error: OpenError::InUse, .. }) if tokio::time::Instant::now() < deadline => {}
+                started => break started.unwrap_or_else(|error| panic!("{error}")),
+            }
+            tokio::task::yield_now().await;
+        };
+        (self.address, self.admin, self.log) = (running.listeners[0].1, running.admin.clone(), log);
+        self.running = Some(running);
+    }
+
+    /// The store of the running relay.
+    pub fn store(&self) -> Arc<Store> {
+        Arc::clone(self.running().state().store().unwrap())
+    }
+
+    /// What an admin call is made with.
+    pub fn gate(&self) -> Gate {
+        self.running().gate().clone()
+    }
+
+    /// The configuration in force.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.running().snapshot()
+    }
+
+    /// The row of a request, once it is written.
+    pub async fn row(&self, request_id: &str) -> Event {
+        let store = self.store();
+        let found = Mutex::new(None);
+        eventually("a row for the request", async || {
+            let event = store.event(request_id).await.unwrap();
+            let there = event.is_some();
+            *found.lock().unwrap() = event;
+            there
+        })
+        .await;
+        found.into_inner().unwrap().unwrap()
+    }
+
+    /// Waits until nothing waits on a route any more.
+    pub async fn drained(&self, route: &str) {
+        let store = self.store();
+        eventually("nothing waits", async || store.backlog(route).waiting == 0).await;
     }
 
     pub fn running(&self) -> &Running {
@@ -246,6 +308,16 @@ impl Rig {
         ask(self.tls().from("127.0.0.1").tcp(*address).await, method, path, &address.to_string()).await
     }
 
+    /// The same, whole; the API document must describe the answer.
+    pub async fn fetch(&self, method: &str, path: &str) -> Fetched {
+        let Some(AdminAddress::Tcp(address)) = &self.admin else { panic!("no admin listener on TCP") };
+        let stream = self.tls().from("127.0.0.1").tcp(*address).await;
+        let fetched = fetch(stream, method, path, &address.to_string()).await;
+        let content_type = fetched.field("content-type").unwrap_or_default();
+        crate::document::holds(method, path, fetched.status, content_type, &fetched.body);
+        fetched
+    }
+
     pub async fn status(&self) -> serde_json::Value {
         let (status, body) = self.ask("GET", "/api/v1/status").await;
         assert_eq!(status, 200, "{body}");
@@ -291,7 +363,7 @@ impl Rig {
         let line = self.log.of(answer.id()).await;
         assert_eq!(line["outcome"], outcome, "{line}");
         assert_eq!(line["reason"].as_str().unwrap_or_default(), code, "{line}");
-        assert_eq!(self.log.lines().iter().filter(|line| line["request_id"] == answer.id()).count(), 1);
+        assert_eq!(self.log.events("request").iter().filter(|line| line["request_id"] == answer.id()).count(), 1);
     }
 
     /// A connection that carried no request is counted and told once.
@@ -317,7 +389,7 @@ impl Rig {
         assert_unique_ids(&self.log);
     }
 
-    async fn stop(&mut self) {
+    pub async fn stop(&mut self) {
         let mut running = self.running.take().unwrap();
         let ended = tokio::time::timeout(Duration::ZERO, running.failed()).await;
         assert!(ended.is_err(), "a background task ended: {ended:?}");
@@ -337,6 +409,37 @@ impl Drop for Rig {
     fn drop(&mut self) {
         assert!(self.running.is_none() || std::thread::panicking(), "a test must finish() its rig");
     }
+}
+
+/// An answer of the admin listener.
+#[derive(Debug)]
+pub struct Fetched {
+    pub status: u16,
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Fetched {
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let fields = self.head.lines().filter_map(|line| line.split_once(": "));
+        fields.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+}
+
+/// One plain request, and the whole answer to it, whatever bytes it is of.
+pub async fn fetch(mut stream: impl Io, method: &str, path: &str, host: &str) -> Fetched {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    tokio::time::timeout(LONG, stream.read_to_end(&mut answer)).await.unwrap().unwrap();
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+    let head = String::from_utf8(answer[..end].to_vec()).unwrap();
+    Fetched { status: head["HTTP/1.1 ".len()..][..3].parse().unwrap(), head, body: answer[end + 4..].to_vec() }
 }
 
 /// One plain request, and the whole answer to it.

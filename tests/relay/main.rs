@@ -21,10 +21,17 @@ mod bodies; // what arrives inside
 mod budget; // what a provider sees fail
 mod connections; // what ends before there is a request
 mod delivery; // internal servers, honest and otherwise
+mod document; // docs/openapi.json
+mod events; // the history, and what an operator does with it
+mod failover; // when the inside does not take it in time
 mod floods; // senders that mean harm over HTTP/2
 mod framing; // bytes that are not a request
+mod history; // a row for every request
+mod queue; // accepted first, delivered after
 mod refusals; // every reason code, once
 mod reload; // changes under way
+mod replays; // what an operator asks for
+mod retries; // when, how often, and in which order
 mod shutdown; // the end
 mod silence; // a provider that stops calling
 mod three_systems; // Oktave, Dastra, Octolis

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use dmz_relay::domain::{Fault, Refusal};
 use dmz_relay::pipeline::answer as table;
 
-use crate::harness::peers::{held, honest, lying, nobody, resetting, silent};
+use crate::harness::peers::{held, honest, lying, moody, nobody, resetting, silent};
 use crate::harness::{
     Answer, BOTH, Call, Oktave, PLAIN, Peer, Protocol, Rig, Setup, base64_hmac, eventually, hex_hmac,
 };

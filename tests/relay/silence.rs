@@ -96,3 +96,36 @@ async fn off_is_off_and_a_reload_changes_it() {
     told(&rig, "provider_silent", 1).await;
     rig.finish().await;
 }
+
+/// A habit that has been learnt survives a restart, and so does the quiet that has begun; the time in between is neither.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_does_not_reset_a_habit() {
+    let store = "[store]\nsqlite = { path = \"{folder}/relay.db\" }\n";
+    let mut rig = Rig::start(Setup::routes(&format!("{PLAIN}{store}"))).await;
+    let mut wire = rig.connect().await;
+    for _ in 0..60 {
+        rig.clock.advance(HOUR);
+        wire.send(Call::post("/hooks/plain").h1()).await;
+        assert_eq!(wire.answer().await.status, 200);
+        assert!(!silent(&rig).await);
+    }
+    drop(wire);
+    rig.clock.advance(HOUR);
+    let last = gauge(&rig, "last_genuine_timestamp_seconds").await;
+    rig.restart().await;
+    assert_eq!(gauge(&rig, "last_genuine_timestamp_seconds").await, last);
+    assert!(!silent(&rig).await);
+    rig.clock.advance(HOUR / 2);
+    assert!(!silent(&rig).await, "as long again as half the longest pause");
+    rig.clock.advance(MINUTE);
+    assert!(silent(&rig).await);
+    let alarm = &told(&rig, "provider_silent", 1).await[0];
+    assert_eq!((&alarm["quiet_for_ms"], &alarm["usual_ms"]), (&5_460_000.0.into(), &3_600_000.0.into()));
+    rig.restart().await;
+    rig.clock.advance(HOUR);
+    assert!(silent(&rig).await);
+    told(&rig, "provider_silent", 0).await;
+    rig.delivers(Protocol::H1, &Call::post("/hooks/plain")).await;
+    assert!(!silent(&rig).await);
+    rig.finish().await;
+}

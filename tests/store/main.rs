@@ -1,5 +1,12 @@
 //! The store against real files.
-#![expect(clippy::unwrap_used, reason = "tests fail loudly")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail loudly")]
 
+mod damage; // what a file may have gone through
+mod faults; // the disk fails, and comes back
+mod group; // many share one commit, nobody holds the writer up
+mod history; // rows, pages, filters, text
 mod rig; // stores, entries, waiting
-mod spool; // accept, claim, settle, restart
+mod room; // quota, reserve, age
+mod sealing; // keys, rotation, canaries
+mod spool; // accept, claim, settle
+mod start; // restart, migration, who may open it

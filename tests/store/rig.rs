@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dmz_relay::base::{Clock, UnixMillis};
-use dmz_relay::domain::{Framing, Head, Method, Version};
+use dmz_relay::domain::{Fault, Framing, Head, Method, Version};
 use dmz_relay::pipeline::record::request_id;
 use dmz_relay::store::{Accept, Attempt, AttemptKind, Entry, News, OpenError, Recovered, Settings, Store, Took};
 
@@ -136,6 +136,12 @@ pub(crate) fn attempt(number: u32) -> Attempt {
         detail: None,
         took: Duration::from_millis(3),
     }
+}
+
+/// An attempt of this number that was not.
+pub(crate) fn failed(number: u32) -> Attempt {
+    let (status, fault) = (Some(500), Some(Fault::UpstreamStatus));
+    Attempt { status, fault, detail: Some("the upstream's words".into()), ..attempt(number) }
 }
 
 /// Waits until a condition holds.

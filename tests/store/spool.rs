@@ -1,10 +1,24 @@
-//! Requests that wait: accepted, claimed, settled, and found again after a restart.
+//! Requests that wait: accepted, claimed, settled, revived, given up.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use dmz_relay::store::Settlement;
+use dmz_relay::base::UnixMillis;
+use dmz_relay::domain::Fault;
+use dmz_relay::replay::ReplayKey;
+use dmz_relay::store::{Accept, Attempt, AttemptKind, Backlog, Settlement, Store, Ticket, Unstored};
 
-use crate::rig::{NOW, Rig, accept, attempt, eventually};
+use crate::rig::{NOW, Rig, accept, attempt, eventually, failed, head};
+
+fn route() -> Arc<str> {
+    Arc::from("dastra")
+}
+
+async fn claim_one(store: &Store) -> (Ticket, u32) {
+    let claimed = store.claim(&route(), 1, false).await.unwrap();
+    assert_eq!(claimed.len(), 1);
+    (claimed[0].ticket, claimed[0].attempt)
+}
 
 #[tokio::test]
 async fn an_accepted_request_is_claimed_delivered_and_gone() {
@@ -15,29 +29,202 @@ async fn an_accepted_request_is_claimed_delivered_and_gone() {
     let ticket = store.accept(accepted).await.unwrap();
     let backlog = store.backlog("dastra");
     assert_eq!((backlog.waiting, backlog.claimed, backlog.next_due), (1, 0, Some(NOW)));
-    let claimed = store.claim(&Arc::from("dastra"), 10, false).await.unwrap();
-    assert_eq!(claimed.len(), 1);
-    assert_eq!((claimed[0].ticket, claimed[0].attempt), (ticket, 1));
-    assert_eq!(&*claimed[0].request.body, b"hello");
+    assert_eq!(store.event(&id).await.unwrap().unwrap().due, Some(NOW));
+
+    let claimed = store.claim(&route(), 10, false).await.unwrap().remove(0);
+    assert_eq!((claimed.ticket, claimed.attempt, claimed.attempts_since_revival), (ticket, 1, 1));
+    let request = claimed.request;
+    assert_eq!((&*request.request_id, &*request.route, request.received_at), (&*id, "dastra", NOW));
+    assert_eq!((request.source.to_string().as_str(), request.https, request.suffix), ("192.0.2.7", true, 3));
+    assert_eq!(
+        (&*request.body, request.key.as_deref(), request.dedupe.as_deref()),
+        (&b"hello"[..], Some("current"), Some("id-1"))
+    );
+    assert_eq!((request.timestamp, request.attempts, claimed.allowance_from), (Some(NOW), 0, NOW));
+    assert!(request.head.headers().iter().eq(head().headers().iter()));
+    assert_eq!((request.head.path(), request.head.query()), (head().path(), head().query()));
     assert_eq!(store.backlog("dastra").claimed, 1);
+    assert_eq!(store.event(&id).await.unwrap().unwrap().due, None);
+
     store.settle(ticket, Settlement::Delivered(attempt(1))).await.unwrap();
-    assert_eq!(store.backlog("dastra"), dmz_relay::store::Backlog::default());
+    assert_eq!(store.backlog("dastra"), Backlog::default());
+    assert!(store.backlogs().is_empty());
     let event = store.event(&id).await.unwrap().unwrap();
     assert_eq!((&*event.outcome, event.has_body, event.entry.upstream_status), ("delivered", false, Some(204)));
-    assert!(event.history.is_empty());
+    assert_eq!(event.entry.attempts, 1);
+    assert!(event.history.is_empty(), "a first success is told by the row itself");
+    assert!(store.request(&id).await.unwrap().is_none());
 }
 
 #[tokio::test]
-async fn a_request_that_was_on_its_way_is_due_again_after_a_restart() {
+async fn a_body_stays_where_it_is_kept() {
     let rig = Rig::new();
     let store = rig.open();
-    store.accept(accept(NOW, None)).await.unwrap();
-    assert_eq!(store.backlog("dastra").claimed, 1);
-    drop(store);
-    let (store, recovered) = rig.reopen();
-    assert_eq!(recovered.interrupted, 1);
-    let claimed = store.claim(&Arc::from("dastra"), 10, false).await.unwrap();
-    assert_eq!(claimed[0].attempt, 2);
+    let accepted = Accept { keep_body: true, ..accept(NOW, None) };
+    let id = accepted.entry.request_id.clone();
+    let ticket = store.accept(accepted).await.unwrap();
+    store.settle(ticket, Settlement::Delivered(attempt(1))).await.unwrap();
+    assert_eq!(&*store.request(&id).await.unwrap().unwrap().body, b"hello");
+    assert_eq!(store.event(&id).await.unwrap().unwrap().entry.body.as_deref(), Some(&b"hello"[..]));
+}
+
+#[tokio::test]
+async fn the_oldest_come_first_and_none_before_its_time() {
+    let rig = Rig::new();
+    let store = rig.open();
+    let later = NOW.plus(Duration::from_secs(60));
+    let mut tickets = Vec::new();
+    for due in [later, NOW, NOW] {
+        tickets.push(store.accept(accept(NOW, Some(due))).await.unwrap());
+    }
+    assert!(tickets.is_sorted(), "tickets are in the order of acceptance");
+    let claimed: Vec<_> = store.claim(&route(), 10, false).await.unwrap().iter().map(|c| c.ticket).collect();
+    assert_eq!(claimed, tickets[1..]);
+    assert_eq!(store.backlog("dastra").next_due, Some(later));
+    rig.clock.set(later);
+    assert_eq!(claim_one(&store).await.0, tickets[0]);
+    assert!(store.claim(&route(), 10, false).await.unwrap().is_empty());
+    assert!(store.claim(&Arc::from("nobody's"), 10, false).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_ordered_route_keeps_its_order_whatever_is_due() {
+    let rig = Rig::new();
+    let store = rig.open();
+    let mut tickets = Vec::new();
+    for _ in 0..3 {
+        tickets.push(store.accept(accept(NOW, Some(NOW))).await.unwrap());
+    }
+    let first = store.claim(&route(), 1, true).await.unwrap()[0].ticket;
+    assert_eq!(first, tickets[0]);
+    assert!(store.claim(&route(), 1, true).await.unwrap().is_empty(), "nothing overtakes what is on its way");
+    let hour = NOW.plus(Duration::from_secs(3600));
+    store.settle(first, Settlement::Again(failed(1), hour)).await.unwrap();
+    assert_eq!(store.claim(&route(), 1, true).await.unwrap()[0].ticket, tickets[0]);
+    store.settle(first, Settlement::Dead(failed(2))).await.unwrap();
+    let rest: Vec<_> = store.claim(&route(), 9, true).await.unwrap().iter().map(|c| c.ticket).collect();
+    assert_eq!(rest, tickets[1..], "a dead letter holds nothing up");
+}
+
+#[tokio::test]
+async fn attempts_are_counted_and_told() {
+    let rig = Rig::new();
+    let store = rig.open();
+    let direct = Attempt { kind: AttemptKind::Direct, ..failed(1) };
+    let accepted = Accept { tried: Some(direct.clone()), ..accept(NOW, Some(NOW)) };
+    let id = accepted.entry.request_id.clone();
+    let ticket = store.accept(accepted).await.unwrap();
+    assert_eq!(claim_one(&store).await, (ticket, 2));
+    store.settle(ticket, Settlement::Again(failed(2), NOW)).await.unwrap();
+    assert_eq!(claim_one(&store).await, (ticket, 3));
+    store.settle(ticket, Settlement::Released(NOW)).await.unwrap();
+    assert_eq!(claim_one(&store).await, (ticket, 3), "what was not sent does not count");
+    store.settle(ticket, Settlement::Delivered(attempt(3))).await.unwrap();
+    let event = store.event(&id).await.unwrap().unwrap();
+    assert_eq!(event.history, [direct, failed(2), attempt(3)]);
+    assert_eq!((event.entry.attempts, &*event.outcome), (3, "delivered"));
+}
+
+#[tokio::test]
+async fn settling_twice_changes_nothing() {
+    let rig = Rig::new();
+    let store = rig.open();
+    let ticket = store.accept(accept(NOW, None)).await.unwrap();
+    store.settle(ticket, Settlement::Again(failed(1), NOW)).await.unwrap();
+    let before = store.backlog("dastra");
+    store.settle(ticket, Settlement::Delivered(attempt(1))).await.unwrap();
+    store.settle(Ticket(77), Settlement::Delivered(attempt(1))).await.unwrap();
+    assert_eq!(store.backlog("dastra"), before);
+    assert_eq!(claim_one(&store).await, (ticket, 2));
+}
+
+#[tokio::test]
+async fn a_dead_letter_waits_for_an_operator() {
+    let rig = Rig::new();
+    let store = rig.open();
+    let accepted = accept(NOW, None);
+    let id = accepted.entry.request_id.clone();
+    let ticket = store.accept(accepted).await.unwrap();
+    assert!(!store.revive(&id).await.unwrap(), "it is on its way");
+    store.settle(ticket, Settlement::Dead(failed(1))).await.unwrap();
+    let backlog = store.backlog("dastra");
+    assert_eq!((backlog.waiting, backlog.claimed, backlog.dead), (0, 0, 1));
+    assert_eq!((store.standing().waiting, store.standing().dead), (0, 1));
+    assert_eq!(&*store.event(&id).await.unwrap().unwrap().outcome, "dead");
+    assert!(store.claim(&route(), 10, false).await.unwrap().is_empty());
+
+    rig.clock.advance(Duration::from_secs(5));
+    assert!(store.revive(&id).await.unwrap());
+    assert!(!store.revive(&id).await.unwrap());
+    assert!(!store.revive("nobody").await.unwrap());
+    let claimed = store.claim(&route(), 1, false).await.unwrap().remove(0);
+    assert_eq!((claimed.attempt, claimed.attempts_since_revival), (2, 1), "numbers go on, the allowance is fresh");
+    assert_eq!(claimed.allowance_from, NOW.plus(Duration::from_secs(5)));
+    store.settle(ticket, Settlement::Dead(failed(2))).await.unwrap();
+    assert!(store.discard(&id).await.unwrap());
+    assert!(!store.discard(&id).await.unwrap());
+    let event = store.event(&id).await.unwrap().unwrap();
+    assert_eq!((&*event.outcome, event.has_body, event.history.len()), ("discarded", false, 2));
+    assert_eq!(store.backlog("dastra"), Backlog::default());
+}
+
+#[tokio::test]
+async fn what_is_given_up_on_its_way_leaves_when_it_comes_back() {
+    let rig = Rig::new();
+    let store = rig.open();
+    for settlement in [
+        Settlement::Again(failed(1), NOW),
+        Settlement::Dead(failed(1)),
+        Settlement::Released(NOW),
+        Settlement::Delivered(attempt(1)),
+    ] {
+        let taken = matches!(settlement, Settlement::Delivered(_));
+        let accepted = accept(NOW, None);
+        let id = accepted.entry.request_id.clone();
+        let ticket = store.accept(accepted).await.unwrap();
+        assert!(store.discard(&id).await.unwrap());
+        store.settle(ticket, settlement).await.unwrap();
+        let outcome = store.event(&id).await.unwrap().unwrap().outcome;
+        assert_eq!(&*outcome, if taken { "delivered" } else { "discarded" });
+        assert_eq!(store.backlog("dastra"), Backlog::default());
+    }
+}
+
+#[tokio::test]
+async fn a_waiting_request_can_be_given_up() {
+    let rig = Rig::new();
+    let store = rig.open();
+    let accepted = accept(NOW, Some(NOW));
+    let id = accepted.entry.request_id.clone();
+    store.accept(accepted).await.unwrap();
+    assert!(store.discard(&id).await.unwrap());
+    assert!(store.claim(&route(), 1, false).await.unwrap().is_empty());
+    assert_eq!(store.backlog("dastra"), Backlog::default());
+}
+
+#[tokio::test]
+async fn a_replay_that_was_taken_makes_it_delivered() {
+    let rig = Rig::new();
+    let store = rig.open();
+    let failed_before = dmz_relay::store::Entry {
+        outcome: "failed",
+        reason: Fault::UpstreamConnect.code(),
+        body: Some(b"hello".as_slice().into()),
+        ..crate::rig::entry(NOW)
+    };
+    let id = failed_before.request_id.clone();
+    store.record(failed_before);
+    store.flush().await.unwrap();
+    assert_eq!(&*store.request(&id).await.unwrap().unwrap().body, b"hello");
+    let replay = |number, fault| Attempt { kind: AttemptKind::Replay, fault, ..attempt(number) };
+    store.note(&id, replay(2, Some(Fault::UpstreamStatus))).await.unwrap();
+    let event = store.event(&id).await.unwrap().unwrap();
+    assert_eq!((&*event.outcome, &*event.reason), ("failed", "upstream_connect"));
+    store.note(&id, replay(3, None)).await.unwrap();
+    let event = store.event(&id).await.unwrap().unwrap();
+    assert_eq!((&*event.outcome, &*event.reason, event.entry.attempts), ("delivered", "", 3));
+    assert_eq!(event.history, [replay(2, Some(Fault::UpstreamStatus)), replay(3, None)]);
+    store.note("nobody", replay(1, None)).await.unwrap();
 }
 
 #[tokio::test]
@@ -45,22 +232,90 @@ async fn a_request_whose_caller_has_gone_is_due() {
     let rig = Rig::new();
     let store = rig.open();
     {
-        let accepting = store.accept(accept(NOW, None));
-        let mut accepting = Box::pin(accepting);
         // Handed in, and then nobody waits for it.
-        assert!(futures_poll(&mut accepting));
+        let mut accepting = Box::pin(store.accept(accept(NOW, None)));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(accepting.as_mut().poll(&mut context).is_pending());
     }
     eventually("it is due", async || {
         let backlog = store.backlog("dastra");
         backlog.waiting == 1 && backlog.claimed == 0
     })
     .await;
-    let claimed = store.claim(&Arc::from("dastra"), 10, false).await.unwrap();
-    assert_eq!((claimed.len(), claimed[0].attempt), (1, 1));
+    assert_eq!(claim_one(&store).await.1, 1, "nothing was sent, so nothing counts");
+    store.flush().await.unwrap();
 }
 
-/// Polls once; `true`: it is pending.
-fn futures_poll<F: Future + Unpin>(future: &mut F) -> bool {
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    std::pin::Pin::new(future).poll(&mut context).is_pending()
+#[tokio::test]
+async fn a_claim_that_nobody_waits_for_is_undone() {
+    let rig = Rig::new();
+    let store = rig.open();
+    store.accept(accept(NOW, Some(NOW))).await.unwrap();
+    {
+        let route = route();
+        let mut claiming = Box::pin(store.claim(&route, 1, false));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(claiming.as_mut().poll(&mut context).is_pending());
+        store.flush().await.unwrap();
+    }
+    eventually("it is due", async || store.backlog("dastra").claimed == 0).await;
+    assert_eq!(claim_one(&store).await.1, 1);
+}
+
+#[tokio::test]
+async fn the_backlog_knows_its_oldest() {
+    let rig = Rig::new();
+    let store = rig.open();
+    let later = NOW.plus(Duration::from_secs(9));
+    let first = store.accept(accept(NOW, None)).await.unwrap();
+    store.accept(accept(later, Some(later))).await.unwrap();
+    assert_eq!(store.backlog("dastra").oldest, Some(NOW));
+    assert_eq!(store.standing().oldest_waiting, Some(NOW));
+    store.settle(first, Settlement::Delivered(attempt(1))).await.unwrap();
+    eventually("the oldest is looked up", async || store.backlog("dastra").oldest == Some(later)).await;
+}
+
+#[tokio::test]
+async fn replay_keys_come_back_until_their_window_has_passed() {
+    let rig = Rig::new();
+    let store = rig.open();
+    let until = |secs| NOW.plus(Duration::from_secs(secs));
+    let key = |id| ReplayKey::new("dastra", id);
+    store.remember(key("a"), until(10));
+    store.remember(key("b"), until(100));
+    store.accept(Accept { replay: Some((key("c"), until(100))), ..accept(NOW, None) }).await.unwrap();
+    drop(store);
+    rig.clock.set(UnixMillis(NOW.0 + 50_000));
+    let mut found = rig.reopen().1.replay;
+    found.sort_unstable();
+    let mut expected = vec![(key("b"), until(100)), (key("c"), until(100))];
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn marks_are_kept_replaced_and_removed() {
+    let rig = Rig::new();
+    let store = rig.open();
+    store.mark("silence", "dastra", 1, b"old".to_vec());
+    store.mark("silence", "dastra", 1, b"new".to_vec());
+    store.mark("silence", "dastra", 2, b"two".to_vec());
+    store.mark("silence", "dastra", 3, vec![0; 5000]);
+    store.mark("budget", "dastra", 1, b"other".to_vec());
+    store.flush().await.unwrap();
+    drop(store);
+    let store = rig.open();
+    let values =
+        async |kind| -> Vec<Vec<u8>> { store.marks(kind).await.unwrap().into_iter().map(|mark| mark.value).collect() };
+    assert_eq!(values("silence").await, [b"new".to_vec(), b"two".to_vec()]);
+    store.unmark_before("silence", 2);
+    store.flush().await.unwrap();
+    assert_eq!(values("silence").await, [b"two".to_vec()]);
+    assert_eq!(values("budget").await, [b"other".to_vec()]);
+}
+
+#[tokio::test]
+async fn the_faults_are_the_pipelines() {
+    assert_eq!(Fault::from(Unstored::Full), Fault::StoreFull);
+    assert_eq!(Fault::from(Unstored::Failed), Fault::StoreFailed);
 }

@@ -42,7 +42,7 @@ pub struct Filters {
     /// Of this provider
     #[arg(long, value_name = "NAME", help_heading = "Filters")]
     pub provider: Option<String>,
-    /// That ended so: delivered, accepted, handshake, duplicate, refused, failed, gone
+    /// That ended so: delivered, accepted, dead, discarded, handshake, duplicate, refused, failed, gone
     #[arg(long, value_name = "OUTCOME", help_heading = "Filters")]
     pub outcome: Option<String>,
     /// Refused or failed for this reason, such as signature_mismatch

@@ -8,7 +8,7 @@ use crate::base::UnixMillis;
 use crate::domain::{Head, Method, Outcome, Refusal, Version};
 use crate::pipeline::{Connection, Gate, answer};
 use crate::snapshot::{Route, Verification};
-use crate::store::{Entry, StoredRequest, Took};
+use crate::store::{Entry, Store, StoredRequest, Took};
 
 use super::Record;
 
@@ -37,8 +37,18 @@ impl Record<'_> {
         }
     }
 
-    /// The row of a request that ended some other way.
-    pub(super) fn entry(&self, outcome: &Outcome, status: u16) -> Entry {
+    /// Adds a row to the history. What was not proven genuine may come as often as strangers like, so its rows are bounded.
+    pub(super) fn remember(&self, store: &Store, outcome: &Outcome, status: u16) {
+        match outcome {
+            Outcome::Delivered | Outcome::Accepted | Outcome::Duplicate => store.record(self.entry(outcome, status)),
+            Outcome::Failed(_) | Outcome::Gone if self.forwarded.is_some() => store.record(self.entry(outcome, status)),
+            Outcome::Refused(_) | Outcome::Failed(_) | Outcome::Gone | Outcome::Handshake => {
+                store.record_bounded(|| self.entry(outcome, status));
+            }
+        }
+    }
+
+    fn entry(&self, outcome: &Outcome, status: u16) -> Entry {
         let (proof, forwarded) = (self.proof.as_ref(), self.forwarded.as_ref());
         Entry {
             request_id: self.request_id.as_str().into(),
@@ -112,7 +122,7 @@ pub(super) fn refused_at_the_edge(
 ) {
     let Some(store) = gate.state.store() else { return };
     let outcome = Outcome::from(refusal);
-    store.record(Entry {
+    store.record_bounded(|| Entry {
         request_id: id.into(),
         received_at,
         listener: Arc::clone(&connection.listener.name),

@@ -93,7 +93,7 @@ impl SqliteReader {
         let mut page = Page::default();
         for _ in 0..MAX_SCAN {
             let order = match (events.key, refusals.key) {
-                (None, None) => return Ok(page),
+                (None, None) => break,
                 (Some(_), None) => Ordering::Less,
                 (None, Some(_)) => Ordering::Greater,
                 (Some(event), Some(refusal)) if query.ascending => event.cmp(&refusal),

@@ -168,3 +168,36 @@ pub(super) fn event(
     };
     Ok((key, row.get(31)?, event))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_follow_the_time_in_the_id_and_tell_the_tables_apart() {
+        let id = "18bcfe56800fffffffffff7ffff";
+        let key = key_of(id, Table::Events).unwrap();
+        assert_eq!(key >> 20, 1_700_000_000_000);
+        assert_eq!(key & 0xf_ffff, 0xf_fffe);
+        assert_eq!(key_of(id, Table::Refusals), Some(key + 1));
+        assert!(key_at(UnixMillis(1_700_000_000_000)) <= key && key < key_at(UnixMillis(1_700_000_000_001)));
+    }
+
+    #[test]
+    fn what_is_no_request_id_has_no_key() {
+        let long = "f".repeat(27);
+        for id in [
+            "",
+            "01j",
+            "18bcfe56800fffffffffff7fff",
+            "18bcfe56800fffffffffff7fffff",
+            "18bcfe56800ffffffffffé7fff",
+            "+8bcfe56800fffffffffff7ffff",
+        ] {
+            assert_eq!(key_of(id, Table::Events), None, "{id}");
+        }
+        assert!(key_of(&long, Table::Events).unwrap() > 0, "the end of time, and no overflow");
+        assert!(key_at(UnixMillis(i64::MAX)) > 0);
+        assert_eq!(key_at(UnixMillis(-5)), 0);
+    }
+}

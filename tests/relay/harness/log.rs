@@ -29,6 +29,11 @@ impl Log {
         (log.clone(), Sink::to(log))
     }
 
+    /// Where another relay may write to as well.
+    pub fn sink(&self) -> Sink {
+        Sink::to(self.clone())
+    }
+
     pub fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
@@ -44,7 +49,7 @@ impl Log {
 
     /// The line of one request.
     pub async fn of(&self, request_id: &str) -> Value {
-        let find = || self.lines().into_iter().find(|line| line["request_id"] == request_id);
+        let find = || self.events("request").into_iter().find(|line| line["request_id"] == request_id);
         eventually("a line for the request", async || find().is_some()).await;
         find().unwrap()
     }

@@ -3,6 +3,7 @@
 pub mod held;
 pub mod honest;
 pub mod lying;
+pub mod moody;
 pub mod resetting;
 pub mod silent;
 pub mod slow;
@@ -82,6 +83,11 @@ impl Peer {
             }
         });
         Self { address, notes, task }
+    }
+
+    /// Of the bodies, in the order in which they came.
+    pub fn texts(&self) -> Vec<String> {
+        self.seen().into_iter().map(|seen| String::from_utf8(seen.body).unwrap()).collect()
     }
 
     pub fn connections(&self) -> usize {

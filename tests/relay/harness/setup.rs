@@ -60,6 +60,19 @@ impl Setup {
         }
     }
 
+    /// Routes before a store.
+    pub fn stored(rest: &str) -> Self {
+        Self::stored_with("", rest)
+    }
+
+    /// The same, with further keys of the store.
+    pub fn stored_with(keys: &str, rest: &str) -> Self {
+        Self::routes(&format!(
+            "[store]\nsqlite = {{ path = \"{{folder}}/relay.db\" }}\nreserve = \"0B\"\n\
+             refusals_per_second = 100000\n{keys}\n{rest}"
+        ))
+    }
+
     pub fn listener(mut self, keys: &str) -> Self {
         self.listener = keys.into();
         self

@@ -94,11 +94,55 @@ pub async fn replay_memory(fault: Fault) {
     rig.finish().await;
 }
 
-/// Comes with the store.
-pub async fn store_full(_: Fault) {}
+const QUEUE: &str = "[routes.plain]\npath = \"/hooks/plain\"\nverify.dangerously_none = true\nupstream = \"app\"\n\
+     delivery = \"queue\"\ndeadline = \"10s\"\n";
 
-/// Comes with the store.
-pub async fn store_failed(_: Fault) {}
+/// Nobody inside takes anything, so that the store fills up; then there is room again.
+pub async fn store_full(fault: Fault) {
+    let (app, mood) = moody::moody(503).await;
+    let setup = Setup::stored_with("keep = { size = \"16MiB\" }", QUEUE);
+    let rig = Rig::with_app(setup, app).await;
+    let call = Call::post("/hooks/plain").body(vec![b'a'; 1_000_000]);
+    let mut accepted = 0;
+    eventually("it is full", async || {
+        let answer = rig.send(Protocol::H1, &call).await;
+        accepted += usize::from(answer.status == 200);
+        answer.status != 200
+    })
+    .await;
+    assert!((4..=20).contains(&accepted), "{accepted}");
+    rig.log.wait("store_full", |_| true).await;
+    for protocol in BOTH {
+        let answer = rig.ends(fault, rig.send(protocol, &call)).await;
+        assert_eq!(answer.field("retry-after"), Some("30"));
+    }
+    mood.well();
+    let before = rig.app.seen().len();
+    rig.clock.advance(std::time::Duration::from_secs(3600));
+    rig.drained("plain").await;
+    assert_eq!(rig.app.seen().len(), before + accepted, "what was accepted arrives, and nothing else");
+    rig.log.wait("store_room", |_| true).await;
+    assert_eq!(rig.send(Protocol::H1, &call).await.status, 200);
+    rig.drained("plain").await;
+    rig.finish().await;
+}
+
+/// Somebody else holds the file for longer than a write waits.
+pub async fn store_failed(fault: Fault) {
+    let rig = Rig::start(Setup::stored(QUEUE)).await;
+    let other = rusqlite::Connection::open(rig.path("relay.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    for protocol in BOTH {
+        let answer = rig.refused(fault, rig.send(protocol, &Call::post("/hooks/plain"))).await;
+        assert_eq!(answer.field("retry-after"), Some("30"));
+    }
+    drop(other);
+    rig.log.wait("store_recovered", |_| true).await;
+    assert_eq!(rig.send(Protocol::H1, &Call::post("/hooks/plain")).await.status, 200);
+    rig.drained("plain").await;
+    assert_eq!(rig.app.seen().len(), 1);
+    rig.finish().await;
+}
 
 /// A panic of the relay, or a request that cannot be written toward the inside. Neither can be had from outside; the places that
 /// turn them into this fault are these, and `edge::catch` has the test of its own.

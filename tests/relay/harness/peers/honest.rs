@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::io::AsyncWriteExt;
+use tokio::sync::Semaphore;
 
 use super::{Peer, Seen, read_request};
 
@@ -19,6 +20,29 @@ pub async fn status(status: u16) -> Peer {
             "HTTP/1.1 {status} Inside\r\nServer: inside-canary\r\nSet-Cookie: inside-canary\r\nX-Inside: inside-canary\r\n\
              Location: http://inside-canary/\r\nContent-Type: text/x-inside\r\nContent-Length: 13\r\n\r\ninside-canary"
         )
+    })
+    .await
+}
+
+/// Opened by whoever holds it.
+pub fn gate() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(0))
+}
+
+/// One answer for each permit of the gate; requests are noted when they come.
+pub async fn behind(gate: &Arc<Semaphore>, answer: &'static str) -> Peer {
+    let gate = Arc::clone(gate);
+    Peer::start(move |mut stream, notes| {
+        let gate = Arc::clone(&gate);
+        async move {
+            while let Some(seen) = read_request(&mut stream).await {
+                notes.push(seen);
+                gate.acquire().await.unwrap().forget();
+                if stream.write_all(answer.as_bytes()).await.is_err() {
+                    return;
+                }
+            }
+        }
     })
     .await
 }

@@ -1,0 +1,131 @@
+//! Room: the quota, the disk's reserve, age. What waits is never deleted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use dmz_relay::base::UnixMillis;
+use dmz_relay::store::{Accept, Entry, News, Query, Settings, Settlement, Store, Unstored};
+
+use crate::rig::{NOW, Rig, accept, attempt, entry, eventually};
+
+const MIB: u64 = 1024 * 1024;
+
+fn body(bytes: usize) -> Option<Bytes> {
+    Some(Bytes::from(vec![b'x'; bytes]))
+}
+
+async fn rows(store: &Store, outcome: &str) -> usize {
+    let query = Query { outcome: Some(outcome.into()), limit: 1000, ..Query::default() };
+    store.page(query).await.unwrap().events.len()
+}
+
+#[tokio::test]
+async fn history_makes_room_and_what_waits_stays() {
+    let rig = Rig::new();
+    let (store, _) = rig.try_open(&Settings { keep_size: 4 * MIB, ..rig.settings() }).unwrap();
+    let first = accept(NOW, Some(NOW));
+    let id = first.entry.request_id.clone();
+    store.accept(first).await.unwrap();
+    for number in 1..600 {
+        store.record(Entry { body: body(20_000), ..entry(UnixMillis(NOW.0 + number)) });
+        if number % 20 == 0 {
+            store.flush().await.unwrap();
+        }
+    }
+    eventually("it is below the quota", async || store.standing().used <= 4 * MIB).await;
+    assert!(!store.standing().full && store.standing().history_dropped == 0);
+    assert!(store.event(&id).await.unwrap().is_some(), "the oldest of all waits, and stays");
+    let page = store.page(Query { limit: 1000, ..Query::default() }).await.unwrap();
+    assert!(page.events.len() > 50 && page.events.len() < 250, "{}", page.events.len());
+    assert_eq!(page.events[0].entry.received_at, UnixMillis(NOW.0 + 599), "the newest are kept");
+    assert_eq!(store.claim(&Arc::from("dastra"), 1, false).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn when_what_waits_fills_the_quota_nothing_more_is_accepted_until_it_left() {
+    let rig = Rig::new();
+    let (store, _) = rig.try_open(&Settings { keep_size: 2 * MIB, ..rig.settings() }).unwrap();
+    let mut tickets = Vec::new();
+    let refused = loop {
+        let accepted = accept(NOW, None);
+        let entry = Entry { body: body(50_000), ..accepted.entry };
+        match store.accept(Accept { entry, ..accepted }).await {
+            Ok(ticket) => tickets.push(ticket),
+            Err(why) => break why,
+        }
+        assert!(tickets.len() < 200, "the quota is never reached");
+    };
+    assert_eq!(refused, Unstored::Full);
+    assert!(tickets.len() > 30, "{}", tickets.len());
+    assert!(store.standing().full && store.standing().open);
+    assert_eq!(store.accept(accept(NOW, None)).await, Err(Unstored::Full));
+    assert_eq!(store.backlog("dastra").waiting, tickets.len() as u64, "all of it is there");
+    assert!(rig.news.lock().unwrap().contains(&News::Full));
+    for ticket in tickets {
+        store.settle(ticket, Settlement::Delivered(attempt(1))).await.unwrap();
+    }
+    eventually("there is room", async || !store.standing().full).await;
+    assert!(rig.news.lock().unwrap().contains(&News::Room));
+    store.accept(accept(NOW, None)).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_reserve_of_the_disk_is_left_alone() {
+    let rig = Rig::new();
+    let (store, _) = rig.try_open(&Settings { reserve: u64::MAX, ..rig.settings() }).unwrap();
+    assert_eq!(store.accept(accept(NOW, None)).await, Err(Unstored::Full));
+    store.record(entry(NOW));
+    store.flush().await.unwrap();
+    assert_eq!((store.standing().full, store.standing().history_dropped), (true, 1));
+    assert!(store.standing().disk_free > 0);
+    assert_eq!(rows(&store, "delivered").await, 0);
+}
+
+#[tokio::test]
+async fn a_flood_of_refusals_takes_a_tenth_and_no_genuine_row() {
+    let rig = Rig::new();
+    let (store, _) = rig.try_open(&Settings { keep_size: 4 * MIB, ..rig.settings() }).unwrap();
+    store.record(entry(NOW));
+    for number in 1..800 {
+        let row = entry(UnixMillis(NOW.0 + number));
+        store.record(Entry { outcome: "refused", reason: "signature_mismatch", body: body(5_000), ..row });
+        if number % 50 == 0 {
+            store.flush().await.unwrap();
+        }
+    }
+    store.flush().await.unwrap();
+    eventually("refusals are few", async || rows(&store, "refused").await < 100).await;
+    assert!(rows(&store, "refused").await > 20);
+    assert_eq!(rows(&store, "delivered").await, 1);
+    assert!(store.standing().used < 2 * MIB);
+    // The count survives.
+    drop(store);
+    let (store, _) = rig.try_open(&Settings { keep_size: MIB, ..rig.settings() }).unwrap();
+    eventually("the smaller quota holds", async || rows(&store, "refused").await < 25).await;
+}
+
+#[tokio::test]
+async fn what_is_too_old_goes_and_what_waits_or_died_stays() {
+    let rig = Rig::new();
+    let store = rig.open();
+    store.record(Entry { body: body(100), ..entry(NOW) });
+    store.record(Entry { outcome: "refused", reason: "signature_mismatch", ..entry(NOW) });
+    store.accept(accept(NOW, Some(NOW))).await.unwrap();
+    let dead = store.accept(accept(NOW, None)).await.unwrap();
+    store.settle(dead, Settlement::Dead(crate::rig::failed(1))).await.unwrap();
+    rig.clock.advance(Duration::from_secs(13 * 24 * 60 * 60));
+    let young = entry(rig.clock.now());
+    store.record(young);
+    store.flush().await.unwrap();
+    rig.clock.advance(Duration::from_secs(2 * 24 * 60 * 60));
+    eventually("the old ones went", async || {
+        rows(&store, "delivered").await == 1 && rows(&store, "refused").await == 0
+    })
+    .await;
+    assert_eq!((rows(&store, "accepted").await, rows(&store, "dead").await), (1, 1));
+    // Delivered at last, it is as old as it is.
+    let claimed = store.claim(&Arc::from("dastra"), 1, false).await.unwrap();
+    store.settle(claimed[0].ticket, Settlement::Delivered(attempt(1))).await.unwrap();
+    assert_eq!(rows(&store, "accepted").await, 0);
+}

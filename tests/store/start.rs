@@ -1,0 +1,172 @@
+//! The start: after a crash at any instant, from an older file, beside another process.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use dmz_relay::store::{OpenError, Query, Settings, Settlement, Store, Ticket};
+
+use crate::rig::{NOW, Rig, accept, attempt, entry, failed, settings};
+
+/// What `kill -9` leaves at this moment: the files as they are, while the store is open.
+fn crashed(rig: &Rig) -> Rig {
+    let copy = Rig::new();
+    for name in ["relay.db", "relay.db-wal"] {
+        std::fs::copy(rig.folder.path().join(name), copy.folder.path().join(name)).unwrap();
+    }
+    copy
+}
+
+async fn tickets(store: &Store) -> Vec<(Ticket, u32)> {
+    let claimed = store.claim(&Arc::from("dastra"), 100, false).await.unwrap();
+    claimed.iter().map(|claimed| (claimed.ticket, claimed.attempt)).collect()
+}
+
+#[tokio::test]
+async fn what_was_answered_survives_a_crash_at_every_stage() {
+    let rig = Rig::new();
+    let store = rig.open();
+    let ticket = store.accept(accept(NOW, Some(NOW))).await.unwrap();
+    let copy = crashed(&rig);
+    let (after, recovered) = copy.reopen();
+    assert_eq!((tickets(&after).await, recovered.interrupted), (vec![(ticket, 1)], 0));
+
+    assert_eq!(tickets(&store).await, [(ticket, 1)]);
+    let copy = crashed(&rig);
+    let (after, recovered) = copy.reopen();
+    assert_eq!((tickets(&after).await, recovered.interrupted), (vec![(ticket, 2)], 1), "it may have arrived");
+
+    store.settle(ticket, Settlement::Again(failed(1), NOW)).await.unwrap();
+    let copy = crashed(&rig);
+    let (after, recovered) = copy.reopen();
+    assert_eq!((tickets(&after).await, recovered.interrupted), (vec![(ticket, 2)], 0));
+
+    assert_eq!(tickets(&store).await, [(ticket, 2)]);
+    store.settle(ticket, Settlement::Dead(failed(2))).await.unwrap();
+    let copy = crashed(&rig);
+    let after = copy.open();
+    assert_eq!((after.backlog("dastra").dead, tickets(&after).await), (1, vec![]));
+
+    let direct = store.accept(accept(NOW, None)).await.unwrap();
+    let copy = crashed(&rig);
+    let after = copy.open();
+    assert_eq!(tickets(&after).await, [(direct, 2)]);
+
+    store.settle(direct, Settlement::Delivered(attempt(1))).await.unwrap();
+    let copy = crashed(&rig);
+    let after = copy.open();
+    assert!(tickets(&after).await.is_empty());
+    assert_eq!(after.page(Query::default()).await.unwrap().events.len(), 2);
+}
+
+#[tokio::test]
+async fn what_was_given_up_on_its_way_is_gone_after_a_crash() {
+    let rig = Rig::new();
+    let store = rig.open();
+    let accepted = accept(NOW, None);
+    let id = accepted.entry.request_id.clone();
+    store.accept(accepted).await.unwrap();
+    assert!(store.discard(&id).await.unwrap());
+    let copy = crashed(&rig);
+    let after = copy.open();
+    assert!(tickets(&after).await.is_empty());
+    assert_eq!(&*after.event(&id).await.unwrap().unwrap().outcome, "discarded");
+}
+
+#[tokio::test]
+async fn what_was_handed_in_is_written_before_the_end() {
+    let rig = Rig::new();
+    let store = rig.open();
+    for _ in 0..3000 {
+        store.record(entry(NOW));
+    }
+    drop(store);
+    let store = rig.open();
+    let mut query = Query { limit: 1000, ..Query::default() };
+    let mut rows = 0;
+    loop {
+        let page = store.page(query.clone()).await.unwrap();
+        rows += page.events.len();
+        query.after = page.next;
+        if page.next.is_none() {
+            break;
+        }
+    }
+    assert_eq!(rows, 3000);
+}
+
+#[tokio::test]
+async fn only_one_process_has_it_open() {
+    let rig = Rig::new();
+    let store = rig.open();
+    assert_eq!(rig.try_open(&rig.settings()).map(drop).unwrap_err(), OpenError::InUse);
+    drop(store);
+    rig.open();
+}
+
+#[tokio::test]
+async fn nobody_else_reads_it() {
+    let rig = Rig::new();
+    let store = rig.open();
+    store.accept(accept(NOW, None)).await.unwrap();
+    let mut seen = 0;
+    for file in std::fs::read_dir(rig.folder.path()).unwrap() {
+        let file = file.unwrap();
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", file.path());
+        seen += 1;
+    }
+    assert_eq!(seen, 4, "file, log, index of the log, lock");
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_said() {
+    let missing = settings(Path::new("/nowhere/at/all/relay.db"));
+    let open = |settings: &Settings| Rig::new().try_open(settings).map(drop).unwrap_err();
+    assert!(matches!(open(&missing), OpenError::Io(_)));
+    let folder = tempfile::tempdir().unwrap();
+    assert!(matches!(open(&settings(folder.path())), OpenError::Io(_)));
+}
+
+#[tokio::test]
+async fn a_newer_file_is_refused_and_left_as_it_is() {
+    let rig = Rig::new();
+    drop(rig.open());
+    let file = rusqlite::Connection::open(rig.path()).unwrap();
+    file.pragma_update(None, "user_version", 77).unwrap();
+    drop(file);
+    let refused = rig.try_open(&rig.settings()).map(drop).unwrap_err();
+    assert_eq!(refused, OpenError::Newer { found: 77, known: 1 });
+    assert_eq!(refused.to_string(), "it was written by a newer dmz-relay (version 77; this one knows up to 1)");
+    let file = rusqlite::Connection::open(rig.path()).unwrap();
+    assert_eq!(file.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)).unwrap(), 77);
+}
+
+#[test]
+fn another_programs_database_is_left_alone() {
+    let rig = Rig::new();
+    let file = rusqlite::Connection::open(rig.path()).unwrap();
+    file.execute_batch("CREATE TABLE theirs (x); INSERT INTO theirs VALUES (1)").unwrap();
+    drop(file);
+    assert!(matches!(rig.try_open(&rig.settings()).map(drop).unwrap_err(), OpenError::Damaged(_)));
+    let file = rusqlite::Connection::open(rig.path()).unwrap();
+    let tables = "SELECT count(*) FROM sqlite_schema";
+    assert_eq!(file.query_row(tables, [], |row| row.get::<_, i64>(0)).unwrap(), 1);
+}
+
+/// The first version's tables, written by SQL and not by the code that reads them: a file of it opens for ever.
+#[tokio::test]
+async fn a_file_of_the_first_version_opens() {
+    let rig = Rig::new();
+    let file = rusqlite::Connection::open(rig.path()).unwrap();
+    file.execute_batch(include_str!("version1.sql")).unwrap();
+    drop(file);
+    let (store, recovered) = rig.reopen();
+    assert_eq!((recovered.interrupted, recovered.replay.len()), (1, 1));
+    let event = store.event("18bcfe56800000000000000000a").await.unwrap().unwrap();
+    assert_eq!((&*event.outcome, event.entry.status, event.entry.route.as_deref()), ("delivered", 200, Some("dastra")));
+    let claimed = store.claim(&Arc::from("dastra"), 10, false).await.unwrap().remove(0);
+    assert_eq!((claimed.attempt, &*claimed.request.body), (3, &b"hello"[..]));
+    assert_eq!((claimed.request.head.path(), claimed.request.head.headers().first("x-a")), ("/h", Some(&b"b"[..])));
+    assert_eq!(store.marks("silence").await.unwrap().len(), 1);
+    assert_eq!(store.event(&claimed.request.request_id).await.unwrap().unwrap().history.len(), 1);
+}
