@@ -45,7 +45,9 @@ async fn follow(args: &Tail, format: Format) -> Result<Exit, Unusable> {
     let mut lately = newest;
     lately.set("since", LATELY);
     let mut seen = Seen::default();
-    rows(&mut desk, lately, MOST as u64).await?.iter().chain(&past).for_each(|row| drop(seen.is_new(row)));
+    for row in rows(&mut desk, lately, MOST as u64).await?.iter().chain(&past) {
+        seen.is_new(row);
+    }
     question.set("wait", WAIT);
     let mut gone = false;
     loop {
