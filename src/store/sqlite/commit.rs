@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use rusqlite::Connection;
 
@@ -71,6 +72,18 @@ impl SqliteEngine {
         fault
     }
 
+    /// Moves pages from the log to the file; gives those that are left.
+    fn empty_log(&self, pages: u32) -> rusqlite::Result<u32> {
+        let cut = pages >= CHECKPOINT_NOW;
+        let how = if cut { "PRAGMA wal_checkpoint(TRUNCATE)" } else { "PRAGMA wal_checkpoint(PASSIVE)" };
+        let counts = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
+        match self.connection.query_row(how, [], counts) {
+            Ok((log, moved)) => Ok(u32::try_from(log.saturating_sub(moved)).unwrap_or_default()),
+            Err(e) if e.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => Ok(pages),
+            Err(e) => Err(e),
+        }
+    }
+
     fn transact(&mut self, batch: &mut [Write], now: UnixMillis) -> rusqlite::Result<Committed> {
         self.pruner.look(&self.connection)?;
         let transaction = self.connection.unchecked_transaction()?;
@@ -127,19 +140,12 @@ impl Engine for SqliteEngine {
         if pages == 0 || (!idle && pages < CHECKPOINT.saturating_add(self.stuck)) {
             return Ok(());
         }
-        let how =
-            if pages >= CHECKPOINT_NOW { "PRAGMA wal_checkpoint(TRUNCATE)" } else { "PRAGMA wal_checkpoint(PASSIVE)" };
-        let counts = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
-        match self.connection.query_row(how, [], counts) {
-            Ok((log, moved)) => {
-                let left = u32::try_from(log.saturating_sub(moved)).unwrap_or_default();
+        // Never waits for a reader: the log grows until it is gone.
+        let moved = self.connection.busy_timeout(Duration::ZERO).and_then(|()| self.empty_log(pages));
+        match moved.and_then(|left| self.connection.busy_timeout(open::BUSY).map(|()| left)) {
+            Ok(left) => {
                 self.stuck = if left == 0 { 0 } else { pages };
                 self.file.wal.store(left, Ordering::Relaxed);
-                Ok(())
-            }
-            // A reader was in the way for long: the log grows until it is gone.
-            Err(e) if e.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => {
-                self.stuck = pages;
                 Ok(())
             }
             Err(e) => Err(self.failed(&e)),

@@ -17,7 +17,7 @@ use crate::store::error::OpenError;
 use super::schema;
 
 /// How long a write waits for a lock that an operator's `sqlite3` holds.
-const BUSY: Duration = Duration::from_secs(2);
+pub(super) const BUSY: Duration = Duration::from_secs(2);
 /// Larger pages make fewer: a row with a body of a few KiB fits into one.
 const PAGE: u32 = 8192;
 /// Bytes that the log keeps on disk after it was used up.
@@ -121,10 +121,18 @@ pub(super) fn prove(path: &Path, connection: &Connection, now: UnixMillis) -> ru
     }
     let probe = format!("{}-{:016x}", now.0, fastrand::u64(..));
     connection.execute("INSERT OR REPLACE INTO meta VALUES ('probe', ?1)", [&probe])?;
-    let found: String = reader(path)?.query_row("SELECT value FROM meta WHERE name = 'probe'", [], |row| row.get(0))?;
+    let reader = reader(path)?;
+    let found: String = reader.query_row("SELECT value FROM meta WHERE name = 'probe'", [], |row| row.get(0))?;
     if found != probe {
         let corrupt = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
         return Err(rusqlite::Error::SqliteFailure(corrupt, Some("what was written is not what is read".into())));
+    }
+    // Where there can be no log SQLite goes on with its rollback journal and calls that no error. A power loss would then
+    // undo the last commit, because the journal's removal is not synced. Another connection knows it from the file.
+    let mode: String = reader.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
+    if !mode.eq_ignore_ascii_case("wal") {
+        let failed = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR);
+        return Err(rusqlite::Error::SqliteFailure(failed, Some("it has no write-ahead log".into())));
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 //! nothing more is accepted. Everything is done in pieces, inside ordinary transactions, so that none takes long.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -21,6 +22,8 @@ const PIECE: i64 = 2000;
 const LEAST: i64 = 256 * 1024;
 /// Bytes written after which the disk is looked at again.
 const LOOK_AFTER: i64 = 4 * 1024 * 1024;
+/// How long one upkeep deletes what is too old, about.
+const UPKEEP: Duration = Duration::from_millis(20);
 /// Replay keys that one upkeep looks at.
 const REPLAY_PIECE: i64 = 20_000;
 /// Marks that are kept; the oldest slots go first.
@@ -133,8 +136,9 @@ impl Pruner {
         }
         self.make_room(connection, memory, 0)?;
         let oldest = row::key_at(now.minus(self.bounds.keep_age));
+        let begun = Instant::now();
         for table in Table::BOTH {
-            self.delete(connection, memory, table, oldest, i64::MAX)?;
+            while !self.delete(connection, memory, table, oldest, i64::MAX)?.1 && begun.elapsed() < UPKEEP {}
         }
         self.forget(connection, now)
     }

@@ -234,8 +234,9 @@ impl Batch<'_> {
         let Some((key, _)) = self.find(request_id)? else { return Ok(()) };
         self.tried(key, attempt)?;
         self.follow(key, attempt)?;
-        // A replay that was taken makes it delivered; one that was not takes nothing back.
-        if attempt.fault.is_none() {
+        // A replay that was taken makes it delivered; one that was not takes nothing back. What is in the spool stays what
+        // the spool says.
+        if attempt.fault.is_none() && self.found(request_id)?.is_none() {
             self.outcome(key, "delivered")?;
         }
         Ok(())
@@ -365,7 +366,9 @@ pub(super) fn recover(connection: &Connection, ours: &HashSet<Ticket>, now: Unix
             let sql = "UPDATE events SET outcome = (SELECT id FROM names WHERE text = 'discarded') WHERE key = ?1";
             connection.execute(sql, [key])?;
         } else {
-            connection.prepare_cached("UPDATE spool SET due = ?2 WHERE seq = ?1")?.execute([seq, now.0])?;
+            // As old as they are, so that they come before what was accepted after them.
+            let sql = "UPDATE spool SET due = min(received_at, ?2) WHERE seq = ?1";
+            connection.prepare_cached(sql)?.execute([seq, now.0])?;
         }
     }
     Ok(interrupted)
