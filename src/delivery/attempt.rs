@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::base::UnixMillis;
-use crate::dispatch::{HandedOver, Probe, Verdict, schedule};
+use crate::dispatch::{HandedOver, Probe, Slot, Verdict, schedule};
 use crate::domain::Fault;
 use crate::observe::{Delivered, DeliveryEvent, Event};
 use crate::pipeline::Gate;
@@ -22,20 +22,27 @@ pub(super) async fn carry(courier: &Courier, handed: HandedOver) {
     let (claimed, slot) = handed.claimed();
     match courier.route(&claimed.request.route) {
         Some(route) => {
-            deliver(courier, &route, claimed, None).await;
+            deliver(courier, &route, claimed, None, Some(slot)).await;
         }
         // A reload took the route away in this moment.
-        None => settle(courier, claimed.ticket, Settlement::Released(courier.gate.clock.now())).await,
+        None => {
+            settle(courier, claimed.ticket, Settlement::Released(courier.gate.clock.now())).await;
+            drop(slot);
+        }
     }
-    drop(slot);
 }
 
 /// Sends a request that was taken out of the store. Gives the time at which it is tried again, if it is.
+///
+/// The slot is free for the next one as soon as the server has answered, not when the store has written that down: otherwise a
+/// route would deliver no faster than its slots' worth in every two commits. What is answered and not yet written is bounded all
+/// the same, because the next claim waits behind it for the same writer.
 pub(super) async fn deliver(
     courier: &Courier,
     route: &Route,
     claimed: Claimed,
     probe: Option<Probe>,
+    slot: Option<Slot>,
 ) -> Option<UnixMillis> {
     let mut cut = courier.cut.clone();
     let sent = Sent::begin(courier.gate.clock.now());
@@ -58,7 +65,13 @@ pub(super) async fn deliver(
             (Settlement::Released(due), Some(due))
         }
     };
+    let _busy = courier.gate.state.dispatch.busy();
+    drop(slot);
     settle(courier, claimed.ticket, settlement).await;
+    if again.is_some() {
+        // It waits again only now; the slot's bell rang before.
+        courier.gate.state.dispatch.wake(&claimed.request.route);
+    }
     again
 }
 

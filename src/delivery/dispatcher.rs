@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::base::UnixMillis;
 use crate::dispatch::{Admission, Lane, Slot};
 use crate::snapshot::Route;
@@ -15,9 +17,15 @@ use super::{Courier, attempt};
 /// may be set meanwhile.
 const SOON: Duration = Duration::from_millis(250);
 
+/// How long free slots wait for others, so that one commit claims for several. A slow server must not hold up those that are
+/// free for longer.
+const GATHER: Duration = Duration::from_millis(2);
+
 /// When to look again.
 enum Look {
     Now,
+    /// Then, or when something changes.
+    At(Instant),
     /// After [`SOON`], or when something changes.
     Soon,
     /// When something changes.
@@ -27,15 +35,17 @@ enum Look {
 /// Runs for as long as the lane is known.
 pub(super) async fn run(courier: Arc<Courier>, lane: Arc<Lane>) {
     let mut routes = courier.routes.clone();
+    let mut gathering = None;
     loop {
         let route = routes.borrow_and_update().get(lane.route()).map(Arc::clone);
         let look = match route {
-            Some(route) => step(&courier, &lane, &route).await,
+            Some(route) => step(&courier, &lane, &route, &mut gathering).await,
             None => Look::WhenWoken,
         };
         let pause = async {
             match look {
                 Look::Now => {}
+                Look::At(at) => tokio::time::sleep_until(at).await,
                 Look::Soon => tokio::time::sleep(SOON).await,
                 Look::WhenWoken => std::future::pending().await,
             }
@@ -49,7 +59,7 @@ pub(super) async fn run(courier: Arc<Courier>, lane: Arc<Lane>) {
     }
 }
 
-async fn step(courier: &Arc<Courier>, lane: &Arc<Lane>, route: &Arc<Route>) -> Look {
+async fn step(courier: &Arc<Courier>, lane: &Arc<Lane>, route: &Arc<Route>, gathering: &mut Option<Instant>) -> Look {
     let dispatch = &courier.gate.state.dispatch;
     let backlog = courier.store.backlog(lane.route());
     if dispatch.is_closed() || backlog.waiting <= backlog.claimed {
@@ -69,6 +79,14 @@ async fn step(courier: &Arc<Courier>, lane: &Arc<Lane>, route: &Arc<Route>) -> L
     if slots.is_empty() {
         return Look::WhenWoken;
     }
+    if slots.len() < (most / 2).min(usize::try_from(backlog.waiting - backlog.claimed).unwrap_or(usize::MAX)) {
+        let until = *gathering.get_or_insert_with(|| Instant::now() + GATHER);
+        if Instant::now() < until {
+            slots.into_iter().for_each(Slot::put_back);
+            return Look::At(until);
+        }
+    }
+    *gathering = None;
     let claimed = courier.store.claim(lane.route(), slots.len(), route.ordered).await.unwrap_or_default();
     if claimed.is_empty() {
         slots.into_iter().for_each(Slot::put_back);
@@ -80,13 +98,12 @@ async fn step(courier: &Arc<Courier>, lane: &Arc<Lane>, route: &Arc<Route>) -> L
         let (courier, route, probe) = (Arc::clone(courier), Arc::clone(route), probe.take());
         if route.ordered {
             // The line stands still until the head has gone, or is known to have to wait.
-            let due = attempt::deliver(&courier, &route, claimed, probe).await;
+            let due = attempt::deliver(&courier, &route, claimed, probe, None).await;
             lane.set_head_due(due);
             drop(slot);
         } else {
             tokio::spawn(async move {
-                attempt::deliver(&courier, &route, claimed, probe).await;
-                drop(slot);
+                attempt::deliver(&courier, &route, claimed, probe, Some(slot)).await;
             });
         }
     }
