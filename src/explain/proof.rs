@@ -29,7 +29,7 @@ pub(super) fn judge(snapshot: &Snapshot, route: &Route, subject: &Subject<'_>) -
             Verification::DangerouslyNone => None,
         })
         .collect();
-    let blanked = verifier.scheme().is_token() && subject.recorded.is_some();
+    let blanked = verifier.scheme().blanks_token() && subject.recorded.is_some();
     let mut steps = Vec::new();
     for part in verifier.examine(subject.head, subject.body, subject.at) {
         let part = if blanked && part.aspect == Aspect::Signature { kept(verifier, subject, part) } else { part };
@@ -83,7 +83,7 @@ fn step(verifier: &Verifier, subject: &Subject<'_>, others: &[OtherRoute<'_>], p
         Aspect::Binding => "binding",
         Aspect::Id => "id",
     };
-    let token = verifier.scheme().is_token() && subject.recorded.is_some();
+    let token = verifier.scheme().blanks_token() && subject.recorded.is_some();
     match part.found {
         Found::Good => Step::new(STEP, check, Verdict::Passed, part.because),
         Found::None => Step::new(STEP, check, Verdict::Skipped, part.because),
