@@ -20,6 +20,8 @@ mod check;
 mod demo;
 /// `docs/cli.md` against the grammar; completions and manual pages.
 mod documents;
+/// `explain`: captures in every form, and what a running relay stored.
+mod explain;
 /// `providers`: list and details.
 mod providers;
 /// `run`, `send`, `status` and `reload` against one another; signals.
