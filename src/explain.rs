@@ -22,6 +22,8 @@ use crate::domain::Head;
 use crate::pipeline::challenge;
 use crate::snapshot::Snapshot;
 
+pub use stored::{EventExplanation, explain_event};
+
 /// A request to be explained.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'r> {

@@ -62,9 +62,9 @@ const FLOORS: &[(&str, &[&str])] = &[
         ],
     ),
     ("delivery", &["base", "dispatch", "domain", "observe", "pipeline", "snapshot", "store", "upstream"]),
-    ("explain", &["base", "domain", "meter", "pipeline", "signature", "snapshot"]),
+    ("explain", &["base", "domain", "meter", "pipeline", "signature", "snapshot", "store"]),
     ("edge", &["base", "domain", "observe", "pipeline", "snapshot"]),
-    ("admin", &["base", "config", "observe", "signature", "snapshot", "store"]),
+    ("admin", &["base", "config", "explain", "observe", "signature", "snapshot", "store"]),
     (
         "app",
         &[
@@ -75,6 +75,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "delivery",
             "domain",
             "edge",
+            "explain",
             "habit",
             "observe",
             "pipeline",

@@ -18,8 +18,12 @@ use std::sync::Arc;
 use dmz_relay::base::{Secret, UnixMillis};
 use dmz_relay::config::recipe::{CompiledVerify, RawVerify, builtin, builtin_names, compile_verify};
 use dmz_relay::config::report::Problems;
+use dmz_relay::config::{self, Environment};
 use dmz_relay::domain::{Head, Method, Refusal, Version};
+use dmz_relay::explain::{Subject, Verdict, explain};
 use dmz_relay::signature::{Encoding, Key, Proof, PublicUrl, Scheme, Verifier};
+use dmz_relay::snapshot::Snapshot;
+use dmz_relay::state::State;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -278,4 +282,77 @@ fn nothing_prints_a_secret() {
             assert!(!shown.contains(secret.as_str()), "{name}");
         }
     });
+}
+
+/// Every vector as a captured request: what the explanation says of the proof is what the gate says, with and without the
+/// body, and it shows neither secret nor signature.
+#[test]
+fn an_explanation_says_what_the_gate_says() {
+    let mut explained = 0;
+    let state = State::default();
+    each(|name, vector, scheme| {
+        let by = vector.verify(&vector.verifier(scheme), &vector.request());
+        let snapshot = configured(name, vector, &state);
+        let request = vector.request();
+        let mut head = Head::builder(request.method, Version::Http11).target(&request.target).host("relay.example");
+        for (name, value) in &request.headers {
+            head = head.header(name, value);
+        }
+        let head = head.build();
+        for body in [Some(&*request.body), None] {
+            let at = UnixMillis::from_secs(vector.at);
+            let subject = Subject { head: &head, body, source: None, at, listener: None, recorded: None };
+            let explanation = explain(&snapshot, &subject);
+            let parts = explanation.steps.iter().filter(|step| step.step == "verify");
+            let refusal = parts.clone().find(|step| step.verdict == Verdict::Refused).map(|step| &*step.reason);
+            match (&by, body) {
+                (Ok(_), _) => assert_eq!(refusal, None, "{name}"),
+                (Err(wanted), Some(_)) => assert_eq!(refusal, Some(wanted.code()), "{name}: {explanation:#?}"),
+                // What is left may refuse for a reason that comes later, or for none.
+                (Err(_), None) => {}
+            }
+            if let (Ok(proof), Some(_)) = (&by, body) {
+                let signature = parts.clone().find(|step| step.check == "signature").unwrap();
+                assert_eq!(signature.verdict, Verdict::Passed, "{name}");
+                assert!(signature.because.contains(&*format!("`env:S{}`", &proof.key["key-".len()..])), "{name}");
+            }
+            let said = format!("{explanation:?}");
+            let token = vector.encoding.as_deref() == Some("token");
+            for hidden in vector.secrets.iter().chain(&vector.signature).filter(|hidden| hidden.len() > 6) {
+                assert!(!said.contains(hidden.as_str()), "{name}, token {token}: {said}");
+            }
+            explained += 1;
+        }
+    });
+    assert!(explained >= 2 * 172, "{explained}");
+}
+
+/// A relay with one route that verifies as the vector wants it.
+fn configured(name: &str, vector: &Vector, state: &State) -> Snapshot {
+    let recipe = name.split(':').next().unwrap();
+    let mut route = toml::Table::new();
+    route.insert("path".into(), "/*".into());
+    route.insert("upstream".into(), "inside".into());
+    route.extend(vector.public_url.iter().map(|url| ("public_url".to_owned(), url.as_str().into())));
+    let env = |at: usize| toml::Value::Table([("env".to_owned(), format!("S{at}").into())].into_iter().collect());
+    route.insert("secrets".into(), (0..vector.secrets.len()).map(env).collect::<Vec<_>>().into());
+    match &vector.scheme {
+        None => route.insert("provider".into(), recipe.into()),
+        Some(scheme) => {
+            let file: toml::Table = load(recipe).1.parse().unwrap();
+            route.insert("verify".into(), file["schemes"][scheme.as_str()].clone())
+        }
+    };
+    let table = |key: &str, value: toml::Value| toml::Value::Table([(key.to_owned(), value)].into_iter().collect());
+    let mut text = "[[listeners]]\nname = \"public\"\naddress = \"127.0.0.1:0\"\ndangerously_plaintext = true\n\
+                    [upstreams.inside]\nservers = [\"http://127.0.0.1:9\"]\n"
+        .to_owned();
+    text += &toml::to_string(&table("routes", table("x", route.into()))).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("relay.toml");
+    std::fs::write(&file, &text).unwrap();
+    let secrets = vector.secrets.iter().enumerate();
+    let environment = Environment::new(secrets.map(|(at, text)| (format!("S{at}"), text.clone().into_bytes())), None);
+    let loaded = config::load(&file, &environment, state, UnixMillis(0));
+    loaded.unwrap_or_else(|report| panic!("{name}: {report}\n{text}")).snapshot
 }

@@ -203,3 +203,22 @@ async fn read(response: Response<Incoming>) -> Result<Answer, ClientError> {
 fn broken(error: &dyn fmt::Display) -> ClientError {
     ClientError::Exchange(error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_what_to_look_at() {
+        let text = |kind| ClientError::Connect("unix:/run/x".into(), io::Error::from(kind)).to_string();
+        for (kind, part) in [
+            (io::ErrorKind::NotFound, "is it running"),
+            (io::ErrorKind::ConnectionRefused, "is it running"),
+            (io::ErrorKind::PermissionDenied, "join the group"),
+        ] {
+            assert!(text(kind).starts_with("cannot reach the relay at unix:/run/x: "), "{}", text(kind));
+            assert!(text(kind).contains(part), "{}", text(kind));
+        }
+        assert!(!text(io::ErrorKind::TimedOut).contains(';'));
+    }
+}

@@ -15,9 +15,10 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::base::UnixMillis;
+use crate::explain::EventExplanation;
 use crate::store::{Bookmark, Cursor, Query};
 
-pub(super) use answer::{body, discard, event, events, failure, replay, retry};
+pub(super) use answer::{body, discard, event, events, explanation, failure, replay, retry};
 pub(super) use wait::Waiting;
 
 /// What stands in place of a value that verifies a request.
@@ -43,6 +44,8 @@ pub trait EventSource: Send + Sync + 'static {
     fn event<'a>(&'a self, id: &'a str) -> Asking<'a, EventDetail>;
     /// Its body as received.
     fn body<'a>(&'a self, id: &'a str) -> Asking<'a, Bytes>;
+    /// Why it was taken or refused.
+    fn explanation<'a>(&'a self, id: &'a str) -> Asking<'a, EventExplanation>;
     /// Sends it inward once more, now.
     fn replay<'a>(&'a self, id: &'a str) -> Asking<'a, ReplayReport>;
     /// Makes a dead letter wait for delivery again.

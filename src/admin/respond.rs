@@ -69,6 +69,7 @@ pub(super) async fn respond<S: AdminSource + EventSource>(
         Action::Events => events::events(source, waiting, head.uri.query().unwrap_or_default()).await,
         Action::Event => events::event(source, id).await,
         Action::EventBody => events::body(source, id).await,
+        Action::Explanation => events::explanation(source, id).await,
         Action::Replay => events::replay(source, id).await,
         Action::Retry => events::retry(source, id).await,
         Action::Discard => events::discard(source, id).await,

@@ -3,6 +3,7 @@
 use super::*;
 use crate::admin::events::{Asking, Denied, EventDetail, Listed, Recorded, ReplayReport};
 use crate::base::UnixMillis;
+use crate::explain::EventExplanation;
 use crate::snapshot::AdminAddress;
 use crate::store::{Bookmark, Query};
 use bytes::Bytes;
@@ -67,6 +68,10 @@ impl EventSource for Relay {
     }
 
     fn body<'a>(&'a self, _id: &'a str) -> Asking<'a, Bytes> {
+        self.none()
+    }
+
+    fn explanation<'a>(&'a self, _id: &'a str) -> Asking<'a, EventExplanation> {
         self.none()
     }
 

@@ -6,13 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 
 use super::admin::Source;
 use crate::admin::events::{Asking, Denied, EventDetail, EventSource, Listed, Recorded, ReplayReport};
 use crate::base::UnixMillis;
 use crate::delivery::by_hand::Refused;
 use crate::delivery::{self, NotReplayed};
+use crate::explain::{EventExplanation, explain_event};
 use crate::store::{Bookmark, Query, Store, Unstored};
+
+/// Explanations under way.
+static EXPLAINING: Semaphore = Semaphore::const_new(1);
 
 impl Source {
     fn history(&self) -> Result<&Arc<Store>, Denied> {
@@ -61,6 +66,22 @@ impl EventSource for Source {
         Box::pin(async move {
             let event = self.history()?.event(id).await?.ok_or(Denied::Unknown)?;
             event.entry.body.ok_or(Denied::BodyNotKept)
+        })
+    }
+
+    fn explanation<'a>(&'a self, id: &'a str) -> Asking<'a, EventExplanation> {
+        Box::pin(async move {
+            let event = self.history()?.event(id).await?.ok_or(Denied::Unknown)?;
+            // A diagnosis may hash much. One at a time, and not on a thread that serves requests.
+            let permit = EXPLAINING.acquire().await.map_err(|_| Denied::Busy)?;
+            let (snapshot, now) = (self.relay().snapshot(), self.now());
+            let explaining = tokio::task::spawn_blocking(move || {
+                let explained = explain_event(&snapshot, &event, now);
+                drop(permit);
+                explained
+            });
+            // A panic, which the log has; or the end of the process.
+            explaining.await.map_err(|_| Denied::StoreFailed)
         })
     }
 

@@ -31,6 +31,13 @@ impl Config {
     pub(super) fn load_or_explain(&self) -> Result<Loaded, Unusable> {
         self.load().map_err(|report| Unusable(format!("the configuration is not usable\n{report}")))
     }
+
+    /// The configuration as far as whoever asks may read it: secrets that are out of reach leave the rest usable.
+    pub(super) fn load_for_explaining(&self) -> Result<Loaded, Unusable> {
+        let environment = Environment::of_process().with_gaps();
+        let loaded = config::load(&self.path(), &environment, &State::default(), Clock::system().now());
+        loaded.map_err(|report| Unusable(format!("the configuration is not usable\n{report}")))
+    }
 }
 
 impl Relay {

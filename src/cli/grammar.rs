@@ -211,7 +211,7 @@ pub struct Verify {
 /// `explain`.
 #[derive(Debug, Args)]
 pub struct Explain {
-    /// The id of a stored request, as X-Request-Id, the log and `events` have it; a running relay is asked
+    /// The id of a stored request, or its beginning; a running relay is asked
     #[arg(value_name = "ID", required_unless_present = "request", conflicts_with = "request")]
     pub id: Option<String>,
     /// Where the relay or its configuration is.
@@ -221,13 +221,13 @@ pub struct Explain {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "admin")]
     pub request: Option<PathBuf>,
     /// The address that it came from
-    #[arg(long, value_name = "ADDRESS", requires = "request")]
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "id")]
     pub source: Option<IpAddr>,
     /// The moment that time windows are judged by: seconds since 1970, or 2026-01-31T10:00:00Z [default: now]
-    #[arg(long, value_name = "TIME", requires = "request", value_parser = instant, allow_negative_numbers = true)]
+    #[arg(long, value_name = "TIME", conflicts_with = "id", value_parser = instant, allow_negative_numbers = true)]
     pub at: Option<UnixMillis>,
     /// Which request of an archive: its number, or a part of its URL
-    #[arg(long, value_name = "N|URL", requires = "request")]
+    #[arg(long, value_name = "N|URL", conflicts_with = "id")]
     pub entry: Option<String>,
 }
 

@@ -37,6 +37,8 @@ struct Compiler<'c> {
     sources: Sources<'c>,
     state: &'c State,
     now: UnixMillis,
+    /// Ids of secrets that were left out; see [`Environment::with_gaps`](super::Environment::with_gaps).
+    gaps: Vec<Arc<str>>,
 }
 
 /// Sections that routes and listeners refer to.
@@ -60,7 +62,7 @@ pub(super) fn compile(
     state: &State,
     now: UnixMillis,
 ) -> Result<Loaded, Report> {
-    let mut compiler = Compiler { problems, sources, state, now };
+    let mut compiler = Compiler { problems, sources, state, now, gaps: Vec::new() };
     let parts = compiler.parts(raw);
     compiler.writable();
     let Compiler { problems, sources, .. } = compiler;

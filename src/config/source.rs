@@ -37,19 +37,27 @@ pub struct Environment {
     variables: BTreeMap<String, Secret>,
     credentials: Option<PathBuf>,
     terminal: bool,
+    gaps: bool,
 }
 
 impl Environment {
     /// Variables by name, and `$CREDENTIALS_DIRECTORY`.
     pub fn new(variables: impl IntoIterator<Item = (String, Vec<u8>)>, credentials: Option<PathBuf>) -> Self {
         let variables = variables.into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
-        Self { variables, credentials, terminal: false }
+        Self { variables, credentials, terminal: false, gaps: false }
     }
 
     /// Whether the log goes to a terminal (`log.format = "auto"`).
     #[must_use]
     pub fn with_terminal(self, terminal: bool) -> Self {
         Self { terminal, ..self }
+    }
+
+    /// Secrets and private keys that cannot be read are left out instead of told: for explanations, which an operator asks
+    /// for who may not read them. What comes of it must never serve.
+    #[must_use]
+    pub fn with_gaps(self) -> Self {
+        Self { gaps: true, ..self }
     }
 
     /// The environment of this process.
@@ -100,6 +108,11 @@ impl<'e> Sources<'e> {
     /// Whether the log goes to a terminal.
     pub fn terminal(&self) -> bool {
         self.environment.terminal
+    }
+
+    /// Whether secrets that cannot be read are left out.
+    pub fn gaps(&self) -> bool {
+        self.environment.gaps
     }
 
     /// The configuration file itself.

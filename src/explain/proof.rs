@@ -29,7 +29,7 @@ pub(super) fn judge(snapshot: &Snapshot, route: &Route, subject: &Subject<'_>) -
             Verification::DangerouslyNone => None,
         })
         .collect();
-    let blanked = verifier.scheme().is_token() && subject.recorded.is_some();
+    let blanked = verifier.scheme().blanks_token() && subject.recorded.is_some();
     let mut steps = Vec::new();
     for part in verifier.examine(subject.head, subject.body, subject.at) {
         let part = if blanked && part.aspect == Aspect::Signature { kept(verifier, subject, part) } else { part };
@@ -83,7 +83,7 @@ fn step(verifier: &Verifier, subject: &Subject<'_>, others: &[OtherRoute<'_>], p
         Aspect::Binding => "binding",
         Aspect::Id => "id",
     };
-    let token = verifier.scheme().is_token() && subject.recorded.is_some();
+    let token = verifier.scheme().blanks_token() && subject.recorded.is_some();
     match part.found {
         Found::Good => Step::new(STEP, check, Verdict::Passed, part.because),
         Found::None => Step::new(STEP, check, Verdict::Skipped, part.because),
@@ -96,7 +96,10 @@ fn step(verifier: &Verifier, subject: &Subject<'_>, others: &[OtherRoute<'_>], p
             if token && part.aspect == Aspect::Signature {
                 return step;
             }
-            step.with_hints(verifier.diagnose(subject.head, subject.body, refusal, subject.at, others))
+            let found = verifier.diagnose(subject.head, subject.body, refusal, subject.at, others);
+            let old = refusal == Refusal::TimestampStale && subject.recorded.is_none();
+            let capture = old.then(|| "if it is an old capture, judge it by its own time: --at".to_owned());
+            step.with_hints(found.into_iter().chain(capture))
         }
     }
 }

@@ -29,7 +29,7 @@ pub(super) fn judge<'s>(snapshot: &'s Snapshot, subject: &Subject<'_>) -> (Step,
                 Refusal::HostMisdirected => misdirected(listener, &connection, head),
                 _ => format!("no route has the path {}{}", head.path(), of_host(head)),
             };
-            let hints = near(snapshot, head, refusal);
+            let hints = near(snapshot, head);
             (Step::refused(STEP, CHECK, refusal.code(), because).with_hints(hints), None)
         }
     }
@@ -86,7 +86,7 @@ fn misdirected(listener: &Listener, connection: &Connection, head: &Head) -> Str
 }
 
 /// Routes whose path or host is almost this one.
-fn near(snapshot: &Snapshot, head: &Head, refusal: Refusal) -> Vec<String> {
+fn near(snapshot: &Snapshot, head: &Head) -> Vec<String> {
     if head.method() == Method::Other {
         return Vec::new();
     }
@@ -97,19 +97,20 @@ fn near(snapshot: &Snapshot, head: &Head, refusal: Refusal) -> Vec<String> {
         let prefix = route.path.strip_suffix("/*");
         let base = prefix.unwrap_or(&route.path);
         let same = |a: &str, b: &str| a.trim_end_matches('/') == b.trim_end_matches('/');
-        if base == path
-            || prefix.is_some_and(|prefix| path.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/')))
-        {
-            match &route.host {
-                Some(host) if refusal == Refusal::HostMisdirected || prefix.is_none() => {
-                    hints.push(format!("route `{}` has this path, for host {host} only", route.name));
-                }
-                None if prefix.is_some() => hints.push(format!(
-                    "route `{}` takes what is below {base}/, not {base} itself: have the sender add a slash, or add a route for it",
-                    route.name
-                )),
-                _ => {}
-            }
+        let covers = match prefix {
+            Some(prefix) => path.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/')),
+            None => route.path == path,
+        };
+        if covers {
+            // Without a host of its own it would have been found, or the connection was opened for another name.
+            hints.extend(
+                route.host.as_ref().map(|host| format!("route `{}` has this path, for host {host} only", route.name)),
+            );
+        } else if prefix == Some(path) {
+            hints.push(format!(
+                "route `{}` takes what is below {base}/, not {base} itself: have the sender add a slash, or add a route for it",
+                route.name
+            ));
         } else if same(base, path) {
             hints.push(format!("route `{}` differs by the slash at the end: {}", route.name, route.path));
         } else if base.eq_ignore_ascii_case(path) {

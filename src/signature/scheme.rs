@@ -196,9 +196,13 @@ impl Scheme {
         found
     }
 
-    /// Whether the secret itself is in the request, so that what is stored of it has a blank there.
-    pub fn is_token(&self) -> bool {
-        matches!(self.check, Check::Token(_))
+    /// Whether the secret itself is in the head, so that what is stored of it has a blank there.
+    pub fn blanks_token(&self) -> bool {
+        let in_head = |place: &TokenPlace| match place {
+            TokenPlace::Plain { source, .. } => matches!(source, Source::Header(_) | Source::Query(_)),
+            TokenPlace::Bearer | TokenPlace::Basic => true,
+        };
+        matches!(&self.check, Check::Token(token) if token.places.iter().any(in_head))
     }
 
     /// Whether a route needs secrets for it. True for every scheme there is today; public keys will need none.

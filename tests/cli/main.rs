@@ -20,6 +20,10 @@ mod check;
 mod demo;
 /// `docs/cli.md` against the grammar; completions and manual pages.
 mod documents;
+/// `events`: the history, over a running relay with a store.
+mod events;
+/// `explain`: captures in every form, and what a running relay stored.
+mod explain;
 /// `providers`: list and details.
 mod providers;
 /// `run`, `send`, `status` and `reload` against one another; signals.

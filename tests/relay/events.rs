@@ -228,7 +228,9 @@ async fn what_verifies_is_masked() {
     let mut said = Vec::new();
     for call in &calls {
         let id = recorded(&rig, call).await;
-        for (method, what) in [("GET", ""), ("GET", "/body"), ("POST", "/replay"), ("POST", "/retry")] {
+        for (method, what) in
+            [("GET", ""), ("GET", "/body"), ("GET", "/explain"), ("POST", "/replay"), ("POST", "/retry")]
+        {
             let fetched = rig.fetch(method, &format!("/api/v1/events/{id}{what}")).await;
             said.push(format!("{}\n{}", fetched.head, String::from_utf8(fetched.body).unwrap()));
         }
@@ -485,6 +487,7 @@ async fn without_a_store() {
         ("GET", "/api/v1/events?order=asc&wait=20s".to_owned()),
         ("GET", format!("/api/v1/events/{id}")),
         ("GET", format!("/api/v1/events/{id}/body")),
+        ("GET", format!("/api/v1/events/{id}/explain")),
         ("POST", format!("/api/v1/events/{id}/replay")),
         ("POST", format!("/api/v1/events/{id}/retry")),
         ("POST", format!("/api/v1/events/{id}/discard")),
@@ -512,6 +515,7 @@ async fn other_machines_are_refused() {
             ("GET", "/api/v1/events".to_owned()),
             ("GET", format!("/api/v1/events/{id}")),
             ("GET", format!("/api/v1/events/{id}/body")),
+            ("GET", format!("/api/v1/events/{id}/explain")),
             ("POST", format!("/api/v1/events/{id}/replay")),
             ("POST", format!("/api/v1/events/{id}/discard")),
         ] {

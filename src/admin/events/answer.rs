@@ -40,6 +40,10 @@ pub(in crate::admin) async fn event<S: EventSource>(source: &S, id: &str) -> Ans
     told(id, source.event(id)).await
 }
 
+pub(in crate::admin) async fn explanation<S: EventSource>(source: &S, id: &str) -> Answer {
+    told(id, source.explanation(id)).await
+}
+
 pub(in crate::admin) async fn replay<S: EventSource>(source: &S, id: &str) -> Answer {
     told(id, source.replay(id)).await
 }

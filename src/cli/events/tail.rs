@@ -1,5 +1,6 @@
 //! `events tail`: events as they come, over restarts of the relay.
 
+use std::collections::{HashSet, VecDeque};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -14,6 +15,10 @@ use crate::terminal::{Palette, Tone, columns, complain, harmless, say};
 
 /// How long one question waits for its answer.
 const WAIT: &str = "20s";
+/// Ids that are remembered.
+const MOST: usize = 8192;
+/// Longer than what a relay tells twice.
+const LATELY: &str = "60s";
 /// Between two looks for a relay that is gone.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -32,17 +37,21 @@ async fn follow(args: &Tail, format: Format) -> Result<Exit, Unusable> {
     let mut question = Question::new(&args.filters, Order::Asc);
     question.set("wait", "0s");
     let mut page: EventPage = desk.get(&question.path()).await?;
-    let mut past = Vec::new();
-    let mut pages = Pages::new(Question::new(&args.filters, Order::Desc), args.last);
-    while let Some(rows) = pages.next(&mut desk).await? {
-        past.extend(rows);
-    }
-    past.retain(|row| page.events.iter().all(|new| new.id != row.id));
+    let newest = Question::new(&args.filters, Order::Desc);
+    let mut past = rows(&mut desk, newest.clone(), args.last).await?;
     past.reverse();
     show(&past, format, palette);
+    // What is not shown now must not come up later either.
+    let mut lately = newest;
+    lately.set("since", LATELY);
+    let mut seen = Seen::default();
+    for row in rows(&mut desk, lately, MOST as u64).await?.iter().chain(&past) {
+        seen.is_new(row);
+    }
     question.set("wait", WAIT);
     let mut gone = false;
     loop {
+        page.events.retain(|row| seen.is_new(row));
         show(&page.events, format, palette);
         if let Some(next) = page.next {
             question.set("after", next);
@@ -66,6 +75,36 @@ async fn follow(args: &Tail, format: Format) -> Result<Exit, Unusable> {
             complain("it is back\n");
             gone = false;
         }
+    }
+}
+
+async fn rows(desk: &mut Desk, question: Question, limit: u64) -> Result<Vec<EventRow>, Refused> {
+    let (mut pages, mut found) = (Pages::new(question, limit), Vec::new());
+    while let Some(rows) = pages.next(desk).await? {
+        found.extend(rows);
+    }
+    Ok(found)
+}
+
+/// The last ids: a relay that was restarted tells what came shortly before once more, so that nothing is missed.
+#[derive(Debug, Default)]
+struct Seen {
+    ids: HashSet<String>,
+    order: VecDeque<String>,
+}
+
+impl Seen {
+    fn is_new(&mut self, row: &EventRow) -> bool {
+        if !self.ids.insert(row.id.clone()) {
+            return false;
+        }
+        self.order.push_back(row.id.clone());
+        if self.order.len() > MOST
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.ids.remove(&oldest);
+        }
+        true
     }
 }
 
@@ -95,6 +134,17 @@ fn line(row: &EventRow, palette: Palette) -> String {
 mod tests {
     use super::*;
     use crate::cli::events::list::tests::row;
+
+    #[test]
+    fn an_event_is_shown_once_and_memory_is_bounded() {
+        let mut seen = Seen::default();
+        assert!(seen.is_new(&row("a")) && !seen.is_new(&row("a")));
+        for number in 0..MOST {
+            assert!(seen.is_new(&row(&number.to_string())));
+        }
+        assert_eq!((seen.ids.len(), seen.order.len()), (MOST, MOST));
+        assert!(seen.is_new(&row("a")), "so long ago that it cannot come again");
+    }
 
     #[test]
     fn a_line_has_what_a_glance_needs() {

@@ -180,8 +180,8 @@ impl Compiler<'_> {
                 "write public_url = \"https://…\" exactly as the provider has it",
             );
         }
-        let keys = match secrets {
-            Secrets::Read(keys) => keys,
+        let (keys, unread) = match secrets {
+            Secrets::Read { keys, unread } => (keys, unread),
             Secrets::Told => return None,
             Secrets::Absent => {
                 self.reject(name, &join(key, "secrets"), "is missing", NO_SECRETS);
@@ -192,7 +192,7 @@ impl Compiler<'_> {
         if url.is_none() && scheme.needs_public_url() {
             return None;
         }
-        match Verifier::new(Arc::clone(scheme), keys, url) {
+        match Verifier::partial(Arc::clone(scheme), keys, unread, url) {
             Ok(verifier) => Some(Verification::Signed(Box::new(verifier))),
             Err(problem) => {
                 let span = raw.secrets.as_ref().map(Spanned::span);
@@ -230,8 +230,10 @@ impl Compiler<'_> {
     fn secrets(&mut self, raw: &RawRoute, key: &str) -> Secrets {
         let Some(list) = &raw.secrets else { return Secrets::Absent };
         let before = self.problems.len();
+        let gaps = self.gaps.len();
         let keys = self.keys(list, &join(key, "secrets"));
-        if self.problems.len() == before { Secrets::Read(keys) } else { Secrets::Told }
+        let unread = self.gaps.split_off(gaps);
+        if self.problems.len() == before { Secrets::Read { keys, unread } } else { Secrets::Told }
     }
 }
 
@@ -240,7 +242,11 @@ enum Secrets {
     Absent,
     /// They have problems, which were told.
     Told,
-    Read(Vec<Key>),
+    Read {
+        keys: Vec<Key>,
+        /// Ids of those that were left out.
+        unread: Vec<Arc<str>>,
+    },
 }
 
 /// Addresses that the provider publishes.

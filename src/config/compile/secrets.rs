@@ -12,6 +12,8 @@ use crate::signature::{Key, MAX_KEYS};
 
 /// Below this a secret can be guessed.
 const SHORT: usize = 16;
+/// In place of a secret that is left out: long enough for every use, and base64.
+const PLACEHOLDER: &[u8] = b"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 const FORMS: &str = "write { file = \"…\" }, { credential = \"…\" } or { env = \"…\" }";
 
 impl Compiler<'_> {
@@ -45,11 +47,19 @@ impl Compiler<'_> {
             return None;
         };
         let (id, secret) = self.secret(entry, reference, key)?;
+        if self.left_out(&id) {
+            return None;
+        }
         if secret.len() < SHORT {
             let what = format!("\"{id}\" has {} bytes; below {SHORT} it can be guessed", secret.len());
             self.warn(entry, key, what, "ask the provider for a longer one");
         }
         Some(Key { id, secret })
+    }
+
+    /// Whether the secret that was read last is none.
+    pub(super) fn left_out(&self, id: &Arc<str>) -> bool {
+        self.gaps.last() == Some(id)
     }
 
     /// A secret and its id: the configured one, or `file:…`, `credential:…`, `env:…`.
@@ -73,6 +83,10 @@ impl Compiler<'_> {
         };
         match read {
             Ok(secret) => Some((id, secret)),
+            Err(_) if self.sources.gaps() => {
+                self.gaps.push(Arc::clone(&id));
+                Some((id, Secret::new(PLACEHOLDER.to_vec())))
+            }
             Err(error) => {
                 self.reject(value, key, error.to_string(), error.help());
                 None

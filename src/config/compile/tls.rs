@@ -119,12 +119,19 @@ impl Compiler<'_> {
         let pem = match at.get_ref() {
             RawValue::Text(path) => match self.sources.secret_file(path) {
                 Ok(pem) => pem,
+                Err(_) if self.sources.gaps() => return None,
                 Err(error) => {
                     self.reject(at, key, error.to_string(), error.help());
                     return None;
                 }
             },
-            RawValue::Secret(reference) => self.secret(at, reference, key)?.1,
+            RawValue::Secret(reference) => {
+                let (id, pem) = self.secret(at, reference, key)?;
+                if self.left_out(&id) {
+                    return None;
+                }
+                pem
+            }
         };
         match PrivateKeyDer::from_pem_slice(pem.expose()) {
             Ok(der) => Some((Secret::new(der.secret_der().to_vec()), der)),
@@ -232,6 +239,7 @@ impl Compiler<'_> {
         let server_name = fields.server_name.as_ref().map(|name| name.get_ref().clone());
         // An inner `None` has been told.
         let ca_der = ca.map_or(Some(Vec::new()), |read| read)?;
+        let client = client.filter(|read| read.is_some() || !self.sources.gaps());
         let client = client.map_or(Some(None), |read| read.map(Some))?;
         Some(TlsSpec { ca_der, client, server_name })
     }

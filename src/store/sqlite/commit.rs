@@ -96,9 +96,11 @@ impl SqliteEngine {
             room: !self.pruner.room().full,
             shifts: Vec::new(),
             written: 0,
+            inserts: [None, None],
         };
         let wrote = batch.iter_mut().map(|write| under_way.apply(write)).collect::<rusqlite::Result<Vec<_>>>()?;
         let (shifts, written) = (std::mem::take(&mut under_way.shifts), under_way.written);
+        drop(under_way);
         self.pruner.wrote(written);
         self.pruner.make_room(&transaction, &mut self.memory, written)?;
         if self.memory.refusals != before {

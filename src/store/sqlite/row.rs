@@ -1,6 +1,7 @@
 //! A row of the history: its key, its columns, there and back.
 
 use std::collections::HashMap;
+use std::hash::Hasher as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,9 +77,9 @@ pub(super) fn key_of(request_id: &str, table: Table) -> Option<i64> {
 /// The key of a row that is written: by its id, or, where that is none of ours, by its time.
 pub(super) fn key_for(entry: &Entry, table: Table) -> i64 {
     key_of(&entry.request_id, table).unwrap_or_else(|| {
-        // FNV-1a: spread is all that is asked of it.
-        let spread = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
-        let hash = entry.request_id.bytes().fold(0xcbf2_9ce4_8422_2325, spread);
+        let mut spread = super::write::Spread::default();
+        spread.write(entry.request_id.as_bytes());
+        let hash = spread.finish();
         key_at(entry.received_at) | i64::from((hash & 0x7_ffff) as u32) << 1 | table.bit()
     })
 }

@@ -1,11 +1,12 @@
 //! One batch, one transaction: what each write does to the tables.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
 use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use crate::base::UnixMillis;
 use crate::replay::ReplayKey;
@@ -33,7 +34,7 @@ const INSERT: [&str; 2] = [
 /// numbers with it, so none is remembered that was rolled back.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    numbers: HashMap<Box<str>, i64>,
+    numbers: HashMap<Box<str>, i64, BuildHasherDefault<Spread>>,
     words: HashMap<i64, Arc<str>>,
 }
 
@@ -69,6 +70,28 @@ impl Names {
     }
 }
 
+/// FNV-1a: cheap for short words. They come from the configuration, so nobody can make them meet.
+#[derive(Debug)]
+pub(super) struct Spread(u64);
+
+impl Default for Spread {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher for Spread {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 /// What outlives a transaction on the writer's side.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
@@ -98,6 +121,8 @@ pub(super) struct Batch<'b> {
     pub(super) shifts: Vec<Shift>,
     /// Bytes that rows took, about.
     pub(super) written: i64,
+    /// Looking a statement up costs as much as a column; a batch does it once.
+    pub(super) inserts: [Option<CachedStatement<'b>>; 2],
 }
 
 /// A row that was inserted.
@@ -155,10 +180,15 @@ impl Batch<'_> {
         let body = entry.body.as_ref().map_or(0, Bytes::len);
         let size = memory.scratch.len() + body + 160;
         let size = i64::try_from(size).unwrap_or(i64::MAX);
-        let mut statement = connection.prepare_cached(match table {
-            Table::Events => INSERT[0],
-            Table::Refusals => INSERT[1],
-        })?;
+        let [events, refusals] = &mut self.inserts;
+        let (statement, sql) = match table {
+            Table::Events => (events, INSERT[0]),
+            Table::Refusals => (refusals, INSERT[1]),
+        };
+        let statement = match statement {
+            Some(statement) => statement,
+            none => none.insert(connection.prepare_cached(sql)?),
+        };
         let source = entry.source.to_string();
         let mut key = row::key_for(entry, table);
         for _ in 0..PROBES * 1024 {
