@@ -67,7 +67,7 @@ async fn an_explanation_agrees_with_what_was_recorded() {
         (event(5).set("Oktave-Timestamp", "1"), "refused", json!("timestamp_stale")),
         (event(6).set("Oktave-Event-Id", "no-uuid"), "refused", json!("shape_invalid")),
         (event(7).body(r#"{"event_id":"another"}"#), "refused", json!("binding_mismatch")),
-        (event(8).body(&"x".repeat(1025)), "refused", json!("body_too_large")),
+        (event(8).body("x".repeat(1025)), "refused", json!("body_too_large")),
         (octolis(&format!("?api-key={KEY}")), "delivered", Value::Null),
         (octolis("?api-key=wrong"), "refused", json!("signature_mismatch")),
         (octolis(""), "refused", json!("signature_missing")),
