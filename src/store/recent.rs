@@ -157,6 +157,7 @@ mod tests {
     fn nothing_is_kept_while_nobody_follows() {
         let recent = Recent::default();
         recent.recorded(["a", "b"].into_iter());
-        assert_eq!((recent.lock().ids.len(), recent.lock().rows), (0, 2));
+        let ring = recent.lock();
+        assert_eq!((ring.ids.len(), ring.rows), (0, 2));
     }
 }
