@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -34,6 +34,7 @@ use crate::service::{InheritedSocket, Service};
 use crate::snapshot::{AdminAddress, Snapshot};
 use crate::state::State;
 use crate::store::{News, OpenError, Store};
+use crate::upstream::ServerChange;
 
 pub use reload::Outcome as ReloadOutcome;
 
@@ -145,6 +146,8 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     let (drain, draining) = Draining::channel();
     let mut tasks = JoinSet::new();
     let mut reload = reload::Reload::new(config, environment, Arc::clone(&relay), service, loaded.warnings);
+    // Before the first check, whose verdict would be told to nobody.
+    let changes = state.upstreams.subscribe();
     reload.begin(&snapshot);
     providers::restore(&relay).await;
     let delivery = Delivery::start(&relay.gate, &snapshot).map(Arc::new);
@@ -165,7 +168,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
             "accept"
         });
     }
-    spawn_upkeep(&mut tasks, &relay, service);
+    spawn_upkeep(&mut tasks, &relay, changes, service);
     let files = snapshot.files.clone();
     tasks.spawn(async move {
         reloader.run(files, &mut reload).await;
@@ -219,7 +222,12 @@ fn serve_admin(
     Ok(address)
 }
 
-fn spawn_upkeep(tasks: &mut JoinSet<&'static str>, relay: &Arc<Relay>, service: Service) {
+fn spawn_upkeep(
+    tasks: &mut JoinSet<&'static str>,
+    relay: &Arc<Relay>,
+    mut changes: broadcast::Receiver<ServerChange>,
+    service: Service,
+) {
     let kept = Arc::clone(relay);
     tasks.spawn(async move {
         for round in 1_u32.. {
@@ -233,13 +241,13 @@ fn spawn_upkeep(tasks: &mut JoinSet<&'static str>, relay: &Arc<Relay>, service: 
         }
         "upkeep"
     });
-    let (observer, mut changes) = (Arc::clone(&relay.gate.observer), relay.gate.state.upstreams.subscribe());
+    let observer = Arc::clone(&relay.gate.observer);
     tasks.spawn(async move {
         loop {
             match changes.recv().await {
                 Ok(change) => shape::server_change(&observer, &change),
-                Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
-                Err(tokio::sync::broadcast::error::RecvError::Closed) => return "health",
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => return "health",
             }
         }
     });

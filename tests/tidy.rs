@@ -375,5 +375,5 @@ fn the_outcomes_are_those_of_the_code() {
     for row in rows(&request_md(), "Outcomes") {
         assert!(source.contains(&row[0].replace('`', "\"")), "{} is no outcome", row[0]);
     }
-    assert_eq!(rows(&request_md(), "Outcomes").len(), 6);
+    assert_eq!(rows(&request_md(), "Outcomes").len(), 7);
 }

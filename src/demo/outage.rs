@@ -5,14 +5,16 @@
 
 use std::time::{Duration, Instant};
 
+use http::Method;
 use serde::Serialize;
 
 use super::DemoError;
 use super::provider::{Oktave, dastra, octolis};
 use super::stage::Stage;
-use crate::delivery;
+use crate::admin::client::Caller;
 use crate::domain::Outcome;
 use crate::sender::{Request, Sender, new_id};
+use crate::snapshot::AdminAddress;
 
 /// Events that each of the two systems sends.
 const EACH: usize = 4;
@@ -157,7 +159,9 @@ impl<'s> Act<'s> {
         const DONE: &str = "mended; an operator retries the dead letter";
         self.stage.application.set_broken(false);
         let id = self.requests.last().map(|kept| kept.request_id.clone()).unwrap_or_default();
-        let taken = delivery::retry(&self.stage.gate(), &id).await.is_ok();
+        let mut operator = Caller::new(AdminAddress::Tcp(self.stage.admin));
+        let asked = operator.ask(Method::POST, &format!("/api/v1/events/{id}/retry"), PATIENCE).await;
+        let taken = asked.is_ok_and(|answer| answer.status == 200);
         let expected = self.before + self.requests.len() as u64;
         let empty = taken && self.until(|waiting, dead| waiting == 0 && dead == 0).await;
         self.look_inside();
@@ -249,7 +253,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_relay_that_does_not_keep_is_noticed() {
         let mut stage = stage().await;
-        stage.rewrite(|text| text.replace("ordered = true", "delivery = \"direct\"\nerror_budget = 1000000")).await;
+        stage.rewrite(|text| text.replace("ordered = true", "delivery = \"direct\"\nerror_budget = 1000")).await;
         let mut sender = play::sender(&stage).unwrap();
         let mut act = Act::new(&mut stage, &mut sender);
         act.stops().await.unwrap();

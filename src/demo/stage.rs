@@ -5,7 +5,6 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
 use rcgen::{
@@ -21,7 +20,6 @@ use crate::app::{self, Options, Running, StartError};
 use crate::base::{Clock, Secret};
 use crate::config::Environment;
 use crate::observe::Sink;
-use crate::pipeline::Gate;
 use crate::reload::Watching;
 use crate::sender::Trust;
 use crate::service::Service;
@@ -90,12 +88,6 @@ impl Stage {
         self.folder.path().join(name)
     }
 
-    /// What the relay's own parts share.
-    pub(super) fn gate(&self) -> Gate {
-        let (state, observer) = (Arc::clone(self.running.state()), Arc::clone(self.running.observer()));
-        Gate { state, observer, clock: self.clock.clone() }
-    }
-
     /// Changes the configuration, for tests. Whoever is first, the watcher or this, the new one is in force after it.
     #[cfg(test)]
     pub(super) async fn rewrite(&self, change: impl Fn(&str) -> String) {
@@ -104,7 +96,8 @@ impl Stage {
         let changed = change(&text);
         assert_ne!(changed, text);
         fs::write(&config, changed).unwrap();
-        self.running.reload().await.unwrap();
+        let outcome = self.running.reload().await.unwrap();
+        assert!(!matches!(outcome, app::ReloadOutcome::Kept(_)), "{outcome:?}");
     }
 
     /// Ends the relay as a service manager would.

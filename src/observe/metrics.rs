@@ -374,7 +374,7 @@ mod tests {
     fn every_outcome_has_its_own_slot() {
         let refused = Refusal::ALL.iter().map(|refusal| Outcome::from(*refusal));
         let failed = Fault::ALL.iter().map(|fault| Outcome::from(*fault));
-        let plain = [Outcome::Delivered, Outcome::Handshake, Outcome::Duplicate, Outcome::Gone];
+        let plain = [Outcome::Delivered, Outcome::Handshake, Outcome::Duplicate, Outcome::Gone, Outcome::Accepted];
         let slots: Vec<_> = plain.into_iter().chain(refused).chain(failed).map(|outcome| index(&outcome)).collect();
         assert_eq!(slots, (0..OUTCOMES).collect::<Vec<_>>());
     }

@@ -39,13 +39,14 @@ impl Accepted {
         let fault = missed.as_ref().map(|missed| missed.fault);
         let keeping = Keeping::new(fresh, missed, gate, store, record);
         let (told, answer) = oneshot::channel();
+        record.keeping();
         tokio::spawn(keeping.run(told));
         let why = match timeout_at(by, answer).await {
-            Ok(Ok(Ok(_))) => {
-                record.kept();
-                return Ok(Self(()));
+            Ok(Ok(Ok(_))) => return Ok(Self(())),
+            Ok(Ok(Err(why))) => {
+                record.not_keeping();
+                why.into()
             }
-            Ok(Ok(Err(why))) => why.into(),
             // It may still become durable, and is delivered then; the sender's repetition of it is a duplicate.
             Err(_) => Fault::StoreFailed,
             Ok(Err(_)) => Fault::Internal,

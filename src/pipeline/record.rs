@@ -44,7 +44,7 @@ pub struct Record<'r> {
     genuine: bool,
     /// Its failure is counted in the route's error budget.
     spent: bool,
-    /// The store has its row already.
+    /// The store was given its row already.
     kept: bool,
     open: bool,
 }
@@ -189,9 +189,14 @@ impl<'r> Record<'r> {
         self.connection.listener.tls.is_some()
     }
 
-    /// The request is durable, and its row with it.
-    pub(super) fn kept(&mut self) {
+    /// The store was given the request, and its row with it; one row is enough, also when nobody hears what became of it.
+    pub(super) fn keeping(&mut self) {
         self.kept = true;
+    }
+
+    /// The store did not take it.
+    pub(super) fn not_keeping(&mut self) {
+        self.kept = false;
     }
 
     /// Nobody took the request, and it could not be kept either.

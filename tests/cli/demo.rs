@@ -73,6 +73,9 @@ fn it_serves_on_until_it_is_interrupted() {
     let line = until("send dastra --config");
     let config = line.split_whitespace().last().unwrap().to_owned();
     until("What comes in from now on");
+    let filters = ["events", "list", "--route", "dastra", "--outcome", "delivered", "--config", &config];
+    let events = super::harness::relay(&filters).exits(0);
+    assert_eq!(events.out.matches(" delivered ").count(), 5, "{}", events.out);
     super::harness::relay(&["send", "dastra", "--config", &config]).exits(0);
     let line = until("/hooks/dastra");
     assert!(line.contains("200") && line.contains("delivered"), "{line}");

@@ -28,9 +28,9 @@ pub fn store(folder: &Path, more: &str) -> String {
     format!("[store]\nsqlite = {{ path = \"{}\" }}\n{more}", folder.join("relay.db").display())
 }
 
-fn senders(account: &Arc<Account>) -> Vec<Sender> {
+fn senders(account: &Arc<Account>, count: usize) -> Vec<Sender> {
     let systems = [System::Oktave, System::Dastra, System::Octolis];
-    systems.iter().cycle().take(6).enumerate().map(|(at, system)| Sender::new(*system, at, account)).collect()
+    systems.iter().cycle().take(count).enumerate().map(|(at, system)| Sender::new(*system, at, account)).collect()
 }
 
 impl Scene {
@@ -45,8 +45,14 @@ impl Scene {
         let installation = Installation::new();
         installation.configure(&inside.address, routes, &store(&installation.store(), more));
         let account = Arc::new(Account::default());
-        let senders = senders(&account);
+        let senders = senders(&account, 6);
         Self { installation, inside, account, senders, routes: routes.to_owned(), more: more.to_owned() }
+    }
+
+    /// One sender of each system.
+    pub fn small(mut self) -> Self {
+        self.senders.truncate(3);
+        self
     }
 
     /// Another scene that begins with what one left behind: its configuration, its store, and everybody's knowledge.
@@ -58,7 +64,7 @@ impl Scene {
         }
         scene.inside.remember(before.inside.arrivals());
         scene.account = Arc::new(Account::continuing(before.account.told()));
-        scene.senders = senders(&scene.account);
+        scene.senders = senders(&scene.account, before.senders.len());
         scene
     }
 

@@ -191,23 +191,26 @@ fn hold(rig: &Rig) -> rusqlite::Connection {
 /// Whoever goes away while its request becomes durable leaves a request that is delivered all the same, once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sender_that_goes_away_takes_nothing_with_it() {
-    for (routes, path) in [(OKTAVE.replace("deadline", "delivery = \"queue\"\ndeadline"), "/hooks/oktave")] {
-        let rig = Rig::start(Setup::stored(&routes).variable("SECRET", SECRET)).await;
-        let call = Oktave::event(SECRET, 1).call(path);
+    let routes = format!("{OKTAVE}delivery = \"queue\"\n").replace("1s", "10s");
+    let rig = Rig::start(Setup::stored(&routes).variable("SECRET", SECRET)).await;
+    let call = Oktave::event(SECRET, 1).call("/hooks/oktave");
+    let state = std::sync::Arc::clone(rig.running().state());
+    // On a slow machine the store may give up waiting for the file before it is let go; then nothing was kept, as if the disk
+    // had failed, and the sender tries again.
+    while rig.app.seen().is_empty() {
         let other = hold(&rig);
         let mut wire = rig.connect().await;
         wire.send(call.h1()).await;
-        let state = std::sync::Arc::clone(rig.running().state());
         eventually("it is being kept", async || state.dispatch.going_on() > 0).await;
         drop(wire);
         other.execute_batch("ROLLBACK").unwrap();
-        eventually("it arrives", async || rig.app.seen().len() == 1).await;
         eventually("nothing is left over", async || state.dispatch.going_on() == 0).await;
-        let twin = rig.send(Protocol::H1, &call).await;
-        assert_eq!((twin.status, rig.log.of(twin.id()).await["outcome"].as_str()), (200, Some("duplicate")));
-        assert_eq!(rig.app.seen().len(), 1);
-        rig.finish().await;
+        eventually("the store is well", async || rig.store().standing().open).await;
     }
+    let twin = rig.send(Protocol::H1, &call).await;
+    assert_eq!((twin.status, rig.log.of(twin.id()).await["outcome"].as_str()), (200, Some("duplicate")));
+    assert_eq!(rig.app.seen().len(), 1);
+    rig.finish().await;
 }
 
 /// No room: the sender hears what the inside did, and the log says both.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::harness::peers::{Seen, held, honest, moody};
-use crate::harness::{BOTH, Call, NOW, Oktave, Protocol, Rig, Setup, eventually};
+use crate::harness::{BOTH, Call, NOW, Oktave, Protocol, Rig, Setup, base64_hmac, eventually};
 
 const QUEUE: &str = r#"
 [routes.plain]
@@ -265,5 +265,38 @@ delivery = "queue"
         assert_eq!(rig.app.seen().len(), 1);
         rig.restart().await;
     }
+    rig.finish().await;
+}
+
+/// Our own signature, of each attempt anew, in place of whatever the sender put there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signature_of_our_own_is_that_of_the_attempt() {
+    const ROUTE: &str = r#"
+[routes.oktave]
+path = "/hooks/oktave"
+provider = "oktave"
+secrets = [{ env = "SECRET" }]
+upstream = "app"
+resign = [{ env = "APP" }]
+"#;
+    let (secret, ours) = ("0123456789abcdef0123456789abcdef", "abcdefabcdefabcdefabcdefabcdef");
+    let (app, mood) = moody::moody(500).await;
+    let setup = Setup::stored(ROUTE).variable("SECRET", secret).variable("APP", ours);
+    let rig = Rig::with_app(setup, app).await;
+    let event = Oktave::event(secret, 1);
+    let call = event.call("/hooks/oktave").field("Webhook-Id", "forged").field("webhook-signature", "v1,forged");
+    assert_eq!(rig.send(Protocol::H1, &call).await.status, 200);
+    mood.well();
+    rig.clock.advance(Duration::from_secs(60));
+    eventually("it is taken", async || rig.store().backlog("oktave").waiting == 0).await;
+    let signed = |seen: &Seen| {
+        let at = seen.field("webhook-timestamp").unwrap().to_owned();
+        let message = format!("{}.{at}.{}", event.id, String::from_utf8_lossy(&seen.body));
+        assert_eq!(seen.field("webhook-id"), Some(event.id.as_str()));
+        assert_eq!(seen.field("webhook-signature"), Some(format!("v1,{}", base64_hmac(ours, message)).as_str()));
+        assert!(seen.field("Oktave-Signature").is_some(), "the provider's stays beside it");
+        at.parse::<i64>().unwrap() - NOW
+    };
+    assert_eq!(rig.app.seen().iter().map(signed).collect::<Vec<_>>(), [0, 60]);
     rig.finish().await;
 }

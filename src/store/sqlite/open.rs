@@ -48,8 +48,7 @@ pub(super) fn create(path: &Path) -> Result<(), OpenError> {
     match OpenOptions::new().create_new(true).write(true).mode(0o600).open(path) {
         Ok(file) => {
             file.sync_all().map_err(io)?;
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)
+            sync_folder(path).map_err(io)
         }
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(e) => Err(io(e)),
@@ -134,7 +133,17 @@ pub(super) fn prove(path: &Path, connection: &Connection, now: UnixMillis) -> ru
         let failed = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR);
         return Err(rusqlite::Error::SqliteFailure(failed, Some("it has no write-ahead log".into())));
     }
-    Ok(())
+    // The name of a new log is as much needed as its content, and SQLite takes no notice when its own sync of the folder
+    // fails.
+    sync_folder(path).map_err(|e| {
+        let failed = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_DIR_FSYNC);
+        rusqlite::Error::SqliteFailure(failed, Some(format!("its folder cannot be synced: {e}")))
+    })
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
 }
 
 /// Names a file whatever its path says now.

@@ -19,6 +19,8 @@ const DAY: u64 = 24 * HOUR;
 const SHORT: Duration = Duration::from_secs(1);
 const SILENT: Between<Duration> = millis(DAY, MINUTE, 365 * DAY);
 const SILENCE: &str = "write \"habit\", \"off\", or a duration such as \"6h\"";
+/// So many failures are remembered: a larger budget would never be spent.
+const MOST_FAILURES: u64 = 1000;
 const ADD_STORE: &str = "add [store] with sqlite = { path = \"…\" }, or remove it";
 
 /// Everything that a route says of delivery.
@@ -41,11 +43,12 @@ impl Compiler<'_> {
         let concurrency = self.concurrency(raw, key, ordered);
         let retry = self.retry(raw.retry.as_ref().map(Spanned::get_ref), &join(key, "retry"));
         let own = raw.error_budget.as_ref().map(|_| {
-            let range = number(1, 1, 1000);
+            let range = number(1, 1, MOST_FAILURES);
             let count = self.count_with(&raw.error_budget, &join(key, "error_budget"), range, "leave it out for none");
             u32::try_from(count).unwrap_or(u32::MAX)
         });
         let error_budget = own.or(suggested.error_budget);
+        let error_budget = error_budget.map(|budget| budget.min(u32::try_from(MOST_FAILURES).unwrap_or(budget)));
         let keep_body = raw.keep_body.as_ref().is_some_and(|keep| *keep.get_ref());
         let silence = self.silence(raw, key, named);
         if named.has_store {
