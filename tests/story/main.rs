@@ -181,7 +181,7 @@ fn replayed_by_hand(story: &Story) {
     let failed = shown["history"].as_array().unwrap().iter().filter(|attempt| !attempt["fault"].is_null()).count();
     assert!(failed > 0, "the attempts of the outage are shown: {shown}");
     let explained = story.says(&["explain", id]);
-    assert!(explained.contains("✓ signature") && explained.contains("as a replay"), "{explained}");
+    assert!(explained.contains("✓ signature") && explained.contains("asked for by an operator"), "{explained}");
     for said in [shown.to_string(), explained, story.says(&["events", "show", id])] {
         assert!(!said.contains(&senders::secret("oktave")), "{said}");
     }
