@@ -168,11 +168,11 @@ fn accept(number: u64, body: &Bytes, now: UnixMillis, keys: bool) -> Accept {
 }
 
 fn start(port: u16, program: &str, arguments: &[&str]) {
-    let log = File::create("start.log").unwrap();
+    let log = File::create("logs/start.log").unwrap();
     let began = Instant::now();
     let mut relay = Command::new(program).args(arguments).stderr(log).stdout(Stdio::null()).spawn().unwrap();
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(relay.try_wait().unwrap().is_none(), "it ended: see start.log");
+        assert!(relay.try_wait().unwrap().is_none(), "it ended: see logs/start.log");
         thread::yield_now();
     }
     let took = began.elapsed();
