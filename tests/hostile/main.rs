@@ -21,6 +21,7 @@ mod relay {
 }
 use relay::harness;
 
+mod corpora; // what the fuzzers start from, as ordinary tests
 mod exhaustion; // G6: memory, time and descriptors
 mod fields; // G2: authority, path, fields
 mod framing; // G1: where a message ends
