@@ -22,6 +22,7 @@ mod relay {
 use relay::harness;
 
 mod corpora; // what the fuzzers start from, as ordinary tests
+mod documents; // docs/threat-model.md names tests that exist
 mod exhaustion; // G6: memory, time and descriptors
 mod fields; // G2: authority, path, fields
 mod framing; // G1: where a message ends

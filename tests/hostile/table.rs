@@ -45,6 +45,7 @@ pub enum Ends {
     Delivered,
 }
 
+#[derive(Clone)]
 pub struct Case {
     /// Of `docs/threat-model.md`.
     pub number: u16,
@@ -89,6 +90,11 @@ pub fn signature(body: &str) -> String {
 /// The request that stands behind each row: a good one, which nobody may look at when the row was refused.
 pub fn behind() -> Vec<u8> {
     Call::post("/hooks/plain").field("X-Behind", "yes").body("behind").h1()
+}
+
+/// Every row of every group.
+pub fn all() -> Vec<Case> {
+    [crate::framing::cases(), crate::fields::cases(), crate::proofs::cases(), crate::exhaustion::cases()].concat()
 }
 
 /// Runs every row and tells of all that came out otherwise.
