@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 mod fuzz {
     pub mod checks;
 }
-use fuzz::checks;
+pub use fuzz::checks;
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz").join(name)

@@ -26,7 +26,9 @@ mod documents; // docs/threat-model.md names tests that exist
 mod exhaustion; // G6: memory, time and descriptors
 mod fields; // G2: authority, path, fields
 mod framing; // G1: where a message ends
+mod generated; // resolvers and parsers against naive references
 mod handshakes; // G4: TLS
+mod peers; // the same bytes at nginx and HAProxy, when asked
 mod proofs; // G5: signatures
 mod streams; // G3: HTTP/2
 mod table; // what a row is
