@@ -3,6 +3,7 @@
 mod answer;
 mod call;
 mod client;
+pub mod frames;
 mod log;
 pub mod peers;
 mod pki;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::Connection;
 
 use crate::base::UnixMillis;
 use crate::store::engine::{Committed, Engine, EngineFault, Room, Write};
@@ -86,7 +86,7 @@ impl SqliteEngine {
 
     fn transact(&mut self, batch: &mut [Write], now: UnixMillis) -> rusqlite::Result<Committed> {
         self.pruner.look(&self.connection)?;
-        let transaction = begin(&self.connection)?;
+        let transaction = open::transaction(&self.connection)?;
         let before = self.memory.refusals;
         let mut under_way = Batch {
             connection: &transaction,
@@ -111,12 +111,6 @@ impl SqliteEngine {
     }
 }
 
-/// Takes the right to write at once: a transaction that began by reading would not wait for somebody else's, as an operator's
-/// `sqlite3` has it, but fail.
-fn begin(connection: &Connection) -> rusqlite::Result<Transaction<'_>> {
-    Transaction::new_unchecked(connection, TransactionBehavior::Immediate)
-}
-
 impl Engine for SqliteEngine {
     fn commit(&mut self, batch: &mut [Write], now: UnixMillis) -> Result<Committed, EngineFault> {
         self.transact(batch, now).map_err(|e| self.failed(&e))
@@ -127,7 +121,7 @@ impl Engine for SqliteEngine {
         self.pruner.look_at_disk()?;
         let mut keep_up = || {
             self.pruner.look(&self.connection)?;
-            let transaction = begin(&self.connection)?;
+            let transaction = open::transaction(&self.connection)?;
             let before = self.memory.refusals;
             self.pruner.upkeep(&transaction, &mut self.memory, now)?;
             if self.memory.refusals != before {
