@@ -86,17 +86,20 @@ struct Rig {
     store: Arc<Store>,
 }
 
-fn rig() -> Rig {
-    let folder = tempfile::tempdir().expect("a folder");
-    let settings = Settings {
+fn settings(folder: &tempfile::TempDir) -> Settings {
+    Settings {
         path: folder.path().join("relay.db"),
         keys: Vec::new(),
         keep_age: Duration::from_secs(14 * 24 * 60 * 60),
         keep_size: 8 << 30,
         reserve: 0,
         refusals_per_second: 20,
-    };
-    let (store, _) = Store::open(&settings, Clock::system(), |_| {}).expect("a store");
+    }
+}
+
+fn rig() -> Rig {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, _) = Store::open(&settings(&folder), Clock::system(), |_| {}).expect("a store");
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     Rig { _folder: folder, runtime, store }
@@ -240,5 +243,38 @@ fn backlog(bench: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, record, accept, backlog);
+/// Start and memory with 1 000 000 waiting requests. It takes minutes and 3 GiB, so only where it is asked for:
+/// `DMZ_RELAY_BENCH_MILLION=1 cargo bench --bench store million`.
+fn million(_: &mut Criterion) {
+    if std::env::var_os("DMZ_RELAY_BENCH_MILLION").is_none() {
+        return;
+    }
+    let resident = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        status.lines().find(|line| line.starts_with("VmRSS")).unwrap_or_default().replace('\t', " ")
+    };
+    let (head, now) = (head(), Clock::system().now());
+    let Rig { _folder: folder, runtime, store } = rig();
+    println!("empty: {}", resident());
+    runtime.block_on(async {
+        let mut senders = tokio::task::JoinSet::new();
+        for _ in 0..500 {
+            let (store, head) = (Arc::clone(&store), head.clone());
+            senders.spawn(async move {
+                for _ in 0..2000 {
+                    let accept = Accept { due: Some(now), ..accepted(&head) };
+                    store.accept(accept).await.expect("stored");
+                }
+            });
+        }
+        senders.join_all().await;
+    });
+    println!("{} waiting: {}", store.standing().waiting, resident());
+    drop(store);
+    let start = Instant::now();
+    let (store, _) = Store::open(&settings(&folder), Clock::system(), |_| {}).expect("a store");
+    println!("start with {} waiting: {:?}, {}", store.standing().waiting, start.elapsed(), resident());
+}
+
+criterion_group!(benches, record, accept, backlog, million);
 criterion_main!(benches);

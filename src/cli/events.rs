@@ -21,6 +21,7 @@ use super::grammar::{Format, Relay};
 use super::{Exit, Unusable};
 use crate::admin::client::{Answer, Caller, ClientError};
 use crate::admin::events::{EventPage, EventRow, Failure};
+use crate::explain::EventExplanation;
 use crate::signature::form;
 use crate::terminal::{Cell, Tone, cell, harmless};
 
@@ -41,6 +42,11 @@ pub(super) async fn events(args: &Events, format: Format) -> Result<Exit, Unusab
         EventsCommand::Retry(args) => settle::retry(args, format).await,
         EventsCommand::Discard(args) => settle::discard(args, format).await,
     }
+}
+
+/// What the relay says of one event, for `explain`.
+pub(super) async fn explanation(relay: &Relay, id: &str) -> Result<EventExplanation, Unusable> {
+    choose::below(&mut Desk::new(relay)?, id, "/explain").await
 }
 
 /// Why the relay did not do what it was asked for.

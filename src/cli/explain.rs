@@ -7,8 +7,6 @@ use serde::Serialize;
 
 use super::grammar::{Explain, Format};
 use super::{Exit, Unusable, capture, say_json};
-use crate::admin::client;
-use crate::admin::events::Failure;
 use crate::base::{Clock, UnixMillis};
 use crate::explain::{EventExplanation, Explanation, Step, Subject, Sum, Verdict, explain as judge};
 use crate::terminal::{Palette, Tone, harmless, say};
@@ -71,21 +69,7 @@ fn captured(args: &Explain, bytes: &[u8], format: Format) -> Result<Exit, Unusab
 
 /// By the running relay.
 async fn stored(args: &Explain, id: &str, format: Format) -> Result<Exit, Unusable> {
-    let plain = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    if !plain {
-        return Err("a request's id is of letters and digits, as X-Request-Id and the log have it".into());
-    }
-    let address = args.relay.address()?;
-    let answer =
-        client::get(&address, &format!("/api/v1/events/{id}/explain")).await.map_err(|error| error.to_string())?;
-    if answer.status != 200 {
-        let failure = serde_json::from_slice::<Failure>(&answer.body).map(|failure| failure.error);
-        return Err(failure
-            .unwrap_or_else(|_| format!("the relay answered {} instead of an explanation", answer.status))
-            .into());
-    }
-    let event: EventExplanation =
-        serde_json::from_slice(&answer.body).map_err(|_| "the relay's answer is not one that this version knows")?;
+    let event = super::events::explanation(&args.relay, id).await?;
     match format {
         Format::Json => say_json(&event)?,
         Format::Human => say(&text(&event, Palette::of_stdout())),

@@ -211,7 +211,7 @@ pub struct Verify {
 /// `explain`.
 #[derive(Debug, Args)]
 pub struct Explain {
-    /// The id of a stored request, as X-Request-Id, the log and `events` have it; a running relay is asked
+    /// The id of a stored request, or its beginning; a running relay is asked
     #[arg(value_name = "ID", required_unless_present = "request", conflicts_with = "request")]
     pub id: Option<String>,
     /// Where the relay or its configuration is.

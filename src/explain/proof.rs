@@ -96,7 +96,10 @@ fn step(verifier: &Verifier, subject: &Subject<'_>, others: &[OtherRoute<'_>], p
             if token && part.aspect == Aspect::Signature {
                 return step;
             }
-            step.with_hints(verifier.diagnose(subject.head, subject.body, refusal, subject.at, others))
+            let found = verifier.diagnose(subject.head, subject.body, refusal, subject.at, others);
+            let old = refusal == Refusal::TimestampStale && subject.recorded.is_none();
+            let capture = old.then(|| "if it is an old capture, judge it by its own time: --at".to_owned());
+            step.with_hints(found.into_iter().chain(capture))
         }
     }
 }

@@ -162,7 +162,9 @@ fn attempt(attempt: &Attempt) -> String {
         (Some(fault), Some(status)) => format!("{server}answered {status} ({})", fault.code()),
         (Some(fault), None) => format!("{server}{}", fault.code()),
     };
-    let detail = detail.as_deref().map_or_else(String::new, |detail| format!(": {detail}"));
+    // The status says it already.
+    let detail = detail.as_deref().filter(|_| status.is_none() || fault.is_none());
+    let detail = detail.map_or_else(String::new, |detail| format!(": {detail}"));
     format!("attempt {number} at {}, {kind}: {result}{detail}, after {} ms", instant(*at), took.as_millis())
 }
 

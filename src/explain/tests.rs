@@ -1,6 +1,4 @@
 //! Requests as providers sign them, judged by a real configuration.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests fail loudly")]
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -162,7 +160,7 @@ impl Given {
 fn discreet(given: &Given, said: &str) {
     assert!(!said.contains(CANARY), "{said}");
     for (name, value) in given.headers.iter().filter(|(name, _)| name.to_lowercase().contains("signature")) {
-        assert!(!said.contains(&value[value.len() - 16..]), "{name} is told: {said}");
+        assert!(!said.contains(value.get(value.len() - 16..).unwrap()), "{name} is told: {said}");
     }
 }
 

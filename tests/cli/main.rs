@@ -22,6 +22,8 @@ mod demo;
 mod documents;
 /// `events`: the history, over a running relay with a store.
 mod events;
+/// `explain`: captures in every form, and what a running relay stored.
+mod explain;
 /// `providers`: list and details.
 mod providers;
 /// `run`, `send`, `status` and `reload` against one another; signals.

@@ -13,7 +13,7 @@ pub struct Verdict {
     pub acknowledged: usize,
     /// Events that arrived at all.
     pub delivered: usize,
-    /// Arrivals beyond the first that was taken.
+    /// Arrivals beyond the first that was taken, but for those that an operator asked for.
     pub duplicates: usize,
     /// Of events that their sender sent again because it had no answer.
     pub sent_again: usize,
@@ -77,7 +77,8 @@ pub fn judge(account: &Account, inside: &Inside) -> Verdict {
         let Some(arrivals) = by_mark.remove(told.mark.as_str()) else { continue };
         verdict.delivered += 1;
         verdict.sent_again += usize::from(told.sent > 1);
-        verdict.duplicates += arrivals.iter().filter(|arrival| arrival.taken).count().saturating_sub(1);
+        verdict.duplicates +=
+            arrivals.iter().filter(|arrival| arrival.taken && !arrival.replay).count().saturating_sub(1);
         marked(told, &arrivals);
     }
     assert!(by_mark.is_empty(), "arrived, and was never sent: {:?}", by_mark.keys());

@@ -181,7 +181,7 @@ fn replayed_by_hand(story: &Story) {
     let failed = shown["history"].as_array().unwrap().iter().filter(|attempt| !attempt["fault"].is_null()).count();
     assert!(failed > 0, "the attempts of the outage are shown: {shown}");
     let explained = story.says(&["explain", id]);
-    assert!(explained.contains("oktave") && explained.contains("signature"), "{explained}");
+    assert!(explained.contains("✓ signature") && explained.contains("asked for by an operator"), "{explained}");
     for said in [shown.to_string(), explained, story.says(&["events", "show", id])] {
         assert!(!said.contains(&senders::secret("oktave")), "{said}");
     }
@@ -207,6 +207,10 @@ fn a_dead_letter_is_retried(story: &mut Story, address: &str) {
     };
     assert_eq!((dead.len(), dead[0]["id"].as_str()), (1, Some(id.as_str())), "{dead:?}");
 
+    // As long as its body is there, each step can be judged again.
+    let explained = story.says(&["explain", &id]);
+    assert!(explained.contains("✓ signature") && explained.contains("answered 422"), "{explained}");
+
     story.inside.accept_everything();
     story.says(&["events", "retry", &id, "--yes"]);
     story.all_arrived();
@@ -215,5 +219,4 @@ fn a_dead_letter_is_retried(story: &mut Story, address: &str) {
     let statuses: Vec<_> =
         shown["history"].as_array().unwrap().iter().map(|attempt| attempt["status"].clone()).collect();
     assert_eq!(statuses, [422, 422, 422, 422, 200].map(Value::from), "{shown}");
-    assert!(story.says(&["explain", &id]).contains("dastra"));
 }

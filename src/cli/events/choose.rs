@@ -1,5 +1,7 @@
 //! Which events are meant: by id, by the beginning of an id, or by filters.
 
+use serde::de::DeserializeOwned;
+
 use super::{Desk, Pages, Question, Refused, event_path};
 use crate::admin::events::{EventDetail, EventRow};
 use crate::cli::Unusable;
@@ -15,10 +17,15 @@ const SHORTEST: usize = 4;
 
 /// One event by its id or by the beginning of it.
 pub(super) async fn one(desk: &mut Desk, id: &str) -> Result<EventDetail, Unusable> {
-    match desk.get(&event_path(id, "")).await {
+    below(desk, id, "").await
+}
+
+/// The same for what stands below it: `/explain`.
+pub(super) async fn below<T: DeserializeOwned>(desk: &mut Desk, id: &str, what: &str) -> Result<T, Unusable> {
+    match desk.get(&event_path(id, what)).await {
         Err(Refused::Failure(failure)) if failure.code == "unknown_event" => {
             let whole = complete(desk, id).await?;
-            Ok(desk.get(&event_path(&whole, "")).await?)
+            Ok(desk.get(&event_path(&whole, what)).await?)
         }
         other => Ok(other?),
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::base::UnixMillis;
 use crate::domain::Refusal;
-use crate::signature::examine::{instant, place, span};
+use crate::signature::examine::{place, span};
 use crate::signature::scheme::TimeSpec;
 use crate::signature::timestamp::TimeFormat;
 
@@ -45,11 +45,9 @@ pub(super) fn findings(time: &TimeSpec, text: Option<&[u8]>, now: UnixMillis) ->
     let apart = Duration::from_millis(at.0.abs_diff(now.0));
     match window.check(at, now) {
         Err(Refusal::TimestampStale) => found.push(format!(
-            "it is {} too old: if it was sent just now, the sender's clock is {} behind ours or the request was held up on \
-             its way; if it is an old capture, judge it by its own time with --at {}",
+            "it is {} too old: the sender's clock is {} behind ours, or the request was held up on its way",
             span(apart.saturating_sub(window.back)),
-            span(apart),
-            instant(at)
+            span(apart)
         )),
         Err(Refusal::TimestampAhead) => found.push(format!(
             "it is {} too far ahead: the sender's clock, or ours, is wrong by about {}; compare both with a time server",

@@ -1,6 +1,4 @@
 //! Genuinely signed requests, changed in the way that a finding must name.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail loudly")]
-
 use std::sync::Arc;
 
 use crate::base::{Secret, UnixMillis};
@@ -97,10 +95,7 @@ fn signed(by: &Verifier, recipe: &str, body: &str) -> Wire {
 #[track_caller]
 fn finds(by: &Verifier, wire: &Wire, others: &[(&str, &Verifier)], words: &str) {
     let head = wire.head();
-    let refusal = match by.verify(&head, &wire.body, NOW) {
-        Err(refusal) => refusal,
-        Ok(_) => panic!("it is genuine: {words}"),
-    };
+    let Err(refusal) = by.verify(&head, &wire.body, NOW) else { panic!("it is genuine: {words}") };
     let found = by.diagnose(&head, Some(&wire.body), refusal, NOW, others);
     assert!(found.first().is_some_and(|first| first.contains(words)), "{refusal:?}, {words}: {found:?}");
     discreet(by, wire, &found);

@@ -198,8 +198,8 @@ impl Batch<'_> {
                 if attempt.number > 1 {
                     self.tried(spooled.key, attempt)?;
                 }
-                self.leave(&spooled, "delivered", spooled.keep_body)?;
-                self.follow(spooled.key, attempt)?;
+                self.unspool(&spooled)?;
+                self.conclude(spooled.key, "delivered", attempt)?;
                 self.shift(&route, -1, -1, 0, Due::Same);
             }
             Settlement::Again(attempt, _) | Settlement::Dead(attempt) if spooled.state == DISCARDED => {
@@ -266,7 +266,8 @@ impl Batch<'_> {
             self.connection.prepare_cached("UPDATE spool SET state = 2 WHERE seq = ?1")?.execute([spooled.seq])?;
             return Ok(true);
         }
-        self.leave(&spooled, "discarded", spooled.keep_body)?;
+        self.unspool(&spooled)?;
+        self.outcome(spooled.key, "discarded")?;
         let route = self.memory.names.word(self.connection, spooled.route)?;
         let dead = i64::from(spooled.state == DEAD);
         self.shift(&route, dead - 1, 0, -dead, Due::Same);
@@ -274,26 +275,26 @@ impl Batch<'_> {
     }
 
     fn give_up(&mut self, spooled: &Spooled, route: &Arc<str>) -> rusqlite::Result<()> {
-        self.leave(spooled, "discarded", spooled.keep_body)?;
+        self.unspool(spooled)?;
+        self.outcome(spooled.key, "discarded")?;
         self.shift(route, -1, -1, 0, Due::Same);
         Ok(())
     }
 
     fn die(&mut self, spooled: &Spooled, attempt: &Attempt) -> rusqlite::Result<()> {
         self.tried(spooled.key, attempt)?;
-        self.follow(spooled.key, attempt)?;
+        self.conclude(spooled.key, "dead", attempt)?;
         let sql = "UPDATE spool SET due = NULL, state = 1, attempts = max(attempts, ?2) WHERE seq = ?1";
-        self.connection.prepare_cached(sql)?.execute(params![spooled.seq, attempt.number])?;
-        self.outcome(spooled.key, "dead")
+        self.connection.prepare_cached(sql)?.execute(params![spooled.seq, attempt.number]).map(drop)
     }
 
-    /// Out of the spool.
-    fn leave(&mut self, spooled: &Spooled, outcome: &str, keep_body: bool) -> rusqlite::Result<()> {
+    /// Out of the spool, and out of the bodies unless it is to be kept.
+    fn unspool(&mut self, spooled: &Spooled) -> rusqlite::Result<()> {
         self.connection.prepare_cached("DELETE FROM spool WHERE seq = ?1")?.execute([spooled.seq])?;
-        if !keep_body {
+        if !spooled.keep_body {
             self.connection.prepare_cached("DELETE FROM bodies WHERE key = ?1")?.execute([spooled.key])?;
         }
-        self.outcome(spooled.key, outcome)
+        Ok(())
     }
 
     fn outcome(&mut self, key: i64, outcome: &str) -> rusqlite::Result<()> {
@@ -309,6 +310,17 @@ impl Batch<'_> {
              WHERE key = ?1";
         let mut statement = self.connection.prepare_cached(sql)?;
         statement.execute(params![key, attempt.number, server.transpose()?, attempt.status, attempt.detail]).map(drop)
+    }
+
+    /// [`Self::outcome`] and [`Self::follow`] in one: rewriting a row twice costs twice.
+    fn conclude(&mut self, key: i64, outcome: &str, attempt: &Attempt) -> rusqlite::Result<()> {
+        let outcome = self.memory.names.number(self.connection, outcome)?;
+        let server = attempt.server.as_deref().map(|server| self.memory.names.number(self.connection, server));
+        let sql = "UPDATE events SET outcome = ?2, reason = NULL, attempts = max(attempts, ?3), server = ?4, \
+             upstream_status = ?5, detail = ?6 WHERE key = ?1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let (number, status) = (attempt.number, attempt.status);
+        statement.execute(params![key, outcome, number, server.transpose()?, status, attempt.detail]).map(drop)
     }
 
     fn shift(&mut self, route: &Arc<str>, waiting: i64, claimed: i64, dead: i64, due: Due) {

@@ -1,4 +1,4 @@
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests fail loudly")]
+//! Commands as browsers copy them and as people write them.
 
 use super::*;
 
