@@ -9,6 +9,8 @@ mod connections;
 mod h1;
 mod h2;
 mod listener;
+#[doc(hidden)]
+pub mod probe;
 mod proxy_header;
 mod reply;
 mod target;

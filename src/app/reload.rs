@@ -14,7 +14,8 @@ use crate::edge::Relay;
 use crate::observe::Event;
 use crate::reload::{Load, Loaded, Trigger};
 use crate::service::Service;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{AdminAddress, ListenAddress, Snapshot};
+use crate::store;
 
 use super::{shape, warn};
 
@@ -59,6 +60,29 @@ pub(super) struct Reload {
     standing: Arc<Mutex<Standing>>,
     health: JoinSet<()>,
     delivery: Option<Arc<Delivery>>,
+    fixed: Fixed,
+}
+
+/// What the process was started with and keeps to its end.
+#[derive(Debug, Default)]
+struct Fixed {
+    listeners: Vec<(Arc<str>, ListenAddress)>,
+    admin: Option<AdminAddress>,
+    store: Option<Arc<store::Settings>>,
+}
+
+impl Fixed {
+    fn of(snapshot: &Snapshot) -> Self {
+        Self {
+            listeners: snapshot
+                .listeners
+                .iter()
+                .map(|known| (Arc::clone(&known.name), known.address.clone()))
+                .collect(),
+            admin: snapshot.admin.clone(),
+            store: snapshot.store.clone(),
+        }
+    }
 }
 
 impl Reload {
@@ -77,7 +101,7 @@ impl Reload {
             last_error: None,
         };
         let (standing, health) = (Arc::new(Mutex::new(standing)), JoinSet::new());
-        Self { config, environment, relay, service, standing, health, delivery: None }
+        Self { config, environment, relay, service, standing, health, delivery: None, fixed: Fixed::default() }
     }
 
     /// For the admin listener.
@@ -96,6 +120,7 @@ impl Reload {
 
     /// Puts the first configuration in force.
     pub(super) fn begin(&mut self, snapshot: &Arc<Snapshot>) {
+        self.fixed = Fixed::of(snapshot);
         self.apply(snapshot, Vec::new(), "start", Instant::now());
     }
 
@@ -182,7 +207,7 @@ impl Load for Reload {
             Ok(loaded) if loaded.snapshot.digest == running.digest => (self.unchanged(trigger), running.files.clone()),
             Ok(loaded) => {
                 let snapshot = Arc::new(loaded.snapshot);
-                let needs_restart = needs_restart(&running, &snapshot);
+                let needs_restart = self.fixed.needs_restart(&snapshot);
                 warn(&self.relay.gate.observer, &loaded.warnings);
                 let generation = self.apply(&snapshot, needs_restart.clone(), trigger.as_str(), began);
                 self.standing.lock().unwrap_or_else(PoisonError::into_inner).warnings.clone_from(&loaded.warnings);
@@ -204,29 +229,32 @@ impl Load for Reload {
     }
 }
 
-/// What the running process cannot take over: sockets are opened once.
-fn needs_restart(running: &Snapshot, new: &Snapshot) -> Vec<String> {
-    let mut changes = Vec::new();
-    for listener in &new.listeners {
-        match running.listeners.iter().find(|known| known.name == listener.name) {
-            None => changes.push(format!("listener {} is new", listener.name)),
-            Some(known) if known.address != listener.address => {
-                changes.push(format!("listener {} has another address", listener.name));
+impl Fixed {
+    /// What the running process cannot take over: sockets and the store are opened once. Judged by what it was started with,
+    /// so that a change which waits for a restart is named by every reload until then.
+    fn needs_restart(&self, new: &Snapshot) -> Vec<String> {
+        let mut changes = Vec::new();
+        for listener in &new.listeners {
+            match self.listeners.iter().find(|(name, _)| *name == listener.name) {
+                None => changes.push(format!("listener {} is new", listener.name)),
+                Some((_, address)) if *address != listener.address => {
+                    changes.push(format!("listener {} has another address", listener.name));
+                }
+                Some(_) => {}
             }
-            Some(_) => {}
         }
+        for (gone, _) in self.listeners.iter().filter(|(name, _)| !new.listeners.iter().any(|new| new.name == *name)) {
+            changes.push(format!("listener {gone} is gone"));
+        }
+        if self.admin != new.admin {
+            changes.push("[admin] has another address".to_owned());
+        }
+        match (&self.store, &new.store) {
+            (None, Some(_)) => changes.push("[store] is new".to_owned()),
+            (Some(_), None) => changes.push("[store] is gone".to_owned()),
+            (Some(known), Some(new)) if known != new => changes.push("[store] has other settings".to_owned()),
+            _ => {}
+        }
+        changes
     }
-    for gone in running.listeners.iter().filter(|known| !new.listeners.iter().any(|new| new.name == known.name)) {
-        changes.push(format!("listener {} is gone", gone.name));
-    }
-    if running.admin != new.admin {
-        changes.push("[admin] has another address".to_owned());
-    }
-    match (&running.store, &new.store) {
-        (None, Some(_)) => changes.push("[store] is new".to_owned()),
-        (Some(_), None) => changes.push("[store] is gone".to_owned()),
-        (Some(known), Some(new)) if known != new => changes.push("[store] has other settings".to_owned()),
-        _ => {}
-    }
-    changes
 }

@@ -16,6 +16,8 @@ const SHARDS: usize = 64;
 #[derive(Debug)]
 pub struct Connections {
     open: AtomicUsize,
+    /// As many as the process's descriptors allow, whatever the configuration says.
+    ceiling: usize,
     none_left: Notify,
     shards: Vec<Mutex<HashMap<IpAddr, usize>>>,
     hasher: RandomState,
@@ -25,6 +27,7 @@ impl Default for Connections {
     fn default() -> Self {
         Self {
             open: AtomicUsize::new(0),
+            ceiling: ceiling(descriptors()),
             none_left: Notify::new(),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             hasher: RandomState::new(),
@@ -49,10 +52,11 @@ impl Connections {
         }
     }
 
-    /// A place among `max`, held until the guard is dropped.
+    /// A place among `max`, or among fewer where descriptors are scarce, held until the guard is dropped.
     pub(super) fn enter<C: AsRef<Self>>(counter: C, max: usize) -> Option<Place<C>> {
         let before = counter.as_ref().open.fetch_add(1, Ordering::Relaxed);
         let place = Place(counter);
+        let max = max.min(place.0.as_ref().ceiling);
         (before < max).then_some(place)
     }
 
@@ -73,6 +77,19 @@ impl Connections {
         #[expect(clippy::indexing_slicing, reason = "the place is a remainder by the number of shards")]
         self.shards[place].lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What senders may hold of so many descriptors: a quarter, and never less than 48, stays for internal servers, the store, the
+/// admin listener and files that are read again. So senders cannot use up what answers them.
+fn ceiling(descriptors: usize) -> usize {
+    descriptors.saturating_sub((descriptors / 4).max(48)).max(1)
+}
+
+/// How many this process may open; where the system does not tell, nothing is assumed.
+fn descriptors() -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let soft = limits.lines().find_map(|line| line.strip_prefix("Max open files")?.split_whitespace().next());
+    soft.and_then(|soft| soft.parse().ok()).unwrap_or(usize::MAX)
 }
 
 /// One connection.
@@ -133,6 +150,13 @@ mod tests {
         drop(first);
         connections.none_left().await;
         assert!(Connections::enter(&connections, 1).is_some());
+    }
+
+    #[test]
+    fn descriptors_are_kept_back() {
+        assert_eq!([0, 48, 64, 128, 1024, 65_536].map(ceiling), [1, 1, 16, 80, 768, 49_152]);
+        assert_eq!(ceiling(usize::MAX), usize::MAX - usize::MAX / 4);
+        assert!((16..usize::MAX).contains(&descriptors()), "{}", descriptors());
     }
 
     #[test]

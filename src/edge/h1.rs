@@ -5,7 +5,7 @@
 //! anything that could leave bytes of doubtful meaning in the buffer, the connection ends.
 
 mod body;
-mod chunked;
+pub(super) mod chunked;
 pub(super) mod parse;
 
 use std::sync::Arc;
@@ -173,7 +173,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
 
 /// The length of the head, once its empty line is there. A line feed without a carriage return is refused where it stands,
 /// not waited out: some servers would take it for the end of the head.
-fn head_end(buffer: &[u8], scanned: &mut usize) -> Result<Option<usize>, Refusal> {
+pub(super) fn head_end(buffer: &[u8], scanned: &mut usize) -> Result<Option<usize>, Refusal> {
     let start = *scanned;
     for feed in memchr::memchr_iter(b'\n', buffer.get(start..).unwrap_or_default()) {
         let at = start + feed;

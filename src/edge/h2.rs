@@ -4,8 +4,10 @@
 //! a delivery in half.
 
 mod body;
+pub(super) mod guard;
 mod head;
 
+use std::future::poll_fn;
 use std::sync::Arc;
 
 use ::h2::server::{Builder, SendResponse};
@@ -23,6 +25,7 @@ use super::catch::caught;
 use super::reply;
 use super::{Draining, Relay};
 use body::Body;
+use guard::Guarded;
 
 /// What one stream may send before its body is read, and what all streams of a connection may.
 const STREAM_WINDOW: u32 = 256 * 1024;
@@ -45,6 +48,7 @@ where
 {
     let mut current = relay.current();
     let limits = current.load().limits.clone();
+    let (io, spent) = Guarded::new(io);
     let Ok(Ok(mut peer)) = timeout(limits.handshake_timeout, builder(&limits).handshake::<_, Bytes>(io)).await else {
         return;
     };
@@ -55,6 +59,11 @@ where
     loop {
         let accepted = tokio::select! {
             accepted = peer.accept() => accepted,
+            () = spent.happens() => {
+                peer.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                let _ = timeout(limits.write_timeout, poll_fn(|context| peer.poll_closed(context))).await;
+                return;
+            }
             () = draining.begun(), if !closing => {
                 peer.graceful_shutdown();
                 closing = true;
@@ -149,7 +158,7 @@ async fn send(mut respond: SendResponse<Bytes>, answer: &Answer, id: &str, now: 
 async fn write(stream: &mut SendStream<Bytes>, mut body: Bytes) {
     while !body.is_empty() {
         stream.reserve_capacity(body.len());
-        let Some(Ok(room)) = std::future::poll_fn(|context| stream.poll_capacity(context)).await else { return };
+        let Some(Ok(room)) = poll_fn(|context| stream.poll_capacity(context)).await else { return };
         let part = body.split_to(room.min(body.len()));
         if stream.send_data(part, body.is_empty()).is_err() {
             return;

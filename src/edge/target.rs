@@ -22,13 +22,22 @@ pub(super) fn path_is_clean(path: &str) -> bool {
     segments.all(|segment| !is_dots(segment.split_once(';').map_or(segment, |(name, _)| name)))
 }
 
-/// Every escape is two hex digits, and none stands for a dot, a slash, a backslash, a percent sign or a control byte.
+/// Every escape is two hex digits, and none stands for a dot, a slash, a backslash, a percent sign or a control byte. All of
+/// them together are UTF-8: an overlong sequence is a dot or a slash to a decoder that does not look.
 fn escapes_are_clean(path: &str) -> bool {
-    path.split('%').skip(1).all(|after| {
-        let mut digits = after.bytes().take(2).map(|byte| char::from(byte).to_digit(16));
-        let (Some(Some(high)), Some(Some(low))) = (digits.next(), digits.next()) else { return false };
-        !matches!(high * 16 + low, 0..=0x1f | 0x25 | 0x2e | 0x2f | 0x5c | 0x7f | 0xc0 | 0xc1)
-    })
+    let mut parts = path.split('%');
+    let mut decoded = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let Some((digits, rest)) = part.split_at_checked(2) else { return false };
+        let hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let Some(byte) = u8::from_str_radix(digits, 16).ok().filter(|_| hex) else { return false };
+        if matches!(byte, 0..=0x1f | 0x25 | 0x2e | 0x2f | 0x5c | 0x7f) {
+            return false;
+        }
+        decoded.push(byte);
+        decoded.extend_from_slice(rest.as_bytes());
+    }
+    std::str::from_utf8(&decoded).is_ok()
 }
 
 fn is_dots(segment: &str) -> bool {
@@ -89,6 +98,12 @@ mod tests {
             "/..;/a",
             "/..;x=1/a",
             "/%c0%ae",
+            "/%e0%80%ae",
+            "/%f0%80%80%af",
+            "/%ed%a0%80",
+            "/%e2%82",
+            "/%ff",
+            "/%+1",
             "/%",
             "/%4",
             "/%zz",

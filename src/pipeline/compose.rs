@@ -174,7 +174,8 @@ struct Ours {
 
 impl Ours {
     fn new(inward: &Inward<'_>, route: &Route, now: UnixMillis) -> Self {
-        let id = inward.dedupe.map_or(inward.request_id, bare);
+        // A full stop separates the parts of the signed text, so an id that has one would make it read two ways.
+        let id = inward.dedupe.map(bare).filter(|id| !id.contains('.')).unwrap_or(inward.request_id);
         Self {
             source: inward.source.to_string(),
             received_at: rfc3339(inward.received_at),

@@ -77,7 +77,7 @@ impl Place for SqlitePlace {
         let identity = open::identity(&self.path).map_err(|e| OpenError::Io(e.to_string()))?;
         let found = |connection: &Connection| -> rusqlite::Result<_> {
             open::prove(&self.path, connection, now)?;
-            let transaction = connection.unchecked_transaction()?;
+            let transaction = open::transaction(connection)?;
             let interrupted = spool::recover(&transaction, ours, now)?;
             transaction.commit()?;
             Ok((interrupted, spool::survey(connection)?, prune::refusals(connection)?))

@@ -3,84 +3,12 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
+use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
+use crate::harness::frames::*;
 use crate::harness::peers::honest;
-use crate::harness::{Call, Io, LONG, PLAIN, Protocol, Rig, Setup, eventually};
-
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RESET: u8 = 3;
-const SETTINGS: u8 = 4;
-const PUSH_PROMISE: u8 = 5;
-const PING: u8 = 6;
-const WINDOW_UPDATE: u8 = 8;
-const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
-}
-
-/// `POST /hooks/plain` as HPACK has it without a dynamic table: indexed where the static table has it, literal elsewhere.
-fn head() -> Vec<u8> {
-    let literal = |index: u8, value: &str| [&[index, u8::try_from(value.len()).unwrap()], value.as_bytes()].concat();
-    [vec![0x83, 0x87], literal(0x04, "/hooks/plain"), literal(0x01, "relay.example")].concat()
-}
-
-/// A connection for frames.
-struct Frames {
-    write: WriteHalf<Box<dyn Io>>,
-    read: ReadHalf<Box<dyn Io>>,
-}
-
-impl Frames {
-    async fn open(rig: &Rig) -> Self {
-        let tls = rig.tls();
-        let stream = tls.over(tls.tcp(rig.address).await, tls.config(&[b"h2"])).await.unwrap();
-        let (read, write) = split(Box::new(stream) as Box<dyn Io>);
-        let mut frames = Self { write, read };
-        frames.send(&[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).await.unwrap();
-        frames
-    }
-
-    async fn send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        self.write.write_all(bytes).await?;
-        self.write.flush().await
-    }
-
-    /// Sends until the relay has had enough; it must, long before all of it was sent.
-    async fn flood(mut self, times: u32, of: impl Fn(u32) -> Vec<u8>) -> Vec<u8> {
-        let mut read = self.read;
-        let reader = tokio::spawn(async move {
-            let mut said = Vec::new();
-            let _ = timeout(LONG, read.read_to_end(&mut said)).await.expect("the relay ends the connection");
-            said
-        });
-        for number in 0..times {
-            if self.write.write_all(&of(number)).await.is_err() || self.write.flush().await.is_err() {
-                break;
-            }
-        }
-        reader.await.unwrap()
-    }
-}
-
-/// Whether a GOAWAY with an error stands among the frames.
-fn goes_away(mut said: &[u8]) -> bool {
-    while let [a, b, c, kind, _, _, _, _, _, rest @ ..] = said {
-        let length = u32::from_be_bytes([0, *a, *b, *c]) as usize;
-        if *kind == 7 && rest.get(4..8).is_some_and(|code| code != [0; 4]) {
-            return true;
-        }
-        said = rest.get(length..).unwrap_or_default();
-    }
-    false
-}
+use crate::harness::{Call, LONG, PLAIN, Protocol, Rig, Setup, eventually};
 
 /// After the flood: a good sender is served, nothing is held, and the relay's connections are only those in use.
 async fn unharmed(rig: Rig) {

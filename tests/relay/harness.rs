@@ -3,6 +3,8 @@
 mod answer;
 mod call;
 mod client;
+pub mod document;
+pub mod frames;
 mod log;
 pub mod peers;
 mod pki;
@@ -319,7 +321,7 @@ impl Rig {
         let stream = self.tls().from("127.0.0.1").tcp(*address).await;
         let fetched = fetch(stream, method, path, &address.to_string()).await;
         let content_type = fetched.field("content-type").unwrap_or_default();
-        crate::document::holds(method, path, fetched.status, content_type, &fetched.body);
+        document::holds(method, path, fetched.status, content_type, &fetched.body);
         fetched
     }
 

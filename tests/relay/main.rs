@@ -23,6 +23,7 @@ mod connections; // what ends before there is a request
 mod delivery; // internal servers, honest and otherwise
 mod document; // docs/openapi.json
 mod events; // the history, and what an operator does with it
+mod explained; // why it was taken or refused
 mod failover; // when the inside does not take it in time
 mod floods; // senders that mean harm over HTTP/2
 mod framing; // bytes that are not a request

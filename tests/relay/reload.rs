@@ -205,9 +205,13 @@ async fn what_needs_a_restart_is_named_and_the_rest_applies() {
     rig.setup.rest.push_str("[store]\nsqlite = { path = \"relay.db\" }\n");
     rig.setup.admin = "[admin]\naddress = \"127.0.0.1:1\"".into();
     let toml = rig.setup.toml(rig.app.address).replacen("127.0.0.1:0", "127.0.0.2:0", 1);
-    rig.replace("relay.toml", toml);
+    rig.replace("relay.toml", toml.clone());
+    rig.reload().await;
+    // Another change later does not hide what still waits for a restart.
+    rig.replace("relay.toml", format!("{toml}\n[address_lists]\nlater = [\"192.0.2.1\"]\n"));
     rig.reload().await;
     let status = rig.status().await;
+    assert_eq!(status["config"]["generation"], 3);
     let named = status["config"]["needs_restart"].to_string();
     for change in [
         "listener public has another address",

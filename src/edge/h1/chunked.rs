@@ -12,7 +12,7 @@ const TRAILERS_MAX: usize = 8 * 1024;
 
 /// Where the decoder stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Chunked {
+pub(in crate::edge) enum Chunked {
     Size,
     Data(u64),
     DataEnd,
@@ -22,7 +22,7 @@ pub(super) enum Chunked {
 
 /// What one call achieved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(in crate::edge) enum Step {
     /// The buffer is used up.
     NeedsMore,
     /// Data was appended.
@@ -33,7 +33,12 @@ pub(super) enum Step {
 
 impl Chunked {
     /// Moves what is in `from` to `into`, at most `room` bytes.
-    pub(super) fn decode(&mut self, from: &mut BytesMut, into: &mut BytesMut, room: usize) -> Result<Step, BodyBroken> {
+    pub(in crate::edge) fn decode(
+        &mut self,
+        from: &mut BytesMut,
+        into: &mut BytesMut,
+        room: usize,
+    ) -> Result<Step, BodyBroken> {
         let before = into.len();
         loop {
             let room = room - (into.len() - before).min(room);

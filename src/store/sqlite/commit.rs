@@ -86,7 +86,7 @@ impl SqliteEngine {
 
     fn transact(&mut self, batch: &mut [Write], now: UnixMillis) -> rusqlite::Result<Committed> {
         self.pruner.look(&self.connection)?;
-        let transaction = self.connection.unchecked_transaction()?;
+        let transaction = open::transaction(&self.connection)?;
         let before = self.memory.refusals;
         let mut under_way = Batch {
             connection: &transaction,
@@ -121,7 +121,7 @@ impl Engine for SqliteEngine {
         self.pruner.look_at_disk()?;
         let mut keep_up = || {
             self.pruner.look(&self.connection)?;
-            let transaction = self.connection.unchecked_transaction()?;
+            let transaction = open::transaction(&self.connection)?;
             let before = self.memory.refusals;
             self.pruner.upkeep(&transaction, &mut self.memory, now)?;
             if self.memory.refusals != before {

@@ -1,0 +1,9 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| checks::head::check(data));
+
+#[path = ".."]
+mod shared {
+    pub mod checks;
+}
+use shared::checks;

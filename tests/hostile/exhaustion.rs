@@ -1,0 +1,178 @@
+//! G6: time, memory and descriptors. Each attack runs beside a genuine sender, who is served all the while.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use dmz_relay::domain::Refusal::BodyTooLarge;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{interval, timeout};
+
+use crate::harness::peers::honest;
+use crate::harness::{Authority, Call, LONG, Protocol, Rig, Setup, Tls, Wire, eventually};
+use crate::table::{Case, post, row, run, setup};
+
+pub fn cases() -> Vec<Case> {
+    vec![
+        row(74, "a length of 10 TiB", post("Content-Length: 10995116277760\r\n", ""), BodyTooLarge),
+        row(74, "a length of one byte too many", post("Content-Length: 1048577\r\n", ""), BodyTooLarge),
+        row(74, "a chunk of one byte too many", post("Transfer-Encoding: chunked\r\n", "100001\r\n"), BodyTooLarge),
+        row(74, "a chunk of 10 TiB", post("Transfer-Encoding: chunked\r\n", "a0000000000\r\n"), BodyTooLarge),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_row_of_g6() {
+    run(&cases()).await;
+}
+
+/// 70, 71: hundreds of senders that each write a byte now and then, in the handshake, in the head and in the body. Every one
+/// is gone with its own deadline, which no byte renews.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_senders_end_with_their_deadline() {
+    let limits = "handshake_timeout = \"2s\"\nhead_timeout = \"2s\"\nbody_timeout = \"2s\"\n\
+                  max_connections_per_address = 1000";
+    let rig = Rig::start(setup().limits(limits)).await;
+    let began = tokio::time::Instant::now();
+    let mut senders = tokio::task::JoinSet::new();
+    for number in 0..240 {
+        let (tls, address) = (rig.tls(), rig.address);
+        senders.spawn(async move {
+            let drops = |first: &'static str| async move {
+                let mut wire = tls.clone().connect(address).await;
+                wire.send(first).await;
+                let mut pace = interval(Duration::from_millis(100));
+                while wire.try_send("a").await.is_ok() {
+                    pace.tick().await;
+                }
+            };
+            match number % 3 {
+                0 => drops("POST /hooks/plain HTTP/1.1\r\nX-Slow: ").await,
+                1 => drops("POST /hooks/plain HTTP/1.1\r\nHost: relay.example\r\nContent-Length: 100000\r\n\r\n").await,
+                _ => {
+                    let mut stream = TcpStream::connect(address).await.unwrap();
+                    let mut pace = interval(Duration::from_millis(100));
+                    // A record's head, and then never the whole record.
+                    while stream.write_all(&[0x16]).await.is_ok() {
+                        pace.tick().await;
+                    }
+                }
+            }
+        });
+    }
+    // A new sender every time, who has to get in past all of them.
+    while began.elapsed() < Duration::from_secs(1) {
+        rig.delivers(Protocol::H1, &Call::post("/hooks/plain")).await;
+    }
+    timeout(LONG, senders.join_all()).await.expect("every slow sender is cut off");
+    eventually("nothing is left of them", async || rig.running().connections() == 0).await;
+    assert_eq!(rig.running().state().bodies.used(), 0);
+    rig.delivers(Protocol::H2, &Call::post("/hooks/plain")).await;
+    rig.finish().await;
+}
+
+/// 75: connections that come and go and never say a word. The admin listener answers, and nothing is left.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_come_and_go() {
+    let rig = Rig::start(setup()).await;
+    for round in 0..20 {
+        for _ in 0..50 {
+            drop(rig.tls().tcp(rig.address).await);
+        }
+        assert_eq!(rig.ask("GET", "/healthz").await.0, 200, "round {round}");
+        rig.delivers(Protocol::H1, &Call::post("/hooks/plain")).await;
+    }
+    eventually("nothing is left of them", async || rig.running().connections() == 0).await;
+    rig.finish().await;
+}
+
+/// The binary itself, in a process with few descriptors; dropping it kills it.
+struct Scarce {
+    child: Child,
+    lines: std::sync::mpsc::Receiver<serde_json::Value>,
+    _folder: TempDir,
+}
+
+impl Scarce {
+    fn start(descriptors: u32, setup: &Setup, authority: &Authority, app: std::net::SocketAddr) -> Self {
+        let folder = TempDir::new().unwrap();
+        setup.write(folder.path(), authority, app);
+        let mut child = Command::new("sh")
+            .arg("-c")
+            .arg(format!("ulimit -n {descriptors} && exec \"$0\" run --threads 2 --config \"$1\""))
+            .arg(env!("CARGO_BIN_EXE_dmz-relay"))
+            .arg(folder.path().join("relay.toml"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap());
+        let (sender, lines) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let parsed = log.lines().map_while(Result::ok).filter_map(|line| serde_json::from_str(&line).ok());
+            parsed.for_each(|line: serde_json::Value| drop(sender.send(line)));
+        });
+        Self { child, lines, _folder: folder }
+    }
+
+    fn line(&self, what: &str, wanted: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+        loop {
+            let line = self.lines.recv_timeout(LONG).unwrap_or_else(|_| panic!("no line: {what}"));
+            if wanted(&line) {
+                return line;
+            }
+        }
+    }
+}
+
+impl Drop for Scarce {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// 73: more connections than the process has descriptors for. Those that are in are served, up to the inside and back; the
+/// admin listener answers; and when the attacker is gone, so is the trouble.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn descriptors_are_kept_for_those_who_are_in() {
+    let (app, authority) = (honest::ok().await, Authority::new());
+    let setup =
+        setup().limits("max_connections_per_address = 1000\nidle_timeout = \"60s\"\nhandshake_timeout = \"60s\"");
+    let relay = Scarce::start(128, &setup, &authority, app.address);
+    let address = |line: serde_json::Value| line["address"].as_str().unwrap().parse::<std::net::SocketAddr>().unwrap();
+    let listening =
+        |name: &'static str| move |line: &serde_json::Value| line["event"] == "listening" && line["listener"] == name;
+    let public = address(relay.line("listening", listening("public")));
+    let tls = Tls::trusting(&authority);
+    let mut inside = Wire::new(tls.try_connect(public).await.unwrap());
+    let mut held = Vec::new();
+    for _ in 0..200 {
+        held.push(tls.tcp(public).await);
+    }
+    relay.line("the cap", |line| line["event"] == "connection_refused" && line["reason"] == "too_many_connections");
+    for _ in 0..3 {
+        inside.send(Call::post("/hooks/plain").h1()).await;
+        assert_eq!(inside.answer().await.status, 200, "who is in is served");
+    }
+    // Those beyond the cap were closed at once; their places are given back.
+    let mut ended = 0;
+    for stream in &mut held {
+        let mut byte = [0; 1];
+        ended +=
+            usize::from(matches!(timeout(Duration::from_millis(5), stream.read(&mut byte)).await, Ok(Ok(0) | Err(_))));
+    }
+    assert!((100..190).contains(&ended), "{ended} of 200 were refused");
+    drop(held);
+    eventually("the attacker's places are free again", async || match tls.try_connect(public).await {
+        Ok(stream) => {
+            let mut wire = Wire::new(stream);
+            wire.try_send(Call::post("/hooks/plain").h1()).await.is_ok()
+                && wire.try_answer().await.is_some_and(|answer| answer.status == 200)
+        }
+        Err(_) => false,
+    })
+    .await;
+}

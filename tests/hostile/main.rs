@@ -1,0 +1,34 @@
+//! The table of hostile cases: every one by its number, against the whole relay over real sockets, with a recording internal
+//! server behind it. `docs/threat-model.md` says for each attack which step answers it and which test shows that.
+//!
+//! A row is the bytes and what must come of them. The default is: the status is sent once, the connection is closed, no byte
+//! reaches an internal server, and one log line has the reason.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    unreachable_pub,
+    reason = "tests fail loudly, and a test binary has no outside"
+)]
+
+/// The harness of `tests/relay`, of which this binary uses a part.
+#[path = "../relay"]
+#[expect(dead_code, unused_imports, reason = "the other part serves tests/relay")]
+mod relay {
+    pub mod harness;
+}
+use relay::harness;
+
+mod corpora; // what the fuzzers start from, as ordinary tests
+mod documents; // docs/threat-model.md names tests that exist
+mod exhaustion; // G6: memory, time and descriptors
+mod fields; // G2: authority, path, fields
+mod framing; // G1: where a message ends
+mod generated; // resolvers and parsers against naive references
+mod handshakes; // G4: TLS
+mod peers; // the same bytes at nginx and HAProxy, when asked
+mod proofs; // G5: signatures
+mod streams; // G3: HTTP/2
+mod table; // what a row is
