@@ -179,7 +179,9 @@ fn library() -> &'static Path {
         // Other test processes compile at the same time: under a name of one's own, then into its place at once.
         let mine = place.join(format!("layer-{}.so", std::process::id()));
         let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
-        let made = Command::new(&compiler)
+        let mut words = compiler.split_whitespace();
+        let made = Command::new(words.next().unwrap_or("cc"))
+            .args(words)
             .args(["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o"])
             .args([&mine, &source])
             .arg("-lpthread")

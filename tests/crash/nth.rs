@@ -172,3 +172,33 @@ fn while_old_history_goes() {
         meets(&mut scene, trouble.at(n), ArmedFrom::TheFirstRequest, random)
     });
 }
+
+/// The disk fails, the process is killed before it can put anything right, the next one finds in the page cache what never
+/// reached the disk, and goes on; then the power fails. What was acknowledged in between must not stand on that ground.
+#[test]
+fn what_a_failed_sync_left_in_the_page_cache_is_not_built_upon() {
+    let mut random = fastrand::Rng::with_seed(crate::scene::seed());
+    for n in 1..ENDLESS {
+        let mut scene = Scene::new(n).small();
+        scene.inside.behave(Manner::DOWN);
+        let (layer, disk) = scene.journalled();
+        let mut relay = scene.installation.start(Some(&layer));
+        let address = relay.address().unwrap();
+        assert_eq!(scene.one_each(&mut relay, &address), [200; 3]);
+        layer.arm(Fault::from(DISK, n, Action::Fail(EIO)));
+        scene.one_each(&mut relay, &address);
+        relay.kill();
+        let came = layer.hits() > 0;
+        layer.disarm();
+        let mut relay = scene.installation.start(Some(&layer));
+        let address = relay.address().unwrap();
+        assert_eq!(scene.one_each(&mut relay, &address), [200; 3], "{}", relay.log());
+        scene.lose_power(&mut relay, disk, Unsynced::Lost, &mut random);
+        scene.drain();
+        scene.verdict();
+        if !came {
+            assert!(n > 10, "it has hardly any operations: {n}");
+            return;
+        }
+    }
+}

@@ -109,7 +109,7 @@ fn nothing_acknowledged_is_lost_by_sigkill() {
 /// As above, and the disk keeps only what was synced, or that and any part of the rest.
 ///
 /// This is what "durable" means, and what a SIGKILL alone cannot show: the page cache outlives a process. Seen to fail with
-/// `synchronous=OFF`, with `synchronous=NORMAL`, and with the acknowledgement before the COMMIT.
+/// `synchronous=OFF`, with `synchronous=NORMAL`, and with the acknowledgement before the COMMIT (docs/testing.md).
 #[test]
 fn nothing_acknowledged_is_lost_by_a_power_loss() {
     let (rounds, seed) = (rounds(60), seed());
