@@ -6,7 +6,7 @@
 //! - `dispatcher`: one task for each route that has, or had, something waiting: takes out of the store what is due, as much as
 //!   there are slots for.
 //! - `attempt`: sends one request once, and has the store remember what came of it.
-//! - [`replay`] and [`by_hand`]: what an operator asks for.
+//! - [`mod@replay`] and [`by_hand`]: what an operator asks for.
 //!
 //! A request whose route is gone from the configuration waits until it is back; nothing is thrown away because of a reload.
 //!

@@ -22,8 +22,10 @@ pub(super) const BUSY: Duration = Duration::from_secs(2);
 const PAGE: u32 = 8192;
 /// Bytes that the log keeps on disk after it was used up.
 const LOG_KEPT: u32 = 32 * 1024 * 1024;
-/// KiB of pages that the writer keeps.
-const WRITER_CACHE: i32 = -16 * 1024;
+/// KiB of pages that the writer keeps. Few: while the file is below 1 GiB, SQLite walks over the whole cache at each commit in
+/// which its tree was balanced (its page numbers are shuffled by way of a very high one), and what is written lies at the right
+/// edge of each table anyway.
+const WRITER_CACHE: i32 = -4 * 1024;
 /// KiB of pages that a reader keeps.
 const READER_CACHE: i32 = -2 * 1024;
 /// Statements that a connection keeps.
