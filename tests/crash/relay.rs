@@ -169,6 +169,13 @@ impl Relay {
         self.output.0.lock().unwrap().lines.join("\n")
     }
 
+    /// Waits until a line has one of these: the log is written a moment after the answer.
+    #[track_caller]
+    pub fn tells(&self, words: &[&str]) {
+        let told = |output: &Output| output.lines.iter().any(|line| words.iter().any(|word| line.contains(word)));
+        assert!(self.until(LONG, told), "nothing of {words:?} in:\n{}", self.log());
+    }
+
     /// Whether it is still there.
     pub fn lives(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
