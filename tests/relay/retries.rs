@@ -150,7 +150,7 @@ async fn an_ordered_route_never_overtakes_itself() {
         rig.clock.advance(Duration::from_secs(1));
     }
     eventually("the head is dead", async || rig.store().backlog("plain").dead == 1).await;
-    eventually("the next one is tried", async || rig.log.events("delivery").len() == 11).await;
+    eventually("the next one is tried", async || rig.log.events("delivery").len() >= 11).await;
     mood.well();
     rig.clock.advance(Duration::from_secs(1));
     rig.drained("plain").await;
