@@ -142,19 +142,25 @@ impl Store {
 
     /// Adds a row to the history. Never waits; a row that finds no room is counted and dropped.
     pub fn record(&self, entry: Entry) {
-        if entry.outcome == "refused" && !self.refusals.admits(self.clock.now()) {
-            self.shared.refusal_skipped();
-        } else if !self.intake.leave(Write::Record(Box::new(entry))) {
-            self.shared.history_dropped(1);
+        if entry.outcome == "refused" {
+            self.record_bounded(|| entry);
+        } else {
+            self.leave_row(entry);
         }
     }
 
     /// As [`Store::record`], for what a stranger can bring about at will: the row is not even made when there were enough of
     /// them in this second.
     pub fn record_bounded(&self, entry: impl FnOnce() -> Entry) {
-        if !self.refusals.admits(self.clock.now()) {
+        if self.refusals.admits(self.clock.now()) {
+            self.leave_row(entry());
+        } else {
             self.shared.refusal_skipped();
-        } else if !self.intake.leave(Write::Record(Box::new(entry()))) {
+        }
+    }
+
+    fn leave_row(&self, entry: Entry) {
+        if !self.intake.leave(Write::Record(Box::new(entry))) {
             self.shared.history_dropped(1);
         }
     }
