@@ -148,13 +148,14 @@ async fn steps<'r, B: BodySource>(
 
     let received = Received::read(metered, head, body, &gate.state.bodies, snapshot.limits.body_timeout).await?;
     record.received(&received);
-    let verified = Verified::check(received, head, gate.clock.now())?;
+    let now = gate.clock.now();
+    let verified = Verified::check(received, head, now)?;
     record.verified(&verified);
     if let Some(fixed) = challenge::signed(verified.route(), head) {
         return Ok(handshake(fixed, true));
     }
 
-    let fresh = match Fresh::reserve(verified, &gate.state.replay, gate.clock.now())? {
+    let fresh = match Fresh::reserve(verified, &gate.state.replay, now)? {
         Deduped::Fresh(fresh) => fresh,
         Deduped::Duplicate => return Ok(End { outcome: Outcome::Duplicate, reply: Reply::Standard, body_done: true }),
     };

@@ -102,7 +102,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("pingora_error", &["upstream"]),
     // The ticket keys of `state` and the server configuration of `snapshot` are rustls' own types.
     ("rustls", &["config", "edge", "sender", "snapshot", "state", "upstream", "demo"]),
-    ("tokio_rustls", &["edge", "sender", "demo"]),
+    ("tokio_rustls", &["sender", "demo"]),
     ("rustls_pki_types", &["config", "sender", "upstream", "demo"]),
     ("httparse", &["edge", "cli", "upstream"]),
     ("toml", &["config", "cli"]),

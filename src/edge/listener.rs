@@ -8,8 +8,6 @@ use std::sync::Arc;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Duration, sleep, timeout};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
 use crate::domain::{SourceAddress, Via, source::canonical};
 use crate::observe::{ConnectionRefusal, ListenerMetrics, RefusedConnection};
@@ -18,6 +16,7 @@ use crate::snapshot::{Limits, Listener};
 
 use super::connections::{Connections, Of};
 use super::proxy_header::{self, Told, Untold};
+use super::tls::TlsStream;
 use super::{Draining, Relay, h1, h2};
 
 /// How long accepting pauses when the process has no descriptor left; what is connected goes on.
@@ -105,7 +104,7 @@ impl Arrival {
             return self.refused(ConnectionRefusal::TooManyFromAddress);
         };
         let Some(tls) = &self.listener.tls else { return self.plaintext(stream).await };
-        let handshake = TlsAcceptor::from(Arc::clone(&tls.server)).accept(stream);
+        let handshake = TlsStream::accept(stream, Arc::clone(&tls.server));
         match timeout(self.limits.handshake_timeout, handshake).await {
             Ok(Ok(stream)) => self.tls(stream).await,
             Ok(Err(error)) => {
@@ -144,11 +143,10 @@ impl Arrival {
         !speaks_for_others && self.listener.admits.as_ref().is_some_and(|admits| !admits.contains(source.ip))
     }
 
-    async fn tls(self, stream: TlsStream<TcpStream>) {
-        let (_, session) = stream.get_ref();
-        let certificate = self.listener.tls.as_ref().map(|tls| tls.certificate_for(session.server_name()));
-        let client_certificate = session.peer_certificates().is_some_and(|chain| !chain.is_empty());
-        let speaks_h2 = session.alpn_protocol() == Some(b"h2");
+    async fn tls(self, stream: TlsStream) {
+        let certificate = self.listener.tls.as_ref().map(|tls| tls.certificate_for(stream.server_name()));
+        let client_certificate = stream.peer_certificates().is_some_and(|chain| !chain.is_empty());
+        let speaks_h2 = stream.alpn_protocol() == Some(b"h2");
         let connection = self.connection(certificate, client_certificate);
         if speaks_h2 {
             h2::serve(stream, &self.relay, connection, self.draining).await;
