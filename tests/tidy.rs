@@ -62,7 +62,7 @@ const FLOORS: &[(&str, &[&str])] = &[
         ],
     ),
     ("delivery", &["base", "dispatch", "domain", "observe", "pipeline", "snapshot", "store", "upstream"]),
-    ("explain", &["base", "domain", "meter", "pipeline", "signature", "snapshot", "store"]),
+    ("explain", &["access", "base", "domain", "meter", "pipeline", "signature", "snapshot", "store"]),
     ("edge", &["base", "domain", "observe", "pipeline", "snapshot"]),
     ("admin", &["base", "config", "explain", "observe", "signature", "snapshot", "store"]),
     (

@@ -63,8 +63,7 @@ pub async fn accept(socket: TcpListener, name: Arc<str>, relay: Arc<Relay>, mut 
             arrival.refused(ConnectionRefusal::TooManyConnections);
             continue;
         };
-        if arrival.is_filtered(source) {
-            arrival.refused(ConnectionRefusal::AddressNotAllowed);
+        if arrival.is_filtered() {
             continue;
         }
         tokio::spawn(async move {
@@ -129,18 +128,27 @@ impl Arrival {
                 return false;
             }
         }
-        if self.is_filtered(self.source) {
-            self.refused(ConnectionRefusal::AddressNotAllowed);
-            return false;
-        }
-        true
+        !self.is_filtered()
     }
 
-    /// Whether no route admits this address. A proxy speaks for others, so it is judged by what it says.
-    fn is_filtered(&self, source: SourceAddress) -> bool {
-        let speaks_for_others = (source.via == Via::Socket && self.listener.proxy_protocol_from.contains(source.ip))
-            || self.listener.trust_forwarded_from.contains(source.ip);
-        !speaks_for_others && self.listener.admits.as_ref().is_some_and(|admits| !admits.contains(source.ip))
+    /// Refuses an address that the listener denies, or that no route admits. A proxy speaks for others, so it is judged by what
+    /// it says: in its PROXY header, or with each request.
+    fn is_filtered(&self) -> bool {
+        let SourceAddress { ip, via } = self.source;
+        if via == Via::Socket && self.listener.proxy_protocol_from.contains(ip) {
+            return false;
+        }
+        if let Some(entry) = self.listener.deny.denied_by(ip) {
+            self.refused_because(ConnectionRefusal::AddressDenied, Some(entry));
+            return true;
+        }
+        let speaks_for_others = self.listener.trust_forwarded_from.contains(ip);
+        let is_unwanted =
+            !speaks_for_others && self.listener.admits.as_ref().is_some_and(|admits| !admits.contains(ip));
+        if is_unwanted {
+            self.refused(ConnectionRefusal::AddressNotAllowed);
+        }
+        is_unwanted
     }
 
     async fn tls(self, stream: TlsStream) {

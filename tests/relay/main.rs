@@ -28,6 +28,7 @@ mod failover; // when the inside does not take it in time
 mod floods; // senders that mean harm over HTTP/2
 mod framing; // bytes that are not a request
 mod history; // a row for every request
+mod lists; // denials, and lists that are only observed
 mod queue; // accepted first, delivered after
 mod refusals; // every reason code, once
 mod reload; // changes under way
