@@ -5,18 +5,16 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::client::{
     ClientSessionMemoryCache, ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue,
 };
-use rustls::version::TLS12;
 use rustls::{HandshakeKind, NamedGroup};
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls_pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use crate::harness::{Authority, Call, LONG, Pair, Protocol, Rig, Setup, Wire};
+use crate::harness::{Call, LONG, Protocol, Rig, Setup, Wire};
 use crate::table::setup;
 
 const HANDSHAKE: u8 = 0x16;
@@ -234,56 +232,6 @@ async fn no_early_data() {
         wire.send(Call::post("/hooks/plain").h1()).await;
         assert_eq!(wire.answer().await.status, 200);
     }
-    rig.finish().await;
-}
-
-/// A certificate of an authority that nobody knows, and as many of that authority's own as are asked for. They all sign one
-/// another, so that the paths from the first are without number.
-fn tangled(count: u64) -> (Pair, Vec<CertificateDer<'static>>) {
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.distinguished_name.push(DnType::CommonName, "tangled");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let key = KeyPair::generate().unwrap();
-    let authority = Issuer::from_params(&params, &key);
-    let own = KeyPair::generate().unwrap();
-    let first = CertificateParams::new(vec!["sender".into()]).unwrap().signed_by(&own, &authority).unwrap();
-    let pair =
-        Pair { chain: first.pem(), key: own.serialize_pem(), der: first.der().to_vec(), key_der: own.serialize_der() };
-    let others = (0..count).map(|number| {
-        let mut params = params.clone();
-        params.serial_number = Some(number.into());
-        params.self_signed(&key).unwrap().der().clone()
-    });
-    (pair, others.collect())
-}
-
-/// 54: what it costs to judge a sender's certificates is bounded, however they are made.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn client_certificates_that_are_dear_to_judge() {
-    let senders = Authority::new();
-    let setup =
-        Setup::default().tls("client_auth = { ca = \"certs/senders.crt\" }").file("certs/senders.crt", senders.pem());
-    let rig = Rig::start(setup).await;
-    // In TLS 1.2 the sender's side of the handshake ends with the relay's word.
-    let tls = rig.tls().version(&TLS12);
-    // A hundred go into the 64 KiB that a message may have, three hundred do not.
-    for count in [100, 300] {
-        let (pair, others) = tangled(count);
-        let tls = tls.clone().showing(&pair).showing_too(&others);
-        rig.connection_refused("handshake_failed", async {
-            let began = tokio::time::Instant::now();
-            assert!(tls.try_connect(rig.address).await.is_err());
-            assert!(began.elapsed() < Duration::from_secs(2), "{count}: {:?}", began.elapsed());
-        })
-        .await;
-    }
-    // A large one is only large.
-    let names: Vec<_> = (0..600).map(|number| format!("name-{number:04}.senders.example")).collect();
-    let large = senders.issue(&names.iter().map(String::as_str).collect::<Vec<_>>());
-    assert!(large.der.len() > 1 << 14);
-    let mut wire = tls.showing(&large).connect(rig.address).await;
-    wire.send(Call::post("/hooks/plain").h1()).await;
-    assert_eq!(wire.answer().await.status, 200);
     rig.finish().await;
 }
 

@@ -9,6 +9,7 @@ use rustls::{AlertDescription, CipherSuite, HandshakeKind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
+use crate::client_certificates::asking;
 use crate::harness::{Answer, Authority, BOTH, Call, LONG, Protocol, Rig, Setup, Tls, Wire};
 
 /// Three certificates, of which the files stand under `certs/`. Their authority is not the rig's own.
@@ -276,61 +277,6 @@ async fn sessions_resume_across_a_reload() {
         assert_eq!(kind(&rig, &tls, &config).await, HandshakeKind::Resumed, "{version:?} after a reload");
         rig.setup.limits.clear();
     }
-    rig.finish().await;
-}
-
-fn asking(required: bool, senders: &Authority) -> Setup {
-    Setup::default()
-        .tls(&format!("client_auth = {{ ca = \"certs/senders.crt\", required = {required} }}"))
-        .file("certs/senders.crt", senders.pem())
-}
-
-/// With TLS 1.3 the client's side of the handshake is over before the relay has judged its certificate.
-async fn is_let_in(tls: &Tls, rig: &Rig) -> bool {
-    let Ok(stream) = tls.try_connect(rig.address).await else { return false };
-    let mut wire = Wire::new(stream);
-    if wire.try_send(Call::post("/hooks/plain").h1()).await.is_err() {
-        return false;
-    }
-    match wire.try_answer().await {
-        Some(answer) => answer.status == 200,
-        None => false,
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn client_certificates_that_are_required() {
-    let (senders, strangers) = (Authority::new(), Authority::new());
-    let rig = Rig::start(asking(true, &senders)).await;
-    for version in [&TLS12, &TLS13] {
-        let tls = rig.tls().version(version);
-        assert!(is_let_in(&tls.clone().showing(&senders.issue(&["sender"])), &rig).await);
-        let seen = rig.app.seen().len();
-        for stranger in [
-            tls.clone(),
-            tls.clone().showing(&strangers.issue(&["sender"])),
-            tls.clone().showing(&senders.issue_until(&["sender"], 2021)),
-        ] {
-            let failed = || rig.metric("dmz_relay_connections_refused_total", &[("reason", "handshake_failed")]);
-            let before = failed();
-            assert!(!is_let_in(&stranger, &rig).await);
-            crate::harness::eventually("it is counted", async || failed() == before + 1.0).await;
-        }
-        assert_eq!(rig.app.seen().len(), seen);
-    }
-    rig.finish().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn client_certificates_that_are_optional() {
-    let (senders, strangers) = (Authority::new(), Authority::new());
-    let rig = Rig::start(asking(false, &senders)).await;
-    assert!(is_let_in(&rig.tls(), &rig).await);
-    assert!(is_let_in(&rig.tls().showing(&senders.issue(&["sender"])), &rig).await);
-    assert!(
-        !is_let_in(&rig.tls().showing(&strangers.issue(&["sender"])), &rig).await,
-        "a wrong one is worse than none"
-    );
     rig.finish().await;
 }
 
