@@ -109,8 +109,9 @@ pub struct ListenerTls {
 }
 
 impl ListenerTls {
-    /// Which certificate serves a connection with this SNI: an exact name, then a wildcard, then the first of the file. The
-    /// handshake and the check of `Host` ask the same function, so they cannot disagree.
+    /// Whose names count for a connection with this SNI: an exact name, then a wildcard, then the first of the file. The
+    /// handshake goes the same way; where several certificates have the name, it may serve a later one, for a client that
+    /// cannot check the first, and the names that count are still those of the first.
     pub fn certificate_for(&self, sni: Option<&str>) -> usize {
         let Some(sni) = sni else { return 0 };
         let place = |test: &dyn Fn(&str) -> bool| {

@@ -19,6 +19,7 @@ mod addresses; // who counts as the source
 mod admin; // the private listener
 mod bodies; // what arrives inside
 mod budget; // what a provider sees fail
+mod client_certificates; // that senders are asked for
 mod connections; // what ends before there is a request
 mod delivery; // internal servers, honest and otherwise
 mod document; // docs/openapi.json
