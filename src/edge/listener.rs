@@ -105,6 +105,9 @@ impl Arrival {
             return self.refused(ConnectionRefusal::TooManyFromAddress);
         };
         let Some(tls) = &self.listener.tls else { return self.plaintext(stream).await };
+        if !self.relay.connections.may_shake_hands(self.source.ip, self.limits.handshakes_per_address) {
+            return self.refused(ConnectionRefusal::TooManyHandshakes);
+        }
         let handshake = TlsAcceptor::from(Arc::clone(&tls.server)).accept(stream);
         match timeout(self.limits.handshake_timeout, handshake).await {
             Ok(Ok(stream)) => self.tls(stream).await,
