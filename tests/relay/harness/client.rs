@@ -66,6 +66,12 @@ impl Tls {
         self
     }
 
+    /// A chain as it is, leaf first, whether it makes sense or not.
+    pub fn chain(mut self, chain: &[Vec<u8>], key: &[u8]) -> Self {
+        self.client = Some((chain.iter().cloned().map(CertificateDer::from).collect(), key.to_vec()));
+        self
+    }
+
     /// The address that connections come from: any of 127.0.0.0/8.
     pub fn from(mut self, source: &str) -> Self {
         self.source = Some(source.parse().unwrap());
