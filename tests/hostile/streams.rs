@@ -197,7 +197,7 @@ async fn what_the_library_refuses_is_told() {
         let open = frame(HEADERS, END_HEADERS, 1, &head());
         own.send(&[open, frame(RESET, 0, 1, &[0, 0, 0, 8])].concat()).await.unwrap();
         eventually("the sender is gone", async || {
-            rig.log.events("request").iter().any(|line| line["outcome"] == "gone")
+            rig.log.events("request").iter().any(|line| line["reason"] == "body_incomplete")
         })
         .await;
     };
@@ -209,7 +209,7 @@ async fn what_the_library_refuses_is_told() {
         ("stream", "protocol_error", frame(HEADERS, END_HEADERS | END_STREAM, 1, &malformed)),
         ("connection", "protocol_error", frame(HEADERS, END_HEADERS | END_STREAM, 1, &broken)),
         ("connection", "protocol_error", frame(HEADERS, END_HEADERS | END_STREAM, 2, &head())),
-        ("connection", "frame_size_error", frame(PING, 0, 0, &[0; 7])),
+        ("connection", "frame_size_error", frame(DATA, 0, 1, &[0; 20_000])),
         ("stream", "protocol_error", frame(WINDOW_UPDATE, 0, 1, &[0; 4])),
         ("connection", "enhance_your_calm", frame(PING, 0, 0, &[0; 8]).repeat(20_000)),
     ] {
@@ -220,7 +220,7 @@ async fn what_the_library_refuses_is_told() {
         }
         let _ = frames_of.send(&frames).await;
         let expected = (before.0 + 1, before.1 + 1.0);
-        eventually("a line and a count", async || told(scope, reason) == expected).await;
+        eventually(&format!("{scope} {reason}, byte {}", frames[3]), async || told(scope, reason) == expected).await;
         assert!(rig.log.events("http2_ended").iter().all(of_peer));
     }
     // More streams than it may have: the library refuses the last one, and nothing else ends.
