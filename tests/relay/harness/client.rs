@@ -63,7 +63,7 @@ impl Tls {
     }
 
     pub fn showing(self, pair: &Pair) -> Self {
-        self.chain(&[pair.der.clone()], &pair.key_der)
+        self.chain(std::slice::from_ref(&pair.der), &pair.key_der)
     }
 
     /// A chain as it is, leaf first, whether it makes sense or not.
