@@ -104,6 +104,9 @@ impl Arrival {
             return self.refused(ConnectionRefusal::TooManyFromAddress);
         };
         let Some(tls) = &self.listener.tls else { return self.plaintext(stream).await };
+        if !self.relay.connections.may_shake_hands(self.source.ip, self.limits.handshakes_per_address) {
+            return self.refused(ConnectionRefusal::TooManyHandshakes);
+        }
         let handshake = TlsStream::accept(stream, Arc::clone(&tls.server));
         match timeout(self.limits.handshake_timeout, handshake).await {
             Ok(Ok(stream)) => self.tls(stream).await,
