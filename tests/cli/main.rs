@@ -24,6 +24,8 @@ mod documents;
 mod events;
 /// `explain`: captures in every form, and what a running relay stored.
 mod explain;
+/// What a crash leaves behind.
+mod memory;
 /// `providers`: list and details.
 mod providers;
 /// `run`, `send`, `status` and `reload` against one another; signals.
