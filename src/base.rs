@@ -5,5 +5,5 @@
 pub mod clock;
 pub mod secret;
 
-pub use clock::{Clock, UnixMillis};
+pub use clock::{Clock, Moment, UnixMillis};
 pub use secret::Secret;

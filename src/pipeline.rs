@@ -154,7 +154,7 @@ async fn steps<'r, B: BodySource>(
         return Ok(handshake(fixed, true));
     }
 
-    let fresh = match Fresh::reserve(verified, &gate.state.replay, gate.clock.now())? {
+    let fresh = match Fresh::reserve(verified, &gate.state.replay, gate.clock.moment())? {
         Deduped::Fresh(fresh) => fresh,
         Deduped::Duplicate => return Ok(End { outcome: Outcome::Duplicate, reply: Reply::Standard, body_done: true }),
     };

@@ -30,5 +30,7 @@ mod memory;
 mod providers;
 /// `run`, `send`, `status` and `reload` against one another; signals.
 mod run;
+/// A log that nobody reads.
+mod unread;
 /// `verify`: every published vector, and what cannot be used.
 mod verify;
