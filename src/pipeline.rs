@@ -6,8 +6,9 @@
 //!
 //! | step | takes → gives | leaves early as |
 //! |---|---|---|
+//! | [`source`] | the source, and the listener's `deny` | `address_denied`, `address_unknown` |
 //! | [`Routed`] | head → route | `route_unknown`, `host_misdirected`, `method_not_allowed` |
-//! | [`Admitted`] | method, address, headers, declared size | `method_not_allowed`, `address_not_allowed`, `header_required`, `content_type_unsupported`, `body_too_large` |
+//! | [`Admitted`] | method, address, headers, declared size | `method_not_allowed`, `address_not_allowed`, `address_denied`, `address_unknown`, `header_required`, `content_type_unsupported`, `body_too_large` |
 //! | [`Metered`] | token buckets, in-flight cap | `route_rate_limited`, `source_rate_limited`, `route_busy` |
 //! | [`challenge`] | a handshake that needs no body | answered here |
 //! | [`Received`] | the body, whole, in memory | `body_too_large`, `body_timeout`, `body_malformed`, `body_incomplete`, `body_memory` |
@@ -135,7 +136,9 @@ async fn steps<'r, B: BodySource>(
     record: &mut Record<'r>,
 ) -> Result<End, Outcome> {
     let source = source::resolve(connection, head);
-    record.source(source);
+    let denials = source::denials(snapshot, connection);
+    record.source(source, denials);
+    source::check(denials, connection, source)?;
 
     let routed = Routed::find(&snapshot.routes, connection, head)?;
     record.routed(&routed);
@@ -148,13 +151,14 @@ async fn steps<'r, B: BodySource>(
 
     let received = Received::read(metered, head, body, &gate.state.bodies, snapshot.limits.body_timeout).await?;
     record.received(&received);
-    let verified = Verified::check(received, head, gate.clock.now())?;
+    let now = gate.clock.moment();
+    let verified = Verified::check(received, head, now.wall)?;
     record.verified(&verified);
     if let Some(fixed) = challenge::signed(verified.route(), head) {
         return Ok(handshake(fixed, true));
     }
 
-    let fresh = match Fresh::reserve(verified, &gate.state.replay, gate.clock.moment())? {
+    let fresh = match Fresh::reserve(verified, &gate.state.replay, now)? {
         Deduped::Fresh(fresh) => fresh,
         Deduped::Duplicate => return Ok(End { outcome: Outcome::Duplicate, reply: Reply::Standard, body_done: true }),
     };

@@ -108,7 +108,10 @@ async fn ids_that_would_mean_something_elsewhere() {
                 all.push(answer.id().to_owned());
             }
             for id in &all {
-                assert_eq!(rig.log.of(id).await["dedupe"], known);
+                // A long value is cut there, and says so.
+                let line = rig.log.of(id).await;
+                let told = line["dedupe"].as_str().unwrap();
+                assert!(known.starts_with(told.trim_end_matches('…')) && told.len() >= known.len().min(250), "{told}");
             }
             let fetched = rig.fetch("GET", &format!("/api/v1/events?dedupe={}", escaped(known.as_bytes()))).await;
             let page = fetched.json();

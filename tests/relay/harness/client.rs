@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use h2::client::SendRequest;
 use rustls::client::WebPkiServerVerifier;
-use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+use rustls::{CipherSuite, ClientConfig, RootCertStore, SupportedProtocolVersion};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -28,6 +28,7 @@ pub struct Tls {
     versions: Vec<&'static SupportedProtocolVersion>,
     client: Option<(Vec<CertificateDer<'static>>, Vec<u8>)>,
     sni: bool,
+    ciphers: Vec<CipherSuite>,
     source: Option<std::net::IpAddr>,
 }
 
@@ -41,6 +42,7 @@ impl Tls {
             versions: rustls::ALL_VERSIONS.to_vec(),
             client: None,
             sni: true,
+            ciphers: Vec::new(),
             source: None,
         }
     }
@@ -61,8 +63,20 @@ impl Tls {
         self
     }
 
+    /// Speaks these ciphers only.
+    pub fn ciphers(mut self, ciphers: &[CipherSuite]) -> Self {
+        self.ciphers = ciphers.to_vec();
+        self
+    }
+
     pub fn showing(mut self, pair: &Pair) -> Self {
         self.client = Some((vec![CertificateDer::from(pair.der.clone())], pair.key_der.clone()));
+        self
+    }
+
+    /// Whatever stands behind its own.
+    pub fn showing_too(mut self, more: &[CertificateDer<'static>]) -> Self {
+        self.client.as_mut().expect("a certificate is shown").0.extend_from_slice(more);
         self
     }
 
@@ -73,7 +87,11 @@ impl Tls {
     }
 
     pub fn config(&self, alpn: &[&[u8]]) -> Arc<ClientConfig> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+        if !self.ciphers.is_empty() {
+            provider.cipher_suites.retain(|suite| self.ciphers.contains(&suite.suite()));
+        }
+        let provider = Arc::new(provider);
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&self.versions)
             .unwrap()
