@@ -188,7 +188,7 @@ fn open_store(snapshot: &Snapshot, state: &State, observer: &Arc<Observer>, cloc
     if recovered.interrupted > 0 {
         observer.record(&Event::Interrupted { requests: recovered.interrupted });
     }
-    state.replay.restore(recovered.replay);
+    state.replay.restore(recovered.replay, clock.moment());
     state.set_store(store);
     Ok(())
 }

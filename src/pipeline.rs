@@ -152,8 +152,8 @@ async fn steps<'r, B: BodySource>(
 
     let received = Received::read(metered, head, body, &gate.state.bodies, &snapshot.limits).await?;
     record.received(&received);
-    let now = gate.clock.now();
-    let verified = Verified::check(received, head, now)?;
+    let now = gate.clock.moment();
+    let verified = Verified::check(received, head, now.wall)?;
     record.verified(&verified);
     if let Some(fixed) = challenge::signed(verified.route(), head) {
         return Ok(handshake(fixed, true));

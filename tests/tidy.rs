@@ -113,7 +113,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("listenfd", &["service"]),
     ("libc", &["config"]),
     ("rusqlite", &["store"]),
-    ("rustix", &["store"]),
+    ("rustix", &["cli", "store"]),
     ("crossbeam_queue", &["store"]),
 ];
 
