@@ -34,6 +34,7 @@ pub mod verify;
 pub mod way;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::base::Clock;
 use crate::domain::{Answer, Head, Outcome, SourceAddress};
@@ -74,6 +75,27 @@ pub struct Connection {
     pub certificate: Option<usize>,
     /// Whether the peer showed a client certificate that was accepted.
     pub client_certificate: bool,
+    /// Whether a genuine request came over it.
+    pub proven: Proven,
+}
+
+/// Whether a genuine request came over a connection; shared with whoever has to decide which connection may stay.
+#[derive(Clone, Debug, Default)]
+pub struct Proven(Arc<AtomicBool>);
+
+impl Proven {
+    /// One came.
+    pub fn set(&self) {
+        // Most often it is so already, and a look is cheaper than a write.
+        if !self.is() {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether one came.
+    pub fn is(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl Connection {
@@ -150,6 +172,7 @@ async fn steps<'r, B: BodySource>(
     record.received(&received);
     let verified = Verified::check(received, head, gate.clock.now())?;
     record.verified(&verified);
+    connection.proven.set();
     if let Some(fixed) = challenge::signed(verified.route(), head) {
         return Ok(handshake(fixed, true));
     }

@@ -13,10 +13,11 @@ use tokio_rustls::server::TlsStream;
 
 use crate::domain::{SourceAddress, Via, source::canonical};
 use crate::observe::{ConnectionRefusal, ListenerMetrics, RefusedConnection};
-use crate::pipeline::Connection;
+use crate::pipeline::{Connection, Proven};
 use crate::snapshot::{Limits, Listener};
 
-use super::connections::{Connections, Of};
+use super::connections::{Connections, Of, Place};
+use super::newcomers::Newcomers;
 use super::proxy_header::{self, Told, Untold};
 use super::{Draining, Relay, h1, h2};
 
@@ -59,20 +60,24 @@ pub async fn accept(socket: TcpListener, name: Arc<str>, relay: Arc<Relay>, mut 
             limits: snapshot.limits.clone(),
             source,
             draining: draining.clone(),
-        };
-        let Some(place) = Connections::enter(Of(Arc::clone(&relay)), arrival.limits.max_connections) else {
-            arrival.refused(ConnectionRefusal::TooManyConnections);
-            continue;
+            proven: Proven::default(),
         };
         if arrival.is_filtered(source) {
             arrival.refused(ConnectionRefusal::AddressNotAllowed);
             continue;
         }
-        tokio::spawn(async move {
+        let Some(place) = arrival.place() else {
+            arrival.refused(ConnectionRefusal::TooManyConnections);
+            continue;
+        };
+        let (newcomer, standing) = Newcomers::add(Of(Arc::clone(&relay)), source.ip, arrival.proven.clone());
+        let task = tokio::spawn(async move {
             let _place = place;
+            let _standing = standing;
             let _counted = arrival.metrics.connection();
             arrival.serve(stream).await;
         });
+        newcomer.served_by(task.abort_handle());
     }
 }
 
@@ -92,9 +97,22 @@ struct Arrival {
     limits: Limits,
     source: SourceAddress,
     draining: Draining,
+    proven: Proven,
 }
 
 impl Arrival {
+    /// A place; where there is none, that of the oldest connection that has proven nothing.
+    fn place(&self) -> Option<Place<Of>> {
+        let (relay, max) = (Of(Arc::clone(&self.relay)), self.limits.max_connections);
+        Connections::enter(relay.clone(), max).or_else(|| {
+            let gone = self.relay.newcomers.give_way()?;
+            let (source, reason) = (Some(gone.source), ConnectionRefusal::GaveWay);
+            refused(&self.relay, &self.metrics, &self.listener.name, source, reason, None);
+            // It is gone when its task has noticed, a moment later.
+            Connections::enter_late(relay, max)
+        })
+    }
+
     async fn serve(mut self, mut stream: TcpStream) {
         if self.listener.proxy_protocol_from.contains(self.source.ip) && !self.learn_source(&mut stream).await {
             return;
@@ -106,7 +124,7 @@ impl Arrival {
         };
         let Some(tls) = &self.listener.tls else { return self.plaintext(stream).await };
         let handshake = TlsAcceptor::from(Arc::clone(&tls.server)).accept(stream);
-        match timeout(self.limits.handshake_timeout, handshake).await {
+        match timeout(self.limits.handshake_timeout, self.relay.turns.take(handshake)).await {
             Ok(Ok(stream)) => self.tls(stream).await,
             Ok(Err(error)) => {
                 let detail = error.to_string();
@@ -163,7 +181,13 @@ impl Arrival {
     }
 
     fn connection(&self, certificate: Option<usize>, client_certificate: bool) -> Connection {
-        Connection { listener: Arc::clone(&self.listener), source: self.source, certificate, client_certificate }
+        Connection {
+            listener: Arc::clone(&self.listener),
+            source: self.source,
+            certificate,
+            client_certificate,
+            proven: self.proven.clone(),
+        }
     }
 
     fn refused(&self, reason: ConnectionRefusal) {

@@ -18,6 +18,8 @@ codes! {
         AddressNotAllowed = "address_not_allowed",
         /// `limits.max_connections` are open.
         TooManyConnections = "too_many_connections",
+        /// Every place was taken, and nobody was here longer without a genuine request.
+        GaveWay = "gave_way",
         /// The address has `limits.max_connections_per_address` open.
         TooManyFromAddress = "too_many_from_address",
         /// The peer must send a PROXY header and sent something else, or nothing.
