@@ -61,7 +61,7 @@ impl Connections {
 
     /// The same where somebody is on the way out: for that moment there may be a few more.
     pub(super) fn enter_late<C: AsRef<Self>>(counter: C, max: usize) -> Option<Place<C>> {
-        Self::enter_beyond(counter, max, |max| (max / 8).clamp(1, LEAVING))
+        Self::enter_beyond(counter, max, leaving)
     }
 
     fn enter_beyond<C: AsRef<Self>>(counter: C, max: usize, more: impl FnOnce(usize) -> usize) -> Option<Place<C>> {
@@ -98,7 +98,13 @@ fn ceiling(descriptors: usize) -> usize {
 
 /// How many there can be at most under a cap.
 pub(super) fn most(max: usize) -> usize {
-    max.min(ceiling(descriptors())).saturating_add(LEAVING)
+    let max = max.min(ceiling(descriptors()));
+    max.saturating_add(leaving(max))
+}
+
+/// How many may be on their way out beyond a cap. Fewer than what [`ceiling`] keeps back.
+fn leaving(max: usize) -> usize {
+    (max / 8).clamp(1, LEAVING)
 }
 
 /// How many this process may open; where the system does not tell, nothing is assumed.

@@ -28,6 +28,7 @@ mod fields; // G2: authority, path, fields
 mod framing; // G1: where a message ends
 mod generated; // resolvers and parsers against naive references
 mod handshakes; // G4: TLS
+mod memory; // the formula, and a relay driven toward it
 mod peers; // the same bytes at nginx and HAProxy, when asked
 mod proofs; // G5: signatures
 mod streams; // G3: HTTP/2

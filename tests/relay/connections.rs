@@ -35,8 +35,11 @@ async fn an_address_that_no_route_admits_is_closed_before_tls() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_cap_of_all_connections() {
     let rig = Rig::start(Setup::default().limits("max_connections = 2\nmax_connections_per_address = 2")).await;
-    let first = rig.connect().await;
-    let mut second = rig.connect().await;
+    let (mut first, mut second) = (rig.connect().await, rig.connect().await);
+    for wire in [&mut first, &mut second] {
+        wire.send(Call::post("/hooks/plain").h1()).await;
+        assert_eq!(wire.answer().await.status, 200);
+    }
     rig.connection_refused("too_many_connections", async {
         closed_in_silence(&mut tcp(&rig, "127.0.0.3").await).await;
     })
