@@ -25,7 +25,7 @@ use arc_swap::cache::Cache;
 use tokio::sync::watch;
 
 use crate::domain::{Answer, Refusal, Version};
-use crate::pipeline::{self, Connection, Gate};
+use crate::pipeline::{self, Connection, Gate, Known};
 use crate::snapshot::Snapshot;
 
 use newcomers::Newcomers;
@@ -42,6 +42,7 @@ pub struct Relay {
     /// Connections by address, and how many there are.
     pub connections: Connections,
     newcomers: Newcomers,
+    known: Arc<Known>,
     turns: Turns,
     current: ArcSwap<Snapshot>,
 }
@@ -53,6 +54,7 @@ impl Relay {
             gate,
             connections: Connections::default(),
             newcomers: Newcomers::default(),
+            known: Arc::default(),
             turns: Turns::default(),
             current: ArcSwap::new(snapshot),
         }

@@ -26,6 +26,7 @@ pub mod compose;
 pub mod dedupe;
 pub mod deliver;
 pub mod meter;
+pub mod proven;
 pub mod read;
 pub mod record;
 pub mod route;
@@ -34,7 +35,6 @@ pub mod verify;
 pub mod way;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::base::Clock;
 use crate::domain::{Answer, Head, Outcome, SourceAddress};
@@ -47,6 +47,7 @@ use self::admit::Admitted;
 use self::dedupe::{Deduped, Fresh};
 use self::deliver::{Delivered, Tried};
 use self::meter::Metered;
+pub use self::proven::{Known, Proven};
 use self::read::{BodySource, Received};
 use self::record::Record;
 use self::route::Routed;
@@ -77,25 +78,6 @@ pub struct Connection {
     pub client_certificate: bool,
     /// Whether a genuine request came over it.
     pub proven: Proven,
-}
-
-/// Whether a genuine request came over a connection; shared with whoever has to decide which connection may stay.
-#[derive(Clone, Debug, Default)]
-pub struct Proven(Arc<AtomicBool>);
-
-impl Proven {
-    /// One came.
-    pub fn set(&self) {
-        // Most often it is so already, and a look is cheaper than a write.
-        if !self.is() {
-            self.0.store(true, Ordering::Relaxed);
-        }
-    }
-
-    /// Whether one came.
-    pub fn is(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
 }
 
 impl Connection {

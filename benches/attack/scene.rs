@@ -4,7 +4,7 @@
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt;
 use tokio::runtime::Runtime;
@@ -142,9 +142,9 @@ impl Scene<'_> {
         let connections = if many { size.slow } else { size.fast };
         let addresses = if phase == "slowloris-one" { 1 } else { size.addresses };
         let attacker = self.attacker(phase, target.port, size.during, connections, addresses);
-        let before = target.cpu();
+        let (before, began) = (target.cpu(), Instant::now());
         let went = self.stream(&sender, size.during);
-        let cpu = (target.cpu() - before) / size.during.as_secs_f64();
+        let cpu = (target.cpu() - before) / began.elapsed().as_secs_f64();
         let said = attacker.wait_with_output().unwrap();
         let saw: Saw = serde_json::from_slice(&said.stdout).unwrap();
         let (after, peak) = target.resident();

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::edge;
 use crate::meter::SOURCES_MAX;
+use crate::pipeline::Known;
 use crate::snapshot::{Delivery, Snapshot};
 
 const KIB: u64 = 1024;
@@ -36,7 +37,7 @@ pub struct Memory {
     pub requests: u64,
     /// Ids: `limits.replay_entries`.
     pub replay: u64,
-    /// Addresses, for each rate that goes by them.
+    /// Addresses, for each rate that goes by them, and those that are known.
     pub rates: u64,
     /// The store's queue and caches, and deliveries out of it: `concurrency` × (`max_body` + head) for each route.
     pub store: u64,
@@ -60,7 +61,7 @@ impl Memory {
             connections: edge::memory::of_connections(limits),
             requests: limits.body_memory,
             replay: (limits.replay_entries as u64).saturating_mul(REPLAY_ENTRY),
-            rates: by_address * SOURCES_MAX as u64 * SOURCE,
+            rates: (by_address * SOURCES_MAX as u64 + Known::MOST as u64) * SOURCE,
             store: if snapshot.store.is_some() { STORE + deliveries } else { 0 },
             program: PROGRAM + LOG,
         };

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::yield_now;
 use tokio::time::{Duration, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -23,12 +24,15 @@ use super::{Draining, Relay, h1, h2};
 
 /// How long accepting pauses when the process has no descriptor left; what is connected goes on.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Connections that are accepted before everything else has its turn.
+const ROUND: usize = 16;
 
 /// Accepts on one socket until the relay drains.
 pub async fn accept(socket: TcpListener, name: Arc<str>, relay: Arc<Relay>, mut draining: Draining) {
     let mut current = relay.current();
     let mut listener: Option<Arc<Listener>> = None;
     let metrics = Arc::new(relay.gate.observer.listener(&name));
+    let mut accepted_at_once = 0_usize;
     loop {
         let accepted = tokio::select! {
             biased;
@@ -70,14 +74,23 @@ pub async fn accept(socket: TcpListener, name: Arc<str>, relay: Arc<Relay>, mut 
             arrival.refused(ConnectionRefusal::TooManyConnections);
             continue;
         };
-        let (newcomer, standing) = Newcomers::add(Of(Arc::clone(&relay)), source.ip, arrival.proven.clone());
+        let newcomer = (!relay.known.has(source.ip))
+            .then(|| Newcomers::add(Of(Arc::clone(&relay)), source.ip, arrival.proven.clone()))
+            .unzip();
+        let (newcomer, standing) = newcomer;
         let task = tokio::spawn(async move {
             let _place = place;
             let _standing = standing;
             let _counted = arrival.metrics.connection();
             arrival.serve(stream).await;
         });
-        newcomer.served_by(task.abort_handle());
+        if let Some(newcomer) = newcomer {
+            newcomer.served_by(task.abort_handle());
+        }
+        accepted_at_once += 1;
+        if accepted_at_once.is_multiple_of(ROUND) {
+            yield_now().await;
+        }
     }
 }
 
@@ -123,8 +136,16 @@ impl Arrival {
             return self.refused(ConnectionRefusal::TooManyFromAddress);
         };
         let Some(tls) = &self.listener.tls else { return self.plaintext(stream).await };
-        let handshake = TlsAcceptor::from(Arc::clone(&tls.server)).accept(stream);
-        match timeout(self.limits.handshake_timeout, self.relay.turns.take(handshake)).await {
+        let acceptor = TlsAcceptor::from(Arc::clone(&tls.server));
+        let handshake = async {
+            if self.relay.known.has(self.source.ip) {
+                return acceptor.accept(stream).await;
+            }
+            // Who has said nothing yet needs no turn.
+            stream.readable().await?;
+            self.relay.turns.take(acceptor.accept(stream)).await
+        };
+        match timeout(self.limits.handshake_timeout, handshake).await {
             Ok(Ok(stream)) => self.tls(stream).await,
             Ok(Err(error)) => {
                 let detail = error.to_string();
@@ -186,7 +207,7 @@ impl Arrival {
             source: self.source,
             certificate,
             client_certificate,
-            proven: self.proven.clone(),
+            proven: self.proven.telling(&self.relay.known, self.source.ip),
         }
     }
 

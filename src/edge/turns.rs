@@ -2,7 +2,8 @@
 //!
 //! A hello costs the relay more than ten requests do, and the runtime serves what is ready in the order in which it became so: behind a
 //! thousand hellos a webhook on a kept connection would wait for all of their arithmetic. Here only a few are worked on between two
-//! rounds of the runtime, whatever their number; the others wait in a line of their own.
+//! rounds of the runtime, whatever their number; the others wait in a line of their own. Whoever comes from an address that has sent a
+//! genuine request does not stand in it.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
