@@ -6,6 +6,7 @@
 
 mod delivery;
 pub mod event;
+mod http2;
 mod journal;
 mod library;
 mod lifecycle;
@@ -24,6 +25,7 @@ use crate::base::{Clock, UnixMillis};
 
 pub use delivery::{Delivered, DeliveryEvent};
 pub use event::RequestEvent;
+pub use http2::{Http2Ended, Http2Error, Http2Scope};
 pub use journal::Sink;
 pub use library::LibraryLog;
 pub use lifecycle::{ConnectionRefusal, Event, RefusedConnection};
@@ -49,6 +51,7 @@ pub struct Observer {
     gauges: Gauges,
     refusals: Throttle,
     connections: Throttle,
+    http2: Throttle,
     library: Throttle,
 }
 
@@ -158,15 +161,17 @@ impl Observer {
             clock,
             refusals: Throttle::new(REFUSAL_LINES),
             connections: Throttle::new(REFUSAL_LINES),
+            http2: Throttle::new(REFUSAL_LINES),
             library: Throttle::new(LIBRARY_LINES),
         }))
     }
 
-    /// How lines look, and how many refusals of each kind (requests, connections) get one per second.
+    /// How lines look, and how many refusals of each kind (requests, connections, HTTP/2) get one per second.
     pub fn set_log(&self, json: bool, refusals_per_second: u32) {
         self.journal.set_json(json);
         self.refusals.set_rate(refusals_per_second);
         self.connections.set_rate(refusals_per_second);
+        self.http2.set_rate(refusals_per_second);
     }
 
     /// Prepares the metrics for a configuration; call it before the configuration takes its first request.
@@ -224,6 +229,15 @@ impl Observer {
     pub fn connection_refused(&self, listener: &ListenerMetrics, event: &RefusedConnection<'_>) {
         listener.refused(event.reason);
         if self.admits(&self.connections, "connections_suppressed") {
+            self.journal.write(event.line(self.journal.style(), self.clock.now()));
+        }
+    }
+
+    /// A stream or a connection that the HTTP/2 library ended by itself.
+    pub fn http2_ended(&self, event: &Http2Ended<'_>) {
+        let labels = [event.listener, event.scope.code(), event.error.code()];
+        self.metrics.counter(&names::HTTP2_ENDED, &labels).increment(1);
+        if self.admits(&self.http2, "http2_suppressed") {
             self.journal.write(event.line(self.journal.style(), self.clock.now()));
         }
     }
@@ -361,10 +375,11 @@ impl Observer {
         self.journal.flush(within)
     }
 
-    fn throttles(&self) -> [(&Throttle, &'static str); 3] {
+    fn throttles(&self) -> [(&Throttle, &'static str); 4] {
         [
             (&self.refusals, "requests_suppressed"),
             (&self.connections, "connections_suppressed"),
+            (&self.http2, "http2_suppressed"),
             (&self.library, "library_suppressed"),
         ]
     }

@@ -19,7 +19,7 @@ use crate::base::{Secret, UnixMillis};
 use crate::budget::Budget;
 use crate::domain::Method;
 use crate::habit::Habit;
-use crate::meter::{RouteLimits, RouteMeter};
+use crate::meter::{Rate, RouteLimits, RouteMeter};
 use crate::routing::RouteTable;
 use crate::signature::Verifier;
 use crate::store;
@@ -130,14 +130,18 @@ pub struct LogSettings {
 }
 
 /// Bounds that hold for the whole process.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "docs/config.md has a card for each, under the same name")]
 pub struct Limits {
     pub max_connections: usize,
     pub max_connections_per_address: usize,
+    pub handshakes_per_address: Rate,
     pub handshake_timeout: Duration,
     pub head_timeout: Duration,
     pub body_timeout: Duration,
+    pub body_grace: Duration,
+    /// Bytes per second; 0 asks nothing.
+    pub min_body_rate: u64,
     pub idle_timeout: Duration,
     pub write_timeout: Duration,
     pub max_head: usize,

@@ -63,7 +63,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ),
     ("delivery", &["base", "dispatch", "domain", "observe", "pipeline", "snapshot", "store", "upstream"]),
     ("explain", &["base", "domain", "meter", "pipeline", "signature", "snapshot", "store"]),
-    ("edge", &["base", "domain", "observe", "pipeline", "snapshot"]),
+    ("edge", &["base", "domain", "meter", "observe", "pipeline", "snapshot"]),
     ("admin", &["base", "config", "explain", "observe", "signature", "snapshot", "store"]),
     (
         "app",

@@ -61,7 +61,7 @@ impl Memory {
             connections: edge::memory::of_connections(limits),
             requests: limits.body_memory,
             replay: (limits.replay_entries as u64).saturating_mul(REPLAY_ENTRY),
-            rates: (by_address * SOURCES_MAX as u64 + Known::MOST as u64) * SOURCE,
+            rates: ((by_address + 1) * SOURCES_MAX as u64 + Known::MOST as u64) * SOURCE,
             store: if snapshot.store.is_some() { STORE + deliveries } else { 0 },
             program: PROGRAM + LOG,
         };

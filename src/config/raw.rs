@@ -107,9 +107,12 @@ pub struct RawLog {
 pub struct RawLimits {
     pub max_connections: Placed<i64>,
     pub max_connections_per_address: Placed<i64>,
+    pub handshakes_per_address: Placed<RawRate>,
     pub handshake_timeout: Placed<RawQuantity>,
     pub head_timeout: Placed<RawQuantity>,
     pub body_timeout: Placed<RawQuantity>,
+    pub body_grace: Placed<RawQuantity>,
+    pub min_body_rate: Placed<RawQuantity>,
     pub idle_timeout: Placed<RawQuantity>,
     pub write_timeout: Placed<RawQuantity>,
     pub drain_timeout: Placed<RawQuantity>,

@@ -59,6 +59,8 @@ codes! {
         ClientCertificateRequired = "client_certificate_required",
         /// The content type is not one the route accepts.
         ContentTypeUnsupported = "content_type_unsupported",
+        /// The request has passed more relays than any that is not going round in circles.
+        LoopDetected = "loop_detected",
         /// The body is, or says it is, larger than the route's limit.
         BodyTooLarge = "body_too_large",
         /// The route's token bucket is empty.
@@ -69,6 +71,8 @@ codes! {
         RouteBusy = "route_busy",
         /// The body did not arrive within its deadline.
         BodyTimeout = "body_timeout",
+        /// The body came more slowly than the minimum rate once its grace was over.
+        BodyTooSlow = "body_too_slow",
         /// The body's framing is broken.
         BodyMalformed = "body_malformed",
         /// The sender closed the connection before the body ended.

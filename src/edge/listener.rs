@@ -136,6 +136,9 @@ impl Arrival {
             return self.refused(ConnectionRefusal::TooManyFromAddress);
         };
         let Some(tls) = &self.listener.tls else { return self.plaintext(stream).await };
+        if !self.relay.connections.may_shake_hands(self.source.ip, self.limits.handshakes_per_address) {
+            return self.refused(ConnectionRefusal::TooManyHandshakes);
+        }
         let acceptor = TlsAcceptor::from(Arc::clone(&tls.server));
         let handshake = async {
             if self.relay.known.has(self.source.ip) {

@@ -2,7 +2,7 @@
 //!
 //! Caps alone would serve whoever came first: with enough addresses somebody could take every place, say nothing until a deadline,
 //! and come again, while genuine senders find the door shut. So when every place is taken, somebody gives way to the one that comes:
-//! the oldest connection of the address that has most of them. An address from which a genuine request came keeps its
+//! the oldest connection of the address (of IPv6: the /64) that has most of them. An address from which a genuine request came keeps its
 //! connections; the cap by address is enough for it.
 //!
 //! Asked once for each connection, and never for a request.
@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::task::AbortHandle;
 
+use crate::domain::source::network;
 use crate::pipeline::Proven;
 
 /// All of them. Bounded by the number of connections.
@@ -46,6 +47,7 @@ impl Newcomer {
 impl Newcomers {
     /// One more, until the guard is dropped.
     pub(super) fn add<N: AsRef<Self>>(all: N, source: IpAddr, proven: Proven) -> (Arc<Newcomer>, Standing<N>) {
+        let source = network(source);
         let newcomer = Arc::new(Newcomer { source, proven, task: OnceLock::new() });
         let mut room = all.as_ref().room();
         let number = room.next;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::{Step, Subject, Verdict};
 use crate::domain::{Framing, Head, Refusal};
 use crate::meter::Rate;
-use crate::pipeline::admit;
+use crate::pipeline::{admit, hops};
 use crate::snapshot::{Route, Snapshot};
 
 const STEP: &str = "admit";
@@ -35,6 +35,7 @@ pub(super) fn judge(snapshot: &Snapshot, route: &Route, subject: &Subject<'_>) -
         });
     }
     steps.push(content_type(route, head));
+    steps.extend(loops(head));
     steps.push(size(route, head));
     steps.push(limits(route, subject));
     steps
@@ -121,6 +122,17 @@ fn content_type(route: &Route, head: &Head) -> Step {
             Step::refused(STEP, CHECK, refusal.code(), format!("there is no Content-Type; the route takes {types}"))
         }
     }
+}
+
+/// Nothing where no relay was before this one, which is nearly always.
+fn loops(head: &Head) -> Option<Step> {
+    const CHECK: &str = "loop";
+    head.headers().first(hops::FIELD)?;
+    let because = format!("{} says {}, fewer than {} are taken", hops::FIELD, hops::passed(head), hops::MOST);
+    Some(match hops::check(head) {
+        Ok(()) => Step::new(STEP, CHECK, Verdict::Passed, because),
+        Err(refusal) => Step::refused(STEP, CHECK, refusal.code(), because),
+    })
 }
 
 fn size(route: &Route, head: &Head) -> Step {

@@ -22,6 +22,8 @@ codes! {
         GaveWay = "gave_way",
         /// The address has `limits.max_connections_per_address` open.
         TooManyFromAddress = "too_many_from_address",
+        /// The address begins more handshakes than `limits.handshakes_per_address`.
+        TooManyHandshakes = "too_many_handshakes",
         /// The peer must send a PROXY header and sent something else, or nothing.
         ProxyHeaderMissing = "proxy_header_missing",
         /// The PROXY header cannot be read.

@@ -107,6 +107,8 @@ metrics! {
         "Connections open at this moment.";
     CONNECTIONS_REFUSED = "dmz_relay_connections_refused_total", Kind::Counter, ["listener", "reason"],
         "Connections closed before any request, by reason.";
+    HTTP2_ENDED = "dmz_relay_http2_ended_total", Kind::Counter, ["listener", "scope", "reason"],
+        "Streams and connections that HTTP/2 itself ended for their peer's error; reason is an error code of RFC 9113.";
     BODY_MEMORY = "dmz_relay_body_memory_bytes", Kind::Gauge, [],
         "Memory that request bodies hold, out of limits.body_memory.";
     REPLAY_ENTRIES = "dmz_relay_replay_entries", Kind::Gauge, [],

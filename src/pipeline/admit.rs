@@ -7,8 +7,8 @@ use crate::access::RequiredHeader;
 use crate::domain::{Framing, Head, Refusal, SourceAddress};
 use crate::snapshot::Route;
 
-use super::Connection;
 use super::route::Routed;
+use super::{Connection, hops};
 
 /// A request whose head the route accepts.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub struct Admitted<'s> {
 }
 
 impl<'s> Admitted<'s> {
-    /// Method, source address, client certificate, required headers, content type, declared size.
+    /// Method, source address, client certificate, required headers, content type, relays passed, declared size.
     pub(super) fn check(
         routed: Routed<'s>,
         connection: &Connection,
@@ -35,6 +35,7 @@ impl<'s> Admitted<'s> {
             required_header(required, head)?;
         }
         content_type(route, head)?;
+        hops::check(head)?;
         declared_size(route, head)?;
         Ok(Self { routed, allowed_by })
     }

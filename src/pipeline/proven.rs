@@ -8,6 +8,8 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::domain::source::network;
+
 const SHARDS: usize = 16;
 /// Addresses of one shard. A full one begins anew, which costs its addresses their precedence until their next request.
 const SHARD_MAX: usize = 4096;
@@ -23,7 +25,7 @@ impl Proven {
     /// The same, which also makes this address known.
     #[must_use]
     pub fn telling(&self, known: &Arc<Known>, source: IpAddr) -> Self {
-        Self { is: Arc::clone(&self.is), told: Some((Arc::clone(known), source)) }
+        Self { is: Arc::clone(&self.is), told: Some((Arc::clone(known), network(source))) }
     }
 
     /// One came.
@@ -43,7 +45,7 @@ impl Proven {
     }
 }
 
-/// Addresses that sent a genuine request since the process began, as many as there is room for.
+/// Addresses (of IPv6: the /64) that sent a genuine request since the process began, as many as there is room for.
 #[derive(Debug)]
 pub struct Known {
     shards: Vec<Mutex<HashSet<IpAddr>>>,
@@ -71,6 +73,7 @@ impl Known {
 
     /// Whether this one did.
     pub fn has(&self, source: IpAddr) -> bool {
+        let source = network(source);
         self.shard(source).is_some_and(|shard| shard.contains(&source))
     }
 

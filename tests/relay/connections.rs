@@ -71,6 +71,76 @@ async fn the_cap_of_one_address() {
     rig.finish().await;
 }
 
+/// The bucket of one address is empty, and that of another is not; a plaintext listener shakes no hands. A reload changes the
+/// rate and not what was used.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_handshake_rate_of_one_address() {
+    let plaintext = format!(
+        "{PLAIN}[[listeners]]\nname = \"plaintext\"\naddress = \"127.0.0.1:0\"\ndangerously_plaintext = true\n"
+    );
+    let rate = |burst: u32| format!("handshakes_per_address = {{ per_second = 0.01, burst = {burst} }}");
+    let mut rig = Rig::start(Setup::routes(&plaintext).limits(&rate(2))).await;
+    let mut inside = rig.connect().await;
+    // One that comes to nothing counts as well: it is the relay's work that is rationed.
+    rig.connection_refused("handshake_failed", async {
+        let mut stream = tcp(&rig, "127.0.0.1").await;
+        stream.write_all(&[0xff; 64]).await.unwrap();
+        let _ = timeout(LONG, stream.read_to_end(&mut Vec::new())).await.unwrap();
+    })
+    .await;
+    for _ in 0..3 {
+        rig.connection_refused("too_many_handshakes", async {
+            closed_in_silence(&mut tcp(&rig, "127.0.0.1").await).await;
+        })
+        .await;
+    }
+    let call = Call::post("/hooks/plain");
+    let mut other = rig.tls().from("127.0.0.2").connect(rig.address).await;
+    let mut plain = Wire::new(rig.tls().tcp(rig.listener("plaintext")).await);
+    for wire in [&mut inside, &mut other, &mut plain] {
+        wire.send(call.h1()).await;
+        assert_eq!(wire.answer().await.status, 200);
+    }
+    rig.apply(|setup| setup.limits = rate(3)).await;
+    rig.connect().await;
+    rig.connection_refused("too_many_handshakes", async {
+        closed_in_silence(&mut tcp(&rig, "127.0.0.1").await).await;
+    })
+    .await;
+    rig.finish().await;
+}
+
+/// Behind a balancer it is the sender whose bucket is asked, and never the balancer's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_handshake_rate_of_one_address_behind_a_balancer() {
+    let setup = Setup::default()
+        .listener("proxy_protocol_from = [\"127.0.0.1\"]")
+        .limits("handshakes_per_address = { per_second = 0.01, burst = 1 }");
+    let rig = Rig::start(setup).await;
+    let announced = async |source: &str| {
+        let mut stream = tcp(&rig, "127.0.0.1").await;
+        let family = if source.contains(':') { "TCP6" } else { "TCP4" };
+        let header = format!("PROXY {family} {source} {source} 51000 443\r\n");
+        stream.write_all(header.as_bytes()).await.unwrap();
+        stream
+    };
+    for source in ["192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8:0:1::1"] {
+        let tls = rig.tls();
+        let mut wire = Wire::new(tls.over(announced(source).await, tls.config(&[])).await.unwrap());
+        wire.send(Call::post("/hooks/plain").h1()).await;
+        assert_eq!(wire.answer().await.status, 200, "{source}");
+    }
+    for source in ["192.0.2.1", "192.0.2.2", "2001:db8::2", "2001:db8::ffff:1"] {
+        rig.connection_refused("too_many_handshakes", async {
+            closed_in_silence(&mut announced(source).await).await;
+        })
+        .await;
+    }
+    let lines = rig.log.events("connection_refused");
+    assert!(lines.iter().any(|line| line["source"] == "2001:db8::ffff:1"), "{lines:?}");
+    rig.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_handshake_has_a_deadline() {
     let rig = Rig::start(Setup::default().limits("handshake_timeout = \"100ms\"")).await;

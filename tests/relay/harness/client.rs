@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use h2::client::SendRequest;
 use rustls::client::WebPkiServerVerifier;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -61,8 +62,13 @@ impl Tls {
         self
     }
 
-    pub fn showing(mut self, pair: &Pair) -> Self {
-        self.client = Some((vec![CertificateDer::from(pair.der.clone())], pair.key_der.clone()));
+    pub fn showing(self, pair: &Pair) -> Self {
+        self.chain(&[pair.der.clone()], &pair.key_der)
+    }
+
+    /// A chain as it is, leaf first, whether it makes sense or not.
+    pub fn chain(mut self, chain: &[Vec<u8>], key: &[u8]) -> Self {
+        self.client = Some((chain.iter().cloned().map(CertificateDer::from).collect(), key.to_vec()));
         self
     }
 
@@ -78,13 +84,18 @@ impl Tls {
             .with_protocol_versions(&self.versions)
             .unwrap()
             .with_webpki_verifier(
-                WebPkiServerVerifier::builder_with_provider(Arc::clone(&self.roots), provider).build().unwrap(),
+                WebPkiServerVerifier::builder_with_provider(Arc::clone(&self.roots), Arc::clone(&provider))
+                    .build()
+                    .unwrap(),
             );
         let mut config = match &self.client {
             None => builder.with_no_client_auth(),
             Some((chain, key)) => {
                 let key = PrivateKeyDer::try_from(key.clone()).unwrap();
-                builder.with_client_auth_cert(chain.clone(), key).unwrap()
+                let key = provider.key_provider.load_private_key(key).unwrap();
+                // Whatever the chain says: the library would show none that it finds wrong.
+                let shown = SingleCertAndKey::from(CertifiedKey::new(chain.clone(), key));
+                builder.with_client_cert_resolver(Arc::new(shown))
             }
         };
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
