@@ -26,6 +26,8 @@ use super::{Draining, Relay, h1, h2};
 const PAUSE: Duration = Duration::from_millis(100);
 /// Connections that are accepted before everything else has its turn.
 const ROUND: usize = 16;
+/// Rounds of the runtime that somebody who was ended gets to be gone.
+const LEAVING_TAKES: usize = 64;
 
 /// Accepts on one socket until the relay drains.
 pub async fn accept(socket: TcpListener, name: Arc<str>, relay: Arc<Relay>, mut draining: Draining) {
@@ -70,7 +72,7 @@ pub async fn accept(socket: TcpListener, name: Arc<str>, relay: Arc<Relay>, mut 
             arrival.refused(ConnectionRefusal::AddressNotAllowed);
             continue;
         }
-        let Some(place) = arrival.place() else {
+        let Some(place) = arrival.place().await else {
             arrival.refused(ConnectionRefusal::TooManyConnections);
             continue;
         };
@@ -114,16 +116,23 @@ struct Arrival {
 }
 
 impl Arrival {
-    /// A place; where there is none, that of the oldest connection that has proven nothing.
-    fn place(&self) -> Option<Place<Of>> {
+    /// A place; where there is none, that of a connection that has proven nothing.
+    async fn place(&self) -> Option<Place<Of>> {
         let (relay, max) = (Of(Arc::clone(&self.relay)), self.limits.max_connections);
-        Connections::enter(relay.clone(), max).or_else(|| {
-            let gone = self.relay.newcomers.give_way()?;
-            let (source, reason) = (Some(gone.source), ConnectionRefusal::GaveWay);
-            refused(&self.relay, &self.metrics, &self.listener.name, source, reason, None);
-            // It is gone when its task has noticed, a moment later.
-            Connections::enter_late(relay, max)
-        })
+        if let Some(place) = Connections::enter(relay.clone(), max) {
+            return Some(place);
+        }
+        let gone = self.relay.newcomers.give_way()?;
+        let (source, reason) = (Some(gone.source), ConnectionRefusal::GaveWay);
+        refused(&self.relay, &self.metrics, &self.listener.name, source, reason, None);
+        // It is gone when its task has noticed, a moment later; where too many are on their way out, that moment is waited for.
+        for _ in 0..LEAVING_TAKES {
+            if let Some(place) = Connections::enter_late(relay.clone(), max) {
+                return Some(place);
+            }
+            yield_now().await;
+        }
+        None
     }
 
     async fn serve(mut self, mut stream: TcpStream) {

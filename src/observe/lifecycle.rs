@@ -18,7 +18,7 @@ codes! {
         AddressNotAllowed = "address_not_allowed",
         /// `limits.max_connections` are open.
         TooManyConnections = "too_many_connections",
-        /// Every place was taken, and nobody was here longer without a genuine request.
+        /// Every place was taken, and its address had most of those that have proven nothing.
         GaveWay = "gave_way",
         /// The address has `limits.max_connections_per_address` open.
         TooManyFromAddress = "too_many_from_address",

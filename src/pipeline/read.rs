@@ -186,7 +186,12 @@ fn reserve(body: &mut BytesMut, held: usize, more: usize, share: &mut BodyShare<
     if !share.grow_to((held + body.capacity() + more) as u64) {
         return Err(Fault::BodyMemory);
     }
-    body.reserve(more);
+    if more > 0 {
+        // Exactly that much: left to itself the buffer would double, and a body could be refused for bytes that nobody sent.
+        let mut grown = BytesMut::with_capacity(body.capacity() + more);
+        grown.extend_from_slice(body);
+        *body = grown;
+    }
     Ok(())
 }
 

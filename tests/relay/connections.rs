@@ -54,6 +54,28 @@ async fn the_cap_of_all_connections() {
     rig.finish().await;
 }
 
+/// Whoever said nothing gives way to whoever comes, and whoever was proven does not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_proven_nothing_gives_way() {
+    let rig = Rig::start(Setup::default().limits("max_connections = 2")).await;
+    let mut proven = rig.connect().await;
+    proven.send(Call::post("/hooks/plain").h1()).await;
+    assert_eq!(proven.answer().await.status, 200);
+    let mut silent = rig.tls().from("127.0.0.3").connect(rig.address).await;
+    let mut others = Vec::new();
+    rig.connection_refused("gave_way", async {
+        // One place is for those on their way out.
+        for last in 4..6 {
+            others.push(rig.tls().from(&format!("127.0.0.{last}")).connect(rig.address).await);
+        }
+        silent.ended().await;
+    })
+    .await;
+    proven.send(Call::post("/hooks/plain").h1()).await;
+    assert_eq!(proven.answer().await.status, 200);
+    rig.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_cap_of_one_address() {
     let rig = Rig::start(Setup::default().limits("max_connections_per_address = 1")).await;
