@@ -62,17 +62,16 @@ async fn who_has_proven_nothing_gives_way() {
     proven.send(Call::post("/hooks/plain").h1()).await;
     assert_eq!(proven.answer().await.status, 200);
     let mut silent = rig.tls().from("127.0.0.3").connect(rig.address).await;
-    let mut others = Vec::new();
+    let mut other = None;
     rig.connection_refused("gave_way", async {
-        // One place is for those on their way out.
-        for last in 4..6 {
-            others.push(rig.tls().from(&format!("127.0.0.{last}")).connect(rig.address).await);
-        }
+        other = Some(rig.tls().from("127.0.0.4").connect(rig.address).await);
         silent.ended().await;
     })
     .await;
-    proven.send(Call::post("/hooks/plain").h1()).await;
-    assert_eq!(proven.answer().await.status, 200);
+    for mut wire in [proven, other.unwrap()] {
+        wire.send(Call::post("/hooks/plain").h1()).await;
+        assert_eq!(wire.answer().await.status, 200);
+    }
     rig.finish().await;
 }
 
