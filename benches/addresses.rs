@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use dmz_relay::access::{AllowList, IpSet};
+use dmz_relay::access::{AccessList, IpSet, Verdict};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 const ENTRIES: usize = 100_000;
@@ -42,9 +42,17 @@ fn find(bench: &mut Criterion) {
         group.bench_function(format!("{name} set"), |bench| {
             bench.iter(|| next.next().map(|ip| set.contains(black_box(*ip))));
         });
-        let list = AllowList::new(nets.into_iter().map(|net| (net.to_string().into(), vec![net])));
+        let entries = |nets: &[IpNet]| -> Vec<(Box<str>, Vec<IpNet>)> {
+            nets.iter().map(|net| (net.to_string().into(), vec![*net])).collect()
+        };
+        let list = AccessList::new(vec![], Some(entries(&nets)));
         group.bench_function(format!("{name} allow list"), |bench| {
-            bench.iter(|| next.next().and_then(|ip| list.admits(black_box(*ip))));
+            bench.iter(|| next.next().map(|ip| matches!(list.judge(black_box(*ip)), Verdict::Admitted(_))));
+        });
+        let (denied, admitted) = nets.split_at(nets.len() / 2);
+        let list = AccessList::new(entries(denied), Some(entries(admitted)));
+        group.bench_function(format!("{name} deny and allow list"), |bench| {
+            bench.iter(|| next.next().map(|ip| matches!(list.judge(black_box(*ip)), Verdict::Admitted(_))));
         });
     }
     group.finish();

@@ -16,6 +16,7 @@ pub mod probe;
 mod proxy_header;
 mod reply;
 mod target;
+mod tls;
 mod turns;
 
 use std::sync::Arc;

@@ -62,6 +62,7 @@ struct Gauges {
     replay_entries: Gauge,
     routes: Gauge,
     routes_unverified: Gauge,
+    routes_observed: Gauge,
     generation: Gauge,
     reload_success: Gauge,
     reload_time: Gauge,
@@ -82,6 +83,7 @@ impl Gauges {
             replay_entries: metrics.gauge(&names::REPLAY_ENTRIES, &[]),
             routes: metrics.gauge(&names::ROUTES, &[]),
             routes_unverified: metrics.gauge(&names::ROUTES_UNVERIFIED, &[]),
+            routes_observed: metrics.gauge(&names::ROUTES_OBSERVED, &[]),
             generation: metrics.gauge(&names::GENERATION, &[]),
             reload_success: metrics.gauge(&names::RELOAD_SUCCESS, &[]),
             reload_time: metrics.gauge(&names::RELOAD_TIME, &[]),
@@ -99,6 +101,8 @@ pub struct Shape {
     pub routes: Vec<RouteLabels>,
     /// How many of them verify nothing.
     pub unverified: usize,
+    /// How many have address lists that refuse nobody.
+    pub observed: usize,
     /// Every served certificate: listener, first name, end of validity in seconds since the epoch.
     pub certificates: Vec<(Arc<str>, String, i64)>,
     /// Every upstream server: upstream, server, whether it takes requests.
@@ -179,6 +183,7 @@ impl Observer {
         self.metrics.set_routes(&shape.listeners, &shape.routes);
         self.gauges.routes.set(count(shape.routes.len()));
         self.gauges.routes_unverified.set(count(shape.unverified));
+        self.gauges.routes_observed.set(count(shape.observed));
         #[expect(clippy::cast_precision_loss, reason = "a date is far smaller than 2^53 seconds")]
         let certificates = shape
             .certificates

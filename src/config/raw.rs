@@ -50,6 +50,7 @@ pub struct RawListener {
     pub address: Placed<String>,
     pub proxy_protocol_from: Option<Vec<Spanned<String>>>,
     pub trust_forwarded_from: Option<Vec<Spanned<String>>>,
+    pub deny: Placed<Vec<Spanned<String>>>,
     pub dangerously_plaintext: Placed<bool>,
     pub tls: Placed<RawTls>,
 }
@@ -217,6 +218,8 @@ pub struct RawRoute {
     pub secrets: Placed<Vec<Spanned<RawSecretEntry>>>,
     pub methods: Placed<Vec<Spanned<String>>>,
     pub allow: Placed<Vec<Spanned<String>>>,
+    pub deny: Placed<Vec<Spanned<String>>>,
+    pub address_check: Placed<String>,
     pub headers: Option<Table<Spanned<RawHeaderRule>>>,
     pub content_types: Placed<Vec<Spanned<String>>>,
     pub client_certificate: Placed<bool>,

@@ -53,6 +53,10 @@ codes! {
         MethodNotAllowed = "method_not_allowed",
         /// The source address is not in the route's list.
         AddressNotAllowed = "address_not_allowed",
+        /// The source address is in a `deny` of the route or of the listener.
+        AddressDenied = "address_denied",
+        /// Addresses are denied, and a listed proxy did not tell whose request it passed on.
+        AddressUnknown = "address_unknown",
         /// A required header is absent or has another value.
         HeaderRequired = "header_required",
         /// The route wants a client certificate and the connection has none.

@@ -102,7 +102,8 @@ where
             connection: Arc::clone(&connection),
             _stream: Arc::clone(&streams),
         };
-        tokio::spawn(exchange.serve(request, respond));
+        // Boxed, as a connection is: moving a future of this size is what would cost.
+        tokio::spawn(Box::pin(exchange.serve(request, respond)));
     }
 }
 

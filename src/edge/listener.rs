@@ -9,8 +9,6 @@ use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::yield_now;
 use tokio::time::{Duration, sleep, timeout};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
 use crate::domain::{SourceAddress, Via, source::canonical};
 use crate::observe::{ConnectionRefusal, ListenerMetrics, RefusedConnection};
@@ -20,6 +18,7 @@ use crate::snapshot::{Limits, Listener};
 use super::connections::{Connections, Of, Place};
 use super::newcomers::Newcomers;
 use super::proxy_header::{self, Told, Untold};
+use super::tls::TlsStream;
 use super::{Draining, Relay, h1, h2};
 
 /// How long accepting pauses when the process has no descriptor left; what is connected goes on.
@@ -68,8 +67,7 @@ pub async fn accept(socket: TcpListener, name: Arc<str>, relay: Arc<Relay>, mut 
             draining: draining.clone(),
             proven: Proven::default(),
         };
-        if arrival.is_filtered(source) {
-            arrival.refused(ConnectionRefusal::AddressNotAllowed);
+        if arrival.is_filtered() {
             continue;
         }
         let Some(place) = arrival.place().await else {
@@ -80,12 +78,13 @@ pub async fn accept(socket: TcpListener, name: Arc<str>, relay: Arc<Relay>, mut 
             .then(|| Newcomers::add(Of(Arc::clone(&relay)), source.ip, arrival.proven.clone()))
             .unzip();
         let (newcomer, standing) = newcomer;
-        let task = tokio::spawn(async move {
+        // Boxed: the runtime would copy a future of this size six times, which showed in the cost of a connection.
+        let task = tokio::spawn(Box::pin(async move {
             let _place = place;
             let _standing = standing;
             let _counted = arrival.metrics.connection();
             arrival.serve(stream).await;
-        });
+        }));
         if let Some(newcomer) = newcomer {
             newcomer.served_by(task.abort_handle());
         }
@@ -148,14 +147,14 @@ impl Arrival {
         if !self.relay.connections.may_shake_hands(self.source.ip, self.limits.handshakes_per_address) {
             return self.refused(ConnectionRefusal::TooManyHandshakes);
         }
-        let acceptor = TlsAcceptor::from(Arc::clone(&tls.server));
+        let server = Arc::clone(&tls.server);
         let handshake = async {
             if self.relay.known.has(self.source.ip) {
-                return acceptor.accept(stream).await;
+                return TlsStream::accept(stream, server).await;
             }
             // Who has said nothing yet needs no turn.
             stream.readable().await?;
-            self.relay.turns.take(acceptor.accept(stream)).await
+            self.relay.turns.take(TlsStream::accept(stream, server)).await
         };
         match timeout(self.limits.handshake_timeout, handshake).await {
             Ok(Ok(stream)) => self.tls(stream).await,
@@ -181,25 +180,33 @@ impl Arrival {
                 return false;
             }
         }
-        if self.is_filtered(self.source) {
-            self.refused(ConnectionRefusal::AddressNotAllowed);
+        !self.is_filtered()
+    }
+
+    /// Refuses an address that the listener denies, or that no route admits. A proxy speaks for others, so it is judged by what
+    /// it says: in its PROXY header, or with each request.
+    fn is_filtered(&self) -> bool {
+        let SourceAddress { ip, via } = self.source;
+        if via == Via::Socket && self.listener.proxy_protocol_from.contains(ip) {
             return false;
         }
-        true
+        if let Some(entry) = self.listener.deny.denied_by(ip) {
+            self.refused_because(ConnectionRefusal::AddressDenied, Some(entry));
+            return true;
+        }
+        let speaks_for_others = self.listener.trust_forwarded_from.contains(ip);
+        let is_unwanted =
+            !speaks_for_others && self.listener.admits.as_ref().is_some_and(|admits| !admits.contains(ip));
+        if is_unwanted {
+            self.refused(ConnectionRefusal::AddressNotAllowed);
+        }
+        is_unwanted
     }
 
-    /// Whether no route admits this address. A proxy speaks for others, so it is judged by what it says.
-    fn is_filtered(&self, source: SourceAddress) -> bool {
-        let speaks_for_others = (source.via == Via::Socket && self.listener.proxy_protocol_from.contains(source.ip))
-            || self.listener.trust_forwarded_from.contains(source.ip);
-        !speaks_for_others && self.listener.admits.as_ref().is_some_and(|admits| !admits.contains(source.ip))
-    }
-
-    async fn tls(self, stream: TlsStream<TcpStream>) {
-        let (_, session) = stream.get_ref();
-        let certificate = self.listener.tls.as_ref().map(|tls| tls.certificate_for(session.server_name()));
-        let client_certificate = session.peer_certificates().is_some_and(|chain| !chain.is_empty());
-        let speaks_h2 = session.alpn_protocol() == Some(b"h2");
+    async fn tls(self, stream: TlsStream) {
+        let certificate = self.listener.tls.as_ref().map(|tls| tls.certificate_for(stream.server_name()));
+        let client_certificate = stream.peer_certificates().is_some_and(|chain| !chain.is_empty());
+        let speaks_h2 = stream.alpn_protocol() == Some(b"h2");
         let connection = self.connection(certificate, client_certificate);
         if speaks_h2 {
             h2::serve(stream, &self.relay, connection, self.draining).await;

@@ -16,6 +16,8 @@ codes! {
     ConnectionRefusal {
         /// No route of the listener admits the peer.
         AddressNotAllowed = "address_not_allowed",
+        /// The peer, or whom its PROXY header names, is in the listener's `deny`.
+        AddressDenied = "address_denied",
         /// `limits.max_connections` are open.
         TooManyConnections = "too_many_connections",
         /// Every place was taken, and its address had most of those that have proven nothing.
@@ -46,7 +48,7 @@ pub struct RefusedConnection<'e> {
     pub source: Option<IpAddr>,
     /// Why.
     pub reason: ConnectionRefusal,
-    /// The TLS library's own words; never bytes of the peer.
+    /// The TLS library's own words, or the entry of `deny`; never bytes of the peer.
     pub detail: Option<&'e str>,
 }
 

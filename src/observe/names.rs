@@ -59,6 +59,8 @@ macro_rules! metrics {
 metrics! {
     REQUESTS = "dmz_relay_requests_total", Kind::Counter, ["listener", "route", "provider", "outcome", "reason"],
         "Requests by what became of them; reason is a code of docs/request.md.";
+    REQUESTS_OBSERVED = "dmz_relay_requests_observed_total", Kind::Counter, ["route", "reason", "outcome"],
+        "Requests that address lists would have refused on routes with address_check = \"observe\", by what became of them.";
     RESPONSES = "dmz_relay_responses_total", Kind::Counter, ["listener", "route", "class"],
         "Answers by status class (2xx to 5xx, none where nobody was left to answer).";
     REQUEST_SECONDS = "dmz_relay_request_duration_seconds", Kind::Histogram(SECONDS), ["route"],
@@ -129,6 +131,8 @@ metrics! {
         "Routes in the running configuration.";
     ROUTES_UNVERIFIED = "dmz_relay_routes_unverified", Kind::Gauge, [],
         "Routes that accept requests without verification (verify.dangerously_none).";
+    ROUTES_OBSERVED = "dmz_relay_routes_observed", Kind::Gauge, [],
+        "Routes whose address lists refuse nobody (address_check = \"observe\").";
     RELOADS = "dmz_relay_config_reloads_total", Kind::Counter, ["outcome"],
         "Reloads by outcome: applied, unchanged, kept (the new files had problems).";
     RELOAD_SUCCESS = "dmz_relay_config_last_reload_success", Kind::Gauge, [],

@@ -38,7 +38,11 @@ pub fn refusal_status(refusal: Refusal) -> u16 {
         | Refusal::ShapeInvalid
         | Refusal::BindingMismatch
         | Refusal::BodyDigestMismatch => 401,
-        Refusal::AddressNotAllowed | Refusal::HeaderRequired | Refusal::ClientCertificateRequired => 403,
+        Refusal::AddressNotAllowed
+        | Refusal::AddressDenied
+        | Refusal::AddressUnknown
+        | Refusal::HeaderRequired
+        | Refusal::ClientCertificateRequired => 403,
         Refusal::RouteUnknown => 404,
         Refusal::MethodNotAllowed => 405,
         Refusal::HeadTimeout | Refusal::BodyTimeout | Refusal::BodyTooSlow => 408,

@@ -117,10 +117,10 @@ impl<'r> Inward<'r> {
             fields.push(("Relay-Key", key.as_bytes()));
         }
         fields.push(("Relay-Attempt", ours.attempt.as_bytes()));
-        fields.push((hops::FIELD, ours.hops.as_bytes()));
         if self.replay {
             fields.push(("Relay-Replay", b"true"));
         }
+        fields.push((hops::FIELD, ours.hops.as_bytes()));
         fields.push(("Relay-Received-At", ours.received_at.as_bytes()));
         if let Some(resigned) = &ours.resigned {
             fields.push(("webhook-id", resigned.id.as_bytes()));

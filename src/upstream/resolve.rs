@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn a_name_does_not_lead_to_this_host() {
         let local = SocketAddr::from(([127, 0, 0, 1], 80));
-        let found = |addresses: &[SocketAddr]| permitted("app.internal", addresses.to_vec().into_iter());
+        let found = |addresses: &[SocketAddr]| permitted("app.internal", addresses.iter().copied());
         assert_eq!(found(&[local, address(1)]).unwrap(), [address(1)]);
         let why = found(&[local]).unwrap_err().to_string();
         assert_eq!(why, "the name leads to 127.0.0.1, which is this host");

@@ -210,7 +210,7 @@ async fn what_the_library_refuses_is_told() {
         ("connection", "protocol_error", frame(HEADERS, END_HEADERS | END_STREAM, 1, &broken)),
         ("connection", "protocol_error", frame(HEADERS, END_HEADERS | END_STREAM, 2, &head())),
         ("connection", "frame_size_error", frame(DATA, 0, 1, &[0; 20_000])),
-        ("stream", "protocol_error", frame(WINDOW_UPDATE, 0, 1, &[0; 4])),
+        ("connection", "protocol_error", frame(WINDOW_UPDATE, 0, 1, &[0; 4])),
         ("connection", "enhance_your_calm", frame(PING, 0, 0, &[0; 8]).repeat(20_000)),
     ] {
         let before = told(scope, reason);

@@ -33,6 +33,63 @@ async fn an_address_that_no_route_admits_is_closed_before_tls() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_that_the_listener_denies_is_closed_before_tls() {
+    let lists = "[address_lists]\nscanners = [\"127.0.0.8/29\"]\n";
+    let rig = Rig::start(Setup::routes(&format!("{PLAIN}{lists}")).listener("deny = [\"scanners\"]")).await;
+    for source in ["127.0.0.8", "127.0.0.15"] {
+        rig.connection_refused("address_denied", async {
+            closed_in_silence(&mut tcp(&rig, source).await).await;
+        })
+        .await;
+        let line = rig.log.wait("connection_refused", |line| line["source"] == source).await;
+        assert_eq!(line["detail"], "scanners", "{line}");
+    }
+    let mut wire = rig.tls().from("127.0.0.16").connect(rig.address).await;
+    wire.send(Call::post("/hooks/plain").h1()).await;
+    assert_eq!(wire.answer().await.status, 200);
+    rig.finish().await;
+}
+
+/// Whom the balancer's header names is denied, in every spelling; the balancer's own checks are not, but it may send nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listener_denies_whom_the_header_names() {
+    let keys = "proxy_protocol_from = [\"127.0.0.1\"]\ndeny = [\"192.0.2.0/24\", \"2001:db8:bad::/48\"]";
+    let rig = Rig::start(Setup::routes(PLAIN).listener(keys)).await;
+    let mut mapped = [0; 36];
+    mapped[10..16].copy_from_slice(&[0xff, 0xff, 192, 0, 2, 8]);
+    for header in [
+        b"PROXY TCP4 192.0.2.6 10.0.0.1 51000 443\r\n".to_vec(),
+        b"PROXY TCP6 ::ffff:192.0.2.6 ::1 51000 443\r\n".to_vec(),
+        b"PROXY TCP6 2001:db8:bad::6 ::1 51000 443\r\n".to_vec(),
+        v2(1, 0x21, &mapped),
+        v2(1, 0x11, &[192, 0, 2, 7, 10, 0, 0, 1, 1, 187, 1, 187]),
+    ] {
+        rig.connection_refused("address_denied", async {
+            let mut stream = tcp(&rig, "127.0.0.1").await;
+            stream.write_all(&header).await.unwrap();
+            closed_in_silence(&mut stream).await;
+        })
+        .await;
+    }
+    for (header, refused) in [
+        (b"PROXY TCP4 198.51.100.1 10.0.0.1 51000 443\r\n".to_vec(), None),
+        (v2(0, 0, &[]), Some("address_unknown")),
+        (b"PROXY UNKNOWN\r\n".to_vec(), Some("address_unknown")),
+    ] {
+        let mut stream = tcp(&rig, "127.0.0.1").await;
+        stream.write_all(&header).await.unwrap();
+        let tls = rig.tls();
+        let mut wire = Wire::new(tls.over(stream, tls.config(&[])).await.unwrap());
+        wire.send(Call::post("/hooks/plain").h1()).await;
+        let answer = wire.answer().await;
+        assert_eq!(answer.status, if refused.is_some() { 403 } else { 200 }, "{header:?}");
+        assert_eq!(rig.log.of(answer.id()).await["reason"].as_str(), refused);
+    }
+    assert_eq!(rig.app.seen().len(), 1);
+    rig.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_cap_of_all_connections() {
     let rig = Rig::start(Setup::default().limits("max_connections = 2\nmax_connections_per_address = 2")).await;
     let (mut first, mut second) = (rig.connect().await, rig.connect().await);

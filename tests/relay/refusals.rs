@@ -44,6 +44,8 @@ every! { Refusal, refusal_status;
     host_misdirected: HostMisdirected = 421,
     method_not_allowed: MethodNotAllowed = 405,
     address_not_allowed: AddressNotAllowed = 403,
+    address_denied: AddressDenied = 403,
+    address_unknown: AddressUnknown = 403,
     header_required: HeaderRequired = 403,
     client_certificate_required: ClientCertificateRequired = 403,
     content_type_unsupported: ContentTypeUnsupported = 415,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use h2::client::SendRequest;
 use rustls::client::WebPkiServerVerifier;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+use rustls::{CipherSuite, ClientConfig, RootCertStore, SupportedProtocolVersion};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -29,6 +29,7 @@ pub struct Tls {
     versions: Vec<&'static SupportedProtocolVersion>,
     client: Option<(Vec<CertificateDer<'static>>, Vec<u8>)>,
     sni: bool,
+    ciphers: Vec<CipherSuite>,
     source: Option<std::net::IpAddr>,
 }
 
@@ -42,6 +43,7 @@ impl Tls {
             versions: rustls::ALL_VERSIONS.to_vec(),
             client: None,
             sni: true,
+            ciphers: Vec::new(),
             source: None,
         }
     }
@@ -62,13 +64,25 @@ impl Tls {
         self
     }
 
+    /// Speaks these ciphers only.
+    pub fn ciphers(mut self, ciphers: &[CipherSuite]) -> Self {
+        self.ciphers = ciphers.to_vec();
+        self
+    }
+
     pub fn showing(self, pair: &Pair) -> Self {
-        self.chain(&[pair.der.clone()], &pair.key_der)
+        self.chain(std::slice::from_ref(&pair.der), &pair.key_der)
     }
 
     /// A chain as it is, leaf first, whether it makes sense or not.
     pub fn chain(mut self, chain: &[Vec<u8>], key: &[u8]) -> Self {
         self.client = Some((chain.iter().cloned().map(CertificateDer::from).collect(), key.to_vec()));
+        self
+    }
+
+    /// Whatever stands behind its own.
+    pub fn showing_too(mut self, more: &[CertificateDer<'static>]) -> Self {
+        self.client.as_mut().expect("a certificate is shown").0.extend_from_slice(more);
         self
     }
 
@@ -79,7 +93,11 @@ impl Tls {
     }
 
     pub fn config(&self, alpn: &[&[u8]]) -> Arc<ClientConfig> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+        if !self.ciphers.is_empty() {
+            provider.cipher_suites.retain(|suite| self.ciphers.contains(&suite.suite()));
+        }
+        let provider = Arc::new(provider);
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&self.versions)
             .unwrap()

@@ -127,6 +127,40 @@ pub async fn address_not_allowed(refusal: Refusal) {
     rig.finish().await;
 }
 
+pub async fn address_denied(refusal: Refusal) {
+    let routes = format!("{PLAIN}deny = [\"192.0.2.0/24\", \"127.0.0.8/29\"]\nallow = [\"127.0.0.0/8\"]\n");
+    let rig = Rig::start(Setup::routes(&routes)).await;
+    let mut wire = rig.tls().from("127.0.0.16").connect(rig.address).await;
+    wire.send(Call::post("/hooks/plain").h1()).await;
+    assert_eq!(wire.answer().await.status, 200);
+    rig.finish().await;
+    let routes = format!("{PLAIN}deny = [\"192.0.2.0/24\", \"127.0.0.8/29\"]\n");
+    let rig = Rig::start(Setup::routes(&routes)).await;
+    rig.refused(refusal, async {
+        let mut wire = rig.tls().from("127.0.0.9").connect(rig.address).await;
+        wire.send(Call::post("/hooks/plain").h1()).await;
+        wire.answer().await
+    })
+    .await;
+    rig.refused(refusal, async {
+        let mut h2 = rig.tls().from("127.0.0.15").h2(rig.address).await;
+        h2.send(&Call::post("/hooks/plain")).await
+    })
+    .await;
+    rig.delivers(Protocol::H1, &Call::post("/hooks/plain")).await;
+    rig.finish().await;
+}
+
+pub async fn address_unknown(refusal: Refusal) {
+    let routes = format!("{PLAIN}deny = [\"192.0.2.0/24\"]\n");
+    let rig = Rig::start(Setup::routes(&routes).listener("trust_forwarded_from = [\"127.0.0.1\"]")).await;
+    for protocol in BOTH {
+        rig.refused(refusal, rig.send(protocol, &Call::post("/hooks/plain"))).await;
+        rig.delivers(protocol, &Call::post("/hooks/plain").field("x-forwarded-for", "198.51.100.1")).await;
+    }
+    rig.finish().await;
+}
+
 pub async fn header_required(refusal: Refusal) {
     let good = Call::post("/hooks/headed").field("X-Tenant", "a").field("X-Any", "thing");
     let calls = [
