@@ -7,6 +7,7 @@
 mod admin;
 mod bind;
 mod events;
+mod memory;
 mod providers;
 mod reload;
 mod shape;
@@ -36,6 +37,7 @@ use crate::state::State;
 use crate::store::{News, OpenError, Store};
 use crate::upstream::ServerChange;
 
+pub use memory::Memory;
 pub use reload::Outcome as ReloadOutcome;
 
 /// How often histograms are folded and summaries written.

@@ -77,6 +77,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "edge",
             "explain",
             "habit",
+            "meter",
             "observe",
             "pipeline",
             "reload",

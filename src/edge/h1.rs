@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::task::yield_now;
 use tokio::time::{Duration, Instant, timeout, timeout_at};
 
 use crate::base::patience::within;
@@ -71,6 +72,10 @@ where
         let snapshot = Arc::clone(current.load());
         if !session.exchange(relay, &snapshot, &connection, parsed, &draining).await {
             return;
+        }
+        // A sender that does not wait for its answers takes turns with those that do.
+        if !session.buffer.is_empty() {
+            yield_now().await;
         }
     }
     let _ = timeout(LINGER_TIME, session.io.shutdown()).await;
