@@ -13,8 +13,9 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 const SHELVES: usize = 16;
-/// On one shelf; past it the one that was idle longest is closed.
-const SHELF_MAX: usize = 64;
+/// On one shelf; past it the one that was idle longest is closed. As many as one core may well have under way at once, four
+/// HTTP/2 connections of 128 streams each: below that, a busy relay would open a connection for nearly every request.
+const SHELF_MAX: usize = 512;
 
 #[derive(Debug)]
 struct Idle {
