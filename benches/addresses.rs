@@ -1,42 +1,19 @@
 //! An address among 100 000 entries; the promise is 100 ns at most.
 
+#[path = "subjects/addresses.rs"]
+mod subject;
+
 use std::hint::black_box;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use dmz_relay::access::{AllowList, IpSet};
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-const ENTRIES: usize = 100_000;
-
-/// Draws a network.
-type Make = fn(&mut fastrand::Rng) -> IpNet;
-
-fn v4(random: &mut fastrand::Rng) -> IpNet {
-    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::from_bits(random.u32(..)), 30).trunc())
-}
-
-fn v6(random: &mut fastrand::Rng) -> IpNet {
-    let bits = 0x2001_0db8 << 96 | random.u128(..) >> 32;
-    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::from_bits(bits), 64).trunc())
-}
-
-/// Another address each time, half of them in the set, so that neither caches nor branches learn the answer.
-fn probes(random: &mut fastrand::Rng, nets: &[IpNet], make: Make) -> Vec<IpAddr> {
-    (0..65_536)
-        .map(|number| match nets.get(random.usize(..nets.len())) {
-            Some(known) if number % 2 == 0 => known.addr(),
-            Some(_) | None => make(random).addr(),
-        })
-        .collect()
-}
+use subject::{Make, draw, v4, v6};
 
 fn find(bench: &mut Criterion) {
     let mut group = bench.benchmark_group("address among 100000");
     for (name, make) in [("v4", v4 as Make), ("v6", v6)] {
-        let mut random = fastrand::Rng::with_seed(7);
-        let nets: Vec<IpNet> = (0..ENTRIES).map(|_| make(&mut random)).collect();
-        let probes = probes(&mut random, &nets, make);
+        let (nets, probes) = draw(100_000, make);
         let mut next = probes.iter().cycle();
         let set = IpSet::new(nets.iter().copied());
         group.bench_function(format!("{name} set"), |bench| {
