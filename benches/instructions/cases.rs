@@ -102,7 +102,7 @@ pub(crate) fn all() -> Vec<Case> {
         ("pipeline forged", "/hooks/github", false, 401),
         ("pipeline unknown path", "/wp-login.php", false, 404),
     ] {
-        cases.push(case(name, 16, move || request(path, genuine, status)));
+        cases.push(case(name, 512, move || request(path, genuine, status)));
     }
     cases
 }
