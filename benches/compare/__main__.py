@@ -1,7 +1,7 @@
 """Compares the relay with what an operator would use otherwise, on the same job: see `run` beside this file."""
 
 import argparse
-import re
+import json
 import resource
 import sys
 import tempfile
@@ -9,16 +9,26 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from growth import AXES  # noqa: E402
 from measure import say  # noqa: E402
-from rows import ROWS, Options, Result  # noqa: E402
+from plot import draw, number  # noqa: E402
+from rows import ROWS, Line, Options  # noqa: E402
 from servers import SERVERS, Site  # noqa: E402
 
-BEGIN, END = "<!-- benches/compare/run --write: from here -->", "<!-- benches/compare/run --write: to here -->"
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "performance.md"
+PLOTS = ROOT / "docs" / "growth"
+#: What was last measured with `--write`, so that some rows can be measured anew without the others.
+FIGURES = Path(__file__).parent / "figures.json"
+
+LABELS = {kind.label for kind in SERVERS.values()}
 
 
 def arguments():
     parser = argparse.ArgumentParser(prog="bash benches/compare/run")
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"one or more of {', '.join(row.key for row in ROWS)}; default: all")
+    keys = [row.key for row in ROWS] + ["growth"] + [axis.key for axis in AXES]
+    parser.add_argument("rows", nargs="*", metavar="ROW",
+                        help=f"one or more of {', '.join(keys)}; \"growth\" is the axes after it; default: all but those")
     parser.add_argument("--servers", default=",".join(SERVERS), help="default: %(default)s")
     parser.add_argument("--seconds", type=float, default=2, help="of each measurement, default %(default)s")
     parser.add_argument("--runs", type=int, default=3, help="of which the median is taken, default %(default)s")
@@ -28,7 +38,7 @@ def arguments():
     parser.add_argument("--load", required=True, help=argparse.SUPPRESS)
     parsed = parser.parse_args()
     parsed.servers = parsed.servers.split(",")
-    for known, given in ((SERVERS, parsed.servers), ({row.key for row in ROWS}, parsed.rows)):
+    for known, given in ((SERVERS, parsed.servers), (keys, parsed.rows)):
         for name in given:
             if name not in known:
                 parser.error(f"unknown: {name}")
@@ -42,60 +52,86 @@ def shown(value, spread):
     return form(value) if not spread else f"{form(value)} ({form(spread[0])}–{form(spread[1])})"
 
 
-def verdict(result):
-    """Ratios that have a target, with it."""
-    said = []
-    for other, most in result.row.targets.items():
-        ratio = result.ratio(other)
-        if ratio is not None:
-            said.append(f"{ratio:.2f} × {other}, wanted {most:g}{'' if ratio <= most else ': missed'}")
-    return "; ".join(said)
-
-
-def table(results, servers):
+def table(rows, servers):
     """Markdown, which is readable as it is."""
     columns = [SERVERS[name] for name in servers]
-    lines = ["| | | " + " | ".join(kind.label for kind in columns) + " | relay / other |",
-             "|---" * (len(columns) + 3) + "|"]
-    for result in results:
-        cells = [shown(result.values.get(kind.name), result.spread.get(kind.name)) for kind in columns]
-        if "small" in result.values:
-            cells = [cells[0], shown(result.values["small"], None), *cells[2:]] if len(cells) > 1 else cells
-        lines.append(f"| {result.row.title} | {result.unit} | " + " | ".join(cells) + f" | {verdict(result)} |")
+    lines = ["| | | " + " | ".join(kind.label for kind in columns) + " | dmz-relay |", "|---" * (len(columns) + 3) + "|"]
+    for row, line in rows:
+        cells = [shown(line.values.get(kind.name), line.spread.get(kind.name)) for kind in columns]
+        lines.append(f"| {row.title} | {line.unit} | " + " | ".join(cells) + f" | {row.verdict(line)} |")
     return "\n".join(lines)
 
 
-def write(text):
-    page = Path(__file__).parents[2] / "docs" / "performance.md"
-    before, rest = page.read_text().split(BEGIN)
-    after = rest.split(END)[1]
-    page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
-    say(f"written: {page}")
+def replace(page, name, text):
+    """Puts the text between the two marks of this name."""
+    begin, end = (f"<!-- benches/compare/run --write: {name}, {side} -->" for side in ("from here", "to here"))
+    before, rest = page.split(begin)
+    return f"{before}{begin}\n\n{text}\n\n{end}{rest.split(end)[1]}"
+
+
+def write(figures):
+    """Tables into the page, plots beside it."""
+    FIGURES.write_text(json.dumps(figures, indent=1) + "\n")
+    known = {row.key: row for row in ROWS}
+    lines = [(known[key], Line(**line)) for key in known for line in figures["rows"].get(key, [])]
+    page = replace(PAGE.read_text(), "comparison", table(lines, list(SERVERS)))
+    grown = []
+    PLOTS.mkdir(exist_ok=True)
+    for axis in AXES:
+        series = figures["growth"].get(axis.key)
+        if not series:
+            continue
+        series = {name: {int(point): value for point, value in values.items()} for name, values in series.items()}
+        costs = {name: values for name, values in series.items() if "," not in name or name in LABELS}
+        (PLOTS / f"{axis.key}.svg").write_text(draw(axis.title, costs))
+        grown.append(grown_table(axis, series))
+    if grown:
+        page = replace(page, "growth", "\n\n".join(grown))
+    PAGE.write_text(page)
+    say(f"written: {PAGE}")
+
+
+def grown_table(axis, series):
+    points = list(next(iter(series.values())))
+    lines = [f"![CPU for each request by {axis.title}](growth/{axis.key}.svg)", "",
+             f"| {axis.title} | " + " | ".join(number(point) for point in points) + " |", "|---" * (len(points) + 1) + "|"]
+    for name, values in series.items():
+        first = values[points[0]]
+        unit = ", CPU µs" if name in LABELS else ""
+        lines.append(f"| {name}{unit} | " + " | ".join(f"{values[point]:.1f} ({values[point] / first:.2f})" for point in points) + " |")
+    return "\n".join(lines)
 
 
 def main():
     wanted = arguments()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(65536, hard), hard))
+    figures = json.loads(FIGURES.read_text()) if wanted.write and FIGURES.exists() else {"rows": {}, "growth": {}}
     with tempfile.TemporaryDirectory(prefix="compare.") as folder:
         site = Site(Path(folder), {"relay": wanted.relay, "load": wanted.load}, wanted.cipher)
         try:
             options = Options(site, wanted.seconds, wanted.runs, wanted.servers)
-            results = []
+            lines = []
             for row in ROWS:
-                if not wanted.rows or row.key in wanted.rows:
+                if row.key in wanted.rows or not wanted.rows:
                     say(f"{row.key}: {row.title}")
-                    for unit, values, spread in row.measure(options):
-                        result = Result(row, unit, values, spread)
-                        results.append(result)
-                        say("    " + unit + ": " + ", ".join(
-                            f"{name} {shown(value, spread.get(name))}" for name, value in values.items()) + f"   {verdict(result)}")
+                    measured = row.measure(options)
+                    figures["rows"][row.key] = [vars(line) for line in measured]
+                    for line in measured:
+                        lines.append((row, line))
+                        values = ", ".join(f"{name} {shown(value, line.spread.get(name))}" for name, value in line.values.items())
+                        say(f"    {line.unit}: {values}   {row.verdict(line)}")
+            for axis in AXES:
+                if axis.key in wanted.rows or "growth" in wanted.rows:
+                    say(f"{axis.key}: {axis.title}")
+                    figures["growth"][axis.key] = axis.measure(options, axis.points)
+                    print(grown_table(axis, figures["growth"][axis.key]))
         finally:
             site.stop()
-    text = table(results, wanted.servers)
-    print(text)
+    if lines:
+        print(table(lines, wanted.servers))
     if wanted.write:
-        write(text)
+        write(figures)
 
 
 main()

@@ -3,8 +3,10 @@
 //!
 //! ```text
 //! load inside PORT                                        answer every request with 200 once it is whole
-//! load send PORT REQUEST MODE THREADS SECONDS [RATE]      MODE: keepalive, close (new connections), resume, plain (no TLS)
-//! load hold PORT REQUEST COUNT                            send all but the last byte, wait for a line on stdin, end them
+//! load send PORT REQUEST MODE THREADS SECONDS [RATE]      MODE: keepalive, close (new connections), resume, plain (no TLS);
+//!                                                         says "ready" after a first round, and begins after a line on stdin
+//! load hold PORT SMALL REQUEST COUNT                      a connection each, which makes the small request; "ready"; after a line on
+//!                                                         stdin all but the last byte of the other; "held"; a line; the last byte
 //! ```
 //!
 //! REQUEST is a file with the bytes of an HTTP/1.1 request. Results are one line of JSON. A thread for each connection: threads sleep
@@ -12,9 +14,9 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a bench fails loudly")]
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::Arc;
+use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -40,8 +42,9 @@ fn main() {
             let threads: u32 = threads.parse().unwrap();
             send(&load, threads, rate.first().map(|rate| rate.parse().unwrap()));
         }
-        ["hold", port, request, count] => {
-            hold(port.parse().unwrap(), &std::fs::read(request).unwrap(), count.parse().unwrap());
+        ["hold", port, small, request, count] => {
+            let read = |file: &str| std::fs::read(file).unwrap();
+            hold(port.parse().unwrap(), &read(small), &read(request), count.parse().unwrap());
         }
         _ => panic!("usage: the head of load.rs"),
     }
@@ -172,12 +175,19 @@ struct Done {
 }
 
 impl Load {
+    fn exchange(&self, kept: Option<Box<dyn Stream>>) -> std::io::Result<(u16, Box<dyn Stream>)> {
+        let tls = (self.mode != "plain").then_some(&self.tls);
+        let mut stream = kept.map_or_else(|| connect(self.port, tls), Ok)?;
+        stream.write_all(&self.request)?;
+        stream.flush()?;
+        Ok((answer(&mut *stream)?, stream))
+    }
+
     /// One connection after the other, or one for all. With a rate each request has its moment, and is timed from there when the
     /// one before was late: who waits in the queue of a slow server is part of its latency.
-    fn run(&self, mut next: Instant, interval: Option<Duration>) -> Done {
+    fn run(&self, mut kept: Option<Box<dyn Stream>>, mut next: Instant, interval: Option<Duration>) -> Done {
         let mut done = Done::default();
         let end = Instant::now() + self.duration;
-        let mut kept: Option<Box<dyn Stream>> = None;
         loop {
             let mut started = Instant::now();
             if let Some(interval) = interval {
@@ -192,37 +202,53 @@ impl Load {
             if started >= end {
                 return done;
             }
-            let tls = (self.mode != "plain").then_some(&self.tls);
-            let result = kept.take().map_or_else(|| connect(self.port, tls), Ok).and_then(|mut stream| {
-                stream.write_all(&self.request)?;
-                stream.flush()?;
-                let status = answer(&mut *stream)?;
-                Ok((status, stream))
-            });
+            let result = self.exchange(kept.take());
             done.latencies.push(u32::try_from(started.elapsed().as_nanos() / 100).unwrap_or(u32::MAX));
             match result {
                 Ok((status, stream)) => {
                     *(if status == 200 { &mut done.good } else { &mut done.bad }) += 1;
                     done.resumed += u64::from(stream.resumed());
-                    kept = ["keepalive", "plain"].contains(&self.mode.as_str()).then_some(stream);
+                    kept = self.keeps().then_some(stream);
                 }
                 Err(_) => done.errors += 1,
             }
         }
     }
+
+    fn keeps(&self) -> bool {
+        ["keepalive", "plain"].contains(&self.mode.as_str())
+    }
 }
 
 fn send(load: &Load, threads: u32, rate: Option<f64>) {
-    let begin = Instant::now();
     let interval = rate.map(|rate| Duration::from_secs_f64(f64::from(threads) / rate));
-    let all: Vec<Done> = std::thread::scope(|scope| {
+    let (ready, go) = (Barrier::new(threads as usize + 1), Barrier::new(threads as usize + 1));
+    // One after the other: thousands of handshakes at once would be another measurement, and overrun their deadline.
+    let turn = Mutex::new(());
+    let (all, took): (Vec<Done>, Duration) = std::thread::scope(|scope| {
         let running: Vec<_> = (0..threads)
             .map(|number| {
                 let offset = interval.map_or(Duration::ZERO, |interval| interval * number / threads);
-                scope.spawn(move || load.run(begin + offset, interval))
+                let (ready, go, turn) = (&ready, &go, &turn);
+                let body = move || {
+                    let first = {
+                        let _turn = turn.lock().unwrap();
+                        load.exchange(None)
+                    };
+                    ready.wait();
+                    go.wait();
+                    let kept = first.ok().filter(|_| load.keeps()).map(|(_, stream)| stream);
+                    load.run(kept, Instant::now() + offset, interval)
+                };
+                std::thread::Builder::new().stack_size(256 * 1024).spawn_scoped(scope, body).unwrap()
             })
             .collect();
-        running.into_iter().map(|thread| thread.join().unwrap()).collect()
+        ready.wait();
+        println!("ready");
+        std::io::stdin().read_line(&mut String::new()).unwrap();
+        go.wait();
+        let begin = Instant::now();
+        (running.into_iter().map(|thread| thread.join().unwrap()).collect(), begin.elapsed())
     });
     let sum = |of: fn(&Done) -> u64| all.iter().map(of).sum::<u64>();
     let mut latencies: Vec<u32> = all.iter().flat_map(|done| done.latencies.iter().copied()).collect();
@@ -243,27 +269,34 @@ fn send(load: &Load, threads: u32, rate: Option<f64>) {
         sum(|done| done.bad),
         sum(|done| done.errors),
         sum(|done| done.resumed),
-        begin.elapsed().as_secs_f64(),
+        took.as_secs_f64(),
         at(0.5),
         at(0.99),
         at(0.999),
     );
 }
 
-/// Says "held" when the server has all but one byte of each, ends them after a line on stdin, and prints how many got 200.
-fn hold(port: u16, request: &[u8], count: usize) {
+/// Prints in the end how many got 200.
+fn hold(port: u16, small: &[u8], request: &[u8], count: usize) {
     let tls = client(None);
     let (last, most) = request.split_last().unwrap();
+    let step = |said: &str| {
+        println!("{said}");
+        std::io::stdin().read_line(&mut String::new()).unwrap();
+    };
     let mut streams: Vec<_> = (0..count)
         .map(|_| {
             let mut stream = connect(port, Some(&tls)).unwrap();
-            stream.write_all(most).unwrap();
-            stream.flush().unwrap();
+            stream.write_all(small).and_then(|()| stream.flush()).unwrap();
+            assert_eq!(answer(&mut *stream).unwrap(), 200);
             stream
         })
         .collect();
-    println!("held");
-    BufReader::new(std::io::stdin()).read_line(&mut String::new()).unwrap();
+    step("ready");
+    for stream in &mut streams {
+        stream.write_all(most).and_then(|()| stream.flush()).unwrap();
+    }
+    step("held");
     let mut good = 0;
     for stream in &mut streams {
         stream.write_all(&[*last]).and_then(|()| stream.flush()).unwrap();

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 
 from servers import LOAD_CORE
 
@@ -22,13 +23,35 @@ class Measured:
         self.extra = extra or {}
 
 
+def environment(site):
+    return os.environ | {"OPENSSL_CONF": str(site.openssl_conf), "CIPHER": site.cipher}
+
+
 def client(site, command):
-    environment = os.environ | {"OPENSSL_CONF": str(site.openssl_conf), "CIPHER": site.cipher}
-    done = subprocess.run(
-        ["taskset", "-c", LOAD_CORE, *map(str, command)], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(["taskset", "-c", LOAD_CORE, *map(str, command)], env=environment(site), capture_output=True, text=True,
+                          check=False)
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(map(str, command))}: {done.stdout}{done.stderr}")
     return done.stdout
+
+
+class Ours:
+    """Our own load, in two steps: it prepares, says so, and goes on when it is told."""
+
+    def __init__(self, site, *arguments, core=LOAD_CORE):
+        command = ["taskset", "-c", core, site.tools["load"], *map(str, arguments)]
+        self.process = subprocess.Popen(
+            command, env=environment(site), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        if not self.process.stdout.readline():
+            raise SystemExit(f"{' '.join(command)}: ended")
+
+    def step(self):
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline()
+
+    def go(self):
+        return self.process.communicate("go\n")[0]
 
 
 def around(server, seconds, run):
@@ -79,19 +102,50 @@ def h2load(server, request, seconds, connections=4, streams=32):
 
 
 def load(server, request, mode, seconds, threads=16, rate=None, wanted_resumed=None):
-    """Our own load: new connections, resumption, a fixed rate."""
+    """Our own load: new connections, resumption, a fixed rate, very many connections."""
     file = server.folder / "load.request"
     file.write_bytes(request.http1(close=mode in ("close", "resume")))
+    rates = [] if rate is None else [rate]
+    ours = Ours(server.site, "send", server.port, file, mode, threads, seconds, *rates)
+    before = server.cpu()
+    said = json.loads(ours.go())
+    cpu = server.cpu() - before
+    if said["bad"] or said["errors"] or not said["good"]:
+        raise SystemExit(f"{server.label}: {said}")
+    resumed = said["resumed"] / said["good"]
+    if wanted_resumed is not None and abs(resumed - wanted_resumed) > 0.05:
+        raise SystemExit(f"{server.label}: {resumed:.0%} of the connections were resumed")
+    return Measured(cpu, said["good"], said["seconds"], said)
 
-    def run(seconds):
-        rates = [] if rate is None else [rate]
-        said = json.loads(client(server.site, [server.site.tools["load"], "send", server.port, file, mode, threads, seconds, *rates]))
-        if said["bad"] or said["errors"]:
-            raise SystemExit(f"{server.label}: {said}")
-        resumed = said["resumed"] / said["good"]
-        # The first connection of the load has nothing to resume.
-        if wanted_resumed is not None and abs(resumed - wanted_resumed) > 0.05:
-            raise SystemExit(f"{server.label}: {resumed:.0%} of the connections were resumed")
-        return said["good"], said["seconds"], said
 
-    return around(server, seconds, run)
+def past_all(site, request, threads, seconds, rate):
+    """The internal server itself, in clear: what remains when nothing stands between."""
+    file = site.folder / "load.request"
+    file.write_bytes(request.http1())
+    return json.loads(Ours(site, "send", site.inside, file, "plain", threads, seconds, rate).go())
+
+
+def hold(server, small, request, count):
+    """Resident KiB that so many requests add of which the last byte is missing, to connections that stood open."""
+    files = []
+    for name, sent in (("small", small), ("large", request)):
+        files.append(server.folder / f"load.{name}")
+        files[-1].write_bytes(sent.http1())
+    ours = Ours(server.site, "hold", server.port, *files, count)
+    before = settled(server)
+    ours.step()
+    held = settled(server)
+    good = int(ours.go())
+    if good != count:
+        raise SystemExit(f"{server.label}: {good} of {count} held requests got 200")
+    return held - before
+
+
+def settled(server):
+    """Resident KiB once they no longer change."""
+    now, same = server.resident(), 0
+    while same < 5:
+        time.sleep(0.05)
+        last, now = now, server.resident()
+        same = same + 1 if now == last else 0
+    return now

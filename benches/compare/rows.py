@@ -1,12 +1,9 @@
 """The rows of the comparison: what is sent, who is asked, and what the relay should reach."""
 
-import json
-import os
 import statistics
-import subprocess
 
-from measure import client, h2load, load, say, wrk
-from servers import LOAD_CORE, SERVERS, HaProxy, Nginx, NginxLua, Relay
+from measure import h2load, hold, load, past_all, say, wrk
+from servers import HaProxy, Nginx, NginxLua, Relay
 
 ALL = [Relay, HaProxy, Nginx, NginxLua]
 VERIFYING = [Relay, HaProxy, NginxLua]
@@ -25,32 +22,46 @@ class Options:
         return [kind for kind in kinds if kind.name in self.servers]
 
 
-class Result:
-    """Values of one row by server; the first is what it costs, others are told beside it."""
+class Line:
+    """Values by server. `own`: what the relay is compared with where that is itself, a name for it, and the most that the
+    ratio may be. `limit`: the most that its value may be."""
 
-    def __init__(self, row, unit, values, spread=None, note=""):
-        self.row, self.unit, self.values, self.spread, self.note = row, unit, values, spread or {}, note
-
-    def ratio(self, other):
-        relay = self.values.get("relay")
-        return None if relay is None or not self.values.get(other) else relay / self.values[other]
+    def __init__(self, unit, values, spread=None, own=None, limit=None):
+        self.unit, self.values, self.spread, self.own, self.limit = unit, values, spread or {}, own, limit
 
 
 class Row:
-    """One line of the table. `targets`: server name and the most that the ratio may be."""
+    """Some lines of the table. `targets`: server name and the most that the ratio may be."""
 
     def __init__(self, key, title, targets, measure):
         self.key, self.title, self.targets, self.measure = key, title, targets, measure
 
+    def verdict(self, line):
+        """Ratios and limits that have a target, with it."""
+        relay = line.values.get("relay")
+        if relay is None:
+            return ""
+        pairs = [(line.values[name], name, most) for name, most in self.targets.items() if line.values.get(name)]
+        pairs += [line.own] if line.own else []
+        said = [f"{relay / base:.2f} × {name}, wanted {most:g}{'' if relay / base <= most else ': missed'}" for base, name, most in pairs]
+        if line.limit is not None:
+            said.append(f"wanted {line.limit:g}{'' if relay <= line.limit else ': missed'}")
+        return "; ".join(said)
+
 
 def turns(options, servers, measure, of=lambda measured: measured.cost):
-    """Servers take turns, because the machine has slow minutes; the median of each, with the least and the most."""
+    """Servers take turns, because the machine has slow minutes; see `summary`."""
     got = {server.name: [] for server in servers}
     for _ in range(options.runs):
         for server in servers:
             got[server.name].append(of(measure(server)))
-    return {name: statistics.median(values) for name, values in got.items()}, {
-        name: (min(values), max(values)) for name, values in got.items()}
+    return summary(got)
+
+
+def summary(got):
+    """The median of each, and the least with the most."""
+    return ({name: statistics.median(values) for name, values in got.items()},
+            {name: (min(values), max(values)) for name, values in got.items()})
 
 
 def started(options, kinds, **settings):
@@ -75,16 +86,14 @@ def cost(kinds, send, size=USUAL, **settings):
             for server in servers:
                 server.check(size)
             request = options.site.request(size)
-            values, spread = turns(options, servers, lambda server: send(server, request, options.seconds))
-            return [("CPU µs", values, spread)]
+            return [Line("CPU µs", *turns(options, servers, lambda server: send(server, request, options.seconds)))]
     return measure
 
 
 def forged(options):
     with started(options, VERIFYING) as servers:
         request = options.site.request(USUAL, genuine=False)
-        values, spread = turns(options, servers, lambda server: wrk(server, request, options.seconds, wanted_good=False))
-        return [("CPU µs", values, spread)]
+        return [Line("CPU µs", *turns(options, servers, lambda server: wrk(server, request, options.seconds, wanted_good=False)))]
 
 
 def other_cipher(send):
@@ -112,102 +121,64 @@ def latency(options):
     with started(options, ALL) as servers:
         request = options.site.request(USUAL)
         yardstick = next((server for server in servers if server.name == "haproxy"), servers[0])
-        rate = wrk(yardstick, request, options.seconds).rate / 2
+        # By the same load generator, so that it is not at its own limit either.
+        rate = load(yardstick, request, "keepalive", options.seconds).rate / 2
         say(f"    half load: {rate:.0f} requests a second")
         got = {}
         for _ in range(options.runs):
             for server in servers:
-                said = load(server, request, "keepalive", options.seconds, rate=rate).extra
-                got.setdefault(server.name, []).append(said)
-            file = servers[0].folder / "load.request"
-            file.write_bytes(request.http1())
-            said = client(options.site, [options.site.tools["load"], "send", options.site.inside, file, "plain", 16, options.seconds, rate])
-            got.setdefault("nobody", []).append(json.loads(said))
-        rows = []
+                got.setdefault(server.name, []).append(load(server, request, "keepalive", options.seconds, rate=rate).extra)
+            got.setdefault("nobody", []).append(past_all(options.site, request, 16, options.seconds, rate))
+        lines = []
         for share, title in (("p50", "p50"), ("p99", "p99"), ("p999", "p99.9")):
-            medians = {name: statistics.median(said[share] for said in saids) for name, saids in got.items()}
-            nobody = medians.pop("nobody")
-            rows.append((f"added µs, {title}", {name: value - nobody for name, value in medians.items()},
-                         {name: (min(said[share] for said in got[name]) - nobody, max(said[share] for said in got[name]) - nobody)
-                          for name in medians}))
-        return rows
+            nobody = statistics.median(said[share] for said in got["nobody"])
+            added = {name: [said[share] - nobody for said in saids] for name, saids in got.items() if name != "nobody"}
+            lines.append(Line(f"added µs, {title}", *summary(added)))
+        return lines
 
 
 def threads(cores):
     """CPU for each request with one, two and four workers, each server against itself."""
     def measure(options):
-        options_rows = []
-        counts = (1, 2, 4)
         kinds = [Relay, HaProxy, Nginx]
-        groups = [started(options, kinds, threads=count, cores=cores) for count in counts]
-        try:
-            request = options.site.request(USUAL)
-            got = {}
-            for _ in range(options.runs):
-                for count, servers in zip(counts, groups):
-                    for server in servers:
-                        got.setdefault((server.name, count), []).append(wrk(server, request, options.seconds, connections=64).cost)
-            for count in counts:
-                values = {name: statistics.median(costs) for (name, at), costs in got.items() if at == count}
-                spread = {name: (min(costs), max(costs)) for (name, at), costs in got.items() if at == count}
-                options_rows.append((f"CPU µs, {count} {'worker' if count == 1 else 'workers'}", values, spread))
-            return options_rows
-        finally:
-            for servers in groups:
-                servers.__exit__()
+        groups = {count: started(options, kinds, threads=count, cores=cores) for count in (1, 2, 4)}
+        request = options.site.request(USUAL)
+        got = {count: {} for count in groups}
+        for _ in range(options.runs):
+            for count, servers in groups.items():
+                for server in servers:
+                    got[count].setdefault(server.name, []).append(wrk(server, request, options.seconds, connections=64).cost)
+        for servers in groups.values():
+            servers.__exit__()
+        alone = statistics.median(got[1]["relay"]) if "relay" in got[1] else None
+        return [Line(f"CPU µs, {count} of them", *summary(costs), own=(alone, "one worker", 1.05) if alone and count > 1 else None)
+                for count, costs in got.items()]
     return measure
 
 
 def start_and_memory(options):
     """From exec to the first connection, and what is resident a moment after it."""
     times, resident = {}, {}
-    for _ in range(max(3, options.runs)):
+    for _ in range(max(5, options.runs)):
         for kind in options.wanted(ALL):
             with Started([kind(options.site)]) as (server,):
                 times.setdefault(server.name, []).append(server.start_ms)
                 resident.setdefault(server.name, []).append(server.resident() / KIB)
-    return [("start, ms", {name: statistics.median(all) for name, all in times.items()},
-             {name: (min(all), max(all)) for name, all in times.items()}),
-            ("idle, MiB", {name: statistics.median(all) for name, all in resident.items()},
-             {name: (min(all), max(all)) for name, all in resident.items()})]
+    return [Line("ms from exec to listening", *summary(times), limit=50), Line("MiB when idle", *summary(resident), limit=20)]
 
 
-def in_flight(options, size=MIB, count=64):
-    """What a request whose last byte has not come adds, beyond its body."""
+def in_flight(options, size=MIB, count=256):
+    """What a request whose last byte has not come adds to its connection, beyond its body."""
     values = {}
     for kind in options.wanted(ALL):
         with Started([kind(options.site, body=size)]) as (server,):
-            server.check(size)
-            request = options.site.request(size)
-            file = server.folder / "load.request"
-            file.write_bytes(request.http1())
-            before = server.resident()
-            holding = subprocess.Popen(
-                ["taskset", "-c", LOAD_CORE, options.site.tools["load"], "hold", str(server.port), str(file), str(count)],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | {"CIPHER": options.site.cipher})
-            assert holding.stdout.readline() == "held\n"
-            values[server.name] = settled(server) / 1 - before
-            good = holding.communicate("go\n")[0].strip()
-            if int(good) != count:
-                raise SystemExit(f"{server.label}: {good} of {count} held requests got 200")
-            values[server.name] = values[server.name] / count - size / KIB
-    return [("KiB beyond the body", values, {})]
-
-
-def settled(server):
-    """Resident memory once it no longer grows."""
-    import time
-    last, same = server.resident(), 0
-    while same < 5:
-        time.sleep(0.05)
-        now = server.resident()
-        same = same + 1 if now == last else 0
-        last = now
-    return last
+            added = hold(server, options.site.request(256), options.site.request(size), count)
+            values[server.name] = added / count - size / KIB
+    return [Line("KiB beyond the body", values, limit=16)]
 
 
 def large(site):
-    """1 000 routes and 100 000 addresses, of which the route under load has its own and all of them."""
+    """1 000 routes and 100 000 addresses, of which the route under load is one and the load's another."""
     addresses = site.folder / "addresses.txt"
     if not addresses.exists():
         lines = [f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}" for n in range(0, 199_998, 2)] + ["127.0.0.1"]
@@ -219,18 +190,16 @@ def large(site):
 
 
 def much_configuration(options):
-    """The relay against itself: shown in the columns as if it were the server that it is compared with."""
-    with Started([Relay(options.site), Relay(options.site, more=large(options.site))]) as (small, big):
+    """The relay with a large configuration against itself with a small one."""
+    got = {"small": [], "large": []}
+    with Started([Relay(options.site), Relay(options.site, more=large(options.site))]) as both:
         request = options.site.request(USUAL)
-        got = ([], [])
         for _ in range(options.runs):
-            for server, costs in zip((small, big), got):
-                server.check(USUAL)
-                costs.append(wrk(server, request, options.seconds).cost)
-        own, other = (statistics.median(costs) for costs in got)
-        return [("CPU µs", {"relay": other, "small": own}, {}),
-                ("start, ms", {"relay": big.start_ms, "small": small.start_ms}, {}),
-                ("resident, MiB", {"relay": big.resident() / KIB, "small": small.resident() / KIB}, {})]
+            for server, values in zip(both, got.values()):
+                values.append((wrk(server, request, options.seconds).cost, server.start_ms, server.idle / KIB))
+    small, big = (list(map(statistics.median, zip(*values))) for values in got.values())
+    return [Line(unit, {"relay": big[at]}, own=(small[at], f"without ({small[at]:.1f})", 1.02))
+            for at, unit in enumerate(("CPU µs", "ms from exec to listening", "MiB when idle"))]
 
 
 ROWS = [
@@ -247,5 +216,5 @@ ROWS = [
     Row("threads-2", "workers on both cores, with the load", {}, threads("0,1")),
     Row("start", "start, and memory when idle", {}, start_and_memory),
     Row("in-flight", "memory of a request in flight, 1 MiB", {}, in_flight),
-    Row("large", "1 000 routes, 100 000 addresses (beside: without)", {"small": 1.02}, much_configuration),
+    Row("large", "1 000 routes, 100 000 addresses", {}, much_configuration),
 ]

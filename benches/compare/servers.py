@@ -139,6 +139,7 @@ class Server:
         except SystemExit as silent:
             raise SystemExit(f"{silent}:\n{(self.folder / 'log').read_text()}") from silent
         self.start_ms = (time.monotonic() - started) * 1000
+        self.idle = self.resident()
 
     def fill(self, name, values):
         text = (HERE / name).read_text()
