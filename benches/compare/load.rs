@@ -308,7 +308,9 @@ fn hold(port: u16, small: &[u8], request: &[u8], count: usize) {
 fn inside(port: u16) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().expect("a runtime");
     runtime.block_on(async {
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.expect("the port is free");
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        socket.bind(([127, 0, 0, 1], port).into()).expect("the port is free");
+        let listener = socket.listen(16 * 1024).expect("the port is free");
         loop {
             let Ok((stream, _)) = listener.accept().await else { continue };
             tokio::spawn(serve(stream));

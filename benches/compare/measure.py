@@ -111,7 +111,7 @@ def load(server, request, mode, seconds, threads=16, rate=None, wanted_resumed=N
     said = json.loads(ours.go())
     cpu = server.cpu() - before
     if said["bad"] or said["errors"] or not said["good"]:
-        raise SystemExit(f"{server.label}: {said}")
+        raise SystemExit(f"{server.label}: {said}\n{server.last_words()}")
     resumed = said["resumed"] / said["good"]
     if wanted_resumed is not None and abs(resumed - wanted_resumed) > 0.05:
         raise SystemExit(f"{server.label}: {resumed:.0%} of the connections were resumed")

@@ -175,6 +175,11 @@ class Server:
                     tls.sendall(request.http1(close=True))
                     yield int(tls.recv(65536).split()[1])
 
+    def last_words(self):
+        """The last lines of its log that speak of no success."""
+        lines = (self.folder / "log").read_text().splitlines()
+        return "\n".join([line for line in lines if '"status":200' not in line][-3:])
+
     def check(self, size):
         """Genuine ones are taken, and forged ones are not where somebody looks."""
         genuine, forged = self.statuses(self.site.request(size), self.site.request(size, genuine=False))
