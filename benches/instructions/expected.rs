@@ -18,8 +18,8 @@ const HEAD: &str = "\
 /// `expected.toml`.
 #[derive(Clone, Default, Deserialize, Serialize)]
 pub(crate) struct Expected {
-    /// The compiler that the counts are of.
-    rustc: String,
+    /// Compiler and counter that the counts are of: another release of either may count otherwise.
+    tools: String,
     counts: BTreeMap<String, u64>,
 }
 
@@ -36,7 +36,7 @@ impl Expected {
 
     /// The same with these counts in place of those of the same name.
     pub(crate) fn with(mut self, counts: &BTreeMap<String, u64>) -> Self {
-        self.rustc = rustc();
+        self.tools = tools();
         self.counts.extend(counts.iter().map(|(name, count)| (name.clone(), *count)));
         self
     }
@@ -71,8 +71,8 @@ impl Expected {
             let _ = writeln!(table, "{name:54} {committed:>10} {now:>10} {change:>+7.2}%{verdict}");
         }
         println!("{table}");
-        if self.rustc != rustc() {
-            println!("The committed counts are of rustc {}, this is {}.", self.rustc, rustc());
+        if self.tools != tools() {
+            println!("The committed counts are of {}, these are of {}.", self.tools, tools());
         }
         if over + under > 0 {
             println!("To commit the counts of now: cargo run --release -p instructions -- --update");
@@ -81,9 +81,11 @@ impl Expected {
     }
 }
 
-/// Number of the compiler's release.
-fn rustc() -> String {
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let said = std::process::Command::new(rustc).arg("--version").output().expect("rustc runs").stdout;
-    String::from_utf8_lossy(&said).split_whitespace().nth(1).unwrap_or("unknown").to_owned()
+fn tools() -> String {
+    let version = |program: &str| {
+        let said = std::process::Command::new(program).arg("--version").output().map(|output| output.stdout);
+        let said = String::from_utf8_lossy(&said.unwrap_or_default()).into_owned();
+        said.split(" (").next().unwrap_or_default().trim().to_owned()
+    };
+    format!("{}, {}", version("rustc"), version("valgrind"))
 }
