@@ -192,6 +192,7 @@ impl Load {
             let mut started = Instant::now();
             if let Some(interval) = interval {
                 if next > started {
+                    #[expect(clippy::disallowed_methods, reason = "the rate is a matter of time")]
                     std::thread::sleep(next - started);
                     started = Instant::now();
                 } else {
