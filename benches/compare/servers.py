@@ -130,14 +130,17 @@ class Server:
         values |= {"port": self.port, "inside": site.inside, "threads": threads, "folder": self.folder, "secret": site.secret}
         self.fill(self.config, values)
         started = time.monotonic()
-        with open(self.folder / "log", "wb") as log:
+        # Not beside relay.toml: each line would wake the watcher of the configuration.
+        (site.folder / "logs").mkdir(exist_ok=True)
+        self.log = site.folder / "logs" / self.folder.name
+        with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
                 ["taskset", "-c", cores, *self.command(threads)], cwd=self.folder, stdout=log, stderr=log)
         site.running.append(self)
         try:
             wait_for_port(self.port, self.process)
         except SystemExit as silent:
-            raise SystemExit(f"{silent}:\n{(self.folder / 'log').read_text()}") from silent
+            raise SystemExit(f"{silent}:\n{self.log.read_text()}") from silent
         self.start_ms = (time.monotonic() - started) * 1000
         self.idle = self.resident()
 
@@ -177,7 +180,7 @@ class Server:
 
     def last_words(self):
         """The last lines of its log that speak of no success."""
-        lines = (self.folder / "log").read_text().splitlines()
+        lines = self.log.read_text().splitlines()
         return "\n".join([line for line in lines if '"status":200' not in line][-3:])
 
     def check(self, size):
@@ -195,6 +198,7 @@ class Server:
             self.process.kill()
             self.process.wait()
         shutil.rmtree(self.folder)
+        self.log.unlink()
 
 
 class Relay(Server):
