@@ -6,9 +6,9 @@ mod subject;
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use dmz_relay::access::{AllowList, IpSet};
+use dmz_relay::access::IpSet;
 
-use subject::{Make, draw, v4, v6};
+use subject::{Make, admits, draw, list, v4, v6};
 
 fn find(bench: &mut Criterion) {
     let mut group = bench.benchmark_group("address among 100000");
@@ -19,9 +19,14 @@ fn find(bench: &mut Criterion) {
         group.bench_function(format!("{name} set"), |bench| {
             bench.iter(|| next.next().map(|ip| set.contains(black_box(*ip))));
         });
-        let list = AllowList::new(nets.into_iter().map(|net| (net.to_string().into(), vec![net])));
+        let all = list(&[], &nets);
         group.bench_function(format!("{name} allow list"), |bench| {
-            bench.iter(|| next.next().and_then(|ip| list.admits(black_box(*ip))));
+            bench.iter(|| next.next().map(|ip| admits(&all, black_box(*ip))));
+        });
+        let (denied, admitted) = nets.split_at(nets.len() / 2);
+        let both = list(denied, admitted);
+        group.bench_function(format!("{name} deny and allow list"), |bench| {
+            bench.iter(|| next.next().map(|ip| admits(&both, black_box(*ip))));
         });
     }
     group.finish();

@@ -1,8 +1,9 @@
-//! Leaf values that every floor may use: the clock and the secret.
+//! Leaf values that every floor may use: the clock, the secret, a time-out.
 //!
 //! Deliberately absent: anything that does I/O, and anything that knows HTTP.
 
 pub mod clock;
+pub mod patience;
 pub mod secret;
 
 pub use clock::{Clock, UnixMillis};

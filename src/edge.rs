@@ -14,6 +14,7 @@ pub mod probe;
 mod proxy_header;
 mod reply;
 mod target;
+mod tls;
 
 use std::sync::Arc;
 

@@ -156,6 +156,9 @@ impl Explanation {
 pub fn explain(snapshot: &Snapshot, subject: &Subject<'_>) -> Explanation {
     let mut explanation = Explanation::default();
     let mut reached = true;
+    if let Some(step) = admit::denials(snapshot, subject) {
+        explanation.push(step, &mut reached);
+    }
     let (step, routed) = route::judge(snapshot, subject);
     explanation.push(step, &mut reached);
     let Some(routed) = routed else { return explanation };

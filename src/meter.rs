@@ -1,4 +1,5 @@
-//! Token buckets and in-flight caps of one route: arithmetic over a given instant, no timer, bounded memory.
+//! Token buckets and in-flight caps: of one route, and of whoever else counts sources. Arithmetic over a given instant, no
+//! timer, bounded memory.
 //!
 //! Each bucket is one atomic word (the generic cell rate algorithm): the time at which the bucket would be full again. A
 //! request may pass while that time is not further ahead than the burst allows. No background task refills anything.
@@ -6,16 +7,17 @@
 //! A meter outlives a reload; the rates are handed in, because they may change with one.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::domain::source::network;
 use crate::domain::{Refusal, Turned};
 
-/// How many sources one route remembers. Sources beyond it share one bucket, so a flood from many addresses cannot buy
+/// How many sources one table remembers. Sources beyond it share one bucket, so a flood from many addresses cannot buy
 /// itself fresh ones.
 pub const SOURCES_MAX: usize = 65_536;
 const SHARDS: usize = 16;
@@ -46,8 +48,7 @@ pub struct RouteMeter {
     epoch: Instant,
     in_flight: AtomicUsize,
     route: Bucket,
-    sources: Vec<Mutex<HashMap<IpAddr, u64>>>,
-    crowd: Bucket,
+    sources: Sources,
 }
 
 /// The right to be in flight; given back on drop.
@@ -66,8 +67,7 @@ impl Default for RouteMeter {
             epoch: Instant::now(),
             in_flight: AtomicUsize::new(0),
             route: Bucket::default(),
-            sources: (0..SHARDS).map(|_| Mutex::new(HashMap::new())).collect(),
-            crowd: Bucket::default(),
+            sources: Sources::default(),
         }
     }
 }
@@ -77,11 +77,11 @@ impl RouteMeter {
     /// loud source cannot drain what the others share.
     pub fn take(&self, limits: &RouteLimits, source: IpAddr, now: Instant) -> Result<Permit<'_>, Turned> {
         let permit = self.enter(limits.max_in_flight)?;
-        let now = nanos(now.saturating_duration_since(self.epoch));
         if let Some(rate) = limits.rate_per_source {
-            self.take_source(rate, source, now).map_err(|wait| limited(Refusal::SourceRateLimited, wait))?;
+            self.sources.take(rate, source, now).map_err(|wait| limited(Refusal::SourceRateLimited, wait))?;
         }
         if let Some(rate) = limits.rate {
+            let now = nanos(now.saturating_duration_since(self.epoch));
             self.route.take(rate, now).map_err(|wait| limited(Refusal::RouteRateLimited, wait))?;
         }
         Ok(permit)
@@ -100,10 +100,29 @@ impl RouteMeter {
             Some(_) | None => Ok(permit),
         }
     }
+}
 
-    fn take_source(&self, rate: Rate, source: IpAddr, now: u64) -> Result<(), Duration> {
+/// One bucket for each source (an IPv6 source is its /64). No lock is held for longer than a look at one of its shards.
+#[derive(Debug)]
+pub struct Sources {
+    epoch: Instant,
+    shards: Vec<Mutex<HashMap<IpAddr, u64>>>,
+    crowd: Bucket,
+}
+
+impl Default for Sources {
+    fn default() -> Self {
+        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
+        Self { epoch: Instant::now(), shards, crowd: Bucket::default() }
+    }
+}
+
+impl Sources {
+    /// Takes one token of this source, or says how long until there is one.
+    pub fn take(&self, rate: Rate, source: IpAddr, now: Instant) -> Result<(), Duration> {
+        let now = nanos(now.saturating_duration_since(self.epoch));
         let source = network(source);
-        let Some(shard) = self.sources.get(shard_of(source)) else { return self.crowd.take(rate, now) };
+        let Some(shard) = self.shards.get(shard_of(source)) else { return self.crowd.take(rate, now) };
         let mut known = shard.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(full_at) = known.get_mut(&source) {
             return advance(full_at, rate, now);
@@ -157,14 +176,6 @@ fn advance(full_at: &mut u64, rate: Rate, now: u64) -> Result<(), Duration> {
 
 fn limited(refusal: Refusal, wait: Duration) -> Turned {
     Turned { refusal, retry_after: Some(wait) }
-}
-
-/// A host is given a whole /64 as a rule, so its addresses count as one source.
-fn network(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(_) => ip,
-        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64))),
-    }
 }
 
 /// Spreads neighbours over the shards; an attacker who crowds one shard only crowds his own kind.

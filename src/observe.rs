@@ -6,6 +6,7 @@
 
 mod delivery;
 pub mod event;
+mod http2;
 mod journal;
 mod library;
 mod lifecycle;
@@ -24,6 +25,7 @@ use crate::base::{Clock, UnixMillis};
 
 pub use delivery::{Delivered, DeliveryEvent};
 pub use event::RequestEvent;
+pub use http2::{Http2Ended, Http2Error, Http2Scope};
 pub use journal::Sink;
 pub use library::LibraryLog;
 pub use lifecycle::{ConnectionRefusal, Event, RefusedConnection};
@@ -49,6 +51,7 @@ pub struct Observer {
     gauges: Gauges,
     refusals: Throttle,
     connections: Throttle,
+    http2: Throttle,
     library: Throttle,
 }
 
@@ -59,6 +62,7 @@ struct Gauges {
     replay_entries: Gauge,
     routes: Gauge,
     routes_unverified: Gauge,
+    routes_observed: Gauge,
     generation: Gauge,
     reload_success: Gauge,
     reload_time: Gauge,
@@ -79,6 +83,7 @@ impl Gauges {
             replay_entries: metrics.gauge(&names::REPLAY_ENTRIES, &[]),
             routes: metrics.gauge(&names::ROUTES, &[]),
             routes_unverified: metrics.gauge(&names::ROUTES_UNVERIFIED, &[]),
+            routes_observed: metrics.gauge(&names::ROUTES_OBSERVED, &[]),
             generation: metrics.gauge(&names::GENERATION, &[]),
             reload_success: metrics.gauge(&names::RELOAD_SUCCESS, &[]),
             reload_time: metrics.gauge(&names::RELOAD_TIME, &[]),
@@ -96,6 +101,8 @@ pub struct Shape {
     pub routes: Vec<RouteLabels>,
     /// How many of them verify nothing.
     pub unverified: usize,
+    /// How many have address lists that refuse nobody.
+    pub observed: usize,
     /// Every served certificate: listener, first name, end of validity in seconds since the epoch.
     pub certificates: Vec<(Arc<str>, String, i64)>,
     /// Every upstream server: upstream, server, whether it takes requests.
@@ -158,15 +165,17 @@ impl Observer {
             clock,
             refusals: Throttle::new(REFUSAL_LINES),
             connections: Throttle::new(REFUSAL_LINES),
+            http2: Throttle::new(REFUSAL_LINES),
             library: Throttle::new(LIBRARY_LINES),
         }))
     }
 
-    /// How lines look, and how many refusals of each kind (requests, connections) get one per second.
+    /// How lines look, and how many refusals of each kind (requests, connections, HTTP/2) get one per second.
     pub fn set_log(&self, json: bool, refusals_per_second: u32) {
         self.journal.set_json(json);
         self.refusals.set_rate(refusals_per_second);
         self.connections.set_rate(refusals_per_second);
+        self.http2.set_rate(refusals_per_second);
     }
 
     /// Prepares the metrics for a configuration; call it before the configuration takes its first request.
@@ -174,6 +183,7 @@ impl Observer {
         self.metrics.set_routes(&shape.listeners, &shape.routes);
         self.gauges.routes.set(count(shape.routes.len()));
         self.gauges.routes_unverified.set(count(shape.unverified));
+        self.gauges.routes_observed.set(count(shape.observed));
         #[expect(clippy::cast_precision_loss, reason = "a date is far smaller than 2^53 seconds")]
         let certificates = shape
             .certificates
@@ -224,6 +234,15 @@ impl Observer {
     pub fn connection_refused(&self, listener: &ListenerMetrics, event: &RefusedConnection<'_>) {
         listener.refused(event.reason);
         if self.admits(&self.connections, "connections_suppressed") {
+            self.journal.write(event.line(self.journal.style(), self.clock.now()));
+        }
+    }
+
+    /// A stream or a connection that the HTTP/2 library ended by itself.
+    pub fn http2_ended(&self, event: &Http2Ended<'_>) {
+        let labels = [event.listener, event.scope.code(), event.error.code()];
+        self.metrics.counter(&names::HTTP2_ENDED, &labels).increment(1);
+        if self.admits(&self.http2, "http2_suppressed") {
             self.journal.write(event.line(self.journal.style(), self.clock.now()));
         }
     }
@@ -361,10 +380,11 @@ impl Observer {
         self.journal.flush(within)
     }
 
-    fn throttles(&self) -> [(&Throttle, &'static str); 3] {
+    fn throttles(&self) -> [(&Throttle, &'static str); 4] {
         [
             (&self.refusals, "requests_suppressed"),
             (&self.connections, "connections_suppressed"),
+            (&self.http2, "http2_suppressed"),
             (&self.library, "library_suppressed"),
         ]
     }

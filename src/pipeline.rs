@@ -6,11 +6,12 @@
 //!
 //! | step | takes → gives | leaves early as |
 //! |---|---|---|
+//! | [`source`] | the source, and the listener's `deny` | `address_denied`, `address_unknown` |
 //! | [`Routed`] | head → route | `route_unknown`, `host_misdirected`, `method_not_allowed` |
-//! | [`Admitted`] | method, address, headers, declared size | `method_not_allowed`, `address_not_allowed`, `header_required`, `content_type_unsupported`, `body_too_large` |
+//! | [`Admitted`] | method, address, headers, declared size | `method_not_allowed`, `address_not_allowed`, `address_denied`, `address_unknown`, `header_required`, `content_type_unsupported`, `loop_detected`, `body_too_large` |
 //! | [`Metered`] | token buckets, in-flight cap | `route_rate_limited`, `source_rate_limited`, `route_busy` |
 //! | [`challenge`] | a handshake that needs no body | answered here |
-//! | [`Received`] | the body, whole, in memory | `body_too_large`, `body_timeout`, `body_malformed`, `body_incomplete`, `body_memory` |
+//! | [`Received`] | the body, whole, in memory | `body_too_large`, `body_timeout`, `body_too_slow`, `body_malformed`, `body_incomplete`, `body_memory` |
 //! | [`Verified`] | signature, time, ids | the 401 family |
 //! | [`challenge`] | a handshake that the provider signs | answered here |
 //! | [`Fresh`] | replay memory | duplicate, `twin_in_flight`, `replay_memory` |
@@ -25,6 +26,7 @@ pub mod challenge;
 pub mod compose;
 pub mod dedupe;
 pub mod deliver;
+pub mod hops;
 pub mod meter;
 pub mod read;
 pub mod record;
@@ -135,7 +137,9 @@ async fn steps<'r, B: BodySource>(
     record: &mut Record<'r>,
 ) -> Result<End, Outcome> {
     let source = source::resolve(connection, head);
-    record.source(source);
+    let denials = source::denials(snapshot, connection);
+    record.source(source, denials);
+    source::check(denials, connection, source)?;
 
     let routed = Routed::find(&snapshot.routes, connection, head)?;
     record.routed(&routed);
@@ -146,15 +150,16 @@ async fn steps<'r, B: BodySource>(
         return Ok(handshake(fixed, body.is_done()));
     }
 
-    let received = Received::read(metered, head, body, &gate.state.bodies, snapshot.limits.body_timeout).await?;
+    let received = Received::read(metered, head, body, &gate.state.bodies, &snapshot.limits).await?;
     record.received(&received);
-    let verified = Verified::check(received, head, gate.clock.now())?;
+    let now = gate.clock.now();
+    let verified = Verified::check(received, head, now)?;
     record.verified(&verified);
     if let Some(fixed) = challenge::signed(verified.route(), head) {
         return Ok(handshake(fixed, true));
     }
 
-    let fresh = match Fresh::reserve(verified, &gate.state.replay, gate.clock.now())? {
+    let fresh = match Fresh::reserve(verified, &gate.state.replay, now)? {
         Deduped::Fresh(fresh) => fresh,
         Deduped::Duplicate => return Ok(End { outcome: Outcome::Duplicate, reply: Reply::Standard, body_done: true }),
     };

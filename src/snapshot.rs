@@ -7,19 +7,19 @@
 //! [`crate::base::Secret`].
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::access::{AllowList, IpSet, RequiredHeader};
+use crate::access::{AccessList, IpSet, RequiredHeader};
 use crate::base::{Secret, UnixMillis};
 use crate::budget::Budget;
 use crate::domain::Method;
 use crate::habit::Habit;
-use crate::meter::{RouteLimits, RouteMeter};
+use crate::meter::{Rate, RouteLimits, RouteMeter};
 use crate::routing::RouteTable;
 use crate::signature::Verifier;
 use crate::store;
@@ -48,6 +48,13 @@ pub struct Snapshot {
     pub digest: [u8; 32],
 }
 
+impl Snapshot {
+    /// A listener by its name.
+    pub fn listener(&self, name: &str) -> Option<&Arc<Listener>> {
+        self.listeners.iter().find(|listener| &*listener.name == name)
+    }
+}
+
 /// One public address.
 #[derive(Debug)]
 pub struct Listener {
@@ -61,8 +68,17 @@ pub struct Listener {
     pub proxy_protocol_from: IpSet,
     /// Peers whose `X-Forwarded-For` is walked.
     pub trust_forwarded_from: IpSet,
+    /// Whom no route hears: closed before TLS, and asked again for each request, so that a reload reaches open connections.
+    pub deny: AccessList,
     /// The union of all routes' lists when every route has one: an address outside it is closed before TLS.
     pub admits: Option<IpSet>,
+}
+
+impl Listener {
+    /// Whether this address speaks for others. As a source it only says that nobody told who sent the request.
+    pub fn is_proxy(&self, ip: IpAddr) -> bool {
+        self.proxy_protocol_from.contains(ip) || self.trust_forwarded_from.contains(ip)
+    }
 }
 
 /// Where a listener gets its socket.
@@ -93,8 +109,9 @@ pub struct ListenerTls {
 }
 
 impl ListenerTls {
-    /// Which certificate serves a connection with this SNI: an exact name, then a wildcard, then the first of the file. The
-    /// handshake and the check of `Host` ask the same function, so they cannot disagree.
+    /// Whose names count for a connection with this SNI: an exact name, then a wildcard, then the first of the file. The
+    /// handshake goes the same way; where several certificates have the name, it may serve a later one, for a client that
+    /// cannot check the first, and the names that count are still those of the first.
     pub fn certificate_for(&self, sni: Option<&str>) -> usize {
         let Some(sni) = sni else { return 0 };
         let place = |test: &dyn Fn(&str) -> bool| {
@@ -130,14 +147,18 @@ pub struct LogSettings {
 }
 
 /// Bounds that hold for the whole process.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "docs/config.md has a card for each, under the same name")]
 pub struct Limits {
     pub max_connections: usize,
     pub max_connections_per_address: usize,
+    pub handshakes_per_address: Rate,
     pub handshake_timeout: Duration,
     pub head_timeout: Duration,
     pub body_timeout: Duration,
+    pub body_grace: Duration,
+    /// Bytes per second; 0 asks nothing.
+    pub min_body_rate: u64,
     pub idle_timeout: Duration,
     pub write_timeout: Duration,
     pub max_head: usize,
@@ -167,8 +188,10 @@ pub struct Route {
     pub methods: Vec<Method>,
     /// `methods` as the `Allow` header has it; lives as long as the process.
     pub allow_header: &'static str,
-    /// `None`: every address. An empty list: none.
-    pub allow: Option<AllowList>,
+    /// Who may send.
+    pub access: AccessList,
+    /// Whether `access` refuses anybody.
+    pub address_check: AddressCheck,
     /// Whether the connection must have shown a client certificate.
     pub client_certificate: bool,
     /// Headers that must be there, with the values they may have.
@@ -229,6 +252,26 @@ pub enum Verification {
     Signed(Box<Verifier>),
     /// Not at all: `verify.dangerously_none = true`.
     DangerouslyNone,
+}
+
+/// What comes of an address that a route's lists do not let in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AddressCheck {
+    /// It is refused.
+    #[default]
+    Enforce,
+    /// It is counted and logged, and the request goes on: for lists that are being introduced.
+    Observe,
+}
+
+impl AddressCheck {
+    /// As `relay.toml` has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Observe => "observe",
+        }
+    }
 }
 
 /// How a request is written toward the inside.

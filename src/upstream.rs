@@ -3,7 +3,7 @@
 //! The only module that names pingora: its HTTP connector gives pools, TLS and HTTP/2. HTTP/1.1 in clear is spoken by `plain`.
 //!
 //! - [`spec`]: what the configuration says. `registry`: what outlives a reload. `condition`: what is known of a server.
-//! - `select` picks a server, `resolve` finds its addresses, `tls` guards the handshake, `exchange` (or `plain`) does one
+//! - `select` picks a server, `resolve` finds its addresses, `reserved` says which it never is, `tls` guards the handshake, `exchange` (or `plain`) does one
 //!   attempt, `failure` says what may follow, `health` checks in the background.
 //!
 //! Each server gets a request at most once, and a request moves on to the next only while nobody is known to have taken it:
@@ -21,6 +21,7 @@ mod health;
 mod plain;
 mod registry;
 mod request;
+mod reserved;
 mod resolve;
 mod retry_after;
 mod select;

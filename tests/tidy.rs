@@ -62,8 +62,8 @@ const FLOORS: &[(&str, &[&str])] = &[
         ],
     ),
     ("delivery", &["base", "dispatch", "domain", "observe", "pipeline", "snapshot", "store", "upstream"]),
-    ("explain", &["base", "domain", "meter", "pipeline", "signature", "snapshot", "store"]),
-    ("edge", &["base", "domain", "observe", "pipeline", "snapshot"]),
+    ("explain", &["access", "base", "domain", "meter", "pipeline", "signature", "snapshot", "store"]),
+    ("edge", &["base", "domain", "meter", "observe", "pipeline", "snapshot"]),
     ("admin", &["base", "config", "explain", "observe", "signature", "snapshot", "store"]),
     (
         "app",
@@ -102,7 +102,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("pingora_error", &["upstream"]),
     // The ticket keys of `state` and the server configuration of `snapshot` are rustls' own types.
     ("rustls", &["config", "edge", "sender", "snapshot", "state", "upstream", "demo"]),
-    ("tokio_rustls", &["edge", "sender", "demo"]),
+    ("tokio_rustls", &["sender", "demo"]),
     ("rustls_pki_types", &["config", "sender", "upstream", "demo"]),
     ("httparse", &["edge", "cli", "upstream"]),
     ("toml", &["config", "cli"]),

@@ -26,9 +26,10 @@ LABELS = {kind.label for kind in SERVERS.values()}
 
 def arguments():
     parser = argparse.ArgumentParser(prog="bash benches/compare/run")
-    keys = [row.key for row in ROWS] + ["growth"] + [axis.key for axis in AXES]
+    keys = [row.key for row in ROWS] + ["growth"] + [axis.key for axis in AXES] + ["none"]
     parser.add_argument("rows", nargs="*", metavar="ROW",
-                        help=f"one or more of {', '.join(keys)}; \"growth\" is the axes after it; default: all but those")
+                        help=f"one or more of {', '.join(keys)}; \"growth\" is the axes after it; default: all but those; "
+                             '"none" with --write draws figures.json anew')
     parser.add_argument("--servers", default=",".join(SERVERS), help="default: %(default)s")
     parser.add_argument("--seconds", type=float, default=2, help="of each measurement, default %(default)s")
     parser.add_argument("--runs", type=int, default=3, help="of which the median is taken, default %(default)s")

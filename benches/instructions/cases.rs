@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use dmz_relay::access::{AllowList, IpSet};
+use dmz_relay::access::IpSet;
 use dmz_relay::base::Clock;
 use dmz_relay::observe::Sink;
 
@@ -88,13 +88,12 @@ pub(crate) fn all() -> Vec<Case> {
         let set = if name == "v4" { "addresses IPv4 set, of 100 000" } else { "addresses IPv6 set, of 100 000" };
         cases.push(case(set, 4096, move || {
             let (nets, probes) = of();
-            look_up(probes, IpSet::new(nets), |set, ip| set.contains(ip))
+            look_up(probes, IpSet::new(nets), IpSet::contains)
         }));
         let list = if name == "v4" { "addresses IPv4 list, of 100 000" } else { "addresses IPv6 list, of 100 000" };
         cases.push(case(list, 4096, move || {
             let (nets, probes) = of();
-            let list = AllowList::new(nets.into_iter().map(|net| (net.to_string().into(), vec![net])));
-            look_up(probes, list, |list, ip| list.admits(ip).is_some())
+            look_up(probes, addresses::list(&[], &nets), addresses::admits)
         }));
     }
     for (name, path, genuine, status) in [

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use dmz_relay::access::{AccessList, Verdict};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 /// Draws a network.
@@ -32,4 +33,17 @@ pub(crate) fn draw(entries: usize, make: Make) -> (Vec<IpNet>, Vec<IpAddr>) {
     let nets: Vec<IpNet> = (0..entries).map(|_| make(&mut random)).collect();
     let probes = probes(&mut random, &nets, make);
     (nets, probes)
+}
+
+/// A list with an entry, and a name, for each network.
+pub(crate) fn list(denied: &[IpNet], admitted: &[IpNet]) -> AccessList {
+    let entries = |nets: &[IpNet]| -> Vec<(Box<str>, Vec<IpNet>)> {
+        nets.iter().map(|net| (net.to_string().into(), vec![*net])).collect()
+    };
+    AccessList::new(entries(denied), Some(entries(admitted)))
+}
+
+/// What its route would be told.
+pub(crate) fn admits(list: &AccessList, ip: IpAddr) -> bool {
+    matches!(list.judge(ip), Verdict::Admitted(_))
 }

@@ -2,33 +2,47 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use dmz_relay::access::{AllowList, IpSet};
+use dmz_relay::access::{AccessList, IpSet, Verdict};
 use ipnet::IpNet;
 
-/// Lines are networks; those behind a question mark are asked for.
+/// Lines are networks, those behind an exclamation mark are denied; those behind a question mark are asked for.
 pub fn check(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let mut networks: Vec<IpNet> = Vec::new();
+    let mut denied: Vec<IpNet> = Vec::new();
     let mut asked: Vec<IpAddr> = Vec::new();
     for line in text.lines().take(64) {
-        match line.strip_prefix('?') {
-            Some(ip) => asked.extend(ip.trim().parse::<IpAddr>()),
-            None => networks.extend(line.trim().parse::<IpNet>()),
+        match (line.strip_prefix('?'), line.strip_prefix('!')) {
+            (Some(ip), _) => asked.extend(ip.trim().parse::<IpAddr>()),
+            (None, Some(net)) => denied.extend(net.trim().parse::<IpNet>()),
+            (None, None) => networks.extend(line.trim().parse::<IpNet>()),
         }
     }
     // The edges of every network, and their neighbours.
-    for net in &networks {
+    for net in networks.iter().chain(&denied) {
         asked.extend([net.network(), net.broadcast()]);
         asked.extend([stepped(net.network(), false), stepped(net.broadcast(), true)].into_iter().flatten());
     }
     let set = IpSet::new(networks.iter().copied());
-    let entries = networks.iter().enumerate().map(|(number, net)| (number.to_string().into_boxed_str(), vec![*net]));
-    let list = AllowList::new(entries);
+    let entries = |networks: &[IpNet]| -> Vec<(Box<str>, Vec<IpNet>)> {
+        networks.iter().enumerate().map(|(number, net)| (number.to_string().into_boxed_str(), vec![*net])).collect()
+    };
+    let list = AccessList::new(entries(&denied), Some(entries(&networks)));
+    let open = AccessList::new(entries(&denied), None);
     for ip in asked {
-        let first = networks.iter().position(|net| holds(net, ip));
-        assert_eq!(set.contains(ip), first.is_some(), "{ip} in {networks:?}");
-        assert_eq!(list.admits(ip), first.map(|at| at.to_string()).as_deref(), "{ip} in {networks:?}");
-        assert_eq!(list.addresses().contains(ip), first.is_some(), "{ip} in {networks:?}");
+        let first = |networks: &[IpNet]| Some(networks.iter().position(|net| holds(net, ip))?.to_string());
+        let (is_denied, is_listed) = (first(&denied), first(&networks));
+        assert_eq!(set.contains(ip), is_listed.is_some(), "{ip} in {networks:?}");
+        let verdict = match (&is_denied, &is_listed) {
+            (Some(entry), _) => Verdict::Denied(entry),
+            (None, Some(entry)) => Verdict::Admitted(Some(entry)),
+            (None, None) => Verdict::Unlisted,
+        };
+        assert_eq!(list.judge(ip), verdict, "{ip} in {networks:?} without {denied:?}");
+        let verdict = is_denied.as_deref().map_or(Verdict::Admitted(None), Verdict::Denied);
+        assert_eq!(open.judge(ip), verdict, "{ip} without {denied:?}");
+        let admitted = list.addresses().is_some_and(|all| all.contains(ip));
+        assert_eq!(admitted, is_denied.is_none() && is_listed.is_some(), "{ip} in {networks:?} without {denied:?}");
     }
 }
 

@@ -1,9 +1,9 @@
 //! `X-Forwarded-For`, walked from the right: the same source as by a walk that is as simple as can be.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use dmz_relay::access::IpSet;
+use dmz_relay::access::{AccessList, IpSet};
 use dmz_relay::domain::{Head, Method, SourceAddress, Version, Via};
 use dmz_relay::pipeline::{Connection, source};
 use dmz_relay::snapshot::{ListenAddress, Listener};
@@ -30,6 +30,7 @@ pub fn check(data: &[u8]) {
             tls: None,
             proxy_protocol_from: IpSet::default(),
             trust_forwarded_from: IpSet::new(TRUSTED.iter().filter_map(|net| net.parse().ok())),
+            deny: AccessList::default(),
             admits: None,
         }),
         source: SourceAddress { ip: peer, via: Via::Socket },
@@ -63,10 +64,12 @@ fn naive(peer: IpAddr, lines: &[&[u8]]) -> IpAddr {
 /// Every spelling that proxies use, and no other.
 fn address(entry: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(entry).ok()?.trim_matches([' ', '\t']);
-    // Brackets need not come in pairs: who wrote the entry is a listed proxy, and half a pair still names one host.
-    let bare = Some(text.trim_start_matches('[').trim_end_matches(']'));
     let ip = text.parse::<IpAddr>().ok();
     let with_port = || text.parse::<SocketAddr>().ok().map(|address| address.ip());
-    let in_brackets = || bare.and_then(|bare| bare.parse::<IpAddr>().ok());
+    // One pair of brackets around IPv6, as RFC 3986 has it; half a pair, two, or one around IPv4 is no address.
+    let in_brackets = || match text.as_bytes() {
+        [b'[', bare @ .., b']'] => std::str::from_utf8(bare).ok()?.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
+        _ => None,
+    };
     ip.or_else(with_port).or_else(in_brackets).map(|ip| ip.to_canonical())
 }

@@ -121,16 +121,19 @@ impl<T: Bits> Ranges<T> {
         if is_ragged { self.find_in_ragged(index, address) } else { Some(index) }
     }
 
-    /// The range next to an address that none holds, with its bounds.
-    pub(super) fn nearest<D: Ord>(&self, address: T, apart: impl Fn(T, T) -> D) -> Option<(usize, (T, T))> {
-        let above = self.bounds.partition_point(|(start, _)| *start <= address);
-        let neighbour = |index: usize| Some((index, *self.bounds.get(index)?));
-        let below = above.checked_sub(1).and_then(neighbour);
-        match (below, neighbour(above)) {
-            (Some(below), Some(above)) if apart(below.1.1, address) <= apart(above.1.0, address) => Some(below),
-            (_, Some(above)) => Some(above),
-            (below, None) => below,
-        }
+    /// The range with an end nearest to an address that none holds, of those that count, with its bounds. Looks at every one.
+    pub(super) fn nearest<D: Ord>(
+        &self,
+        counts: impl Fn(usize) -> bool,
+        apart: impl Fn(T) -> D,
+    ) -> Option<(usize, (T, T))> {
+        let known = self.bounds.iter().copied().enumerate().filter(|(index, _)| counts(*index));
+        known.min_by_key(|(_, (first, last))| apart(*first).min(apart(*last)))
+    }
+
+    /// Whether one range holds all that lies between the two; for ranges that do not touch, as those of [`Self::merged`].
+    pub(super) fn covers(&self, first: T, last: T) -> bool {
+        self.find(first).and_then(|index| self.bounds.get(index)).is_some_and(|(_, end)| *end >= last)
     }
 
     /// `index` is the last range whose leading bits are not above the address's.
@@ -142,9 +145,10 @@ impl<T: Bits> Ranges<T> {
         (self.bounds.get(index)?.1 >= address).then_some(index)
     }
 
-    /// The same addresses with adjacent ranges made one.
-    pub(super) fn joined(&self) -> Self {
-        Self::from_sorted(merge(self.iter().collect()))
+    /// The addresses of the ranges that count, in the order of the ranges, with adjacent ones made one.
+    pub(super) fn joined(&self, counts: impl Iterator<Item = bool>) -> Self {
+        let counted = self.iter().zip(counts).filter(|(_, counts)| *counts);
+        Self::from_sorted(merge(counted.map(|(range, _)| range).collect()))
     }
 
     pub(super) fn union(&self, other: &Self) -> Self {

@@ -125,6 +125,9 @@ pub struct RouteStatus {
     pub upstream: String,
     /// `signed` or `none`.
     pub verification: String,
+    /// `enforce` or `observe`; `null` where every address may send.
+    #[serde(default)]
+    pub address_check: Option<String>,
     /// Ids of its keys, the current one first.
     pub keys: Vec<String>,
     pub counts: RouteCounts,
@@ -210,12 +213,28 @@ pub struct RouteCounts {
     pub refused: u64,
     pub failed: u64,
     pub gone: u64,
+    /// Of all these: what `address_check = "observe"` let pass.
+    #[serde(default)]
+    pub would_refuse: u64,
+    /// Of these: the genuine ones.
+    #[serde(default)]
+    pub would_refuse_genuine: u64,
 }
 
 impl From<Tally> for RouteCounts {
     fn from(tally: Tally) -> Self {
-        let Tally { delivered, accepted, handshake, duplicate, refused, failed, gone } = tally;
-        Self { delivered, accepted, handshake, duplicate, refused, failed, gone }
+        let Tally {
+            delivered,
+            accepted,
+            handshake,
+            duplicate,
+            refused,
+            failed,
+            gone,
+            would_refuse,
+            would_refuse_genuine,
+        } = tally;
+        Self { delivered, accepted, handshake, duplicate, refused, failed, gone, would_refuse, would_refuse_genuine }
     }
 }
 

@@ -175,6 +175,7 @@ fn route(route: &Route, gate: &Gate) -> RouteStatus {
         provider: route.provider.as_deref().map(str::to_owned),
         upstream: route.upstream.name.to_string(),
         verification: verification.to_owned(),
+        address_check: route.access.restricts().then(|| route.address_check.as_str().to_owned()),
         keys,
         counts: gate.observer.tally(&route.name).map(RouteCounts::from).unwrap_or_default(),
         error_budget: route.error_budget.map(|budget| {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::observe::{Event, Observer, RouteLabels, Shape};
-use crate::snapshot::{Snapshot, Verification};
+use crate::snapshot::{AddressCheck, Snapshot, Verification};
 use crate::upstream::{ServerChange, ServerTurn};
 
 /// The label values that a snapshot can produce; metrics are prepared for exactly these.
@@ -15,6 +15,7 @@ pub(super) fn shape(snapshot: &Snapshot) -> Shape {
         .collect();
     let unverified =
         snapshot.routes.iter().filter(|route| matches!(route.verify, Verification::DangerouslyNone)).count();
+    let observed = snapshot.routes.iter().filter(|route| route.address_check == AddressCheck::Observe).count();
     let mut certificates = Vec::new();
     for listener in &snapshot.listeners {
         for certificate in listener.tls.iter().flat_map(|tls| &tls.certificates) {
@@ -32,6 +33,7 @@ pub(super) fn shape(snapshot: &Snapshot) -> Shape {
         listeners: snapshot.listeners.iter().map(|listener| Arc::clone(&listener.name)).collect(),
         routes,
         unverified,
+        observed,
         certificates,
         servers: servers.collect(),
     }

@@ -137,7 +137,7 @@ fn routes(status: &Status) -> Table {
     table
 }
 
-/// Providers that would give up soon, and those that have gone quiet.
+/// Providers that would give up soon, and those that have gone quiet; lists that are not in force.
 fn troubled(text: &mut String, status: &Status, now: i64, palette: Palette) {
     for route in &status.routes {
         let name = harmless(&route.name);
@@ -145,6 +145,14 @@ fn troubled(text: &mut String, status: &Status, now: i64, palette: Palette) {
             && spent > 0
         {
             let what = format!("{name}: the provider saw {spent} failures within a day and may give up at {budget}");
+            let _ = writeln!(text, "  {}", palette.paint(Tone::Bad, &what));
+        }
+        if route.address_check.as_deref() == Some("observe") {
+            let RouteCounts { would_refuse, would_refuse_genuine, .. } = route.counts;
+            let what = format!(
+                "{name}: ADDRESSES NOT ENFORCED (address_check = \"observe\"); would have refused {would_refuse}, \
+                 {would_refuse_genuine} of them genuine"
+            );
             let _ = writeln!(text, "  {}", palette.paint(Tone::Bad, &what));
         }
         if route.silent {
@@ -315,6 +323,19 @@ mod tests {
         status.routes[0].error_budget = Some(BudgetStatus { budget: 5, spent: 3, left: 2 });
         let shown = text(&status, 3600, Palette::plain());
         assert!(!shown.contains("provider saw") && !shown.contains("quiet"), "{shown}");
+    }
+
+    #[test]
+    fn lists_that_are_not_in_force_stand_below_the_routes() {
+        let counts = RouteCounts { would_refuse: 7, would_refuse_genuine: 2, ..RouteCounts::default() };
+        let route = RouteStatus { name: "github".into(), counts, ..RouteStatus::default() };
+        for (check, shown) in [(None, false), (Some("enforce"), false), (Some("observe"), true)] {
+            let route = RouteStatus { address_check: check.map(Into::into), ..route.clone() };
+            let text = text(&Status { routes: vec![route], ..example() }, 0, Palette::plain());
+            let line =
+                "github: ADDRESSES NOT ENFORCED (address_check = \"observe\"); would have refused 7, 2 of them genuine";
+            assert_eq!(text.contains(line), shown, "{text}");
+        }
     }
 
     #[test]

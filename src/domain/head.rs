@@ -121,7 +121,7 @@ impl Headers {
     }
 
     /// Every value of one field; `name` in any case.
-    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
+    pub fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         self.fields
             .iter()
             .filter(|field| field.name.of(&self.buf).eq_ignore_ascii_case(name.as_bytes()))
@@ -129,12 +129,12 @@ impl Headers {
     }
 
     /// The first value of a field, for fields whose repetition does no harm.
-    pub fn first<'a>(&'a self, name: &'a str) -> Option<&'a [u8]> {
+    pub fn first(&self, name: &str) -> Option<&[u8]> {
         self.all(name).next()
     }
 
     /// The value of a field that decides something: two lines of it are an error, never a choice.
-    pub fn sole<'a>(&'a self, name: &'a str) -> Result<Option<&'a [u8]>, Repeated> {
+    pub fn sole(&self, name: &str) -> Result<Option<&[u8]>, Repeated> {
         let mut values = self.all(name);
         let value = values.next();
         if values.next().is_some() { Err(Repeated) } else { Ok(value) }

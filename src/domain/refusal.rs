@@ -53,12 +53,18 @@ codes! {
         MethodNotAllowed = "method_not_allowed",
         /// The source address is not in the route's list.
         AddressNotAllowed = "address_not_allowed",
+        /// The source address is in a `deny` of the route or of the listener.
+        AddressDenied = "address_denied",
+        /// Addresses are denied, and a listed proxy did not tell whose request it passed on.
+        AddressUnknown = "address_unknown",
         /// A required header is absent or has another value.
         HeaderRequired = "header_required",
         /// The route wants a client certificate and the connection has none.
         ClientCertificateRequired = "client_certificate_required",
         /// The content type is not one the route accepts.
         ContentTypeUnsupported = "content_type_unsupported",
+        /// The request has passed more relays than any that is not going round in circles.
+        LoopDetected = "loop_detected",
         /// The body is, or says it is, larger than the route's limit.
         BodyTooLarge = "body_too_large",
         /// The route's token bucket is empty.
@@ -69,6 +75,8 @@ codes! {
         RouteBusy = "route_busy",
         /// The body did not arrive within its deadline.
         BodyTimeout = "body_timeout",
+        /// The body came more slowly than the minimum rate once its grace was over.
+        BodyTooSlow = "body_too_slow",
         /// The body's framing is broken.
         BodyMalformed = "body_malformed",
         /// The sender closed the connection before the body ended.

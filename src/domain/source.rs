@@ -1,6 +1,6 @@
 //! Where a request came from, and how that is known.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// The address that lists are checked against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,4 +36,13 @@ impl Via {
 /// `::ffff:192.0.2.1` is 192.0.2.1: one host, one spelling.
 pub fn canonical(ip: IpAddr) -> IpAddr {
     ip.to_canonical()
+}
+
+/// What is counted as one source: an IPv4 address, or the /64 of an IPv6 address, because a host is given a whole one as a
+/// rule.
+pub fn network(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => ip,
+        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64))),
+    }
 }

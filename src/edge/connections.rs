@@ -1,4 +1,4 @@
-//! How many connections there are, in all and per address.
+//! How many connections there are, in all and per address, and how fast an address may open them.
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
@@ -8,11 +8,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::domain::source::network;
+use crate::meter::{Rate, Sources};
 
 const SHARDS: usize = 64;
 
 /// Counts connections; asked once per connection, never per request. The map holds only addresses that are connected now,
-/// so the total cap bounds it too.
+/// so the total cap bounds it too. An IPv6 address is its /64 here, as it is for every rate.
 #[derive(Debug)]
 pub struct Connections {
     open: AtomicUsize,
@@ -20,6 +24,7 @@ pub struct Connections {
     ceiling: usize,
     none_left: Notify,
     shards: Vec<Mutex<HashMap<IpAddr, usize>>>,
+    handshakes: Sources,
     hasher: RandomState,
 }
 
@@ -30,6 +35,7 @@ impl Default for Connections {
             ceiling: ceiling(descriptors()),
             none_left: Notify::new(),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            handshakes: Sources::default(),
             hasher: RandomState::new(),
         }
     }
@@ -62,6 +68,7 @@ impl Connections {
 
     /// A place among `max` of one address, held until the guard is dropped.
     pub(super) fn enter_from<C: AsRef<Self>>(counter: C, ip: IpAddr, max: usize) -> Option<PlaceOf<C>> {
+        let ip = network(ip);
         let mut shard = counter.as_ref().shard(ip);
         let count = shard.entry(ip).or_insert(0);
         if *count >= max {
@@ -70,6 +77,11 @@ impl Connections {
         *count += 1;
         drop(shard);
         Some(PlaceOf(counter, ip))
+    }
+
+    /// Whether this address may begin one more TLS handshake.
+    pub(super) fn may_shake_hands(&self, ip: IpAddr, rate: Rate) -> bool {
+        self.handshakes.take(rate, ip, Instant::now()).is_ok()
     }
 
     fn shard(&self, ip: IpAddr) -> std::sync::MutexGuard<'_, HashMap<IpAddr, usize>> {
@@ -170,5 +182,28 @@ mod tests {
         drop(first);
         assert!(Connections::enter_from(&connections, one, 1).is_some());
         assert!(connections.shards.iter().all(|shard| shard.lock().unwrap().is_empty()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn handshakes_have_a_rate_for_each_address() {
+        let (connections, rate) = (Connections::default(), Rate { per_second: 10.0, burst: 3 });
+        let [one, two] = ["192.0.2.1", "192.0.2.2"].map(|ip| ip.parse::<IpAddr>().unwrap());
+        let begun = |ip| (0..100).take_while(|_| connections.may_shake_hands(ip, rate)).count();
+        assert_eq!((begun(one), begun(two)), (3, 3));
+        tokio::time::advance(std::time::Duration::from_millis(200)).await;
+        assert_eq!(begun(one), 2);
+    }
+
+    #[test]
+    fn the_addresses_of_one_ipv6_network_are_one_sender() {
+        let [one, two, other] =
+            ["2001:db8::1", "2001:db8::2:3:4:5", "2001:db8:0:1::1"].map(|ip| ip.parse::<IpAddr>().unwrap());
+        let connections = Connections::default();
+        let rate = Rate { per_second: 0.01, burst: 1 };
+        let _first = Connections::enter_from(&connections, one, 1);
+        assert!(Connections::enter_from(&connections, two, 1).is_none());
+        assert!(Connections::enter_from(&connections, other, 1).is_some());
+        assert!([one, other].iter().all(|ip| connections.may_shake_hands(*ip, rate)));
+        assert!(!connections.may_shake_hands(two, rate));
     }
 }

@@ -14,6 +14,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Duration, Instant, timeout, timeout_at};
 
+use crate::base::patience::within;
 use crate::domain::{Answer, Fault, Refusal, Version};
 use crate::pipeline::{self, Connection};
 use crate::snapshot::{Limits, Snapshot};
@@ -95,11 +96,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             return false;
         }
         let close = !keep_alive || draining.is_draining();
-        let written = self.write(&answer, &request_id, close, relay, &snapshot.limits).await;
-        if close && written {
-            let _ = timeout(LINGER_TIME, self.io.shutdown()).await;
-        }
-        written && !close
+        self.write(&answer, &request_id, close, relay, &snapshot.limits).await && !close
     }
 
     /// Reads until the empty line. The first byte has `wait`; from then on the whole head has `head_timeout`.
@@ -140,13 +137,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         }
     }
 
+    /// With the last answer the sending side is closed, so that both go out together.
     async fn write(&mut self, answer: &Answer, id: &str, close: bool, relay: &Relay, limits: &Limits) -> bool {
         reply::write_h1(&mut self.out, answer, id, close, relay.gate.clock.now());
         let sent = async {
             self.io.write_all(&self.out).await?;
-            self.io.flush().await
+            if close { self.io.shutdown().await } else { self.io.flush().await }
         };
-        matches!(timeout(limits.write_timeout, sent).await, Ok(Ok(())))
+        matches!(within(limits.write_timeout, sent).await, Ok(Ok(())))
     }
 
     /// Answers, closes the sending side, and reads on for a moment: closing a socket with unread bytes in it would reset the
@@ -156,7 +154,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             return;
         }
         let linger = async {
-            self.io.shutdown().await?;
             let mut left = LINGER_BYTES;
             while left > 0 {
                 self.buffer.clear();

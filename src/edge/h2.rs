@@ -6,6 +6,7 @@
 mod body;
 pub(super) mod guard;
 mod head;
+mod outgoing;
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use tokio::time::{Duration, Instant, sleep_until, timeout};
 
 use crate::base::UnixMillis;
 use crate::domain::{Answer, Fault, Version};
+use crate::observe::{Http2Ended, Http2Error, Http2Scope};
 use crate::pipeline::{self, Connection};
 use crate::snapshot::{Limits, Snapshot};
 
@@ -48,11 +50,18 @@ where
 {
     let mut current = relay.current();
     let limits = current.load().limits.clone();
-    let (io, spent) = Guarded::new(io);
-    let Ok(Ok(mut peer)) = timeout(limits.handshake_timeout, builder(&limits).handshake::<_, Bytes>(io)).await else {
-        return;
-    };
     let connection = Arc::new(connection);
+    let told = |scope, error| {
+        let (listener, source) = (&*connection.listener.name, connection.source.ip);
+        relay.gate.observer.http2_ended(&Http2Ended { listener, source, scope, error });
+    };
+    let (io, spent) = Guarded::new(io, told);
+    let mut peer = match timeout(limits.handshake_timeout, builder(&limits).handshake::<_, Bytes>(io)).await {
+        Ok(Ok(peer)) => peer,
+        // What is not HTTP/2 gets no frame; who says nothing gets no line, as over HTTP/1.1.
+        Ok(Err(error)) if !error.is_io() => return told(Http2Scope::Connection, Http2Error::Protocol),
+        Ok(Err(_)) | Err(_) => return,
+    };
     let streams = Arc::new(());
     let mut idle_at = Instant::now() + limits.idle_timeout;
     let mut closing = false;
@@ -93,7 +102,8 @@ where
             connection: Arc::clone(&connection),
             _stream: Arc::clone(&streams),
         };
-        tokio::spawn(exchange.serve(request, respond));
+        // Boxed, as a connection is: moving a future of this size is what would cost.
+        tokio::spawn(Box::pin(exchange.serve(request, respond)));
     }
 }
 

@@ -8,8 +8,6 @@ use std::sync::Arc;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Duration, sleep, timeout};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
 use crate::domain::{SourceAddress, Via, source::canonical};
 use crate::observe::{ConnectionRefusal, ListenerMetrics, RefusedConnection};
@@ -18,6 +16,7 @@ use crate::snapshot::{Limits, Listener};
 
 use super::connections::{Connections, Of};
 use super::proxy_header::{self, Told, Untold};
+use super::tls::TlsStream;
 use super::{Draining, Relay, h1, h2};
 
 /// How long accepting pauses when the process has no descriptor left; what is connected goes on.
@@ -64,15 +63,15 @@ pub async fn accept(socket: TcpListener, name: Arc<str>, relay: Arc<Relay>, mut 
             arrival.refused(ConnectionRefusal::TooManyConnections);
             continue;
         };
-        if arrival.is_filtered(source) {
-            arrival.refused(ConnectionRefusal::AddressNotAllowed);
+        if arrival.is_filtered() {
             continue;
         }
-        tokio::spawn(async move {
+        // Boxed: the runtime would copy a future of this size six times, which showed in the cost of a connection.
+        tokio::spawn(Box::pin(async move {
             let _place = place;
             let _counted = arrival.metrics.connection();
             arrival.serve(stream).await;
-        });
+        }));
     }
 }
 
@@ -105,7 +104,10 @@ impl Arrival {
             return self.refused(ConnectionRefusal::TooManyFromAddress);
         };
         let Some(tls) = &self.listener.tls else { return self.plaintext(stream).await };
-        let handshake = TlsAcceptor::from(Arc::clone(&tls.server)).accept(stream);
+        if !self.relay.connections.may_shake_hands(self.source.ip, self.limits.handshakes_per_address) {
+            return self.refused(ConnectionRefusal::TooManyHandshakes);
+        }
+        let handshake = TlsStream::accept(stream, Arc::clone(&tls.server));
         match timeout(self.limits.handshake_timeout, handshake).await {
             Ok(Ok(stream)) => self.tls(stream).await,
             Ok(Err(error)) => {
@@ -130,25 +132,33 @@ impl Arrival {
                 return false;
             }
         }
-        if self.is_filtered(self.source) {
-            self.refused(ConnectionRefusal::AddressNotAllowed);
+        !self.is_filtered()
+    }
+
+    /// Refuses an address that the listener denies, or that no route admits. A proxy speaks for others, so it is judged by what
+    /// it says: in its PROXY header, or with each request.
+    fn is_filtered(&self) -> bool {
+        let SourceAddress { ip, via } = self.source;
+        if via == Via::Socket && self.listener.proxy_protocol_from.contains(ip) {
             return false;
         }
-        true
+        if let Some(entry) = self.listener.deny.denied_by(ip) {
+            self.refused_because(ConnectionRefusal::AddressDenied, Some(entry));
+            return true;
+        }
+        let speaks_for_others = self.listener.trust_forwarded_from.contains(ip);
+        let is_unwanted =
+            !speaks_for_others && self.listener.admits.as_ref().is_some_and(|admits| !admits.contains(ip));
+        if is_unwanted {
+            self.refused(ConnectionRefusal::AddressNotAllowed);
+        }
+        is_unwanted
     }
 
-    /// Whether no route admits this address. A proxy speaks for others, so it is judged by what it says.
-    fn is_filtered(&self, source: SourceAddress) -> bool {
-        let speaks_for_others = (source.via == Via::Socket && self.listener.proxy_protocol_from.contains(source.ip))
-            || self.listener.trust_forwarded_from.contains(source.ip);
-        !speaks_for_others && self.listener.admits.as_ref().is_some_and(|admits| !admits.contains(source.ip))
-    }
-
-    async fn tls(self, stream: TlsStream<TcpStream>) {
-        let (_, session) = stream.get_ref();
-        let certificate = self.listener.tls.as_ref().map(|tls| tls.certificate_for(session.server_name()));
-        let client_certificate = session.peer_certificates().is_some_and(|chain| !chain.is_empty());
-        let speaks_h2 = session.alpn_protocol() == Some(b"h2");
+    async fn tls(self, stream: TlsStream) {
+        let certificate = self.listener.tls.as_ref().map(|tls| tls.certificate_for(stream.server_name()));
+        let client_certificate = stream.peer_certificates().is_some_and(|chain| !chain.is_empty());
+        let speaks_h2 = stream.alpn_protocol() == Some(b"h2");
         let connection = self.connection(certificate, client_certificate);
         if speaks_h2 {
             h2::serve(stream, &self.relay, connection, self.draining).await;

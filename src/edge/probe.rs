@@ -17,7 +17,7 @@ use super::h2::guard::Budget;
 use super::proxy_header::{self, Told};
 
 /// The default of `limits.max_headers`.
-const HEADERS_MAX: usize = 100;
+const HEADERS_MAX: usize = 64;
 
 /// The head that stands at the beginning, with its length; `None` where there is none or it is refused.
 pub fn head(bytes: &[u8]) -> Option<(Head, usize)> {

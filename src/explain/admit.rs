@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 
 use super::{Step, Subject, Verdict};
+use crate::access::AccessList;
 use crate::domain::{Framing, Head, Refusal};
 use crate::meter::Rate;
-use crate::pipeline::admit;
-use crate::snapshot::{Route, Snapshot};
+use crate::pipeline::{admit, hops};
+use crate::snapshot::{AddressCheck, Listener, Route, Snapshot};
 
 const STEP: &str = "admit";
 
@@ -35,6 +36,7 @@ pub(super) fn judge(snapshot: &Snapshot, route: &Route, subject: &Subject<'_>) -
         });
     }
     steps.push(content_type(route, head));
+    steps.extend(loops(head));
     steps.push(size(route, head));
     steps.push(limits(route, subject));
     steps
@@ -48,33 +50,89 @@ fn method(route: &Route, head: &Head) -> Step {
     }
 }
 
+/// What the listener denies, whatever the route is; `None` where it denies nobody.
+pub(super) fn denials(snapshot: &Snapshot, subject: &Subject<'_>) -> Option<Step> {
+    const CHECK: &str = "denied";
+    let listener = super::route::listener(snapshot, subject).filter(|listener| listener.deny.denies())?;
+    let names = names(listener.deny.denied());
+    let Some(ip) = subject.source else {
+        let because = format!("where it came from is not known; listener `{}` denies: {names}", listener.name);
+        return Some(Step::new(STEP, CHECK, Verdict::Unknown, because));
+    };
+    Some(match admit::address(&listener.deny, listener, ip) {
+        Ok(_) => {
+            let because = format!("{ip} is in none of what listener `{}` denies: {names}", listener.name);
+            Step::new(STEP, CHECK, Verdict::Passed, because)
+        }
+        Err(refusal) => {
+            let of_connections = "its connection is closed before TLS; behind a listed proxy, each request is refused";
+            let step = Step::refused(STEP, CHECK, refusal.code(), why(&listener.deny, refusal, ip));
+            step.with_hints((refusal == Refusal::AddressDenied).then(|| of_connections.to_owned()))
+        }
+    })
+}
+
 fn address(snapshot: &Snapshot, route: &Route, subject: &Subject<'_>) -> Step {
     const CHECK: &str = "address";
-    let Some(list) = &route.allow else {
+    let list = &route.access;
+    if !list.restricts() {
         return Step::new(STEP, CHECK, Verdict::Skipped, "the route has no list: every address may send");
-    };
-    let names: Vec<&str> = list.names().collect();
-    let names = if names.is_empty() { "the list is empty and admits nobody".to_owned() } else { names.join(", ") };
+    }
     let Some(ip) = subject.source else {
-        let because = format!("where it came from is not known; the route asks: {names}");
+        let admitted = list.lists_admitted().then(|| admitted(list));
+        let denied = list.denies().then(|| format!("denies {}", names(list.denied())));
+        let asked: Vec<String> = admitted.into_iter().chain(denied).collect();
+        let because = format!("where it came from is not known; the route asks: {}", asked.join("; "));
         return Step::new(STEP, CHECK, Verdict::Unknown, because);
     };
-    match admit::address(route, ip) {
-        Ok(entry) => Step::new(STEP, CHECK, Verdict::Passed, format!("{ip} is in {}", entry.unwrap_or_default())),
-        Err(refusal) => {
-            let nearest = list.nearest(ip).map(|(first, last, name)| {
-                let range = if first == last { first.to_string() } else { format!("{first} to {last}") };
-                format!("the nearest entry is {name} with {range}")
-            });
-            let step = Step::refused(STEP, CHECK, refusal.code(), format!("{ip} is in none of: {names}"));
-            step.with_hints(nearest.into_iter().chain(closed(snapshot, subject, ip)))
+    let Some(listener) = super::route::listener(snapshot, subject) else {
+        return Step::new(STEP, CHECK, Verdict::Unknown, "the configuration has no listener");
+    };
+    let refusal = match admit::address(list, listener, ip) {
+        Ok(Some(entry)) => return Step::new(STEP, CHECK, Verdict::Passed, format!("{ip} is in {entry}")),
+        Ok(None) => {
+            let because = format!("{ip} is in none of what is denied: {}", names(list.denied()));
+            return Step::new(STEP, CHECK, Verdict::Passed, because);
         }
+        Err(refusal) => refusal,
+    };
+    let why = why(list, refusal, ip);
+    let nearest = list.nearest(ip).filter(|_| refusal == Refusal::AddressNotAllowed).map(|(first, last, name)| {
+        let range = if first == last { first.to_string() } else { format!("{first} to {last}") };
+        format!("the nearest entry is {name} with {range}")
+    });
+    let step = match route.address_check {
+        AddressCheck::Enforce => Step::refused(STEP, CHECK, refusal.code(), why),
+        AddressCheck::Observe => {
+            let because = format!("would be refused ({}), but the lists are only observed: {why}", refusal.code());
+            Step::new(STEP, CHECK, Verdict::Passed, because)
+        }
+    };
+    step.with_hints(nearest.into_iter().chain(closed(listener, subject, ip)))
+}
+
+/// The entry, or the lack of one, that decided against a source.
+fn why(list: &AccessList, refusal: Refusal, ip: IpAddr) -> String {
+    match (list.denied_by(ip), refusal) {
+        (Some(entry), _) => format!("{ip} is denied by {entry}"),
+        (None, Refusal::AddressUnknown) => {
+            format!("{ip} is a listed proxy, which did not tell who sent it; denied are: {}", names(list.denied()))
+        }
+        (None, _) => format!("{ip} is in none of: {}", admitted(list)),
     }
 }
 
+fn admitted(list: &AccessList) -> String {
+    let names = names(list.admitted());
+    if names.is_empty() { "the list is empty and admits nobody".to_owned() } else { names }
+}
+
+fn names<'l>(entries: impl Iterator<Item = &'l str>) -> String {
+    entries.collect::<Vec<_>>().join(", ")
+}
+
 /// A connection that no route of the listener can want is closed before TLS, so its sender never sees a 403.
-fn closed(snapshot: &Snapshot, subject: &Subject<'_>, ip: IpAddr) -> Option<String> {
-    let listener = super::route::listener(snapshot, subject)?;
+fn closed(listener: &Listener, subject: &Subject<'_>, ip: IpAddr) -> Option<String> {
     let closed = subject.recorded.is_none() && listener.admits.as_ref().is_some_and(|admits| !admits.contains(ip));
     closed
         .then(|| format!("no route of listener `{}` admits it, so its connection is closed before TLS", listener.name))
@@ -121,6 +179,17 @@ fn content_type(route: &Route, head: &Head) -> Step {
             Step::refused(STEP, CHECK, refusal.code(), format!("there is no Content-Type; the route takes {types}"))
         }
     }
+}
+
+/// Nothing where no relay was before this one, which is nearly always.
+fn loops(head: &Head) -> Option<Step> {
+    const CHECK: &str = "loop";
+    head.headers().first(hops::FIELD)?;
+    let because = format!("{} says {}, fewer than {} are taken", hops::FIELD, hops::passed(head), hops::MOST);
+    Some(match hops::check(head) {
+        Ok(()) => Step::new(STEP, CHECK, Verdict::Passed, because),
+        Err(refusal) => Step::refused(STEP, CHECK, refusal.code(), because),
+    })
 }
 
 fn size(route: &Route, head: &Head) -> Step {

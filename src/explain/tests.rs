@@ -1,4 +1,7 @@
 //! Requests as providers sign them, judged by a real configuration.
+
+mod lists;
+
 use std::sync::Arc;
 use std::time::Duration;
 

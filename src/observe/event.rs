@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::base::UnixMillis;
-use crate::domain::{Fault, Method, Outcome, Version, Via};
+use crate::domain::{Fault, Method, Outcome, Refusal, Version, Via};
 
 use super::line::{Level, Line, Style};
 
@@ -29,6 +29,10 @@ pub struct RequestEvent<'e> {
     pub via: Via,
     /// The entry of the address list that admitted the source.
     pub allowed_by: Option<&'e str>,
+    /// The entry of a `deny` that holds the source.
+    pub denied_by: Option<&'e str>,
+    /// Why the route's address lists would have refused it, where they are only observed.
+    pub would_refuse: Option<Refusal>,
     pub outcome: Outcome,
     /// Zero where nobody was left to answer.
     pub status: u16,
@@ -51,7 +55,9 @@ pub struct RequestEvent<'e> {
 impl RequestEvent<'_> {
     fn level(&self) -> Level {
         match self.outcome {
-            Outcome::Delivered | Outcome::Accepted | Outcome::Handshake | Outcome::Duplicate => Level::Info,
+            Outcome::Delivered | Outcome::Accepted | Outcome::Handshake | Outcome::Duplicate => {
+                if self.would_refuse.is_some() { Level::Warn } else { Level::Info }
+            }
             Outcome::Refused(_) | Outcome::Gone => Level::Warn,
             Outcome::Failed(_) => Level::Error,
         }
@@ -98,6 +104,8 @@ impl RequestEvent<'_> {
             .plain("source", self.source)
             .word("via", self.via.as_str())
             .maybe("allowed_by", self.allowed_by)
+            .maybe("denied_by", self.denied_by)
+            .maybe("would_refuse", self.would_refuse.map(Refusal::code))
             .maybe("key", self.key)
             .maybe("dedupe", self.dedupe);
         if let Some(timestamp) = self.timestamp {

@@ -16,10 +16,14 @@ codes! {
     ConnectionRefusal {
         /// No route of the listener admits the peer.
         AddressNotAllowed = "address_not_allowed",
+        /// The peer, or whom its PROXY header names, is in the listener's `deny`.
+        AddressDenied = "address_denied",
         /// `limits.max_connections` are open.
         TooManyConnections = "too_many_connections",
         /// The address has `limits.max_connections_per_address` open.
         TooManyFromAddress = "too_many_from_address",
+        /// The address begins more handshakes than `limits.handshakes_per_address`.
+        TooManyHandshakes = "too_many_handshakes",
         /// The peer must send a PROXY header and sent something else, or nothing.
         ProxyHeaderMissing = "proxy_header_missing",
         /// The PROXY header cannot be read.
@@ -42,7 +46,7 @@ pub struct RefusedConnection<'e> {
     pub source: Option<IpAddr>,
     /// Why.
     pub reason: ConnectionRefusal,
-    /// The TLS library's own words; never bytes of the peer.
+    /// The TLS library's own words, or the entry of `deny`; never bytes of the peer.
     pub detail: Option<&'e str>,
 }
 

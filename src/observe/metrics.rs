@@ -42,6 +42,10 @@ pub struct Tally {
     pub refused: u64,
     pub failed: u64,
     pub gone: u64,
+    /// Of all these: those that address lists would have refused, had they been enforced.
+    pub would_refuse: u64,
+    /// Of these: the genuine ones.
+    pub would_refuse_genuine: u64,
 }
 
 /// The same while it grows. It outlives reloads.
@@ -54,6 +58,8 @@ struct Tallies {
     refused: AtomicU64,
     failed: AtomicU64,
     gone: AtomicU64,
+    would_refuse: AtomicU64,
+    would_refuse_genuine: AtomicU64,
 }
 
 impl Tallies {
@@ -70,6 +76,13 @@ impl Tallies {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
+    fn observe(&self, outcome: &Outcome) {
+        self.would_refuse.fetch_add(1, Ordering::Relaxed);
+        if matches!(outcome, Outcome::Delivered | Outcome::Accepted | Outcome::Duplicate) {
+            self.would_refuse_genuine.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     fn read(&self) -> Tally {
         Tally {
             delivered: self.delivered.load(Ordering::Relaxed),
@@ -79,6 +92,8 @@ impl Tallies {
             refused: self.refused.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
             gone: self.gone.load(Ordering::Relaxed),
+            would_refuse: self.would_refuse.load(Ordering::Relaxed),
+            would_refuse_genuine: self.would_refuse_genuine.load(Ordering::Relaxed),
         }
     }
 }
@@ -242,6 +257,11 @@ impl RouteMetrics {
     fn record(&self, metrics: &Metrics, event: &RequestEvent<'_>) {
         let route = &*self.labels.route;
         self.tallies.count(&event.outcome);
+        if let Some(refusal) = event.would_refuse {
+            self.tallies.observe(&event.outcome);
+            let labels = [route, refusal.code(), event.outcome.as_str()];
+            metrics.counter(&names::REQUESTS_OBSERVED, &labels).increment(1);
+        }
         #[expect(clippy::cast_precision_loss, reason = "bodies are far smaller than 2^53 bytes")]
         let body = event.body_bytes as f64;
         let seconds = [event.total, event.read, event.verify, event.forward].map(|time| time.as_secs_f64());

@@ -59,6 +59,8 @@ macro_rules! metrics {
 metrics! {
     REQUESTS = "dmz_relay_requests_total", Kind::Counter, ["listener", "route", "provider", "outcome", "reason"],
         "Requests by what became of them; reason is a code of docs/request.md.";
+    REQUESTS_OBSERVED = "dmz_relay_requests_observed_total", Kind::Counter, ["route", "reason", "outcome"],
+        "Requests that address lists would have refused on routes with address_check = \"observe\", by what became of them.";
     RESPONSES = "dmz_relay_responses_total", Kind::Counter, ["listener", "route", "class"],
         "Answers by status class (2xx to 5xx, none where nobody was left to answer).";
     REQUEST_SECONDS = "dmz_relay_request_duration_seconds", Kind::Histogram(SECONDS), ["route"],
@@ -107,6 +109,8 @@ metrics! {
         "Connections open at this moment.";
     CONNECTIONS_REFUSED = "dmz_relay_connections_refused_total", Kind::Counter, ["listener", "reason"],
         "Connections closed before any request, by reason.";
+    HTTP2_ENDED = "dmz_relay_http2_ended_total", Kind::Counter, ["listener", "scope", "reason"],
+        "Streams and connections that HTTP/2 itself ended for their peer's error; reason is an error code of RFC 9113.";
     BODY_MEMORY = "dmz_relay_body_memory_bytes", Kind::Gauge, [],
         "Memory that request bodies hold, out of limits.body_memory.";
     REPLAY_ENTRIES = "dmz_relay_replay_entries", Kind::Gauge, [],
@@ -127,6 +131,8 @@ metrics! {
         "Routes in the running configuration.";
     ROUTES_UNVERIFIED = "dmz_relay_routes_unverified", Kind::Gauge, [],
         "Routes that accept requests without verification (verify.dangerously_none).";
+    ROUTES_OBSERVED = "dmz_relay_routes_observed", Kind::Gauge, [],
+        "Routes whose address lists refuse nobody (address_check = \"observe\").";
     RELOADS = "dmz_relay_config_reloads_total", Kind::Counter, ["outcome"],
         "Reloads by outcome: applied, unchanged, kept (the new files had problems).";
     RELOAD_SUCCESS = "dmz_relay_config_last_reload_success", Kind::Gauge, [],

@@ -48,6 +48,8 @@ fn event(outcome: impl Into<Outcome>) -> RequestEvent<'static> {
         source: "192.0.2.7".parse().unwrap(),
         via: Via::ProxyHeader,
         allowed_by: Some("@github"),
+        denied_by: None,
+        would_refuse: None,
         outcome: outcome.into(),
         status: 200,
         key: Some("credential:github"),
@@ -134,6 +136,7 @@ fn lines_and_metrics_come_from_one_event() {
         listeners: vec!["public".into()],
         routes: vec![labels("github")],
         unverified: 1,
+        observed: 2,
         certificates: vec![("public".into(), "hooks.example.com".into(), 1_800_000_000)],
         servers: vec![("crm".into(), "http://127.0.0.1:9000".into(), true)],
     });
@@ -157,6 +160,7 @@ fn lines_and_metrics_come_from_one_event() {
     assert_eq!(rig.metric("dmz_relay_request_duration_seconds_count{route=\"github\"}"), Some(4.0));
     assert_eq!(rig.metric("dmz_relay_request_body_bytes_sum{route=\"github\"}"), Some(7200.0));
     assert_eq!(rig.metric("dmz_relay_routes_unverified"), Some(1.0));
+    assert_eq!(rig.metric("dmz_relay_routes_observed"), Some(2.0));
     assert_eq!(
         rig.metric("dmz_relay_upstream_server_healthy{upstream=\"crm\",server=\"http://127.0.0.1:9000\"}"),
         Some(1.0)
@@ -201,7 +205,16 @@ fn tallies_outlive_a_reload() {
         rig.observer.request(&event(outcome));
     }
     rig.observer.set_shape(&shape);
-    let expected = Tally { delivered: 2, accepted: 0, handshake: 1, duplicate: 1, refused: 1, failed: 1, gone: 1 };
+    let expected = Tally {
+        delivered: 2,
+        accepted: 0,
+        handshake: 1,
+        duplicate: 1,
+        refused: 1,
+        failed: 1,
+        gone: 1,
+        ..Tally::default()
+    };
     assert_eq!(rig.observer.tally("github"), Some(expected));
     assert_eq!(rig.observer.tally("unknown"), None);
 }

@@ -3,12 +3,12 @@
 use std::net::IpAddr;
 use std::ops::Deref;
 
-use crate::access::RequiredHeader;
+use crate::access::{AccessList, RequiredHeader, Verdict};
 use crate::domain::{Framing, Head, Refusal, SourceAddress};
-use crate::snapshot::Route;
+use crate::snapshot::{AddressCheck, Listener, Route};
 
-use super::Connection;
 use super::route::Routed;
+use super::{Connection, hops};
 
 /// A request whose head the route accepts.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub struct Admitted<'s> {
 }
 
 impl<'s> Admitted<'s> {
-    /// Method, source address, client certificate, required headers, content type, declared size.
+    /// Method, source address, client certificate, required headers, content type, relays passed, declared size.
     pub(super) fn check(
         routed: Routed<'s>,
         connection: &Connection,
@@ -27,7 +27,12 @@ impl<'s> Admitted<'s> {
     ) -> Result<Self, Refusal> {
         let route: &'s Route = routed.route();
         method(route, head)?;
-        let allowed_by = address(route, source.ip)?;
+        let allowed_by = match address(&route.access, &connection.listener, source.ip) {
+            Ok(allowed_by) => allowed_by,
+            // The record says so.
+            Err(_) if route.address_check == AddressCheck::Observe => None,
+            Err(refusal) => return Err(refusal),
+        };
         if route.client_certificate && !connection.client_certificate {
             return Err(Refusal::ClientCertificateRequired);
         }
@@ -35,6 +40,7 @@ impl<'s> Admitted<'s> {
             required_header(required, head)?;
         }
         content_type(route, head)?;
+        hops::check(head)?;
         declared_size(route, head)?;
         Ok(Self { routed, allowed_by })
     }
@@ -53,17 +59,32 @@ impl<'s> Deref for Admitted<'s> {
     }
 }
 
+/// Why the lists of a route that only observes them would refuse a source.
+pub(super) fn would_refuse(route: &Route, listener: &Listener, source: IpAddr) -> Option<Refusal> {
+    match route.address_check {
+        AddressCheck::Enforce => None,
+        AddressCheck::Observe => address(&route.access, listener, source).err(),
+    }
+}
+
 // The checks one by one, so that `explain` asks the same functions.
 
 pub(crate) fn method(route: &Route, head: &Head) -> Result<(), Refusal> {
     if route.methods.contains(&head.method()) { Ok(()) } else { Err(Refusal::MethodNotAllowed) }
 }
 
-/// The entry of the address list that admits the source, where the route has a list.
-pub(crate) fn address(route: &Route, source: IpAddr) -> Result<Option<&str>, Refusal> {
-    match &route.allow {
-        Some(list) => list.admits(source).map(Some).ok_or(Refusal::AddressNotAllowed),
-        None => Ok(None),
+/// The entry that admits the source, where it must be listed. A denial wins. Who might be anybody might be denied, so where
+/// anybody is denied a proxy that does not say who sent the request is refused too.
+pub(crate) fn address<'s>(
+    access: &'s AccessList,
+    listener: &Listener,
+    source: IpAddr,
+) -> Result<Option<&'s str>, Refusal> {
+    match access.judge(source) {
+        Verdict::Denied(_) => Err(Refusal::AddressDenied),
+        Verdict::Unlisted => Err(Refusal::AddressNotAllowed),
+        Verdict::Admitted(_) if access.denies() && listener.is_proxy(source) => Err(Refusal::AddressUnknown),
+        Verdict::Admitted(entry) => Ok(entry),
     }
 }
 

@@ -38,10 +38,14 @@ pub fn refusal_status(refusal: Refusal) -> u16 {
         | Refusal::ShapeInvalid
         | Refusal::BindingMismatch
         | Refusal::BodyDigestMismatch => 401,
-        Refusal::AddressNotAllowed | Refusal::HeaderRequired | Refusal::ClientCertificateRequired => 403,
+        Refusal::AddressNotAllowed
+        | Refusal::AddressDenied
+        | Refusal::AddressUnknown
+        | Refusal::HeaderRequired
+        | Refusal::ClientCertificateRequired => 403,
         Refusal::RouteUnknown => 404,
         Refusal::MethodNotAllowed => 405,
-        Refusal::HeadTimeout | Refusal::BodyTimeout => 408,
+        Refusal::HeadTimeout | Refusal::BodyTimeout | Refusal::BodyTooSlow => 408,
         Refusal::TwinInFlight => 409,
         Refusal::BodyTooLarge => 413,
         Refusal::ContentTypeUnsupported => 415,
@@ -51,6 +55,7 @@ pub fn refusal_status(refusal: Refusal) -> u16 {
         Refusal::HeadTooLarge => 431,
         Refusal::RouteBusy => 503,
         Refusal::VersionUnsupported => 505,
+        Refusal::LoopDetected => 508,
     }
 }
 
@@ -99,6 +104,7 @@ pub fn text(status: u16) -> &'static str {
         503 => "service unavailable\n",
         504 => "gateway timeout\n",
         505 => "http version not supported\n",
+        508 => "loop detected\n",
         _ => "",
     }
 }
@@ -182,7 +188,7 @@ mod tests {
     fn a_refusal_is_the_senders_doing_except_where_the_route_is_busy() {
         for refusal in Refusal::ALL {
             let status = refusal_status(*refusal);
-            let ours = matches!(refusal, Refusal::RouteBusy | Refusal::VersionUnsupported);
+            let ours = matches!(refusal, Refusal::RouteBusy | Refusal::VersionUnsupported | Refusal::LoopDetected);
             assert_eq!((400..500).contains(&status), !ours, "{}", refusal.code());
             assert_ne!(text(status), "", "{status}");
         }

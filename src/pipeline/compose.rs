@@ -18,6 +18,7 @@ use crate::store::StoredRequest;
 use crate::upstream::{Outbound, Received, Undelivered};
 
 use super::dedupe::Fresh;
+use super::hops;
 use super::record::Record;
 
 /// How much of an upstream's answer goes out on a route with `answer = "upstream"`.
@@ -104,7 +105,7 @@ impl<'r> Inward<'r> {
     }
 
     fn fields<'f>(&'f self, route: &'f Route, ours: &'f Ours) -> Vec<(&'f str, &'f [u8])> {
-        let mut fields: Vec<(&str, &[u8])> = Vec::with_capacity(self.head.headers().len() + 14);
+        let mut fields: Vec<(&str, &[u8])> = Vec::with_capacity(self.head.headers().len() + 15);
         fields.extend(self.head.headers().iter().filter(|(name, _)| passes(route, name)));
         fields.push(("X-Forwarded-For", ours.source.as_bytes()));
         fields.push(("X-Forwarded-Proto", if self.https { b"https" } else { b"http" }));
@@ -119,6 +120,7 @@ impl<'r> Inward<'r> {
         if self.replay {
             fields.push(("Relay-Replay", b"true"));
         }
+        fields.push((hops::FIELD, ours.hops.as_bytes()));
         fields.push(("Relay-Received-At", ours.received_at.as_bytes()));
         if let Some(resigned) = &ours.resigned {
             fields.push(("webhook-id", resigned.id.as_bytes()));
@@ -169,6 +171,7 @@ struct Ours {
     source: String,
     received_at: String,
     attempt: Cow<'static, str>,
+    hops: Cow<'static, str>,
     resigned: Option<Resigned>,
 }
 
@@ -180,6 +183,7 @@ impl Ours {
             source: inward.source.to_string(),
             received_at: rfc3339(inward.received_at),
             attempt: if inward.attempt == 1 { "1".into() } else { inward.attempt.to_string().into() },
+            hops: hops::next(&inward.head),
             resigned: route.forward.resign.as_ref().map(|resigner| resigner.sign(id, now, inward.body)),
         }
     }

@@ -1,19 +1,25 @@
-//! Step 8: the body, whole, in one buffer: under the route's limit, a total deadline and the global budget.
+//! Step 8: the body, whole, in one buffer: under the route's limit, a total deadline, a minimum rate and the global budget.
+//!
+//! One timer serves deadline and rate. It is moved when it rings and not when bytes come, so a frame costs no more for it.
 
 use std::future::Future;
 use std::ops::Deref;
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use crate::domain::{Fault, Framing, Head, Outcome, Refusal};
+use crate::snapshot::Limits;
 use crate::state::{BodyMemory, BodyShare};
 
 use super::meter::Metered;
 
 /// Memory is taken as bytes arrive, in steps no smaller than this: what a head declares costs the relay nothing.
 const STEP: usize = 16 * 1024;
+/// A sender near the minimum rate is looked at no more often than this, whatever it sends.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// Where a body comes from: an HTTP/1.1 connection, an HTTP/2 stream, or memory.
 pub trait BodySource: Send {
@@ -52,16 +58,13 @@ impl<'s> Received<'s> {
         head: &Head,
         source: &mut B,
         memory: &'s BodyMemory,
-        deadline: Duration,
+        limits: &Limits,
     ) -> Result<Self, Outcome> {
-        let started = Instant::now();
+        let pace = Pace::begin(limits);
         let max = metered.route().max_body;
         let mut share = memory.share();
-        let body = match timeout(deadline, whole(head, source, max, &mut share)).await {
-            Ok(body) => body?,
-            Err(_) => return Err(Refusal::BodyTimeout.into()),
-        };
-        Ok(Self { metered, body, took: started.elapsed(), _share: share })
+        let body = whole(head, source, max, &mut share, &pace).await?;
+        Ok(Self { metered, body, took: pace.started.elapsed(), _share: share })
     }
 
     /// The raw bytes: what was signed and what will be forwarded.
@@ -83,11 +86,54 @@ impl<'s> Deref for Received<'s> {
     }
 }
 
+/// How slowly a body may come: nothing is asked of it during its grace, and each byte buys it more time behind that, up to
+/// its deadline.
+#[derive(Debug)]
+struct Pace {
+    started: Instant,
+    /// The end of the grace.
+    grace: Instant,
+    /// Bytes per second; 0 asks nothing.
+    rate: u64,
+    deadline: Instant,
+}
+
+impl Pace {
+    fn begin(limits: &Limits) -> Self {
+        let started = Instant::now();
+        Self {
+            started,
+            grace: started + limits.body_grace,
+            rate: limits.min_body_rate,
+            deadline: started + limits.body_timeout,
+        }
+    }
+
+    /// Until when this much is enough.
+    fn enough_until(&self, received: usize) -> Instant {
+        match (received as u64).saturating_mul(1000).checked_div(self.rate) {
+            Some(bought) => (self.grace + Duration::from_millis(bought)).min(self.deadline),
+            None => self.deadline,
+        }
+    }
+
+    /// The timer rang, and this much is there: when it shall ring next, unless the sender had its time.
+    fn next(&self, received: usize, now: Instant) -> Result<Instant, Refusal> {
+        let enough_until = self.enough_until(received);
+        match () {
+            () if now >= self.deadline => Err(Refusal::BodyTimeout),
+            () if now >= enough_until => Err(Refusal::BodyTooSlow),
+            () => Ok(enough_until.max(now + LOOK).min(self.deadline)),
+        }
+    }
+}
+
 async fn whole<B: BodySource>(
     head: &Head,
     source: &mut B,
     max: u64,
     share: &mut BodyShare<'_>,
+    pace: &Pace,
 ) -> Result<Bytes, Outcome> {
     if source.is_done() {
         return Ok(Bytes::new());
@@ -98,13 +144,26 @@ async fn whole<B: BodySource>(
         Framing::Empty | Framing::Unknown => max,
     };
     let mut body = BytesMut::new();
+    let mut timer = pin!(sleep_until(pace.enough_until(0)));
     loop {
         let room = max - body.len().min(max);
         if body.len() == body.capacity() && room > 0 {
             let more = body.capacity().max(STEP).min(expected.saturating_sub(body.len())).max(1);
             reserve(&mut body, more, share)?;
         }
-        match source.fill(&mut body, room).await {
+        let received = body.len();
+        let filled = {
+            // Kept while the timer is moved: a source need not bear being asked twice.
+            let mut fill = pin!(source.fill(&mut body, room));
+            loop {
+                tokio::select! {
+                    biased;
+                    filled = &mut fill => break filled,
+                    () = &mut timer => timer.as_mut().reset(pace.next(received, Instant::now())?),
+                }
+            }
+        };
+        match filled {
             Ok(true) => return Ok(body.freeze()),
             // An HTTP/2 frame may be larger than the room that was made for it.
             Ok(false) => reserve(&mut body, 0, share)?,
@@ -122,4 +181,48 @@ fn reserve(body: &mut BytesMut, more: usize, share: &mut BodyShare<'_>) -> Resul
     }
     body.reserve(more);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pace(grace: u64, rate: u64, deadline: u64) -> Pace {
+        let started = Instant::now();
+        let [grace, deadline] = [grace, deadline].map(|seconds| started + Duration::from_secs(seconds));
+        Pace { started, grace, rate, deadline }
+    }
+
+    fn refused(next: Result<Instant, Refusal>) -> Option<Refusal> {
+        next.err()
+    }
+
+    #[test]
+    fn each_byte_buys_time_behind_the_grace_and_none_behind_the_deadline() {
+        let pace = pace(5, 1024, 15);
+        let until = |received| (pace.enough_until(received) - pace.started).as_millis();
+        assert_eq!([0, 512, 1024, 10 * 1024, usize::MAX].map(until), [5000, 5500, 6000, 15_000, 15_000]);
+        let at = |millis: u64, received| pace.next(received, pace.started + Duration::from_millis(millis));
+        assert_eq!(refused(at(5000, 0)), Some(Refusal::BodyTooSlow));
+        assert_eq!(refused(at(6000, 1024)), Some(Refusal::BodyTooSlow));
+        assert_eq!(refused(at(15_000, 1 << 20)), Some(Refusal::BodyTimeout));
+        assert_eq!(at(5000, 4096), Ok(pace.started + Duration::from_secs(9)));
+        assert_eq!(at(5000, 1 << 20), Ok(pace.deadline));
+    }
+
+    /// A sender that stays a hair above the rate does not make the timer ring for each of its bytes.
+    #[test]
+    fn the_timer_rings_a_few_times_a_second_at_most() {
+        let pace = pace(5, 1024, 600);
+        let now = pace.grace;
+        assert_eq!(pace.next(2, now), Ok(now + LOOK));
+    }
+
+    #[test]
+    fn a_rate_of_zero_and_a_grace_beyond_the_deadline_ask_nothing() {
+        for pace in [pace(5, 0, 15), pace(20, 1024, 15)] {
+            assert_eq!(pace.enough_until(0), pace.deadline);
+            assert_eq!(refused(pace.next(0, pace.deadline)), Some(Refusal::BodyTimeout));
+        }
+    }
 }

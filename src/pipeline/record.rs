@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use crate::access::AccessList;
 use crate::base::UnixMillis;
 use crate::domain::{Fault, Head, Method, Outcome, Refusal, SourceAddress, Version};
 use crate::observe::{Counted, Event, RequestEvent};
@@ -16,7 +17,7 @@ use crate::signature::Proof;
 use crate::snapshot::Route;
 use crate::upstream::{Received, Undelivered};
 
-use super::admit::Admitted;
+use super::admit::{self, Admitted};
 use super::route::Routed;
 use super::{Connection, Gate};
 
@@ -31,6 +32,7 @@ pub struct Record<'r> {
     request_id: String,
     received_at: UnixMillis,
     source: SourceAddress,
+    denials: &'r AccessList,
     route: Option<&'r Arc<Route>>,
     suffix: usize,
     allowed_by: Option<&'r str>,
@@ -71,6 +73,7 @@ impl<'r> Record<'r> {
             request_id: request_id(received_at),
             received_at,
             source: connection.source,
+            denials: &connection.listener.deny,
             route: None,
             suffix: 0,
             allowed_by: None,
@@ -87,8 +90,10 @@ impl<'r> Record<'r> {
         }
     }
 
-    pub(super) fn source(&mut self, source: SourceAddress) {
+    /// Who sent it, and whom its listener denies.
+    pub(super) fn source(&mut self, source: SourceAddress, denials: &'r AccessList) {
         self.source = source;
+        self.denials = denials;
     }
 
     pub(super) fn routed(&mut self, routed: &Routed<'r>) {
@@ -174,6 +179,21 @@ impl<'r> Record<'r> {
         });
     }
 
+    /// Why the route's address lists would refuse it, where they are only observed; whatever became of it.
+    fn would_refuse(&self) -> Option<Refusal> {
+        admit::would_refuse(self.route()?, &self.connection.listener, self.source.ip)
+    }
+
+    /// The entry of a `deny` that holds the source: the listener's, else the route's. Looked up once more, for this rare case.
+    fn denied_by(&self, outcome: &Outcome, would_refuse: Option<Refusal>) -> Option<&'r str> {
+        let is_denied = match outcome {
+            Outcome::Refused(turned) if turned.refusal == Refusal::AddressDenied => true,
+            _ => would_refuse == Some(Refusal::AddressDenied),
+        };
+        let lists = std::iter::once(self.denials).chain(self.route().map(|route| &route.access));
+        lists.filter(|_| is_denied).find_map(|list| list.denied_by(self.source.ip))
+    }
+
     /// The id under which the sender, the log and the application know this request.
     pub(super) fn request_id(&self) -> &str {
         &self.request_id
@@ -232,6 +252,7 @@ impl<'r> Record<'r> {
             self.remember(store, &outcome, status);
         }
         let (route, proof, forwarded) = (self.route, self.proof.as_ref(), self.forwarded.as_ref());
+        let would_refuse = self.would_refuse();
         self.gate.observer.request(&RequestEvent {
             request_id: &self.request_id,
             received_at: self.received_at,
@@ -245,6 +266,8 @@ impl<'r> Record<'r> {
             source: self.source.ip,
             via: self.source.via,
             allowed_by: self.allowed_by,
+            denied_by: self.denied_by(&outcome, would_refuse),
+            would_refuse,
             outcome,
             status,
             key: proof.map(|proof| &*proof.key),
@@ -300,6 +323,8 @@ pub(crate) fn edge_refused(
         source: connection.source.ip,
         via: connection.source.via,
         allowed_by: None,
+        denied_by: None,
+        would_refuse: None,
         outcome: refusal.into(),
         status,
         key: None,

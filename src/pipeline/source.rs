@@ -2,10 +2,12 @@
 
 use std::net::IpAddr;
 
+use crate::access::AccessList;
 use crate::domain::source::canonical;
-use crate::domain::{Head, SourceAddress, Via};
+use crate::domain::{Head, Refusal, SourceAddress, Via};
+use crate::snapshot::Snapshot;
 
-use super::Connection;
+use super::{Connection, admit};
 
 /// How many `X-Forwarded-For` entries are looked at: more hops than any real chain of proxies has.
 const HOPS_MAX: usize = 32;
@@ -39,14 +41,23 @@ pub fn resolve(connection: &Connection, head: &Head) -> SourceAddress {
     source
 }
 
-/// An address with or without port, IPv6 with or without brackets; some proxies write each of these.
+/// The listener's `deny` in force. The connection was judged when it came; but behind a proxy only the request tells who sent
+/// it, and a reload must reach who is connected already.
+pub(super) fn denials<'s>(snapshot: &'s Snapshot, connection: &'s Connection) -> &'s AccessList {
+    &snapshot.listener(&connection.listener.name).unwrap_or(&connection.listener).deny
+}
+
+/// Whether the listener's `deny` leaves the source alone.
+pub(super) fn check(denials: &AccessList, connection: &Connection, source: SourceAddress) -> Result<(), Refusal> {
+    admit::address(denials, &connection.listener, source.ip).map(drop)
+}
+
+/// An address with or without port, IPv6 with or without a pair of brackets; some proxies write each of these.
 fn address(entry: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(entry).ok()?.trim_matches([' ', '\t']);
-    let ip = text
-        .parse()
-        .or_else(|_| text.parse().map(|socket: std::net::SocketAddr| socket.ip()))
-        .or_else(|_| text.trim_start_matches('[').trim_end_matches(']').parse())
-        .ok()?;
+    let in_brackets = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok().map(IpAddr::V6);
+    let ip = text.parse().ok();
+    let ip = ip.or_else(|| text.parse().ok().map(|socket: std::net::SocketAddr| socket.ip())).or_else(in_brackets)?;
     Some(canonical(ip))
 }
 
@@ -66,7 +77,23 @@ mod tests {
         ] {
             assert_eq!(address(text.as_bytes()), Some(ip.parse().unwrap()), "{text}");
         }
-        for text in ["", "unknown", "_hidden", "0x7f.1", "192.0.2", "192.0.2.1.5", "fe80::1%eth0", "\u{0}"] {
+        for text in [
+            "",
+            "unknown",
+            "_hidden",
+            "0x7f.1",
+            "192.0.2",
+            "192.0.2.1.5",
+            "fe80::1%eth0",
+            "\u{0}",
+            "[::1",
+            "::1]",
+            "[[::1]]",
+            "[::1]]",
+            "[]",
+            "[192.0.2.1]",
+            "[192.0.2.1]:443",
+        ] {
             assert_eq!(address(text.as_bytes()), None, "{text}");
         }
     }

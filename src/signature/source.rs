@@ -9,6 +9,7 @@ use std::fmt;
 
 use super::form::{self, Field, FieldFault};
 use super::json::{self, JsonFault, JsonPath};
+use crate::domain::head::Repeated;
 use crate::domain::{Head, Refusal};
 
 /// A named part of a request. Query, form and JSON values are decoded; header values are as they came.
@@ -73,10 +74,8 @@ impl<'a> Facts<'a> {
 
     /// The value of a header field.
     pub(crate) fn header(&self, name: &str) -> Result<Option<Cow<'_, [u8]>>, Refusal> {
-        // `Headers::sole` would tie the value's life to the name's.
-        let mut values = self.head.headers().iter().filter(|(found, _)| found.eq_ignore_ascii_case(name));
-        let value = values.next().map(|(_, value)| Cow::Borrowed(value));
-        if values.next().is_some() { Err(Refusal::SignatureRepeated) } else { Ok(value) }
+        let value = self.head.headers().sole(name).map_err(|Repeated| Refusal::SignatureRepeated)?;
+        Ok(value.map(Cow::Borrowed))
     }
 
     fn form_field(&self, name: &str) -> Result<Option<Cow<'_, [u8]>>, Refusal> {

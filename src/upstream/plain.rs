@@ -27,6 +27,7 @@ use super::exchange::{Answer, Keep, LOOK, MAX_INTERIM, More, Wanted};
 use super::failure::{Failure, Next, cut};
 use super::request;
 use super::resolve::Peers;
+use crate::base::patience::by;
 use crate::domain::Fault;
 use answer::{Ends, Head};
 use chunks::Broken;
@@ -156,10 +157,12 @@ impl Connection {
     }
 
     async fn write(&mut self, head: &[u8], request: &Outbound<'_>, deadline: Instant) -> Result<(), Failure> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let limit = deadline - LOOK.min(left / 8);
+        let limit = || {
+            let left = deadline.saturating_duration_since(Instant::now());
+            deadline - LOOK.min(left / 8)
+        };
         let mut whole = bytes::Buf::chain(head, &*request.body);
-        match timeout_at(limit, self.stream.write_all_buf(&mut whole)).await {
+        match by(limit, self.stream.write_all_buf(&mut whole)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(self.broke(&error, false)),
             Err(_) => Err(Failure::timeout("writing the request")),

@@ -14,6 +14,8 @@ use pingora_core::upstreams::peer::HttpPeer;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::reserved::reserved;
+
 /// How long an answer is used before the next lookup is started.
 const FRESH: Duration = Duration::from_secs(5);
 /// How long a failed lookup is believed.
@@ -132,11 +134,29 @@ impl Shared {
         let running = Running(Arc::clone(self));
         tokio::spawn(async move {
             let shared = &running.0;
-            let found = tokio::net::lookup_host((shared.host.as_str(), shared.port)).await.map(Iterator::collect);
+            let found = tokio::net::lookup_host((shared.host.as_str(), shared.port)).await;
+            let found = found.and_then(|found| permitted(&shared.host, found));
             let before = shared.known.load_full();
             let after = Peers::after(before.as_deref(), found, &shared.peer_for, Instant::now());
             shared.known.store(Some(Arc::new(after)));
         });
+    }
+}
+
+/// What a name may lead to of what was found. Where nothing is left, that is a failed lookup, and says why.
+fn permitted(host: &str, found: impl Iterator<Item = SocketAddr>) -> io::Result<Vec<SocketAddr>> {
+    let mut refused = None;
+    let keep = |address: &SocketAddr| match reserved(host, address.ip()) {
+        Some(what) => {
+            refused = Some(format!("the name leads to {}, which is {what}", address.ip()));
+            false
+        }
+        None => true,
+    };
+    let kept: Vec<SocketAddr> = found.filter(keep).collect();
+    match refused {
+        Some(why) if kept.is_empty() => Err(io::Error::other(why)),
+        Some(_) | None => Ok(kept),
     }
 }
 
@@ -187,6 +207,21 @@ mod tests {
         }
         let never = Peers::after(None, Err(io::Error::other("SERVFAIL")), &peer_for(), Instant::now());
         assert_eq!((order(&never).len(), never.problem.as_deref()), (0, Some("SERVFAIL")));
+    }
+
+    #[test]
+    fn a_name_does_not_lead_to_this_host() {
+        let local = SocketAddr::from(([127, 0, 0, 1], 80));
+        let found = |addresses: &[SocketAddr]| permitted("app.internal", addresses.iter().copied());
+        assert_eq!(found(&[local, address(1)]).unwrap(), [address(1)]);
+        let why = found(&[local]).unwrap_err().to_string();
+        assert_eq!(why, "the name leads to 127.0.0.1, which is this host");
+        assert_eq!(found(&[]).unwrap(), []);
+        assert_eq!(permitted("localhost", [local].into_iter()).unwrap(), [local]);
+        // A good answer outlives a bad one.
+        let good = Peers::new(&[address(1)], &peer_for(), None);
+        let after = Peers::after(Some(&good), found(&[local]), &peer_for(), Instant::now());
+        assert_eq!(order(&after), ["10.0.0.1:80"]);
     }
 
     #[tokio::test]

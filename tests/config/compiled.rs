@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dmz_relay::access::IpSet;
+use dmz_relay::access::{IpSet, Verdict};
 use dmz_relay::config::Loaded;
 use dmz_relay::domain::Method;
 use dmz_relay::routing::Found;
-use dmz_relay::snapshot::{AnswerPolicy, Delivery, ListenAddress, Retry, Route, Silence, Snapshot, Verification};
+use dmz_relay::snapshot::{
+    AddressCheck, AnswerPolicy, Delivery, ListenAddress, Retry, Route, Silence, Snapshot, Verification,
+};
 use dmz_relay::state::State;
 use dmz_relay::store::Settings;
 
@@ -34,7 +36,8 @@ fn the_least_file_has_the_recipe_s_and_the_house_s_defaults() {
     assert_eq!(route.provider.as_deref(), Some("github"));
     assert_eq!((route.methods.as_slice(), route.allow_header), (&[Method::Post][..], "POST"));
     assert!(matches!(route.verify, Verification::Signed(_)));
-    assert!(route.allow.is_none());
+    assert!(!route.access.restricts());
+    assert_eq!(route.address_check, AddressCheck::Enforce);
     assert_eq!(route.max_body, 1 << 20);
     assert!(route.deadline < Duration::from_secs(10), "below GitHub's limit: {:?}", route.deadline);
     assert!(!route.challenges.is_empty(), "GitHub's ping is answered here");
@@ -102,9 +105,24 @@ fn a_listener_admits_the_union_of_lists_and_its_proxies() {
     let snapshot = material.load(&text).unwrap_or_else(|report| panic!("{report}")).snapshot;
     let nets = ["192.0.2.0/24", "198.51.100.7/32"].map(|net| net.parse().expect("a network"));
     assert_eq!(snapshot.listeners[0].admits, Some(IpSet::new(nets)));
-    let allow = route(&snapshot, "x", "/hooks/github").allow.as_ref().expect("a list");
-    assert_eq!(allow.admits("198.51.100.7".parse().expect("an address")), Some("198.51.100.7"));
-    assert_eq!(allow.admits("192.0.2.1".parse().expect("an address")), None);
+    assert_eq!(judged(&snapshot, "/hooks/github", "198.51.100.7"), Verdict::Admitted(Some("198.51.100.7")));
+    assert_eq!(judged(&snapshot, "/hooks/github", "192.0.2.1"), Verdict::Unlisted);
+    // What every route denies need not be let in; what one observes must be.
+    let denying =
+        text.replace("allow = [\"198.51.100.7\"]", "allow = [\"198.51.100.0/30\"]\ndeny = [\"198.51.100.2\"]");
+    let snapshot = material.load(&denying).unwrap_or_else(|report| panic!("{report}")).snapshot;
+    let nets = ["192.0.2.0/24", "198.51.100.0/31", "198.51.100.3/32"].map(|net| net.parse().expect("a network"));
+    assert_eq!(snapshot.listeners[0].admits, Some(IpSet::new(nets)));
+    assert_eq!(judged(&snapshot, "/hooks/github", "198.51.100.2"), Verdict::Denied("198.51.100.2"));
+    let observing = denying.replace("deny =", "address_check = \"observe\"\ndeny =");
+    let snapshot = material.load(&observing).unwrap_or_else(|report| panic!("{report}")).snapshot;
+    assert_eq!(route(&snapshot, "x", "/hooks/github").address_check, AddressCheck::Observe);
+    assert_eq!(snapshot.listeners[0].admits, None);
+}
+
+/// What a route's lists say of an address.
+fn judged<'s>(snapshot: &'s Snapshot, path: &str, ip: &str) -> Verdict<'s> {
+    route(snapshot, "x", path).access.judge(ip.parse().expect("an address"))
 }
 
 /// rustls does not ask again for a certificate when a session resumes, so ticket keys must differ with the policy.
@@ -139,10 +157,9 @@ fn the_shipped_file_is_taken() {
     let text = text.replace("/var/lib/dmz-relay/", "");
     let Loaded { snapshot, warnings } = material.load(&text).unwrap_or_else(|report| panic!("{report}"));
     assert!(warnings.is_empty(), "{}", warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
-    let dastra = route(&snapshot, "x", "/hooks/dastra").allow.as_ref().expect("a list");
-    assert_eq!(dastra.admits("40.89.131.148".parse().expect("an address")), Some("@dastra"));
-    assert_eq!(dastra.admits("::ffff:192.0.2.9".parse().expect("an address")), Some("office"));
-    assert_eq!(dastra.admits("203.0.113.1".parse().expect("an address")), None);
+    assert_eq!(judged(&snapshot, "/hooks/dastra", "40.89.131.148"), Verdict::Admitted(Some("@dastra")));
+    assert_eq!(judged(&snapshot, "/hooks/dastra", "::ffff:192.0.2.9"), Verdict::Admitted(Some("office")));
+    assert_eq!(judged(&snapshot, "/hooks/dastra", "203.0.113.1"), Verdict::Unlisted);
     assert_eq!(route(&snapshot, "x", "/hooks/octolis").forward.strip_query, ["api-key"]);
     assert_eq!(snapshot.routes.iter().count(), 3);
     assert!(snapshot.store.is_some());

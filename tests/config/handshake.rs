@@ -177,3 +177,24 @@ fn a_ticket_opens_its_own_listener_and_no_stricter_one() {
     assert_eq!(kind(&after[0]), Ok(Some(HandshakeKind::Resumed)), "tickets outlive a reload");
     assert!(kind(&after[1]).is_err(), "a ticket of the open listener opened the strict one");
 }
+
+/// What a stolen ticket key opens is hours old at most: rustls makes a new one every six hours and forgets the one before the
+/// last. A ticket whose key is gone, here because another process sealed it, costs its sender a whole handshake and no more.
+#[test]
+fn tickets_live_for_hours_and_their_keys_in_memory_only() {
+    let (material, elsewhere) = (Material::new(), Material::new());
+    let listener = format!("tls = {{ {CHAIN} }}");
+    let here = servers(&material, &[&listener]).remove(0);
+    let there = servers(&elsewhere, &[&listener]).remove(0);
+    assert!(here.ticketer.enabled());
+    assert!((1..=12 * 60 * 60).contains(&here.ticketer.lifetime()), "{}", here.ticketer.lifetime());
+    assert!(!here.session_storage.can_cache(), "no session is kept here");
+    assert_eq!((here.max_early_data_size, here.send_tls13_tickets), (0, 1));
+    for version in BOTH {
+        let client = Arc::new(client(&material, &[*version], false));
+        let kind = |server| shake(server, &client, "hooks.example.com").map(|(client, _)| client.handshake_kind());
+        assert_eq!(kind(&here), Ok(Some(HandshakeKind::Full)));
+        assert_eq!(kind(&here), Ok(Some(HandshakeKind::Resumed)));
+        assert_eq!(kind(&there), Ok(Some(HandshakeKind::Full)));
+    }
+}

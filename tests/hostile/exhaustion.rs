@@ -73,10 +73,90 @@ async fn slow_senders_end_with_their_deadline() {
     rig.finish().await;
 }
 
+/// 71: a deadline of minutes, for bodies that are large, is none for senders of drops. Who is slow and keeps to the rate is
+/// heard to the end, over both protocols and in pieces of any size.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bodies_below_the_minimum_rate_end_long_before_the_deadline() {
+    let limits = "body_timeout = \"10m\"\nbody_grace = \"1s\"\nmin_body_rate = \"1KiB\"";
+    let rig = Rig::start(setup().limits(limits)).await;
+    let began = tokio::time::Instant::now();
+    let mut senders = tokio::task::JoinSet::new();
+    for number in 0..60 {
+        let (tls, address) = (rig.tls(), rig.address);
+        senders.spawn(async move {
+            let framing = ["Content-Length: 100000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n"][number % 2];
+            let mut wire = tls.connect(address).await;
+            wire.send(format!("POST /hooks/plain HTTP/1.1\r\nHost: relay.example\r\n{framing}")).await;
+            let mut pace = interval(Duration::from_millis(100));
+            // Ten bytes a second, or ten chunks of one.
+            while wire.try_send(["a", "1\r\na\r\n"][number % 2]).await.is_ok() {
+                pace.tick().await;
+            }
+        });
+    }
+    // 4 KiB a second in pieces of 200 bytes, for three times as long as the grace.
+    let slow = async {
+        let body = vec![b'a'; 12_000];
+        let call = Call::post("/hooks/plain").body(&body);
+        let mut wire = rig.connect().await;
+        let mut h2 = rig.h2().await;
+        let (response, mut stream) = h2.open(&call).await;
+        wire.send(call.h1_head()).await;
+        let mut pace = interval(Duration::from_millis(50));
+        for (number, part) in body.chunks(200).enumerate() {
+            pace.tick().await;
+            wire.send(part).await;
+            stream.send_data(part.to_vec().into(), number == 59).unwrap();
+        }
+        assert_eq!(wire.answer().await.status, 200);
+        assert_eq!(crate::harness::read_h2(response).await.unwrap().status, 200);
+    };
+    timeout(LONG, slow).await.expect("a slow sender is heard to the end");
+    timeout(LONG, senders.join_all()).await.expect("every sender of drops is cut off");
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+    assert_eq!(rig.counted("refused", "body_too_slow"), 60.0);
+    assert_eq!(rig.app.seen().len(), 2);
+    assert_eq!(rig.running().state().bodies.used(), 0);
+    rig.finish().await;
+}
+
+/// 53: two thousand handshakes of one address, as fast as it can, and most of them are not begun; another is served all the
+/// while.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_handshakes_from_one_address() {
+    let limits = "handshakes_per_address = { per_second = 10, burst = 50 }\nmax_connections_per_address = 1000";
+    let rig = Rig::start(setup().limits(limits)).await;
+    let began = tokio::time::Instant::now();
+    let mut floods = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let (tls, address) = (rig.tls().from("127.0.0.7"), rig.address);
+        floods.spawn(async move {
+            let mut made = 0_u32;
+            for _ in 0..250 {
+                made += u32::from(tls.try_connect(address).await.is_ok());
+            }
+            made
+        });
+    }
+    let mut genuine = rig.connect().await;
+    for _ in 0..20 {
+        genuine.send(Call::post("/hooks/plain").h1()).await;
+        assert_eq!(genuine.answer().await.status, 200);
+        rig.delivers(Protocol::H2, &Call::post("/hooks/plain")).await;
+    }
+    let made: u32 = timeout(LONG, floods.join_all()).await.unwrap().into_iter().sum();
+    let most = 50 + 10 * u32::try_from(began.elapsed().as_secs() + 1).unwrap();
+    assert!((50..=most).contains(&made), "{made} of 2000 in {:?}", began.elapsed());
+    let refused = rig.metric("dmz_relay_connections_refused_total", &[("reason", "too_many_handshakes")]);
+    assert_eq!(refused, f64::from(2000 - made));
+    rig.finish().await;
+}
+
 /// 75: connections that come and go and never say a word. The admin listener answers, and nothing is left.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_come_and_go() {
-    let rig = Rig::start(setup()).await;
+    let limits = "handshakes_per_address = { per_second = 10000, burst = 10000 }";
+    let rig = Rig::start(setup().limits(limits)).await;
     for round in 0..20 {
         for _ in 0..50 {
             drop(rig.tls().tcp(rig.address).await);

@@ -21,6 +21,7 @@ mod relay {
 }
 use relay::harness;
 
+mod chains; // G4: senders' certificates
 mod corpora; // what the fuzzers start from, as ordinary tests
 mod documents; // docs/threat-model.md names tests that exist
 mod exhaustion; // G6: memory, time and descriptors
@@ -28,6 +29,7 @@ mod fields; // G2: authority, path, fields
 mod framing; // G1: where a message ends
 mod generated; // resolvers and parsers against naive references
 mod handshakes; // G4: TLS
+mod loops; // G8: relays that lead to relays, names that lead home
 mod peers; // the same bytes at nginx and HAProxy, when asked
 mod proofs; // G5: signatures
 mod streams; // G3: HTTP/2

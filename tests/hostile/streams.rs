@@ -143,6 +143,130 @@ async fn frames_beside_requests_have_a_budget() {
     rig.finish().await;
 }
 
+/// 38: every way to make the relay reset a stream that its peer broke; `tests/relay/floods.rs` has the one that became known.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_way_to_be_reset_has_an_end() {
+    let rig = Rig::start(setup()).await;
+    let open = |flags: u8, number: u32| frame(HEADERS, END_HEADERS | flags, number * 2 + 1, &head());
+    let with = |name: &str, value: &[u8]| [head(), field(name, value)].concat();
+    type Broken<'a> = Box<dyn Fn(u32) -> Vec<u8> + 'a>;
+    let ways: [(&str, Broken<'_>); 6] = [
+        ("a window beyond all windows", {
+            Box::new(|n| [open(0, n), frame(WINDOW_UPDATE, 0, n * 2 + 1, &[0x7f, 0xff, 0xff, 0xff])].concat())
+        }),
+        ("DATA behind the end", Box::new(|n| [open(END_STREAM, n), frame(DATA, 0, n * 2 + 1, &[b'a'; 200])].concat())),
+        ("a frame beyond all sizes", Box::new(|n| [open(0, n), frame(DATA, 0, n * 2 + 1, &[0; 20_000])].concat())),
+        ("a head behind the end", Box::new(|n| open(END_STREAM, n).repeat(2))),
+        ("a stream that depends on itself", {
+            Box::new(|n| {
+                [open(0, n), frame(PRIORITY, 0, n * 2 + 1, &[&(n * 2 + 1).to_be_bytes()[..], &[9]].concat())].concat()
+            })
+        }),
+        ("a malformed head", {
+            Box::new(|n| frame(HEADERS, END_HEADERS, n * 2 + 1, &with("transfer-encoding", b"chunked")))
+        }),
+    ];
+    for (what, way) in &ways {
+        let said = Frames::open(&rig).await.flood(5000, way).await;
+        let resets = frames(&said).into_iter().filter(|(kind, ..)| *kind == RESET).count();
+        assert!(goes_away(&said) && resets < 2000, "{what}: {resets} resets, then {:?}", goodbye(&said));
+        assert_eq!(rig.send(Protocol::H2, &Call::post("/hooks/plain")).await.status, 200, "after {what}");
+    }
+    eventually("nothing is held", async || {
+        rig.running().state().bodies.used() == 0 && rig.running().connections() == 0
+    })
+    .await;
+    rig.finish().await;
+}
+
+/// What the library ends by itself has a line and a count, with the error that the peer was told: nothing that was refused is
+/// unseen. What a sender does to its own streams accuses nobody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_library_refuses_is_told() {
+    let rig = Rig::start(setup()).await;
+    let told = |scope: &str, reason: &str| {
+        let lines = rig.log.events("http2_ended");
+        let lines = lines.iter().filter(|line| line["scope"] == scope && line["reason"] == reason);
+        let labels = [("listener", "public"), ("scope", scope), ("reason", reason)];
+        (lines.count(), rig.metric("dmz_relay_http2_ended_total", &labels))
+    };
+    let of_peer = |line: &serde_json::Value| line["source"] == "127.0.0.1" && line["listener"] == "public";
+    assert_eq!(rig.send(Protocol::H2, &Call::post("/hooks/plain")).await.status, 200);
+    let reset = async || {
+        let mut own = Frames::open(&rig).await;
+        let open = frame(HEADERS, END_HEADERS, 1, &head());
+        own.send(&[open, frame(RESET, 0, 1, &[0, 0, 0, 8])].concat()).await.unwrap();
+        eventually("the sender is gone", async || {
+            rig.log.events("request").iter().any(|line| line["reason"] == "body_incomplete")
+        })
+        .await;
+    };
+    reset().await;
+    assert_eq!(rig.log.events("http2_ended").len(), 0, "{}", rig.log.text());
+    let malformed = [head(), field("connection", b"close")].concat();
+    let broken = [head(), field("X-A", b"b")].concat();
+    for (scope, reason, frames) in [
+        ("stream", "protocol_error", frame(HEADERS, END_HEADERS | END_STREAM, 1, &malformed)),
+        ("connection", "protocol_error", frame(HEADERS, END_HEADERS | END_STREAM, 1, &broken)),
+        ("connection", "protocol_error", frame(HEADERS, END_HEADERS | END_STREAM, 2, &head())),
+        ("connection", "frame_size_error", frame(DATA, 0, 1, &[0; 20_000])),
+        ("connection", "protocol_error", frame(WINDOW_UPDATE, 0, 1, &[0; 4])),
+        ("connection", "enhance_your_calm", frame(PING, 0, 0, &[0; 8]).repeat(20_000)),
+    ] {
+        let before = told(scope, reason);
+        let mut frames_of = Frames::open(&rig).await;
+        if frames[3] == WINDOW_UPDATE {
+            frames_of.send(&frame(HEADERS, END_HEADERS, 1, &head())).await.unwrap();
+        }
+        let _ = frames_of.send(&frames).await;
+        let expected = (before.0 + 1, before.1 + 1.0);
+        eventually(&format!("{scope} {reason}, byte {}", frames[3]), async || told(scope, reason) == expected).await;
+        assert!(rig.log.events("http2_ended").iter().all(of_peer));
+    }
+    // More streams than it may have: the library refuses the last one, and nothing else ends.
+    let mut crowd = Frames::open(&rig).await;
+    for number in 0..101 {
+        crowd.send(&frame(HEADERS, END_HEADERS, number * 2 + 1, &head())).await.unwrap();
+    }
+    eventually("refused streams", async || told("stream", "refused_stream").0 > 0).await;
+    drop(crowd);
+    // What is not HTTP/2 although it was agreed on.
+    let before = told("connection", "protocol_error");
+    let tls = rig.tls();
+    let mut stream = tls.over(tls.tcp(rig.address).await, tls.config(&[b"h2"])).await.unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut stream, b"GET / HTTP/1.1\r\nHost: relay.example\r\n\r\n").await.unwrap();
+    eventually("told", async || told("connection", "protocol_error") == (before.0 + 1, before.1 + 1.0)).await;
+    assert_eq!(rig.app.connections(), 1);
+    rig.finish().await;
+}
+
+/// A flood of malformed heads is counted to the last and has as many lines as the configuration says.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_library_refuses_cannot_flood_the_log() {
+    let rig = Rig::start(setup()).await;
+    rig.gate().observer.set_log(true, 3);
+    let malformed = [head(), field("connection", b"close")].concat();
+    let mut resets = 0;
+    for _ in 0..4 {
+        let mut frames_of = Frames::open(&rig).await;
+        for number in 0..30 {
+            let bytes = frame(HEADERS, END_HEADERS | END_STREAM, number * 2 + 1, &malformed);
+            frames_of.send(&bytes).await.unwrap();
+        }
+        resets += 30;
+        let labels = [("scope", "stream"), ("reason", "protocol_error")];
+        eventually("counted", async || rig.metric("dmz_relay_http2_ended_total", &labels) == f64::from(resets)).await;
+    }
+    let lines = rig.log.events("http2_ended").len();
+    assert!((3..60).contains(&lines), "{lines} lines for {resets}");
+    eventually("a summary", async || {
+        rig.gate().observer.upkeep();
+        !rig.log.events("http2_suppressed").is_empty()
+    })
+    .await;
+    rig.finish().await;
+}
+
 /// The budget is no limit for who sends webhooks, many of them and with a PING each.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_busy_sender_never_meets_the_budget() {

@@ -244,6 +244,7 @@ async fn fields_of_one_hop_and_forged_fields_stay_outside() {
             ("relay-route", "plain"),
             ("relay-provider", "custom"),
             ("relay-attempt", "1"),
+            ("relay-hops", "1"),
             ("relay-received-at", "2026-11-22T10:00:00.000Z"),
             ("x-request-id", answer.id()),
         ] {

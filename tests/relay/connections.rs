@@ -33,6 +33,63 @@ async fn an_address_that_no_route_admits_is_closed_before_tls() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_that_the_listener_denies_is_closed_before_tls() {
+    let lists = "[address_lists]\nscanners = [\"127.0.0.8/29\"]\n";
+    let rig = Rig::start(Setup::routes(&format!("{PLAIN}{lists}")).listener("deny = [\"scanners\"]")).await;
+    for source in ["127.0.0.8", "127.0.0.15"] {
+        rig.connection_refused("address_denied", async {
+            closed_in_silence(&mut tcp(&rig, source).await).await;
+        })
+        .await;
+        let line = rig.log.wait("connection_refused", |line| line["source"] == source).await;
+        assert_eq!(line["detail"], "scanners", "{line}");
+    }
+    let mut wire = rig.tls().from("127.0.0.16").connect(rig.address).await;
+    wire.send(Call::post("/hooks/plain").h1()).await;
+    assert_eq!(wire.answer().await.status, 200);
+    rig.finish().await;
+}
+
+/// Whom the balancer's header names is denied, in every spelling; the balancer's own checks are not, but it may send nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listener_denies_whom_the_header_names() {
+    let keys = "proxy_protocol_from = [\"127.0.0.1\"]\ndeny = [\"192.0.2.0/24\", \"2001:db8:bad::/48\"]";
+    let rig = Rig::start(Setup::routes(PLAIN).listener(keys)).await;
+    let mut mapped = [0; 36];
+    mapped[10..16].copy_from_slice(&[0xff, 0xff, 192, 0, 2, 8]);
+    for header in [
+        b"PROXY TCP4 192.0.2.6 10.0.0.1 51000 443\r\n".to_vec(),
+        b"PROXY TCP6 ::ffff:192.0.2.6 ::1 51000 443\r\n".to_vec(),
+        b"PROXY TCP6 2001:db8:bad::6 ::1 51000 443\r\n".to_vec(),
+        v2(1, 0x21, &mapped),
+        v2(1, 0x11, &[192, 0, 2, 7, 10, 0, 0, 1, 1, 187, 1, 187]),
+    ] {
+        rig.connection_refused("address_denied", async {
+            let mut stream = tcp(&rig, "127.0.0.1").await;
+            stream.write_all(&header).await.unwrap();
+            closed_in_silence(&mut stream).await;
+        })
+        .await;
+    }
+    for (header, refused) in [
+        (b"PROXY TCP4 198.51.100.1 10.0.0.1 51000 443\r\n".to_vec(), None),
+        (v2(0, 0, &[]), Some("address_unknown")),
+        (b"PROXY UNKNOWN\r\n".to_vec(), Some("address_unknown")),
+    ] {
+        let mut stream = tcp(&rig, "127.0.0.1").await;
+        stream.write_all(&header).await.unwrap();
+        let tls = rig.tls();
+        let mut wire = Wire::new(tls.over(stream, tls.config(&[])).await.unwrap());
+        wire.send(Call::post("/hooks/plain").h1()).await;
+        let answer = wire.answer().await;
+        assert_eq!(answer.status, if refused.is_some() { 403 } else { 200 }, "{header:?}");
+        assert_eq!(rig.log.of(answer.id()).await["reason"].as_str(), refused);
+    }
+    assert_eq!(rig.app.seen().len(), 1);
+    rig.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_cap_of_all_connections() {
     let rig = Rig::start(Setup::default().limits("max_connections = 2\nmax_connections_per_address = 2")).await;
     let first = rig.connect().await;
@@ -65,6 +122,76 @@ async fn the_cap_of_one_address() {
     drop(first);
     eventually("a place is free", async || rig.running().connections() == 1).await;
     rig.connect().await;
+    rig.finish().await;
+}
+
+/// The bucket of one address is empty, and that of another is not; a plaintext listener shakes no hands. A reload changes the
+/// rate and not what was used.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_handshake_rate_of_one_address() {
+    let plaintext = format!(
+        "{PLAIN}[[listeners]]\nname = \"plaintext\"\naddress = \"127.0.0.1:0\"\ndangerously_plaintext = true\n"
+    );
+    let rate = |burst: u32| format!("handshakes_per_address = {{ per_second = 0.01, burst = {burst} }}");
+    let mut rig = Rig::start(Setup::routes(&plaintext).limits(&rate(2))).await;
+    let mut inside = rig.connect().await;
+    // One that comes to nothing counts as well: it is the relay's work that is rationed.
+    rig.connection_refused("handshake_failed", async {
+        let mut stream = tcp(&rig, "127.0.0.1").await;
+        stream.write_all(&[0xff; 64]).await.unwrap();
+        let _ = timeout(LONG, stream.read_to_end(&mut Vec::new())).await.unwrap();
+    })
+    .await;
+    for _ in 0..3 {
+        rig.connection_refused("too_many_handshakes", async {
+            closed_in_silence(&mut tcp(&rig, "127.0.0.1").await).await;
+        })
+        .await;
+    }
+    let call = Call::post("/hooks/plain");
+    let mut other = rig.tls().from("127.0.0.2").connect(rig.address).await;
+    let mut plain = Wire::new(rig.tls().tcp(rig.listener("plaintext")).await);
+    for wire in [&mut inside, &mut other, &mut plain] {
+        wire.send(call.h1()).await;
+        assert_eq!(wire.answer().await.status, 200);
+    }
+    rig.apply(|setup| setup.limits = rate(3)).await;
+    rig.connect().await;
+    rig.connection_refused("too_many_handshakes", async {
+        closed_in_silence(&mut tcp(&rig, "127.0.0.1").await).await;
+    })
+    .await;
+    rig.finish().await;
+}
+
+/// Behind a balancer it is the sender whose bucket is asked, and never the balancer's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_handshake_rate_of_one_address_behind_a_balancer() {
+    let setup = Setup::default()
+        .listener("proxy_protocol_from = [\"127.0.0.1\"]")
+        .limits("handshakes_per_address = { per_second = 0.01, burst = 1 }");
+    let rig = Rig::start(setup).await;
+    let announced = async |source: &str| {
+        let mut stream = tcp(&rig, "127.0.0.1").await;
+        let family = if source.contains(':') { "TCP6" } else { "TCP4" };
+        let header = format!("PROXY {family} {source} {source} 51000 443\r\n");
+        stream.write_all(header.as_bytes()).await.unwrap();
+        stream
+    };
+    for source in ["192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8:0:1::1"] {
+        let tls = rig.tls();
+        let mut wire = Wire::new(tls.over(announced(source).await, tls.config(&[])).await.unwrap());
+        wire.send(Call::post("/hooks/plain").h1()).await;
+        assert_eq!(wire.answer().await.status, 200, "{source}");
+    }
+    for source in ["192.0.2.1", "192.0.2.2", "2001:db8::2", "2001:db8::ffff:1"] {
+        rig.connection_refused("too_many_handshakes", async {
+            closed_in_silence(&mut announced(source).await).await;
+        })
+        .await;
+    }
+    let lines = rig.log.events("connection_refused");
+    assert!(lines.iter().any(|line| line["source"] == "2001:db8::ffff:1"), "{lines:?}");
     rig.finish().await;
 }
 

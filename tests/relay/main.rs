@@ -19,6 +19,7 @@ mod addresses; // who counts as the source
 mod admin; // the private listener
 mod bodies; // what arrives inside
 mod budget; // what a provider sees fail
+mod client_certificates; // that senders are asked for
 mod connections; // what ends before there is a request
 mod delivery; // internal servers, honest and otherwise
 mod document; // docs/openapi.json
@@ -28,6 +29,7 @@ mod failover; // when the inside does not take it in time
 mod floods; // senders that mean harm over HTTP/2
 mod framing; // bytes that are not a request
 mod history; // a row for every request
+mod lists; // denials, and lists that are only observed
 mod queue; // accepted first, delivered after
 mod refusals; // every reason code, once
 mod reload; // changes under way

@@ -9,9 +9,10 @@ use toml::Spanned;
 use super::recipes::published;
 use super::values::{join, shown};
 use super::{Compiler, Named};
-use crate::access::{AllowList, IpSet};
+use crate::access::{AccessList, IpSet};
 use crate::config::near::nearest;
-use crate::config::raw::{RawAddressList, Table};
+use crate::config::raw::{RawAddressList, RawRoute, Table};
+use crate::snapshot::AddressCheck;
 
 /// Problems told of one list; a wrong file would have as many as lines.
 const TOLD: usize = 20;
@@ -19,6 +20,9 @@ const TOLD: usize = 20;
 /// Every list by name.
 #[derive(Default)]
 pub(super) struct AddressLists(BTreeMap<String, Vec<IpNet>>);
+
+/// Entries of a list: as they are written, with their networks.
+type Entries = Vec<(Box<str>, Vec<IpNet>)>;
 
 /// Why a text is neither an address nor a network.
 enum NotNetwork {
@@ -116,7 +120,7 @@ impl Compiler<'_> {
             self.reject(path, key, what, "is this the file that was meant?");
         }
         if networks.is_empty() && wrong == 0 {
-            self.warn(path, key, format!("{} holds no address", file.display()), "an empty list admits nobody");
+            self.warn(path, key, format!("{} holds no address", file.display()), "an empty list holds nobody");
         }
         networks
     }
@@ -130,14 +134,90 @@ impl Compiler<'_> {
         IpSet::new(networks)
     }
 
-    /// A route's `allow`.
-    pub(super) fn allow(&mut self, entries: &Spanned<Vec<Spanned<String>>>, key: &str, named: &Named) -> AllowList {
-        if entries.get_ref().is_empty() {
-            let help = "leave it out to admit every address, or list some";
-            self.warn(entries, key, "the list is empty, so no address is admitted", help);
+    /// A listener's `deny`.
+    pub(super) fn denials(
+        &mut self,
+        entries: Option<&Spanned<Vec<Spanned<String>>>>,
+        lists: &AddressLists,
+    ) -> AccessList {
+        const KEY: &str = "listeners.deny";
+        let mut denied = Entries::new();
+        if let Some(entries) = entries {
+            self.denies_nobody(entries, KEY);
         }
-        let mut list: Vec<(Box<str>, Vec<IpNet>)> = Vec::with_capacity(entries.get_ref().len());
-        for entry in entries.get_ref() {
+        for entry in entries.iter().flat_map(|entries| entries.get_ref()) {
+            if let Some(networks) = self.entry(entry, KEY, lists, &[]) {
+                denied.push((entry.get_ref().as_str().into(), networks));
+            }
+        }
+        AccessList::new(denied, None)
+    }
+
+    /// A route's `deny` and `allow`.
+    pub(super) fn access(&mut self, raw: &RawRoute, key: &str, named: &Named) -> AccessList {
+        let (deny_key, allow_key) = (join(key, "deny"), join(key, "allow"));
+        if let Some(entries) = &raw.deny {
+            self.denies_nobody(entries, &deny_key);
+        }
+        if let Some(entries) = raw.allow.as_ref().filter(|entries| entries.get_ref().is_empty()) {
+            let help = "leave it out to admit every address, or list some";
+            self.warn(entries, &allow_key, "the list is empty, so no address is admitted", help);
+        }
+        let denied = raw.deny.as_ref().map(|entries| self.entries(entries.get_ref(), &deny_key, named));
+        let denied = denied.unwrap_or_default();
+        let admitted = raw.allow.as_ref().map(|entries| {
+            let admitted = self.entries(entries.get_ref(), &allow_key, named);
+            self.in_vain(entries.get_ref(), &admitted, &denied, &allow_key);
+            admitted
+        });
+        AccessList::new(denied, admitted)
+    }
+
+    /// `enforce` unless the file says otherwise; then aloud, because a list that stands there looks as if it were in force.
+    pub(super) fn address_check(&mut self, raw: &RawRoute, key: &str) -> AddressCheck {
+        let key = join(key, "address_check");
+        let Some(value) = &raw.address_check else { return AddressCheck::Enforce };
+        match value.get_ref().as_str() {
+            "enforce" => return AddressCheck::Enforce,
+            "observe" if raw.allow.is_none() && raw.deny.is_none() => {
+                let help = "add allow or deny, or leave it out";
+                self.reject(value, &key, "there is no list to observe", help);
+            }
+            "observe" => {
+                let what = "allow and deny refuse nobody: what they would refuse is only counted and logged";
+                self.warn(value, &key, what, "remove it once the counts show what you expect");
+            }
+            other => {
+                let what = format!("\"{}\" is neither \"enforce\" nor \"observe\"", shown(other));
+                self.reject(value, &key, what, "leave it out to enforce the lists");
+            }
+        }
+        AddressCheck::Observe
+    }
+
+    fn denies_nobody(&mut self, entries: &Spanned<Vec<Spanned<String>>>, key: &str) {
+        if entries.get_ref().is_empty() {
+            self.warn(entries, key, "the list is empty, so no address is denied", "leave it out, or list some");
+        }
+    }
+
+    /// Entries of `allow` that are denied whole. No error: a denial that comes from a list's file must not wait until somebody
+    /// has mended an `allow`.
+    fn in_vain(&mut self, entries: &[Spanned<String>], admitted: &Entries, denied: &Entries, key: &str) {
+        let all = IpSet::new(denied.iter().flat_map(|(_, networks)| networks).copied());
+        for (name, networks) in admitted {
+            let is_denied = !networks.is_empty() && networks.iter().all(|network| all.covers(*network));
+            if is_denied && let Some(entry) = entries.iter().find(|entry| **entry.get_ref() == **name) {
+                let what = format!("\"{}\" admits nobody: deny holds all of it, and a denial wins", shown(name));
+                self.warn(entry, key, what, "remove it here or from deny");
+            }
+        }
+    }
+
+    /// Addresses, networks, lists and providers.
+    fn entries(&mut self, entries: &[Spanned<String>], key: &str, named: &Named) -> Entries {
+        let mut list = Entries::with_capacity(entries.len());
+        for entry in entries {
             let networks = match entry.get_ref().strip_prefix('@') {
                 Some(provider) => self.published(entry, provider, key, named),
                 None => self.entry(entry, key, &named.lists, &["@name for a provider's addresses"]),
@@ -146,7 +226,7 @@ impl Compiler<'_> {
                 list.push((entry.get_ref().as_str().into(), networks));
             }
         }
-        AllowList::new(list)
+        list
     }
 
     /// An address, a network, or a list's name.
@@ -185,7 +265,7 @@ impl Compiler<'_> {
         let networks = published(&recipe);
         if networks.is_empty() {
             let what = format!("\"{name}\" publishes no addresses");
-            self.reject(entry, key, what, "list the addresses yourself, or leave allow out");
+            self.reject(entry, key, what, "list the addresses yourself, or leave it out");
             return None;
         }
         Some(networks)

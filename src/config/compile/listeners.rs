@@ -10,7 +10,7 @@ use super::values::{join, shown};
 use super::{Compiler, Named};
 use crate::access::IpSet;
 use crate::config::raw::RawListener;
-use crate::snapshot::{ListenAddress, Listener};
+use crate::snapshot::{AddressCheck, ListenAddress, Listener};
 
 const ADDRESS: &str = "write \"0.0.0.0:8443\", \"[::]:8443\" or \"systemd:<name>\"";
 
@@ -61,6 +61,7 @@ impl Compiler<'_> {
             self.peers(fields.proxy_protocol_from.as_ref(), &join(KEY, "proxy_protocol_from"), peers);
         let trust_forwarded_from =
             self.peers(fields.trust_forwarded_from.as_ref(), &join(KEY, "trust_forwarded_from"), peers);
+        let deny = self.denials(fields.deny.as_ref(), peers);
         let before = self.problems.len();
         let tls = fields.tls.as_ref().and_then(|tls| self.listener_tls(tls, &join(KEY, "tls")));
         self.plaintext(raw);
@@ -69,7 +70,7 @@ impl Compiler<'_> {
         }
         let admits = admits(routes, &trust_forwarded_from);
         let name: Arc<str> = name?.get_ref().as_str().into();
-        Some(Listener { name, address: address?, tls, proxy_protocol_from, trust_forwarded_from, admits })
+        Some(Listener { name, address: address?, tls, proxy_protocol_from, trust_forwarded_from, deny, admits })
     }
 
     fn listen_address(&mut self, value: &Spanned<String>) -> Option<ListenAddress> {
@@ -113,12 +114,15 @@ impl Compiler<'_> {
     }
 }
 
-/// The union of all routes' lists when every route has one. A listed proxy speaks for others, so it is admitted as
-/// well.
+/// The union of all routes' lists when every route has one and enforces it. A listed proxy speaks for others, so it is admitted
+/// as well.
 fn admits(routes: &Routes, proxies: &IpSet) -> Option<IpSet> {
     let mut all = proxies.clone();
     for route in routes.iter() {
-        all = all.union(&route.allow.as_ref()?.addresses());
+        all = match route.address_check {
+            AddressCheck::Enforce => all.union(&route.access.addresses()?),
+            AddressCheck::Observe => return None,
+        };
     }
     Some(all)
 }

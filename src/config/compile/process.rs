@@ -8,6 +8,7 @@ use toml::Spanned;
 use super::Compiler;
 use super::values::{millis, number, shown};
 use crate::config::raw::{RawAdmin, RawLimits, RawLog};
+use crate::meter::Rate;
 use crate::snapshot::{AdminAddress, Limits, ListenAddress, Listener, LogSettings};
 
 const KIB: u64 = 1 << 10;
@@ -15,6 +16,9 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 const MINUTE: u64 = 60_000;
 const HOUR: u64 = 60 * MINUTE;
+/// One address in a thousand connections at once, and a hundred in each second after: more than a provider opens that does
+/// not keep its connections, and about a thirtieth of what one core can do.
+const HANDSHAKES: Rate = Rate { per_second: 100.0, burst: 1000 };
 
 /// How log lines look.
 #[derive(Clone, Copy)]
@@ -37,6 +41,11 @@ impl Compiler<'_> {
                 "limits.max_connections_per_address",
                 number(256, 1, 1_000_000),
             )),
+            handshakes_per_address: raw
+                .handshakes_per_address
+                .as_ref()
+                .and_then(|rate| self.rate(rate, "limits.handshakes_per_address"))
+                .unwrap_or(HANDSHAKES),
             handshake_timeout: self.duration(
                 &raw.handshake_timeout,
                 "limits.handshake_timeout",
@@ -44,10 +53,12 @@ impl Compiler<'_> {
             ),
             head_timeout: self.duration(&raw.head_timeout, "limits.head_timeout", millis(5000, 100, MINUTE)),
             body_timeout: self.duration(&raw.body_timeout, "limits.body_timeout", millis(15_000, 100, 10 * MINUTE)),
+            body_grace: self.duration(&raw.body_grace, "limits.body_grace", millis(5000, 100, 10 * MINUTE)),
+            min_body_rate: self.size(&raw.min_body_rate, "limits.min_body_rate", number(KIB, 0, GIB)),
             idle_timeout: self.duration(&raw.idle_timeout, "limits.idle_timeout", millis(MINUTE, 100, HOUR)),
             write_timeout: self.duration(&raw.write_timeout, "limits.write_timeout", millis(10_000, 100, 10 * MINUTE)),
             max_head: index(self.size(&raw.max_head, "limits.max_head", number(32 * KIB, KIB, MIB))),
-            max_headers: index(self.count(&raw.max_headers, "limits.max_headers", number(100, 8, 256))),
+            max_headers: index(self.count(&raw.max_headers, "limits.max_headers", number(64, 8, 256))),
             max_body: self.size(&raw.max_body, "limits.max_body", number(MIB, 0, GIB)),
             body_memory: self.size(&raw.body_memory, "limits.body_memory", number(512 * MIB, MIB, 1024 * GIB)),
             max_h2_streams: u32::try_from(self.count(
@@ -80,6 +91,12 @@ impl Compiler<'_> {
         {
             let what = "is more than limits.max_connections, so it limits nothing";
             self.warn(at, "limits.max_connections_per_address", what, "lower it");
+        }
+        if limits.body_grace >= limits.body_timeout
+            && let Some(at) = &raw.body_grace
+        {
+            let what = "is not less than limits.body_timeout, so limits.min_body_rate asks nothing";
+            self.warn(at, "limits.body_grace", what, "lower it");
         }
     }
 

@@ -118,7 +118,8 @@ impl Compiler<'_> {
         let upstream = self.required(&raw.upstream, name, &upstream_key, "name one of [upstreams.<name>]");
         let upstream = upstream.and_then(|value| self.upstream(value, &upstream_key, named));
         let methods = self.methods(raw.methods.as_ref(), &join(key, "methods"), suggested.methods.as_deref());
-        let allow = raw.allow.as_ref().map(|list| self.allow(list, &join(key, "allow"), named));
+        let access = self.access(raw, key, named);
+        let address_check = self.address_check(raw, key);
         let client_certificate = self.client_certificate(raw, key, named);
         let headers = self.required_headers(raw.headers.as_ref(), &join(key, "headers"));
         let content_types = self.content_types(raw.content_types.as_ref(), &join(key, "content_types"));
@@ -148,7 +149,8 @@ impl Compiler<'_> {
             provider,
             allow_header: guards::allow_header(&methods),
             methods,
-            allow,
+            access,
+            address_check,
             client_certificate,
             headers,
             content_types,

@@ -14,6 +14,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::observe::{Http2Error, Http2Scope};
+
+use super::outgoing::Outgoing;
+
 /// Frames that a connection may send beside its requests before any was earned.
 const BUDGET: u32 = 4096;
 /// What a request earns: window updates for an answer of a mebibyte, a body in small pieces.
@@ -118,22 +122,26 @@ impl Spent {
     }
 }
 
-/// A stream whose frames are counted.
+/// A stream whose frames are counted as they come and read for errors as they go.
 #[derive(Debug)]
-pub(super) struct Guarded<S> {
+pub(super) struct Guarded<S, T> {
     io: S,
     budget: Budget,
     spent: Arc<Spent>,
+    outgoing: Outgoing,
+    told: T,
 }
 
-impl<S> Guarded<S> {
-    pub(super) fn new(io: S) -> (Self, Arc<Spent>) {
+impl<S, T> Guarded<S, T> {
+    /// `told` hears of each stream and connection that is ended for the peer's error.
+    pub(super) fn new(io: S, told: T) -> (Self, Arc<Spent>) {
         let spent = Arc::new(Spent::default());
-        (Self { io, budget: Budget::new(), spent: Arc::clone(&spent) }, spent)
+        let outgoing = Outgoing::default();
+        (Self { io, budget: Budget::new(), spent: Arc::clone(&spent), outgoing, told }, spent)
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
+impl<S: AsyncRead + Unpin, T: Unpin> AsyncRead for Guarded<S, T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -155,9 +163,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
+impl<S: AsyncWrite + Unpin, T: FnMut(Http2Scope, Http2Error) + Unpin> AsyncWrite for Guarded<S, T> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(context, bytes)
+        let this = &mut *self;
+        let written = Pin::new(&mut this.io).poll_write(context, bytes);
+        if let Poll::Ready(Ok(written)) = written {
+            this.outgoing.pass(bytes.get(..written).unwrap_or_default(), &mut this.told);
+        }
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -173,7 +186,16 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(context, slices)
+        let this = &mut *self;
+        let written = Pin::new(&mut this.io).poll_write_vectored(context, slices);
+        if let Poll::Ready(Ok(mut left)) = written {
+            for slice in slices {
+                let part = slice.get(..left.min(slice.len())).unwrap_or_default();
+                this.outgoing.pass(part, &mut this.told);
+                left -= part.len();
+            }
+        }
+        written
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -103,9 +103,12 @@ mod tests {
         Limits {
             max_connections: 1,
             max_connections_per_address: 1,
+            handshakes_per_address: crate::meter::Rate { per_second: 1.0, burst: 1 },
             handshake_timeout: std::time::Duration::ZERO,
             head_timeout: std::time::Duration::ZERO,
             body_timeout: std::time::Duration::ZERO,
+            body_grace: std::time::Duration::ZERO,
+            min_body_rate: 0,
             idle_timeout: std::time::Duration::ZERO,
             write_timeout: std::time::Duration::ZERO,
             drain_timeout: std::time::Duration::ZERO,

@@ -64,7 +64,7 @@ impl Record<'_> {
             https: self.https(),
             source: self.source.ip,
             via: self.source.via.as_str(),
-            allowed_by: self.allowed_by.map(Into::into),
+            allowed_by: self.allowed_by.or(self.would_refuse().map(observed)).map(Into::into),
             outcome: outcome.as_str(),
             reason: outcome.reason(),
             status,
@@ -85,6 +85,16 @@ impl Record<'_> {
                 total: self.started.elapsed(),
             },
         }
+    }
+}
+
+/// What stands in the place of an entry where none admitted the source and the lists are only observed. No list can have such
+/// a name.
+fn observed(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::AddressDenied => "observe:address_denied",
+        Refusal::AddressUnknown => "observe:address_unknown",
+        _ => "observe:address_not_allowed",
     }
 }
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use h2::client::SendRequest;
 use rustls::client::WebPkiServerVerifier;
-use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{CipherSuite, ClientConfig, RootCertStore, SupportedProtocolVersion};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -28,6 +29,7 @@ pub struct Tls {
     versions: Vec<&'static SupportedProtocolVersion>,
     client: Option<(Vec<CertificateDer<'static>>, Vec<u8>)>,
     sni: bool,
+    ciphers: Vec<CipherSuite>,
     source: Option<std::net::IpAddr>,
 }
 
@@ -41,6 +43,7 @@ impl Tls {
             versions: rustls::ALL_VERSIONS.to_vec(),
             client: None,
             sni: true,
+            ciphers: Vec::new(),
             source: None,
         }
     }
@@ -61,8 +64,25 @@ impl Tls {
         self
     }
 
-    pub fn showing(mut self, pair: &Pair) -> Self {
-        self.client = Some((vec![CertificateDer::from(pair.der.clone())], pair.key_der.clone()));
+    /// Speaks these ciphers only.
+    pub fn ciphers(mut self, ciphers: &[CipherSuite]) -> Self {
+        self.ciphers = ciphers.to_vec();
+        self
+    }
+
+    pub fn showing(self, pair: &Pair) -> Self {
+        self.chain(std::slice::from_ref(&pair.der), &pair.key_der)
+    }
+
+    /// A chain as it is, leaf first, whether it makes sense or not.
+    pub fn chain(mut self, chain: &[Vec<u8>], key: &[u8]) -> Self {
+        self.client = Some((chain.iter().cloned().map(CertificateDer::from).collect(), key.to_vec()));
+        self
+    }
+
+    /// Whatever stands behind its own.
+    pub fn showing_too(mut self, more: &[CertificateDer<'static>]) -> Self {
+        self.client.as_mut().expect("a certificate is shown").0.extend_from_slice(more);
         self
     }
 
@@ -73,18 +93,27 @@ impl Tls {
     }
 
     pub fn config(&self, alpn: &[&[u8]]) -> Arc<ClientConfig> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+        if !self.ciphers.is_empty() {
+            provider.cipher_suites.retain(|suite| self.ciphers.contains(&suite.suite()));
+        }
+        let provider = Arc::new(provider);
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&self.versions)
             .unwrap()
             .with_webpki_verifier(
-                WebPkiServerVerifier::builder_with_provider(Arc::clone(&self.roots), provider).build().unwrap(),
+                WebPkiServerVerifier::builder_with_provider(Arc::clone(&self.roots), Arc::clone(&provider))
+                    .build()
+                    .unwrap(),
             );
         let mut config = match &self.client {
             None => builder.with_no_client_auth(),
             Some((chain, key)) => {
                 let key = PrivateKeyDer::try_from(key.clone()).unwrap();
-                builder.with_client_auth_cert(chain.clone(), key).unwrap()
+                let key = provider.key_provider.load_private_key(key).unwrap();
+                // Whatever the chain says: the library would show none that it finds wrong.
+                let shown = SingleCertAndKey::from(CertifiedKey::new(chain.clone(), key));
+                builder.with_client_cert_resolver(Arc::new(shown))
             }
         };
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();

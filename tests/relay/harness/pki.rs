@@ -2,7 +2,9 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, PKCS_RSA_SHA256, date_time_ymd,
+};
 
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
@@ -39,7 +41,15 @@ impl Authority {
 
     /// Valid until the first day of a year.
     pub fn issue_until(&self, names: &[&str], year: i32) -> Pair {
-        let key = KeyPair::generate().unwrap();
+        self.issue_for(KeyPair::generate().unwrap(), names, year)
+    }
+
+    /// For an RSA key.
+    pub fn issue_rsa(&self, names: &[&str]) -> Pair {
+        self.issue_for(KeyPair::generate_for(&PKCS_RSA_SHA256).unwrap(), names, 2040)
+    }
+
+    fn issue_for(&self, key: KeyPair, names: &[&str], year: i32) -> Pair {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
         params.not_before = date_time_ymd(2020, 1, 1);

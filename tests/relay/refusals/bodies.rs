@@ -92,6 +92,36 @@ pub async fn body_timeout(refusal: Refusal) {
     rig.finish().await;
 }
 
+/// Nothing for the whole grace, and then less than the rate; the deadline is far away.
+pub async fn body_too_slow(refusal: Refusal) {
+    let limits = "body_timeout = \"60s\"\nbody_grace = \"100ms\"\nmin_body_rate = \"1MiB\"";
+    let rig = Rig::start(setup().limits(limits)).await;
+    let call = Call::post("/hooks/plain").body(vec![b'a'; 100_000]);
+    for chunked in [false, true] {
+        let call = if chunked { call.clone().chunked() } else { call.clone() };
+        for part in [0, 30_000] {
+            let mut wire = rig.connect().await;
+            let head = call.h1_head();
+            rig.refused(refusal, async {
+                wire.send(&call.h1()[..head.len() + part]).await;
+                wire.answer().await
+            })
+            .await;
+            wire.ended().await;
+        }
+        rig.delivers(Protocol::H1, &call).await;
+    }
+    let mut h2 = rig.h2().await;
+    for part in [0, 30_000] {
+        let (response, mut stream) = h2.open(&call).await;
+        stream.send_data(vec![b'a'; part].into(), false).unwrap();
+        rig.refused(refusal, async { crate::harness::read_h2(response).await.unwrap() }).await;
+    }
+    assert_eq!(h2.send(&call).await.status, 200, "the connection goes on");
+    assert_eq!(rig.running().state().bodies.used(), 0);
+    rig.finish().await;
+}
+
 pub async fn body_malformed(refusal: Refusal) {
     let rig = Rig::start(setup()).await;
     let head = Call::post("/hooks/plain").chunked().h1_head();

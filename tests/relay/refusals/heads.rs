@@ -51,13 +51,18 @@ pub async fn head_timeout(refusal: Refusal) {
 }
 
 pub async fn head_too_large(refusal: Refusal) {
-    let many = "X-Many: 1\r\n".repeat(101);
+    let many = "X-Many: 1\r\n".repeat(64);
     let one = format!("X-One: {}\r\n", "a".repeat(40_000));
     let start = "POST /hooks/plain HTTP/1.1\r\nHost: relay.example\r\n";
     edge(refusal, &[&format!("{start}{many}\r\n"), &format!("{start}{one}\r\n")]).await;
+    let just = Call::post("/hooks/plain");
+    let just = (0..60).fold(just, |call, _| call.field("x-many", "1"));
     let rig = Rig::start(setup()).await;
-    let many = (0..101).fold(Call::post("/hooks/plain"), |call, _| call.field("x-many", "1"));
+    let many = (0..65).fold(Call::post("/hooks/plain"), |call, _| call.field("x-many", "1"));
     rig.refused(refusal, rig.send(Protocol::H2, &many)).await;
+    for protocol in BOTH {
+        rig.delivers(protocol, &just).await;
+    }
     let one = |bytes| Call::post("/hooks/plain").field("x-one", &"a".repeat(bytes));
     rig.refused(refusal, rig.send(Protocol::H2, &one(40_000))).await;
     rig.delivers(Protocol::H2, &one(30_000)).await;
@@ -122,6 +127,40 @@ pub async fn address_not_allowed(refusal: Refusal) {
     rig.finish().await;
 }
 
+pub async fn address_denied(refusal: Refusal) {
+    let routes = format!("{PLAIN}deny = [\"192.0.2.0/24\", \"127.0.0.8/29\"]\nallow = [\"127.0.0.0/8\"]\n");
+    let rig = Rig::start(Setup::routes(&routes)).await;
+    let mut wire = rig.tls().from("127.0.0.16").connect(rig.address).await;
+    wire.send(Call::post("/hooks/plain").h1()).await;
+    assert_eq!(wire.answer().await.status, 200);
+    rig.finish().await;
+    let routes = format!("{PLAIN}deny = [\"192.0.2.0/24\", \"127.0.0.8/29\"]\n");
+    let rig = Rig::start(Setup::routes(&routes)).await;
+    rig.refused(refusal, async {
+        let mut wire = rig.tls().from("127.0.0.9").connect(rig.address).await;
+        wire.send(Call::post("/hooks/plain").h1()).await;
+        wire.answer().await
+    })
+    .await;
+    rig.refused(refusal, async {
+        let mut h2 = rig.tls().from("127.0.0.15").h2(rig.address).await;
+        h2.send(&Call::post("/hooks/plain")).await
+    })
+    .await;
+    rig.delivers(Protocol::H1, &Call::post("/hooks/plain")).await;
+    rig.finish().await;
+}
+
+pub async fn address_unknown(refusal: Refusal) {
+    let routes = format!("{PLAIN}deny = [\"192.0.2.0/24\"]\n");
+    let rig = Rig::start(Setup::routes(&routes).listener("trust_forwarded_from = [\"127.0.0.1\"]")).await;
+    for protocol in BOTH {
+        rig.refused(refusal, rig.send(protocol, &Call::post("/hooks/plain"))).await;
+        rig.delivers(protocol, &Call::post("/hooks/plain").field("x-forwarded-for", "198.51.100.1")).await;
+    }
+    rig.finish().await;
+}
+
 pub async fn header_required(refusal: Refusal) {
     let good = Call::post("/hooks/headed").field("X-Tenant", "a").field("X-Any", "thing");
     let calls = [
@@ -161,4 +200,21 @@ pub async fn content_type_unsupported(refusal: Refusal) {
         good.clone().field("Content-Type", "application/json"),
     ];
     both(refusal, &calls, &good).await;
+}
+
+/// What is no number of relays is one too many; and a route's own list does not let it pass.
+pub async fn loop_detected(refusal: Refusal) {
+    let call = |hops: &str| Call::post("/hooks/plain").field("relay-hops", hops);
+    let calls = ["4", "9", "10", "", "x", "-1", "1, 1"].map(call);
+    both(refusal, &calls, &call("3")).await;
+    let rig = Rig::start(setup()).await;
+    let twice = call("1").field("relay-hops", "1");
+    for protocol in BOTH {
+        rig.refused(refusal, rig.send(protocol, &twice)).await;
+        rig.delivers(protocol, &call("3")).await;
+        assert_eq!(rig.app.last().all("relay-hops"), ["4"]);
+        rig.delivers(protocol, &Call::post("/hooks/plain")).await;
+        assert_eq!(rig.app.last().all("relay-hops"), ["1"]);
+    }
+    rig.finish().await;
 }

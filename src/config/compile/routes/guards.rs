@@ -145,7 +145,7 @@ impl Compiler<'_> {
         RouteLimits { rate, rate_per_source, max_in_flight }
     }
 
-    fn rate(&mut self, raw: &Spanned<RawRate>, key: &str) -> Option<Rate> {
+    pub(in crate::config::compile) fn rate(&mut self, raw: &Spanned<RawRate>, key: &str) -> Option<Rate> {
         const HELP: &str = "write { per_second = 10, burst = 20 }";
         let per_second = self.required(&raw.get_ref().per_second, raw, &join(key, "per_second"), HELP)?;
         let rate = *per_second.get_ref();

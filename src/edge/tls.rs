@@ -1,0 +1,269 @@
+//! TLS on one accepted connection: `rustls` does the protocol, this file moves the bytes.
+//!
+//! A library could move them (`tokio-rustls` did). It sends a TLS 1.3 ticket in a packet of its own, sends the closing alert
+//! behind the last answer in another, and reads 4 KiB at a time. Here what is to be sent waits for the next flush, so a
+//! connection that serves one request sends two packets and not four, and a read takes all that has arrived
+//! (`docs/adr/0013-tls-stream.md` has the measurement).
+//!
+//! Deliberately absent: sending a ticket to a peer that never asks for anything. It has no use for one.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io::{self, BufRead as _};
+use std::ops::Deref;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use rustls::{ProtocolVersion, ServerConfig, ServerConnection};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// What one read takes at most: four records of the largest size.
+const READ: usize = 64 * 1024;
+
+thread_local! {
+    /// Ciphertext on its way from a socket to its session. What a session does not take at once is copied to its stream, so
+    /// that an idle connection holds nothing.
+    static ARRIVED: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into());
+}
+
+/// A connection whose handshake is complete.
+#[derive(Debug)]
+pub(super) struct TlsStream {
+    socket: TcpStream,
+    session: ServerConnection,
+    /// Read from the socket and not yet given to the session: it takes no more while there is plaintext to fetch.
+    ahead: Ahead,
+}
+
+impl TlsStream {
+    /// Does the handshake. Errors: what `rustls` refused (`InvalidData`), the socket's own, or a peer that went away.
+    pub(super) async fn accept(socket: TcpStream, config: Arc<ServerConfig>) -> io::Result<Self> {
+        let session = ServerConnection::new(config).map_err(io::Error::other)?;
+        let mut stream = Self { socket, session, ahead: Ahead::default() };
+        poll_fn(|context| stream.poll_handshake(context)).await?;
+        Ok(stream)
+    }
+
+    fn poll_handshake(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.session.is_handshaking() {
+            if self.session.wants_write() {
+                ready!(self.poll_send(context))?;
+            } else if !ready!(self.poll_receive(context))? {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, "tls handshake eof")));
+            }
+        }
+        // In TLS 1.2 the last word is ours and the peer waits for it. In 1.3 it is a ticket, and goes with the first answer.
+        if self.session.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
+            ready!(self.poll_send(context))?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Brings the session more of what the peer sent; false when there will be no more.
+    fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        if !self.ahead.is_empty() {
+            let taken = feed(&mut self.session, self.ahead.bytes());
+            let taken = self.told(context, taken)?;
+            self.ahead.taken(taken);
+            return Poll::Ready(if taken > 0 { Ok(true) } else { Err(io::ErrorKind::InvalidData.into()) });
+        }
+        ARRIVED.with_borrow_mut(|arrived| {
+            let mut room = ReadBuf::new(arrived);
+            ready!(Pin::new(&mut self.socket).poll_read(context, &mut room))?;
+            let bytes = room.filled();
+            if bytes.is_empty() {
+                self.session.read_tls(&mut io::empty())?;
+                return Poll::Ready(Ok(false));
+            }
+            let taken = feed(&mut self.session, bytes);
+            let taken = self.told(context, taken)?;
+            self.ahead.keep(bytes.get(taken..).unwrap_or_default());
+            Poll::Ready(Ok(true))
+        })
+    }
+
+    /// A peer that broke the protocol is told so, if the socket takes it at once.
+    fn told<T>(&mut self, context: &mut Context<'_>, outcome: Result<T, rustls::Error>) -> io::Result<T> {
+        outcome.map_err(|error| {
+            let _ = self.poll_send(context);
+            io::Error::new(io::ErrorKind::InvalidData, error)
+        })
+    }
+
+    /// Sends everything that the session has to say.
+    fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.session.wants_write() {
+            let mut sending = Sending { socket: &mut self.socket, context };
+            match self.session.write_tls(&mut sending) {
+                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Encrypts as much as the session's bounded buffer takes; sends only when it is full.
+    fn poll_encrypt(
+        &mut self,
+        context: &mut Context<'_>,
+        encrypt: impl Fn(&mut dyn io::Write) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let taken = encrypt(&mut self.session.writer())?;
+            if taken > 0 {
+                return Poll::Ready(Ok(taken));
+            }
+            ready!(self.poll_send(context))?;
+        }
+    }
+}
+
+/// What was agreed on in the handshake.
+impl Deref for TlsStream {
+    type Target = ServerConnection;
+
+    fn deref(&self) -> &ServerConnection {
+        &self.session
+    }
+}
+
+/// Gives the session what it takes; it stops while there is plaintext to fetch, and for good after a closing alert.
+fn feed(session: &mut ServerConnection, bytes: &[u8]) -> Result<usize, rustls::Error> {
+    let mut left = bytes;
+    while !left.is_empty() && session.wants_read() {
+        let read = session.read_tls(&mut left);
+        session.process_new_packets()?;
+        // From memory, so this fails only where a message is too long to be one, which the session has said by now.
+        if !matches!(read, Ok(1..)) {
+            break;
+        }
+    }
+    Ok(bytes.len() - left.len())
+}
+
+impl AsyncRead for TlsStream {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        loop {
+            while buf.remaining() > 0 {
+                match self.session.reader().into_first_chunk() {
+                    // The peer said that it is done.
+                    Ok([]) => return Poll::Ready(Ok(())),
+                    Ok(chunk) => {
+                        let taken = chunk.len().min(buf.remaining());
+                        buf.put_slice(chunk.get(..taken).unwrap_or_default());
+                        self.session.reader().consume(taken);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(_) if buf.filled().len() > before => break,
+                    // It went away without saying so.
+                    Err(error) => return Poll::Ready(Err(error)),
+                }
+            }
+            let more_is_here = buf.remaining() > 0 && !self.ahead.is_empty();
+            if buf.remaining() == 0 || (buf.filled().len() > before && !more_is_here) {
+                return Poll::Ready(Ok(()));
+            }
+            ready!(self.poll_receive(context))?;
+        }
+    }
+}
+
+impl AsyncWrite for TlsStream {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        self.poll_encrypt(context, |session| session.write(buf))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if bufs.iter().all(|buf| buf.is_empty()) {
+            return Poll::Ready(Ok(0));
+        }
+        self.poll_encrypt(context, |session| session.write_vectored(bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_send(context)
+    }
+
+    /// Says that nothing more will come, in the same packet as what is still to be sent.
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Only the first call queues an alert.
+        self.session.send_close_notify();
+        ready!(self.poll_send(context))?;
+        Pin::new(&mut self.socket).poll_shutdown(context)
+    }
+}
+
+/// The socket as the session's writer.
+struct Sending<'s, 'c, 'w> {
+    socket: &'s mut TcpStream,
+    context: &'c mut Context<'w>,
+}
+
+impl Sending<'_, '_, '_> {
+    fn done(poll: Poll<io::Result<usize>>) -> io::Result<usize> {
+        match poll {
+            Poll::Ready(written) => written,
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+}
+
+impl io::Write for Sending<'_, '_, '_> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        Self::done(Pin::new(&mut *self.socket).poll_write(self.context, buf))
+    }
+
+    fn write_vectored(&mut self, bufs: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        Self::done(Pin::new(&mut *self.socket).poll_write_vectored(self.context, bufs))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Bytes that wait for the session, at most one read of them. Its memory goes when they have gone.
+#[derive(Debug, Default)]
+struct Ahead {
+    bytes: Vec<u8>,
+    from: usize,
+}
+
+impl Ahead {
+    fn is_empty(&self) -> bool {
+        self.from == self.bytes.len()
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.bytes.get(self.from..).unwrap_or_default()
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            *self = Self { bytes: bytes.to_vec(), from: 0 };
+        }
+    }
+
+    fn taken(&mut self, count: usize) {
+        self.from += count;
+        if self.is_empty() {
+            *self = Self::default();
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Senders that are asked for a certificate.
+
+use std::time::Duration;
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rustls::version::{TLS12, TLS13};
+use rustls_pki_types::CertificateDer;
+
+use crate::harness::{Authority, Call, Pair, Rig, Setup, Tls, Wire};
+
+/// A listener that asks senders for a certificate of this authority.
+pub fn asking(required: bool, senders: &Authority) -> Setup {
+    Setup::default()
+        .tls(&format!("client_auth = {{ ca = \"certs/senders.crt\", required = {required} }}"))
+        .file("certs/senders.crt", senders.pem())
+}
+
+/// With TLS 1.3 the client's side of the handshake is over before the relay has judged its certificate.
+async fn is_let_in(tls: &Tls, rig: &Rig) -> bool {
+    let Ok(stream) = tls.try_connect(rig.address).await else { return false };
+    let mut wire = Wire::new(stream);
+    if wire.try_send(Call::post("/hooks/plain").h1()).await.is_err() {
+        return false;
+    }
+    match wire.try_answer().await {
+        Some(answer) => answer.status == 200,
+        None => false,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn that_are_required() {
+    let (senders, strangers) = (Authority::new(), Authority::new());
+    let rig = Rig::start(asking(true, &senders)).await;
+    for version in [&TLS12, &TLS13] {
+        let tls = rig.tls().version(version);
+        assert!(is_let_in(&tls.clone().showing(&senders.issue(&["sender"])), &rig).await);
+        let seen = rig.app.seen().len();
+        for stranger in [
+            tls.clone(),
+            tls.clone().showing(&strangers.issue(&["sender"])),
+            tls.clone().showing(&senders.issue_until(&["sender"], 2021)),
+        ] {
+            let failed = || rig.metric("dmz_relay_connections_refused_total", &[("reason", "handshake_failed")]);
+            let before = failed();
+            assert!(!is_let_in(&stranger, &rig).await);
+            crate::harness::eventually("it is counted", async || failed() == before + 1.0).await;
+        }
+        assert_eq!(rig.app.seen().len(), seen);
+    }
+    rig.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn that_are_optional() {
+    let (senders, strangers) = (Authority::new(), Authority::new());
+    let rig = Rig::start(asking(false, &senders)).await;
+    assert!(is_let_in(&rig.tls(), &rig).await);
+    assert!(is_let_in(&rig.tls().showing(&senders.issue(&["sender"])), &rig).await);
+    assert!(
+        !is_let_in(&rig.tls().showing(&strangers.issue(&["sender"])), &rig).await,
+        "a wrong one is worse than none"
+    );
+    rig.finish().await;
+}
+
+/// A certificate of an authority that nobody knows, and as many of that authority's own as are asked for. They all sign one
+/// another, so that the paths from the first are without number.
+fn tangled(count: u64) -> (Pair, Vec<CertificateDer<'static>>) {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name.push(DnType::CommonName, "tangled");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let authority = Issuer::from_params(&params, &key);
+    let own = KeyPair::generate().unwrap();
+    let first = CertificateParams::new(vec!["sender".into()]).unwrap().signed_by(&own, &authority).unwrap();
+    let pair =
+        Pair { chain: first.pem(), key: own.serialize_pem(), der: first.der().to_vec(), key_der: own.serialize_der() };
+    let others = (0..count).map(|number| {
+        let mut params = params.clone();
+        params.serial_number = Some(number.into());
+        params.self_signed(&key).unwrap().der().clone()
+    });
+    (pair, others.collect())
+}
+
+/// What it costs to judge a sender's certificates is bounded, however they are made.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn that_are_dear_to_judge() {
+    let senders = Authority::new();
+    let rig = Rig::start(asking(true, &senders)).await;
+    // In TLS 1.2 the sender's side of the handshake ends with the relay's word.
+    let tls = rig.tls().version(&TLS12);
+    // A hundred go into the 64 KiB that a message may have, three hundred do not.
+    for count in [100, 300] {
+        let (pair, others) = tangled(count);
+        let tls = tls.clone().showing(&pair).showing_too(&others);
+        rig.connection_refused("handshake_failed", async {
+            let began = tokio::time::Instant::now();
+            assert!(tls.try_connect(rig.address).await.is_err());
+            assert!(began.elapsed() < Duration::from_secs(2), "{count}: {:?}", began.elapsed());
+        })
+        .await;
+    }
+    // A large one is only large.
+    let names: Vec<_> = (0..600).map(|number| format!("name-{number:04}.senders.example")).collect();
+    let large = senders.issue(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(large.der.len() > 1 << 14);
+    let mut wire = tls.showing(&large).connect(rig.address).await;
+    wire.send(Call::post("/hooks/plain").h1()).await;
+    assert_eq!(wire.answer().await.status, 200);
+    rig.finish().await;
+}
