@@ -43,6 +43,10 @@ fn main() -> ExitCode {
     }
     let cases: Vec<cases::Case> =
         cases::all().into_iter().filter(|case| wanted.is_none_or(|part| case.name.contains(part.as_str()))).collect();
+    if option_env!("CARGO_INCREMENTAL") == Some("1") {
+        eprintln!("built incrementally, which splits the program otherwise: CARGO_INCREMENTAL=0 is missing");
+        return ExitCode::FAILURE;
+    }
     if cfg!(debug_assertions) {
         eprintln!("not optimised: --release is missing");
         return ExitCode::FAILURE;

@@ -103,7 +103,7 @@ impl Bench {
             .header("X-GitHub-Event", "ping")
             .header("X-GitHub-Delivery", "72d3162e-cc78-11e3-81ab-4c9367dc0958")
             .header("X-Hub-Signature-256", signature)
-            .header("Content-Length", &self.body.len().to_string())
+            .header("Content-Length", self.body.len().to_string())
             .framing(Framing::Length(self.body.len() as u64))
             .build()
     }
