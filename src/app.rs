@@ -7,6 +7,7 @@
 mod admin;
 mod bind;
 mod events;
+mod memory;
 mod providers;
 mod reload;
 mod shape;
@@ -36,6 +37,7 @@ use crate::state::State;
 use crate::store::{News, OpenError, Store};
 use crate::upstream::ServerChange;
 
+pub use memory::Memory;
 pub use reload::Outcome as ReloadOutcome;
 
 /// How often histograms are folded and summaries written.
@@ -188,7 +190,7 @@ fn open_store(snapshot: &Snapshot, state: &State, observer: &Arc<Observer>, cloc
     if recovered.interrupted > 0 {
         observer.record(&Event::Interrupted { requests: recovered.interrupted });
     }
-    state.replay.restore(recovered.replay);
+    state.replay.restore(recovered.replay, clock.moment());
     state.set_store(store);
     Ok(())
 }

@@ -6,5 +6,5 @@ pub mod clock;
 pub mod patience;
 pub mod secret;
 
-pub use clock::{Clock, UnixMillis};
+pub use clock::{Clock, Moment, UnixMillis};
 pub use secret::Secret;

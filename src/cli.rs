@@ -11,6 +11,7 @@ mod config;
 mod events;
 mod explain;
 mod manual;
+mod memory;
 mod providers;
 mod reload;
 mod run;
@@ -61,6 +62,8 @@ impl<T: Into<String>> From<T> for Unusable {
 
 /// Reads the arguments and does what they say. `sockets` were passed by the service manager.
 pub fn main(sockets: io::Result<Vec<InheritedSocket>>) -> ExitCode {
+    // Before anything secret is read.
+    memory::keep_private();
     let Cli { command, format } = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -9,12 +9,15 @@ mod connections;
 mod h1;
 mod h2;
 mod listener;
+pub mod memory;
+mod newcomers;
 #[doc(hidden)]
 pub mod probe;
 mod proxy_header;
 mod reply;
 mod target;
 mod tls;
+mod turns;
 
 use std::sync::Arc;
 
@@ -23,8 +26,11 @@ use arc_swap::cache::Cache;
 use tokio::sync::watch;
 
 use crate::domain::{Answer, Refusal, Version};
-use crate::pipeline::{self, Connection, Gate};
+use crate::pipeline::{self, Connection, Gate, Known};
 use crate::snapshot::Snapshot;
+
+use newcomers::Newcomers;
+use turns::Turns;
 
 pub use connections::Connections;
 pub use listener::accept;
@@ -36,13 +42,23 @@ pub struct Relay {
     pub gate: Gate,
     /// Connections by address, and how many there are.
     pub connections: Connections,
+    newcomers: Newcomers,
+    known: Arc<Known>,
+    turns: Turns,
     current: ArcSwap<Snapshot>,
 }
 
 impl Relay {
     /// Begins with a first configuration.
     pub fn new(gate: Gate, snapshot: Arc<Snapshot>) -> Self {
-        Self { gate, connections: Connections::default(), current: ArcSwap::new(snapshot) }
+        Self {
+            gate,
+            connections: Connections::default(),
+            newcomers: Newcomers::default(),
+            known: Arc::default(),
+            turns: Turns::default(),
+            current: ArcSwap::new(snapshot),
+        }
     }
 
     /// Puts a new configuration in force: requests that already have the old one end under it.

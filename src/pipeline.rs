@@ -28,6 +28,7 @@ pub mod dedupe;
 pub mod deliver;
 pub mod hops;
 pub mod meter;
+pub mod proven;
 pub mod read;
 pub mod record;
 pub mod route;
@@ -48,6 +49,7 @@ use self::admit::Admitted;
 use self::dedupe::{Deduped, Fresh};
 use self::deliver::{Delivered, Tried};
 use self::meter::Metered;
+pub use self::proven::{Known, Proven};
 use self::read::{BodySource, Received};
 use self::record::Record;
 use self::route::Routed;
@@ -76,6 +78,8 @@ pub struct Connection {
     pub certificate: Option<usize>,
     /// Whether the peer showed a client certificate that was accepted.
     pub client_certificate: bool,
+    /// Whether a genuine request came over it.
+    pub proven: Proven,
 }
 
 impl Connection {
@@ -152,9 +156,10 @@ async fn steps<'r, B: BodySource>(
 
     let received = Received::read(metered, head, body, &gate.state.bodies, &snapshot.limits).await?;
     record.received(&received);
-    let now = gate.clock.now();
-    let verified = Verified::check(received, head, now)?;
+    let now = gate.clock.moment();
+    let verified = Verified::check(received, head, now.wall)?;
     record.verified(&verified);
+    connection.proven.set();
     if let Some(fixed) = challenge::signed(verified.route(), head) {
         return Ok(handshake(fixed, true));
     }

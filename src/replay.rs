@@ -6,6 +6,9 @@
 //!
 //! What must outlive the process is the store's to keep: committed keys come back from there at the start.
 //!
+//! A key is forgotten when its window has passed by the wall clock and by one that only goes on. A wall clock that is set forward
+//! and back again, which makes recorded requests fresh once more, does not make them forgotten.
+//!
 //! Bounded: when the memory is full of keys that are still inside their window, a new request is turned away rather than an
 //! old key forgotten, because a forgotten key is an open door.
 //!
@@ -17,10 +20,11 @@ use std::collections::{BinaryHeap, HashMap};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use crate::base::UnixMillis;
+use crate::base::{Moment, UnixMillis};
 
 const SHARDS: usize = 64;
 
@@ -77,10 +81,18 @@ struct Shard {
     expiries: BinaryHeap<Reverse<(UnixMillis, ReplayKey)>>,
 }
 
+impl Shard {
+    fn commit(&mut self, key: ReplayKey, until: Moment) {
+        self.known.insert(key, Standing::CommittedUntil(until.wall, until.steady));
+        self.expiries.push(Reverse((until.wall, key)));
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
     Reserved,
-    CommittedUntil(UnixMillis),
+    /// Two fields and not a [`Moment`]: so it is 16 bytes.
+    CommittedUntil(UnixMillis, u32),
 }
 
 impl ReplayMemory {
@@ -109,7 +121,7 @@ impl ReplayMemory {
     }
 
     /// Reserves a key, or says where its twin stands. A memory that seems full is swept once before it says so.
-    pub fn reserve(&self, key: ReplayKey, now: UnixMillis) -> Result<Reservation<&Self>, Seen> {
+    pub fn reserve(&self, key: ReplayKey, now: Moment) -> Result<Reservation<&Self>, Seen> {
         match self.try_reserve(key, now) {
             Err(Seen::Full) => {
                 self.sweep(now);
@@ -119,12 +131,12 @@ impl ReplayMemory {
         }
     }
 
-    fn try_reserve(&self, key: ReplayKey, now: UnixMillis) -> Result<Reservation<&Self>, Seen> {
+    fn try_reserve(&self, key: ReplayKey, now: Moment) -> Result<Reservation<&Self>, Seen> {
         let mut shard = self.shard(key);
         self.forget_expired(&mut shard, now);
         match shard.known.get(&key) {
             Some(Standing::Reserved) => return Err(Seen::InFlight),
-            Some(Standing::CommittedUntil(_)) => return Err(Seen::Committed),
+            Some(Standing::CommittedUntil(..)) => return Err(Seen::Committed),
             None => {}
         }
         if self.entries.fetch_add(1, Ordering::Relaxed) >= self.max.load(Ordering::Relaxed) {
@@ -136,38 +148,44 @@ impl ReplayMemory {
     }
 
     /// Takes keys that an earlier process committed, whatever the bound is: none of them may be forgotten early.
-    pub fn restore(&self, keys: impl IntoIterator<Item = (ReplayKey, UnixMillis)>) {
+    pub fn restore(&self, keys: impl IntoIterator<Item = (ReplayKey, UnixMillis)>, now: Moment) {
         for (key, until) in keys {
             let mut shard = self.shard(key);
             let before = shard.known.get(&key).copied();
-            if matches!(before, Some(Standing::CommittedUntil(known)) if known >= until) {
+            if matches!(before, Some(Standing::CommittedUntil(known, _)) if known >= until) {
                 continue;
             }
             if before.is_none() {
                 self.entries.fetch_add(1, Ordering::Relaxed);
             }
-            shard.known.insert(key, Standing::CommittedUntil(until));
-            shard.expiries.push(Reverse((until, key)));
+            let left = u64::try_from(until.0.saturating_sub(now.wall.0)).unwrap_or_default();
+            shard.commit(key, Moment { wall: until, ..now.plus(Duration::from_millis(left)) });
         }
     }
 
-    fn sweep(&self, now: UnixMillis) {
+    fn sweep(&self, now: Moment) {
         for shard in &self.shards {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             self.forget_expired(&mut shard, now);
         }
     }
 
-    fn forget_expired(&self, shard: &mut Shard, now: UnixMillis) {
+    fn forget_expired(&self, shard: &mut Shard, now: Moment) {
         while let Some(Reverse((until, key))) = shard.expiries.peek().copied() {
-            if until > now {
+            if until > now.wall {
                 return;
             }
-            shard.expiries.pop();
-            if shard.known.get(&key) == Some(&Standing::CommittedUntil(until)) {
+            if let Some(Standing::CommittedUntil(wall, steady)) = shard.known.get(&key)
+                && *wall == until
+            {
+                // The clock was set forward. What stands behind this one is not over either, or can wait.
+                if *steady > now.steady {
+                    return;
+                }
                 shard.known.remove(&key);
                 self.entries.fetch_sub(1, Ordering::Relaxed);
             }
+            shard.expiries.pop();
         }
     }
 
@@ -200,11 +218,9 @@ impl<M: Deref<Target = ReplayMemory>> Reservation<M> {
     }
 
     /// The request was delivered: its twins are duplicates until then.
-    pub fn commit(mut self, until: UnixMillis) {
+    pub fn commit(mut self, until: Moment) {
         self.open = false;
-        let mut shard = self.memory.shard(self.key);
-        shard.known.insert(self.key, Standing::CommittedUntil(until));
-        shard.expiries.push(Reverse((until, self.key)));
+        self.memory.shard(self.key).commit(self.key, until);
     }
 }
 
@@ -218,11 +234,13 @@ impl<M: Deref<Target = ReplayMemory>> Drop for Reservation<M> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const WINDOW: Duration = Duration::from_secs(60);
+
+    fn at(seconds: u32) -> Moment {
+        Moment { wall: UnixMillis::from_secs(seconds.into()), steady: seconds }
+    }
 
     fn key(id: &str) -> ReplayKey {
         ReplayKey::new("route", id)
@@ -231,20 +249,17 @@ mod tests {
     #[test]
     fn a_committed_key_is_a_duplicate_until_its_window_has_passed() {
         let memory = ReplayMemory::new(10);
-        let now = UnixMillis::from_secs(1000);
+        let now = at(1000);
         memory.reserve(key("a"), now).unwrap().commit(now.plus(WINDOW));
         assert_eq!(memory.reserve(key("a"), now).unwrap_err(), Seen::Committed);
-        assert_eq!(
-            memory.reserve(key("a"), now.plus(WINDOW).minus(Duration::from_millis(1))).unwrap_err(),
-            Seen::Committed
-        );
+        assert_eq!(memory.reserve(key("a"), now.plus(WINDOW - Duration::from_secs(1))).unwrap_err(), Seen::Committed);
         assert!(memory.reserve(key("a"), now.plus(WINDOW)).is_ok());
     }
 
     #[test]
     fn a_failed_delivery_leaves_no_trace() {
         let memory = ReplayMemory::new(10);
-        let now = UnixMillis::from_secs(1000);
+        let now = at(1000);
         let first = memory.reserve(key("a"), now).unwrap();
         assert_eq!(memory.reserve(key("a"), now).unwrap_err(), Seen::InFlight);
         drop(first);
@@ -255,7 +270,7 @@ mod tests {
     #[test]
     fn a_reservation_in_other_hands_is_the_same_one() {
         let memory = Arc::new(ReplayMemory::new(10));
-        let now = UnixMillis::from_secs(1000);
+        let now = at(1000);
         let ours = memory.reserve(key("a"), now).unwrap().hand_over(Arc::clone(&memory));
         assert_eq!(memory.reserve(key("a"), now).unwrap_err(), Seen::InFlight);
         drop(ours);
@@ -268,15 +283,37 @@ mod tests {
     #[test]
     fn what_an_earlier_process_committed_is_a_duplicate_even_beyond_the_bound() {
         let memory = ReplayMemory::new(1);
-        let now = UnixMillis::from_secs(1000);
+        let now = at(1000);
         let until = now.plus(WINDOW);
-        memory.restore([(key("a"), until), (key("b"), until), (key("a"), now.plus(WINDOW / 2))]);
+        let known = [(key("a"), until.wall), (key("b"), until.wall), (key("a"), now.plus(WINDOW / 2).wall)];
+        memory.restore(known, now);
         assert_eq!(memory.len(), 2);
         for id in ["a", "b"] {
             assert_eq!(memory.reserve(key(id), now).unwrap_err(), Seen::Committed);
         }
         assert_eq!(memory.reserve(key("c"), now).unwrap_err(), Seen::Full);
         assert!(memory.reserve(key("a"), until).is_ok());
+    }
+
+    /// Forward by a day, where everything seems old, and back; by one clock after the other.
+    #[test]
+    fn a_clock_that_is_set_makes_nothing_forgotten() {
+        let memory = ReplayMemory::new(2);
+        let now = at(1000);
+        memory.reserve(key("a"), now).unwrap().commit(now.plus(WINDOW));
+        memory.restore([(key("b"), now.plus(WINDOW).wall)], now);
+        for set in [86_400, -900] {
+            let wall = UnixMillis(now.wall.0 + set * 1000);
+            assert_eq!(memory.reserve(key("c"), Moment { wall, ..now }).unwrap_err(), Seen::Full);
+            assert_eq!(memory.reserve(key("a"), Moment { wall, ..now }).unwrap_err(), Seen::Committed);
+        }
+        let long_after = Moment { steady: 9000, ..now };
+        for id in ["a", "b"] {
+            assert_eq!(memory.reserve(key(id), now).unwrap_err(), Seen::Committed);
+            assert_eq!(memory.reserve(key(id), long_after).unwrap_err(), Seen::Committed);
+        }
+        assert!(memory.reserve(key("a"), now.plus(WINDOW)).is_ok());
+        assert!(memory.reserve(key("c"), now.plus(WINDOW)).is_ok());
     }
 
     #[test]
@@ -287,7 +324,7 @@ mod tests {
     #[test]
     fn a_full_memory_refuses_rather_than_forgets() {
         let memory = ReplayMemory::new(2);
-        let now = UnixMillis::from_secs(1000);
+        let now = at(1000);
         for id in ["a", "b"] {
             memory.reserve(key(id), now).unwrap().commit(now.plus(WINDOW));
         }
@@ -301,7 +338,7 @@ mod tests {
     #[test]
     fn many_threads_give_one_reservation_each_key() {
         let memory = ReplayMemory::new(100_000);
-        let now = UnixMillis::from_secs(1000);
+        let now = at(1000);
         let taken = AtomicUsize::new(0);
         std::thread::scope(|scope| {
             for _ in 0..8 {

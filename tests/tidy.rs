@@ -77,6 +77,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "edge",
             "explain",
             "habit",
+            "meter",
             "observe",
             "pipeline",
             "reload",
@@ -113,7 +114,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("listenfd", &["service"]),
     ("libc", &["config"]),
     ("rusqlite", &["store"]),
-    ("rustix", &["store"]),
+    ("rustix", &["cli", "store"]),
     ("crossbeam_queue", &["store"]),
 ];
 

@@ -73,6 +73,7 @@ impl Bench {
             source: SourceAddress { ip: [127, 0, 0, 1].into(), via: Via::Socket },
             certificate: None,
             client_certificate: false,
+            proven: Default::default(),
         };
         Self { gate: Gate { state, observer, clock }, snapshot: loaded.snapshot, connection, body: vec![b'x'; body] }
     }

@@ -36,6 +36,7 @@ pub fn check(data: &[u8]) {
         source: SourceAddress { ip: peer, via: Via::Socket },
         certificate: None,
         client_certificate: false,
+        proven: Default::default(),
     };
     let found = source::resolve(&connection, &head.build());
     assert_eq!(found.ip, naive(peer, &lines), "peer {peer}");

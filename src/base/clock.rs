@@ -1,11 +1,12 @@
 //! Wall-clock time as an argument.
 //!
 //! Time windows (signature timestamps, replay memory, certificate dates) are judged against this clock so that tests can
-//! set it. Deadlines do not use it: they are monotonic and run on tokio's timers, so a clock step never cuts a request.
+//! set it. Deadlines do not use it: they are monotonic and run on tokio's timers, so a clock step never cuts a request. What must
+//! not be forgotten early asks both, see [`Moment`].
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Milliseconds since the Unix epoch; negative before 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,6 +36,25 @@ impl UnixMillis {
     }
 }
 
+/// A point in time by two clocks: the wall's, which somebody may set, and one that only goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// The wall clock.
+    pub wall: UnixMillis,
+    /// Whole seconds since the process began, whatever was done to the wall clock meanwhile.
+    pub steady: u32,
+}
+
+impl Moment {
+    /// This moment moved forward on both clocks; a part of a second counts as a whole one on the steady one.
+    #[must_use]
+    pub fn plus(self, by: Duration) -> Self {
+        let seconds = by.as_secs().saturating_add(u64::from(by.subsec_nanos() > 0));
+        let steady = self.steady.saturating_add(u32::try_from(seconds).unwrap_or(u32::MAX));
+        Self { wall: self.wall.plus(by), steady }
+    }
+}
+
 /// Where wall-clock time comes from: the system, or a value that a test moves.
 #[derive(Clone, Debug)]
 pub struct Clock(Source);
@@ -42,7 +62,14 @@ pub struct Clock(Source);
 #[derive(Clone, Debug)]
 enum Source {
     System,
-    Fixed(Arc<AtomicI64>),
+    Fixed(Arc<Fixed>),
+}
+
+#[derive(Debug)]
+struct Fixed {
+    wall: AtomicI64,
+    /// In milliseconds.
+    steady: AtomicU64,
 }
 
 impl Clock {
@@ -53,7 +80,7 @@ impl Clock {
 
     /// A clock that stands still until [`Clock::advance`] or [`Clock::set`] moves it.
     pub fn fixed(at: UnixMillis) -> Self {
-        Self(Source::Fixed(Arc::new(AtomicI64::new(at.0))))
+        Self(Source::Fixed(Arc::new(Fixed { wall: AtomicI64::new(at.0), steady: AtomicU64::new(0) })))
     }
 
     /// The present.
@@ -64,21 +91,32 @@ impl Clock {
                 Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
                 Err(before) => -i64::try_from(before.duration().as_millis()).unwrap_or(i64::MAX),
             }),
-            Source::Fixed(at) => UnixMillis(at.load(Ordering::Relaxed)),
+            Source::Fixed(at) => UnixMillis(at.wall.load(Ordering::Relaxed)),
         }
     }
 
-    /// Moves a fixed clock forward; a system clock is not moved.
+    /// The present by both clocks.
+    pub fn moment(&self) -> Moment {
+        static START: OnceLock<Instant> = OnceLock::new();
+        let steady = match &self.0 {
+            Source::System => u32::try_from(START.get_or_init(Instant::now).elapsed().as_secs()).unwrap_or(u32::MAX),
+            Source::Fixed(at) => u32::try_from(at.steady.load(Ordering::Relaxed) / 1000).unwrap_or(u32::MAX),
+        };
+        Moment { wall: self.now(), steady }
+    }
+
+    /// Lets time pass on a fixed clock; a system clock is not moved.
     pub fn advance(&self, by: Duration) {
         if let Source::Fixed(at) = &self.0 {
-            at.fetch_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX), Ordering::Relaxed);
+            at.wall.fetch_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX), Ordering::Relaxed);
+            at.steady.fetch_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
         }
     }
 
-    /// Sets a fixed clock; a system clock is not set.
+    /// Sets a fixed clock, as somebody sets a wall clock: no time passes. A system clock is not set.
     pub fn set(&self, to: UnixMillis) {
         if let Source::Fixed(at) = &self.0 {
-            at.store(to.0, Ordering::Relaxed);
+            at.wall.store(to.0, Ordering::Relaxed);
         }
     }
 }

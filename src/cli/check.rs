@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::grammar::{Check, Format};
 use super::{Exit, say_json};
+use crate::app::Memory;
 use crate::config::{Loaded, Problem, Report};
 use crate::terminal::{Palette, Tone, counted, harmless, say};
 
@@ -17,6 +18,7 @@ struct Found {
     unreadable: bool,
     routes: usize,
     listeners: usize,
+    memory: Option<Memory>,
     problems: Vec<Problem>,
     warnings: Vec<Problem>,
 }
@@ -30,11 +32,12 @@ pub(super) fn check(args: &Check, format: Format) -> Exit {
             unreadable: false,
             routes: snapshot.routes.iter().count(),
             listeners: snapshot.listeners.len(),
+            memory: Some(Memory::most(&snapshot)),
             problems: Vec::new(),
             warnings,
         },
         Err(Report { unreadable, problems, warnings, .. }) => {
-            Found { file, fine: false, unreadable, routes: 0, listeners: 0, problems, warnings }
+            Found { file, fine: false, unreadable, routes: 0, listeners: 0, memory: None, problems, warnings }
         }
     };
     match format {
@@ -54,7 +57,7 @@ pub(super) fn report_text(file: &Path, report: &Report, palette: Palette) -> Str
     let (problems, warnings) = (report.problems.clone(), report.warnings.clone());
     let file = file.to_path_buf();
     let unreadable = report.unreadable;
-    Found { file, fine: false, unreadable, routes: 0, listeners: 0, problems, warnings }.text(palette)
+    Found { file, fine: false, unreadable, routes: 0, listeners: 0, memory: None, problems, warnings }.text(palette)
 }
 
 impl Found {
@@ -73,7 +76,10 @@ impl Found {
         };
         let (tone, verdict) = if self.fine {
             let (routes, listeners) = (counted(self.routes, "route"), counted(self.listeners, "listener"));
-            (Tone::Good, format!("fine: {routes}, {listeners}{warned}"))
+            let memory = self.memory.map_or_else(String::new, |memory| {
+                format!("; at most {} MiB of memory with these limits", memory.bytes.div_ceil(1 << 20))
+            });
+            (Tone::Good, format!("fine: {routes}, {listeners}{warned}{memory}"))
         } else if self.unreadable {
             (Tone::Bad, "cannot be read".to_owned())
         } else {

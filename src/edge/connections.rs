@@ -14,6 +14,8 @@ use crate::domain::source::network;
 use crate::meter::{Rate, Sources};
 
 const SHARDS: usize = 64;
+/// Connections that may be on their way out while others are in their places.
+const LEAVING: usize = 256;
 
 /// Counts connections; asked once per connection, never per request. The map holds only addresses that are connected now,
 /// so the total cap bounds it too. An IPv6 address is its /64 here, as it is for every rate.
@@ -60,10 +62,19 @@ impl Connections {
 
     /// A place among `max`, or among fewer where descriptors are scarce, held until the guard is dropped.
     pub(super) fn enter<C: AsRef<Self>>(counter: C, max: usize) -> Option<Place<C>> {
+        Self::enter_beyond(counter, max, |_| 0)
+    }
+
+    /// The same where somebody is on the way out: for that moment there may be a few more.
+    pub(super) fn enter_late<C: AsRef<Self>>(counter: C, max: usize) -> Option<Place<C>> {
+        Self::enter_beyond(counter, max, leaving)
+    }
+
+    fn enter_beyond<C: AsRef<Self>>(counter: C, max: usize, more: impl FnOnce(usize) -> usize) -> Option<Place<C>> {
         let before = counter.as_ref().open.fetch_add(1, Ordering::Relaxed);
         let place = Place(counter);
         let max = max.min(place.0.as_ref().ceiling);
-        (before < max).then_some(place)
+        (before < max + more(max)).then_some(place)
     }
 
     /// A place among `max` of one address, held until the guard is dropped.
@@ -95,6 +106,17 @@ impl Connections {
 /// admin listener and files that are read again. So senders cannot use up what answers them.
 fn ceiling(descriptors: usize) -> usize {
     descriptors.saturating_sub((descriptors / 4).max(48)).max(1)
+}
+
+/// How many there can be at most under a cap.
+pub(super) fn most(max: usize) -> usize {
+    let max = max.min(ceiling(descriptors()));
+    max.saturating_add(leaving(max))
+}
+
+/// How many may be on their way out beyond a cap. Fewer than what [`ceiling`] keeps back.
+fn leaving(max: usize) -> usize {
+    (max / 8).clamp(1, LEAVING)
 }
 
 /// How many this process may open; where the system does not tell, nothing is assumed.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::task::yield_now;
 use tokio::time::{Duration, Instant, timeout, timeout_at};
 
 use crate::base::patience::within;
@@ -72,6 +73,10 @@ where
         if !session.exchange(relay, &snapshot, &connection, parsed, &draining).await {
             return;
         }
+        // A sender that does not wait for its answers takes turns with those that do.
+        if !session.buffer.is_empty() {
+            yield_now().await;
+        }
     }
     let _ = timeout(LINGER_TIME, session.io.shutdown()).await;
 }
@@ -88,7 +93,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     ) -> bool {
         let Parsed { head, keep_alive } = parsed;
         let mut body = Body::new(&mut self.io, &mut self.buffer, head.framing(), head.expects_continue());
-        let served = caught(pipeline::serve(&relay.gate, snapshot, connection, &head, &mut body)).await;
+        // In a box, so that an idle connection does not carry the size of a request under way.
+        let served = Box::pin(caught(pipeline::serve(&relay.gate, snapshot, connection, &head, &mut body))).await;
         let (answer, request_id) =
             served.unwrap_or_else(|_| (pipeline::answer::edge_failed(Fault::Internal), String::new()));
         if answer.close {

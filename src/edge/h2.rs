@@ -31,7 +31,7 @@ use guard::Guarded;
 
 /// What one stream may send before its body is read, and what all streams of a connection may.
 const STREAM_WINDOW: u32 = 256 * 1024;
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
+pub(super) const CONNECTION_WINDOW: u32 = 256 * 1024;
 /// Streams that a peer reset and that were not yet looked at; beyond it the connection ends (rapid reset).
 const PENDING_RESETS: usize = 20;
 /// Streams that we reset and still remember, and for how long.
@@ -41,7 +41,7 @@ const REMEMBERED_FOR: Duration = Duration::from_secs(5);
 const ERROR_RESETS: usize = 64;
 const SEND_BUFFER: usize = 64 * 1024;
 /// `h2` answers a head beyond its own bound by itself, unseen by the log; up to this many times the limit the relay does.
-const HEAD_SLACK: u32 = 2;
+pub(super) const HEAD_SLACK: u32 = 2;
 
 /// Serves the connection to its end.
 pub(super) async fn serve<S>(io: S, relay: &Arc<Relay>, connection: Connection, mut draining: Draining)
@@ -102,8 +102,7 @@ where
             connection: Arc::clone(&connection),
             _stream: Arc::clone(&streams),
         };
-        // Boxed, as a connection is: moving a future of this size is what would cost.
-        tokio::spawn(Box::pin(exchange.serve(request, respond)));
+        tokio::spawn(exchange.serve(request, respond));
     }
 }
 
@@ -144,8 +143,11 @@ impl Exchange {
         };
         drop(parts);
         let mut body = Body::new(stream, respond, head.expects_continue());
+        // In a box, so that the task is small to move, and a stream whose peer takes no answer costs no more than the answer.
         let served =
-            caught(pipeline::serve(&self.relay.gate, &self.snapshot, &self.connection, &head, &mut body)).await;
+            Box::pin(caught(pipeline::serve(&self.relay.gate, &self.snapshot, &self.connection, &head, &mut body)))
+                .await;
+        drop(head);
         let (answer, request_id) =
             served.unwrap_or_else(|_| (pipeline::answer::edge_failed(Fault::Internal), String::new()));
         send(body.into_respond(), &answer, &request_id, now, limits.write_timeout).await;

@@ -7,26 +7,33 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::yield_now;
 use tokio::time::{Duration, sleep, timeout};
 
 use crate::domain::{SourceAddress, Via, source::canonical};
 use crate::observe::{ConnectionRefusal, ListenerMetrics, RefusedConnection};
-use crate::pipeline::Connection;
+use crate::pipeline::{Connection, Proven};
 use crate::snapshot::{Limits, Listener};
 
-use super::connections::{Connections, Of};
+use super::connections::{Connections, Of, Place};
+use super::newcomers::Newcomers;
 use super::proxy_header::{self, Told, Untold};
 use super::tls::TlsStream;
 use super::{Draining, Relay, h1, h2};
 
 /// How long accepting pauses when the process has no descriptor left; what is connected goes on.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Connections that are accepted before everything else has its turn.
+const ROUND: usize = 16;
+/// Rounds of the runtime that somebody who was ended gets to be gone.
+const LEAVING_TAKES: usize = 64;
 
 /// Accepts on one socket until the relay drains.
 pub async fn accept(socket: TcpListener, name: Arc<str>, relay: Arc<Relay>, mut draining: Draining) {
     let mut current = relay.current();
     let mut listener: Option<Arc<Listener>> = None;
     let metrics = Arc::new(relay.gate.observer.listener(&name));
+    let mut accepted_at_once = 0_usize;
     loop {
         let accepted = tokio::select! {
             biased;
@@ -58,20 +65,33 @@ pub async fn accept(socket: TcpListener, name: Arc<str>, relay: Arc<Relay>, mut 
             limits: snapshot.limits.clone(),
             source,
             draining: draining.clone(),
-        };
-        let Some(place) = Connections::enter(Of(Arc::clone(&relay)), arrival.limits.max_connections) else {
-            arrival.refused(ConnectionRefusal::TooManyConnections);
-            continue;
+            proven: Proven::default(),
         };
         if arrival.is_filtered() {
             continue;
         }
+        let Some(place) = arrival.place().await else {
+            arrival.refused(ConnectionRefusal::TooManyConnections);
+            continue;
+        };
+        let newcomer = (!relay.known.has(source.ip))
+            .then(|| Newcomers::add(Of(Arc::clone(&relay)), source.ip, arrival.proven.clone()))
+            .unzip();
+        let (newcomer, standing) = newcomer;
         // Boxed: the runtime would copy a future of this size six times, which showed in the cost of a connection.
-        tokio::spawn(Box::pin(async move {
+        let task = tokio::spawn(Box::pin(async move {
             let _place = place;
+            let _standing = standing;
             let _counted = arrival.metrics.connection();
             arrival.serve(stream).await;
         }));
+        if let Some(newcomer) = newcomer {
+            newcomer.served_by(task.abort_handle());
+        }
+        accepted_at_once += 1;
+        if accepted_at_once.is_multiple_of(ROUND) {
+            yield_now().await;
+        }
     }
 }
 
@@ -91,9 +111,29 @@ struct Arrival {
     limits: Limits,
     source: SourceAddress,
     draining: Draining,
+    proven: Proven,
 }
 
 impl Arrival {
+    /// A place; where there is none, that of a connection that has proven nothing.
+    async fn place(&self) -> Option<Place<Of>> {
+        let (relay, max) = (Of(Arc::clone(&self.relay)), self.limits.max_connections);
+        if let Some(place) = Connections::enter(relay.clone(), max) {
+            return Some(place);
+        }
+        let gone = self.relay.newcomers.give_way()?;
+        let (source, reason) = (Some(gone.source), ConnectionRefusal::GaveWay);
+        refused(&self.relay, &self.metrics, &self.listener.name, source, reason, None);
+        // It is gone when its task has noticed, a moment later; where too many are on their way out, that moment is waited for.
+        for _ in 0..LEAVING_TAKES {
+            if let Some(place) = Connections::enter_late(relay.clone(), max) {
+                return Some(place);
+            }
+            yield_now().await;
+        }
+        None
+    }
+
     async fn serve(mut self, mut stream: TcpStream) {
         if self.listener.proxy_protocol_from.contains(self.source.ip) && !self.learn_source(&mut stream).await {
             return;
@@ -107,7 +147,15 @@ impl Arrival {
         if !self.relay.connections.may_shake_hands(self.source.ip, self.limits.handshakes_per_address) {
             return self.refused(ConnectionRefusal::TooManyHandshakes);
         }
-        let handshake = TlsStream::accept(stream, Arc::clone(&tls.server));
+        let server = Arc::clone(&tls.server);
+        let handshake = async {
+            if self.relay.known.has(self.source.ip) {
+                return TlsStream::accept(stream, server).await;
+            }
+            // Who has said nothing yet needs no turn.
+            stream.readable().await?;
+            self.relay.turns.take(TlsStream::accept(stream, server)).await
+        };
         match timeout(self.limits.handshake_timeout, handshake).await {
             Ok(Ok(stream)) => self.tls(stream).await,
             Ok(Err(error)) => {
@@ -173,7 +221,13 @@ impl Arrival {
     }
 
     fn connection(&self, certificate: Option<usize>, client_certificate: bool) -> Connection {
-        Connection { listener: Arc::clone(&self.listener), source: self.source, certificate, client_certificate }
+        Connection {
+            listener: Arc::clone(&self.listener),
+            source: self.source,
+            certificate,
+            client_certificate,
+            proven: self.proven.telling(&self.relay.known, self.source.ip),
+        }
     }
 
     fn refused(&self, reason: ConnectionRefusal) {

@@ -51,6 +51,7 @@ fn connection(listener: &Arc<Listener>, subject: &Subject<'_>) -> Connection {
         source: SourceAddress { ip: canonical(source), via: Via::Socket },
         certificate: listener.tls.as_ref().map(|tls| tls.certificate_for((!name.is_empty()).then_some(name))),
         client_certificate: false,
+        proven: Default::default(),
     }
 }
 

@@ -20,6 +20,8 @@ codes! {
         AddressDenied = "address_denied",
         /// `limits.max_connections` are open.
         TooManyConnections = "too_many_connections",
+        /// Every place was taken, and its address had most of those that have proven nothing.
+        GaveWay = "gave_way",
         /// The address has `limits.max_connections_per_address` open.
         TooManyFromAddress = "too_many_from_address",
         /// The address begins more handshakes than `limits.handshakes_per_address`.

@@ -91,7 +91,7 @@ impl Keeping {
         let entry = record.accepted(fresh.body());
         let at_once = slot.map(|slot| (record.stored(&route.name, fresh.body()), slot));
         let keep_body = route.keep_body;
-        let pending = fresh.pending(&gate.state.replay, now);
+        let pending = fresh.pending(&gate.state.replay, gate.clock.moment());
         let accept = Accept { entry, replay: pending.as_ref().map(Pending::key), tried, due, keep_body };
         Self { state: Arc::clone(&gate.state), store: Arc::clone(store), lane, accept, pending, at_once, head_due }
     }

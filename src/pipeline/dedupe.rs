@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::UnixMillis;
+use crate::base::{Moment, UnixMillis};
 use crate::domain::{Fault, Outcome, Refusal, Turned};
 use crate::replay::{ReplayKey, ReplayMemory, Reservation, Seen};
 use crate::store::Store;
@@ -25,13 +25,13 @@ pub struct Fresh<'s> {
 #[derive(Debug)]
 pub(super) struct Pending {
     reservation: Reservation<Arc<ReplayMemory>>,
-    until: UnixMillis,
+    until: Moment,
 }
 
 impl Pending {
     /// What the store remembers in the same transaction.
     pub(super) fn key(&self) -> (ReplayKey, UnixMillis) {
-        (self.reservation.key(), self.until)
+        (self.reservation.key(), self.until.wall)
     }
 
     /// The request is durable: its twins are duplicates. Dropped instead, it leaves no trace.
@@ -55,7 +55,7 @@ impl<'s> Fresh<'s> {
     pub(super) fn reserve(
         verified: Verified<'s>,
         memory: &'s ReplayMemory,
-        now: UnixMillis,
+        now: Moment,
     ) -> Result<Deduped<'s>, Outcome> {
         let route = verified.route();
         let id = verified.proof().and_then(|proof| proof.dedupe.as_deref());
@@ -71,18 +71,18 @@ impl<'s> Fresh<'s> {
     }
 
     /// Remembers the request as delivered; with a store, beyond this process.
-    pub(super) fn commit(self, now: UnixMillis, store: Option<&Store>) {
+    pub(super) fn commit(self, now: Moment, store: Option<&Store>) {
         if let Some((reservation, window)) = self.reservation {
             let until = now.plus(window);
             if let Some(store) = store {
-                store.remember(reservation.key(), until);
+                store.remember(reservation.key(), until.wall);
             }
             reservation.commit(until);
         }
     }
 
     /// Leaves the reservation to the task that makes the request durable.
-    pub(super) fn pending(self, memory: &Arc<ReplayMemory>, now: UnixMillis) -> Option<Pending> {
+    pub(super) fn pending(self, memory: &Arc<ReplayMemory>, now: Moment) -> Option<Pending> {
         let (reservation, window) = self.reservation?;
         Some(Pending { reservation: reservation.hand_over(Arc::clone(memory)), until: now.plus(window) })
     }

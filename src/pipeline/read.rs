@@ -18,6 +18,8 @@ use super::meter::Metered;
 
 /// Memory is taken as bytes arrive, in steps no smaller than this: what a head declares costs the relay nothing.
 const STEP: usize = 16 * 1024;
+/// What a request that waits takes beside head and body: its task, mostly.
+const REQUEST: usize = 16 * 1024;
 /// A sender near the minimum rate is looked at no more often than this, whatever it sends.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -138,6 +140,11 @@ async fn whole<B: BodySource>(
     if source.is_done() {
         return Ok(Bytes::new());
     }
+    // A head is held for as long as its body is waited for, and over HTTP/2 a hundred of them cost their sender very little.
+    let held = REQUEST + head.footprint();
+    if !share.grow_to(held as u64) {
+        return Err(Fault::BodyMemory.into());
+    }
     let max = usize::try_from(max).unwrap_or(usize::MAX);
     let expected = match head.framing() {
         Framing::Length(length) => usize::try_from(length).unwrap_or(usize::MAX).min(max),
@@ -149,7 +156,7 @@ async fn whole<B: BodySource>(
         let room = max - body.len().min(max);
         if body.len() == body.capacity() && room > 0 {
             let more = body.capacity().max(STEP).min(expected.saturating_sub(body.len())).max(1);
-            reserve(&mut body, more, share)?;
+            reserve(&mut body, held, more, share)?;
         }
         let received = body.len();
         let filled = {
@@ -166,7 +173,7 @@ async fn whole<B: BodySource>(
         match filled {
             Ok(true) => return Ok(body.freeze()),
             // An HTTP/2 frame may be larger than the room that was made for it.
-            Ok(false) => reserve(&mut body, 0, share)?,
+            Ok(false) => reserve(&mut body, held, 0, share)?,
             Err(BodyBroken::TooLarge) => return Err(Refusal::BodyTooLarge.into()),
             Err(BodyBroken::Malformed) => return Err(Refusal::BodyMalformed.into()),
             Err(BodyBroken::Incomplete) => return Err(Refusal::BodyIncomplete.into()),
@@ -175,11 +182,16 @@ async fn whole<B: BodySource>(
 }
 
 /// Counts first, allocates after.
-fn reserve(body: &mut BytesMut, more: usize, share: &mut BodyShare<'_>) -> Result<(), Fault> {
-    if !share.grow_to((body.capacity() + more) as u64) {
+fn reserve(body: &mut BytesMut, held: usize, more: usize, share: &mut BodyShare<'_>) -> Result<(), Fault> {
+    if !share.grow_to((held + body.capacity() + more) as u64) {
         return Err(Fault::BodyMemory);
     }
-    body.reserve(more);
+    if more > 0 {
+        // Exactly that much: left to itself the buffer would double, and a body could be refused for bytes that nobody sent.
+        let mut grown = BytesMut::with_capacity(body.capacity() + more);
+        grown.extend_from_slice(body);
+        *body = grown;
+    }
     Ok(())
 }
 

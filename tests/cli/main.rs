@@ -24,9 +24,13 @@ mod documents;
 mod events;
 /// `explain`: captures in every form, and what a running relay stored.
 mod explain;
+/// What a crash leaves behind.
+mod memory;
 /// `providers`: list and details.
 mod providers;
 /// `run`, `send`, `status` and `reload` against one another; signals.
 mod run;
+/// A log that nobody reads.
+mod unread;
 /// `verify`: every published vector, and what cannot be used.
 mod verify;

@@ -169,14 +169,14 @@ async fn connections_that_come_and_go() {
 }
 
 /// The binary itself, in a process with few descriptors; dropping it kills it.
-struct Scarce {
-    child: Child,
+pub struct Scarce {
+    pub child: Child,
     lines: std::sync::mpsc::Receiver<serde_json::Value>,
     _folder: TempDir,
 }
 
 impl Scarce {
-    fn start(descriptors: u32, setup: &Setup, authority: &Authority, app: std::net::SocketAddr) -> Self {
+    pub fn start(descriptors: u32, setup: &Setup, authority: &Authority, app: std::net::SocketAddr) -> Self {
         let folder = TempDir::new().unwrap();
         setup.write(folder.path(), authority, app);
         let mut child = Command::new("sh")
@@ -197,7 +197,7 @@ impl Scarce {
         Self { child, lines, _folder: folder }
     }
 
-    fn line(&self, what: &str, wanted: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+    pub fn line(&self, what: &str, wanted: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
         loop {
             let line = self.lines.recv_timeout(LONG).unwrap_or_else(|_| panic!("no line: {what}"));
             if wanted(&line) {
@@ -228,6 +228,8 @@ async fn descriptors_are_kept_for_those_who_are_in() {
     let public = address(relay.line("listening", listening("public")));
     let tls = Tls::trusting(&authority);
     let mut inside = Wire::new(tls.try_connect(public).await.unwrap());
+    inside.send(Call::post("/hooks/plain").h1()).await;
+    assert_eq!(inside.answer().await.status, 200);
     let mut held = Vec::new();
     for _ in 0..200 {
         held.push(tls.tcp(public).await);
@@ -235,9 +237,9 @@ async fn descriptors_are_kept_for_those_who_are_in() {
     relay.line("the cap", |line| line["event"] == "connection_refused" && line["reason"] == "too_many_connections");
     for _ in 0..3 {
         inside.send(Call::post("/hooks/plain").h1()).await;
-        assert_eq!(inside.answer().await.status, 200, "who is in is served");
+        assert_eq!(inside.answer().await.status, 200, "who was proven stays, and is served");
     }
-    // Those beyond the cap were closed at once; their places are given back.
+    // Those beyond the cap were closed at once: the address has sent a genuine request, so none of its connections gives way.
     let mut ended = 0;
     for stream in &mut held {
         let mut byte = [0; 1];
@@ -255,4 +257,39 @@ async fn descriptors_are_kept_for_those_who_are_in() {
         Err(_) => false,
     })
     .await;
+}
+
+/// 73: all places are taken by connections that say nothing, from more addresses than caps by address could answer, and whoever
+/// is ended comes again. Genuine senders get in and are served, every one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_proven_nothing_gives_way() {
+    let limits = "max_connections = 40\nhandshake_timeout = \"60s\"\nhead_timeout = \"60s\"";
+    let rig = Rig::start(setup().limits(limits)).await;
+    let mut kept = rig.connect().await;
+    kept.send(Call::post("/hooks/plain").h1()).await;
+    assert_eq!(kept.answer().await.status, 200);
+    let mut attackers = tokio::task::JoinSet::new();
+    for number in 0..80 {
+        let (tls, address) = (rig.tls().from(&format!("127.0.1.{}", number + 1)), rig.address);
+        attackers.spawn(async move {
+            // Again and again, and not so fast that the log is all that is tested.
+            let mut pace = interval(Duration::from_millis(250));
+            loop {
+                pace.tick().await;
+                let mut stream = tls.tcp(address).await;
+                let _ = stream.read_u8().await;
+            }
+        });
+    }
+    eventually("every place is taken", async || rig.running().connections() >= 40).await;
+    rig.log.wait("connection_refused", |line| line["reason"] == "gave_way").await;
+    for _ in 0..20 {
+        rig.delivers(Protocol::H1, &Call::post("/hooks/plain")).await;
+        kept.send(Call::post("/hooks/plain").h1()).await;
+        assert_eq!(kept.answer().await.status, 200, "who was proven stays");
+        let open = rig.running().connections();
+        assert!(open <= 45, "{open} places of 40, and five for those on their way out");
+    }
+    attackers.shutdown().await;
+    rig.finish().await;
 }

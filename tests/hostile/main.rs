@@ -21,7 +21,9 @@ mod relay {
 }
 use relay::harness;
 
+mod canary; // G8: secrets in whatever can be asked for afterwards
 mod chains; // G4: senders' certificates
+mod clocks; // G5: a clock that is set
 mod corpora; // what the fuzzers start from, as ordinary tests
 mod documents; // docs/threat-model.md names tests that exist
 mod exhaustion; // G6: memory, time and descriptors
@@ -29,7 +31,9 @@ mod fields; // G2: authority, path, fields
 mod framing; // G1: where a message ends
 mod generated; // resolvers and parsers against naive references
 mod handshakes; // G4: TLS
+mod ids; // G2 and G5: ids and signatures, odd and twice
 mod loops; // G8: relays that lead to relays, names that lead home
+mod memory; // the formula, and a relay driven toward it
 mod peers; // the same bytes at nginx and HAProxy, when asked
 mod proofs; // G5: signatures
 mod streams; // G3: HTTP/2

@@ -92,8 +92,11 @@ async fn a_listener_denies_whom_the_header_names() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_cap_of_all_connections() {
     let rig = Rig::start(Setup::default().limits("max_connections = 2\nmax_connections_per_address = 2")).await;
-    let first = rig.connect().await;
-    let mut second = rig.connect().await;
+    let (mut first, mut second) = (rig.connect().await, rig.connect().await);
+    for wire in [&mut first, &mut second] {
+        wire.send(Call::post("/hooks/plain").h1()).await;
+        assert_eq!(wire.answer().await.status, 200);
+    }
     rig.connection_refused("too_many_connections", async {
         closed_in_silence(&mut tcp(&rig, "127.0.0.3").await).await;
     })
@@ -105,6 +108,27 @@ async fn the_cap_of_all_connections() {
     let mut third = rig.connect().await;
     third.send(Call::post("/hooks/plain").h1()).await;
     assert_eq!(third.answer().await.status, 200);
+    rig.finish().await;
+}
+
+/// Whoever said nothing gives way to whoever comes, and whoever was proven does not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_proven_nothing_gives_way() {
+    let rig = Rig::start(Setup::default().limits("max_connections = 2")).await;
+    let mut proven = rig.connect().await;
+    proven.send(Call::post("/hooks/plain").h1()).await;
+    assert_eq!(proven.answer().await.status, 200);
+    let mut silent = rig.tls().from("127.0.0.3").connect(rig.address).await;
+    let mut other = None;
+    rig.connection_refused("gave_way", async {
+        other = Some(rig.tls().from("127.0.0.4").connect(rig.address).await);
+        silent.ended().await;
+    })
+    .await;
+    for mut wire in [proven, other.unwrap()] {
+        wire.send(Call::post("/hooks/plain").h1()).await;
+        assert_eq!(wire.answer().await.status, 200);
+    }
     rig.finish().await;
 }
 

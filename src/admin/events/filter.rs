@@ -15,8 +15,8 @@ use crate::store::{Query, Stage};
 
 /// Rows of one page, at most.
 const PAGE_MAX: usize = 1000;
-/// Longest text that is compared with stored ones.
-const TEXT_MAX: usize = 256;
+/// Longest text that is compared with stored ones: an id of replay memory, 256 bytes behind a letter and a colon.
+const TEXT_MAX: usize = 258;
 /// Longest wait for an event to come.
 pub(super) const WAIT_MAX: Duration = Duration::from_secs(60);
 

@@ -1,0 +1,53 @@
+//! The relay, nginx or HAProxy under attack, beside a fixed stream of genuine webhooks: see "Under attack" in
+//! docs/performance.md, and `run` beside this file, which starts it.
+//!
+//! ```text
+//! attack run relay|nginx|haproxy SECONDS [PHASE…]   everything against one of them; the parent of the other two
+//! attack as PHASE PORT SECONDS CONNECTIONS ADDRESSES   one attacker, in a process of its own
+//! ```
+//!
+//! Without arguments, as `cargo test --bench attack` starts it: the same in small, to see that it works.
+//!
+//! One core has what is attacked, the other the genuine senders, the internal server and, at the lowest priority, the attacker.
+//! So what the attacker computes delays nobody but himself. The stream is open: a request is due when it is due, whatever became of
+//! the one before, and its time counts from then; so a stall shows in every request that fell into it.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    unreachable_pub,
+    reason = "a bench that cannot be set up should say so and stop, and it has no outside"
+)]
+
+mod attacker; // one attack, in its own process
+mod floods; // attacks that are fast
+mod genuine; // the stream that must not suffer
+mod inside; // the internal server
+mod scene; // phases, one after the other, and what came of them
+mod slow; // attacks that hold
+mod target; // what is attacked, started and weighed
+mod wire; // connections and messages
+
+use std::time::Duration;
+
+fn main() {
+    // Cargo adds `--bench` or nothing; what follows `--` is ours.
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words[..] {
+        ["run", name, seconds, ref phases @ ..] => {
+            let seconds = Duration::from_secs(seconds.parse().unwrap());
+            scene::run(name, &scene::Size::whole(seconds), phases);
+        }
+        ["as", phase, port, seconds, connections, addresses] => attacker::run(
+            phase,
+            port.parse().unwrap(),
+            Duration::from_secs_f64(seconds.parse().unwrap()),
+            connections.parse().unwrap(),
+            addresses.parse().unwrap(),
+        ),
+        _ => scene::run("relay", &scene::Size::small(), &[]),
+    }
+}

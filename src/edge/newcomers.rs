@@ -1,0 +1,147 @@
+//! Connections of addresses that have proven nothing yet: they make room when there is none.
+//!
+//! Caps alone would serve whoever came first: with enough addresses somebody could take every place, say nothing until a deadline,
+//! and come again, while genuine senders find the door shut. So when every place is taken, somebody gives way to the one that comes:
+//! the oldest connection of the address (of IPv6: the /64) that has most of them. An address from which a genuine request came keeps its
+//! connections; the cap by address is enough for it.
+//!
+//! Asked once for each connection, and never for a request.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use tokio::task::AbortHandle;
+
+use crate::domain::source::network;
+use crate::pipeline::Proven;
+
+/// All of them. Bounded by the number of connections.
+#[derive(Debug, Default)]
+pub(super) struct Newcomers(Mutex<Room>);
+
+#[derive(Debug, Default)]
+struct Room {
+    next: u64,
+    /// By address, each by age.
+    of: HashMap<IpAddr, BTreeMap<u64, Arc<Newcomer>>>,
+    /// How many an address has.
+    sizes: BTreeSet<(usize, IpAddr)>,
+}
+
+/// A connection that was let in.
+#[derive(Debug)]
+pub(super) struct Newcomer {
+    pub(super) source: IpAddr,
+    proven: Proven,
+    task: OnceLock<AbortHandle>,
+}
+
+impl Newcomer {
+    /// What serves it; ends when it has to give way.
+    pub(super) fn served_by(&self, task: AbortHandle) {
+        let _ = self.task.set(task);
+    }
+}
+
+impl Newcomers {
+    /// One more, until the guard is dropped.
+    pub(super) fn add<N: AsRef<Self>>(all: N, source: IpAddr, proven: Proven) -> (Arc<Newcomer>, Standing<N>) {
+        let source = network(source);
+        let newcomer = Arc::new(Newcomer { source, proven, task: OnceLock::new() });
+        let mut room = all.as_ref().room();
+        let number = room.next;
+        room.next += 1;
+        room.change(source, |of| drop(of.insert(number, Arc::clone(&newcomer))));
+        drop(room);
+        (newcomer, Standing(all, source, number))
+    }
+
+    /// Ends the oldest of the address that has most; `None` where nobody is left. One that was proven meanwhile is passed over
+    /// and forgotten here: it never has to give way.
+    pub(super) fn give_way(&self) -> Option<Arc<Newcomer>> {
+        let mut room = self.room();
+        loop {
+            let (_, source) = *room.sizes.last()?;
+            let oldest = room.change(source, BTreeMap::pop_first);
+            let (_, newcomer) = oldest?;
+            if let Some(task) = newcomer.task.get().filter(|_| !newcomer.proven.is()) {
+                task.abort();
+                return Some(newcomer);
+            }
+        }
+    }
+
+    fn room(&self) -> std::sync::MutexGuard<'_, Room> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Room {
+    /// Changes what an address has, and keeps the count of it.
+    fn change<T>(&mut self, source: IpAddr, change: impl FnOnce(&mut BTreeMap<u64, Arc<Newcomer>>) -> T) -> T {
+        let of = self.of.entry(source).or_default();
+        self.sizes.remove(&(of.len(), source));
+        let changed = change(of);
+        if of.is_empty() {
+            self.of.remove(&source);
+        } else {
+            self.sizes.insert((of.len(), source));
+        }
+        changed
+    }
+}
+
+/// A connection that is there.
+#[derive(Debug)]
+pub(super) struct Standing<N: AsRef<Newcomers>>(N, IpAddr, u64);
+
+impl<N: AsRef<Newcomers>> Drop for Standing<N> {
+    fn drop(&mut self) {
+        let number = self.2;
+        self.0.as_ref().room().change(self.1, |of| drop(of.remove(&number)));
+    }
+}
+
+impl AsRef<Self> for Newcomers {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
+impl AsRef<Newcomers> for super::connections::Of {
+    fn as_ref(&self) -> &Newcomers {
+        &self.0.newcomers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_oldest_of_whoever_has_most_gives_way() {
+        let all = Newcomers::default();
+        let mut guests = Vec::new();
+        for last in [1, 2, 2, 2, 3, 3] {
+            let proven = Proven::default();
+            let (newcomer, standing) = Newcomers::add(&all, IpAddr::from([192, 0, 2, last]), proven.clone());
+            let task = tokio::spawn(std::future::pending::<()>());
+            newcomer.served_by(task.abort_handle());
+            guests.push((proven, Some(standing), task));
+        }
+        // Of the second address the oldest is proven meanwhile, and of the third one has left.
+        guests[1].0.set();
+        guests[5].1 = None;
+        assert_eq!(all.give_way().unwrap().source, IpAddr::from([192, 0, 2, 2]));
+        assert!((&mut guests[2].2).await.unwrap_err().is_cancelled());
+        let mut rest: Vec<_> = (0..3).map(|_| all.give_way().unwrap().source.to_string()).collect();
+        rest.sort();
+        assert_eq!(rest, ["192.0.2.1", "192.0.2.2", "192.0.2.3"]);
+        assert!(all.give_way().is_none(), "who has proven something stays");
+        assert!(!guests[1].2.is_finished());
+        drop(guests);
+        let room = all.room();
+        assert!(room.of.is_empty() && room.sizes.is_empty());
+    }
+}

@@ -1,0 +1,110 @@
+//! Who has sent a genuine request: a connection, and an address. Nothing is decided by it about a request; the edge asks whom to
+//! keep and whom to serve first when there is not enough for everybody.
+
+use std::collections::HashSet;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::domain::source::network;
+
+const SHARDS: usize = 16;
+/// Addresses of one shard. A full one begins anew, which costs its addresses their precedence until their next request.
+const SHARD_MAX: usize = 4096;
+
+/// Whether a genuine request came over a connection.
+#[derive(Clone, Debug, Default)]
+pub struct Proven {
+    is: Arc<AtomicBool>,
+    told: Option<(Arc<Known>, IpAddr)>,
+}
+
+impl Proven {
+    /// The same, which also makes this address known.
+    #[must_use]
+    pub fn telling(&self, known: &Arc<Known>, source: IpAddr) -> Self {
+        Self { is: Arc::clone(&self.is), told: Some((Arc::clone(known), network(source))) }
+    }
+
+    /// One came.
+    pub fn set(&self) {
+        // Most often it is so already, and a look is cheaper than a write.
+        if !self.is() {
+            self.is.store(true, Ordering::Relaxed);
+            if let Some((known, source)) = &self.told {
+                known.add(*source);
+            }
+        }
+    }
+
+    /// Whether one came.
+    pub fn is(&self) -> bool {
+        self.is.load(Ordering::Relaxed)
+    }
+}
+
+/// Addresses (of IPv6: the /64) that sent a genuine request since the process began, as many as there is room for.
+#[derive(Debug)]
+pub struct Known {
+    shards: Vec<Mutex<HashSet<IpAddr>>>,
+    hasher: RandomState,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), hasher: RandomState::new() }
+    }
+}
+
+impl Known {
+    /// Addresses that are remembered at most.
+    pub const MOST: usize = SHARDS * SHARD_MAX;
+
+    fn add(&self, source: IpAddr) {
+        if let Some(mut shard) = self.shard(source) {
+            if shard.len() >= SHARD_MAX && !shard.contains(&source) {
+                shard.clear();
+            }
+            shard.insert(source);
+        }
+    }
+
+    /// Whether this one did.
+    pub fn has(&self, source: IpAddr) -> bool {
+        let source = network(source);
+        self.shard(source).is_some_and(|shard| shard.contains(&source))
+    }
+
+    fn shard(&self, source: IpAddr) -> Option<MutexGuard<'_, HashSet<IpAddr>>> {
+        let place = usize::try_from(self.hasher.hash_one(source) % SHARDS as u64).unwrap_or_default();
+        Some(self.shards.get(place)?.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_known_by_its_first_genuine_request() {
+        let (known, source) = (Arc::new(Known::default()), IpAddr::from([192, 0, 2, 1]));
+        let connection = Proven::default();
+        let told = connection.telling(&known, source);
+        assert!(!known.has(source) && !connection.is());
+        told.set();
+        assert!(known.has(source) && connection.is());
+        assert!(!known.has(IpAddr::from([192, 0, 2, 2])));
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let known = Known::default();
+        for number in 0..200_000_u32 {
+            known.add(IpAddr::from(number.to_be_bytes()));
+        }
+        let held: usize = known.shards.iter().map(|shard| shard.lock().unwrap().len()).sum();
+        assert!(held <= Known::MOST, "{held}");
+    }
+}
