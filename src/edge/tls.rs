@@ -2,7 +2,7 @@
 //!
 //! A library could move them (`tokio-rustls` did). It sends a TLS 1.3 ticket in a packet of its own, sends the closing alert
 //! behind the last answer in another, and reads 4 KiB at a time. Here what is to be sent waits for the next flush, so a
-//! connection that serves one request sends two packets and not four, and a read takes all that has arrived
+//! connection that serves one request sends two packets and not four, and a read takes a whole record
 //! (`docs/adr/0013-tls-stream.md` has the measurement).
 //!
 //! Deliberately absent: sending a ticket to a peer that never asks for anything. It has no use for one.
@@ -19,8 +19,9 @@ use rustls::{ProtocolVersion, ServerConfig, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// What one read takes at most: four records of the largest size.
-const READ: usize = 64 * 1024;
+/// What one read takes at most: a record of the largest size. More would be fewer system calls for large bodies, and as much
+/// more memory for each connection of somebody who sends and never reads.
+const READ: usize = 16 * 1024 + 256;
 
 thread_local! {
     /// Ciphertext on its way from a socket to its session. What a session does not take at once is copied to its stream, so

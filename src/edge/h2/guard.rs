@@ -24,6 +24,8 @@ const BUDGET: u32 = 4096;
 const EARNED: u32 = 256;
 /// What a second earns.
 const REFILL: u64 = 128;
+/// Frames that earn nothing, after which everything else has its turn.
+const TURN: u32 = 256;
 /// DATA frames below this length are crumbs.
 const CRUMB: u32 = 128;
 
@@ -38,6 +40,8 @@ const PADDED: u8 = 0x8;
 #[derive(Debug)]
 pub(in crate::edge) struct Budget {
     left: u32,
+    /// Spent since everything else had its turn.
+    in_turn: u32,
     refilled: Instant,
     skip: u32,
     header: [u8; HEADER],
@@ -46,7 +50,7 @@ pub(in crate::edge) struct Budget {
 
 impl Budget {
     pub(in crate::edge) fn new() -> Self {
-        Self { left: BUDGET, refilled: Instant::now(), skip: PREFACE, header: [0; HEADER], have: 0 }
+        Self { left: BUDGET, in_turn: 0, refilled: Instant::now(), skip: PREFACE, header: [0; HEADER], have: 0 }
     }
 
     /// Looks at the next bytes of the connection, however they were cut. False when the budget is spent.
@@ -96,7 +100,17 @@ impl Budget {
             self.left = u32::try_from(earned).unwrap_or(BUDGET).min(BUDGET);
         }
         self.left -= 1;
+        self.in_turn += 1;
         true
+    }
+
+    /// Whether the connection has had its turn; the next one begins.
+    fn turn_is_over(&mut self) -> bool {
+        let over = self.in_turn >= TURN;
+        if over {
+            self.in_turn = 0;
+        }
+        over
     }
 }
 
@@ -148,6 +162,10 @@ impl<S: AsyncRead + Unpin, T: Unpin> AsyncRead for Guarded<S, T> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.spent.is.load(Ordering::Relaxed) {
+            return Poll::Pending;
+        }
+        if self.budget.turn_is_over() {
+            context.waker().wake_by_ref();
             return Poll::Pending;
         }
         let before = buffer.filled().len();
