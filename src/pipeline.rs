@@ -159,7 +159,9 @@ async fn steps<'r, B: BodySource>(
     let now = gate.clock.moment();
     let verified = Verified::check(received, head, now.wall)?;
     record.verified(&verified);
-    connection.proven.set();
+    if verified.proof().is_some() {
+        connection.proven.set();
+    }
     if let Some(fixed) = challenge::signed(verified.route(), head) {
         return Ok(handshake(fixed, true));
     }

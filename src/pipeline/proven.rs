@@ -1,4 +1,4 @@
-//! Who has sent a genuine request: a connection, and an address. Nothing is decided by it about a request; the edge asks whom to
+//! Who has sent a genuine request: a connection, and an address. On a route that verifies nothing nobody has. Nothing is decided by it about a request; the edge asks whom to
 //! keep and whom to serve first when there is not enough for everybody.
 
 use std::collections::HashSet;

@@ -11,8 +11,8 @@ use tokio::net::TcpStream;
 use tokio::time::{interval, timeout};
 
 use crate::harness::peers::honest;
-use crate::harness::{Authority, Call, LONG, Protocol, Rig, Setup, Tls, Wire, eventually};
-use crate::table::{Case, post, row, run, setup};
+use crate::harness::{Authority, Call, LONG, Protocol, Rig, Setup, Tls, Wire, eventually, hex_hmac};
+use crate::table::{Case, SECRET, post, row, run, setup};
 
 pub fn cases() -> Vec<Case> {
     vec![
@@ -228,7 +228,7 @@ async fn descriptors_are_kept_for_those_who_are_in() {
     let public = address(relay.line("listening", listening("public")));
     let tls = Tls::trusting(&authority);
     let mut inside = Wire::new(tls.try_connect(public).await.unwrap());
-    inside.send(Call::post("/hooks/plain").h1()).await;
+    inside.send(genuine(0).h1()).await;
     assert_eq!(inside.answer().await.status, 200);
     let mut held = Vec::new();
     for _ in 0..200 {
@@ -259,6 +259,13 @@ async fn descriptors_are_kept_for_those_who_are_in() {
     .await;
 }
 
+/// No two are alike, or the second would be a duplicate.
+fn genuine(number: u32) -> Call {
+    let body = format!("{{\"number\":{number}}}");
+    let signature = format!("sha256={}", hex_hmac(SECRET, &body));
+    Call::post("/hooks/signed").field("X-Hub-Signature-256", &signature).body(body)
+}
+
 /// 73: all places are taken by connections that say nothing, from more addresses than caps by address could answer, and whoever
 /// is ended comes again. Genuine senders get in and are served, every one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -266,7 +273,7 @@ async fn who_has_proven_nothing_gives_way() {
     let limits = "max_connections = 40\nhandshake_timeout = \"60s\"\nhead_timeout = \"60s\"";
     let rig = Rig::start(setup().limits(limits)).await;
     let mut kept = rig.connect().await;
-    kept.send(Call::post("/hooks/plain").h1()).await;
+    kept.send(genuine(0).h1()).await;
     assert_eq!(kept.answer().await.status, 200);
     let mut attackers = tokio::task::JoinSet::new();
     for number in 0..80 {
@@ -283,9 +290,9 @@ async fn who_has_proven_nothing_gives_way() {
     }
     eventually("every place is taken", async || rig.running().connections() >= 40).await;
     rig.log.wait("connection_refused", |line| line["reason"] == "gave_way").await;
-    for _ in 0..20 {
-        rig.delivers(Protocol::H1, &Call::post("/hooks/plain")).await;
-        kept.send(Call::post("/hooks/plain").h1()).await;
+    for number in 1..20 {
+        rig.delivers(Protocol::H1, &genuine(2 * number)).await;
+        kept.send(genuine(2 * number + 1).h1()).await;
         assert_eq!(kept.answer().await.status, 200, "who was proven stays");
         let open = rig.running().connections();
         assert!(open <= 45, "{open} places of 40, and five for those on their way out");

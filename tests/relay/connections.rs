@@ -18,6 +18,18 @@ async fn tcp(rig: &Rig, source: &str) -> TcpStream {
     rig.tls().from(source).tcp(rig.address).await
 }
 
+const KEY: &str = "canary-of-who-is-proven";
+
+/// Beside the route that verifies nothing, one that does.
+fn with_token() -> Setup {
+    let token = "[routes.token]\npath = \"/hooks/token\"\nverify.token = { header = \"X-Key\" }\nsecrets = [{ env = \"KEY\" }]\n";
+    Setup::routes(&format!("{PLAIN}{token}upstream = \"app\"\n")).variable("KEY", KEY)
+}
+
+fn with_key() -> Call {
+    Call::post("/hooks/token").field("X-Key", KEY)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_address_that_no_route_admits_is_closed_before_tls() {
     let routes = format!("{PLAIN}allow = [\"127.0.0.2\", \"192.0.2.0/24\"]\n");
@@ -91,10 +103,10 @@ async fn a_listener_denies_whom_the_header_names() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_cap_of_all_connections() {
-    let rig = Rig::start(Setup::default().limits("max_connections = 2\nmax_connections_per_address = 2")).await;
+    let rig = Rig::start(with_token().limits("max_connections = 2\nmax_connections_per_address = 2")).await;
     let (mut first, mut second) = (rig.connect().await, rig.connect().await);
     for wire in [&mut first, &mut second] {
-        wire.send(Call::post("/hooks/plain").h1()).await;
+        wire.send(with_key().h1()).await;
         assert_eq!(wire.answer().await.status, 200);
     }
     rig.connection_refused("too_many_connections", async {
@@ -114,15 +126,18 @@ async fn the_cap_of_all_connections() {
 /// Whoever said nothing gives way to whoever comes, and whoever was proven does not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_has_proven_nothing_gives_way() {
-    let rig = Rig::start(Setup::default().limits("max_connections = 2")).await;
+    let rig = Rig::start(with_token().limits("max_connections = 2")).await;
     let mut proven = rig.connect().await;
-    proven.send(Call::post("/hooks/plain").h1()).await;
+    proven.send(with_key().h1()).await;
     assert_eq!(proven.answer().await.status, 200);
-    let mut silent = rig.tls().from("127.0.0.3").connect(rig.address).await;
+    // A route that verifies nothing proves nothing.
+    let mut unproven = rig.tls().from("127.0.0.3").connect(rig.address).await;
+    unproven.send(Call::post("/hooks/plain").h1()).await;
+    assert_eq!(unproven.answer().await.status, 200);
     let mut other = None;
     rig.connection_refused("gave_way", async {
         other = Some(rig.tls().from("127.0.0.4").connect(rig.address).await);
-        silent.ended().await;
+        unproven.ended().await;
     })
     .await;
     for mut wire in [proven, other.unwrap()] {
