@@ -26,8 +26,9 @@ use super::{Draining, Relay};
 use body::Body;
 use parse::Parsed;
 
-/// What an idle connection costs beside its TLS state.
-const BUFFER: usize = 4096;
+/// What an idle connection costs beside its TLS state. Enough for a head; a body goes past it, from the session's plaintext straight
+/// into its own buffer.
+const BUFFER: usize = 2048;
 /// How much of an unwanted body is read and dropped so that its sender can read the answer, and for how long.
 const LINGER_BYTES: usize = 1024 * 1024;
 const LINGER_TIME: Duration = Duration::from_secs(2);
