@@ -96,7 +96,8 @@ fn line(from: &mut BytesMut, max: usize) -> Result<Option<BytesMut>, BodyBroken>
             let clean = line.iter().all(|byte| *byte == b'\t' || !byte.is_ascii_control());
             if clean { Ok(Some(line)) } else { Err(BodyBroken::Malformed) }
         }
-        None if from.len() > max => Err(BodyBroken::Malformed),
+        // The longest line there is, with its carriage return, may be here before its line feed.
+        None if from.len() > max.saturating_add(1) => Err(BodyBroken::Malformed),
         None => Ok(None),
     }
 }
@@ -143,6 +144,13 @@ mod tests {
             }
         }
         Ok(None)
+    }
+
+    #[test]
+    fn the_longest_line_is_taken_however_it_is_cut() {
+        let with = |extension: usize| format!("1;{}\r\nx\r\n0\r\n\r\n", "e".repeat(extension));
+        assert_eq!(decode(with(LINE_MAX - 2).as_bytes(), 1), Ok(Some(b"x".to_vec())));
+        assert_eq!(decode(with(LINE_MAX - 1).as_bytes(), 1), Err(BodyBroken::Malformed));
     }
 
     #[test]
