@@ -21,6 +21,8 @@
     reason = "a bench that cannot be set up should say so and stop, and it has no outside"
 )]
 
+#[path = "../subjects/any_certificate.rs"]
+mod any_certificate;
 mod attacker; // one attack, in its own process
 mod floods; // attacks that are fast
 mod genuine; // the stream that must not suffer

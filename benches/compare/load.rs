@@ -19,12 +19,15 @@ use std::net::TcpStream;
 use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant};
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ClientConnection, Resumption};
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, HandshakeKind, SignatureScheme, StreamOwned};
+use rustls::crypto::aws_lc_rs;
+use rustls::{ClientConfig, HandshakeKind, StreamOwned};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+#[path = "../subjects/any_certificate.rs"]
+mod any_certificate;
+
+use any_certificate::AnyCertificate;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -50,42 +53,6 @@ fn main() {
     }
 }
 
-/// Takes any certificate: what the client's side costs is not asked for.
-#[derive(Debug)]
-struct Anyone(CryptoProvider);
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
 /// TLS 1.3 with one suite and X25519, so that no server chooses.
 fn client(resumption: Option<Resumption>) -> Arc<ClientConfig> {
     let mut provider = aws_lc_rs::default_provider();
@@ -94,11 +61,11 @@ fn client(resumption: Option<Resumption>) -> Arc<ClientConfig> {
     provider.cipher_suites.retain(|suite| format!("{:?}", suite.suite()) == cipher);
     assert!(!provider.cipher_suites.is_empty(), "no such suite: {cipher}");
     provider.kx_groups = vec![aws_lc_rs::kx_group::X25519];
-    let mut config = ClientConfig::builder_with_provider(Arc::new(provider.clone()))
+    let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
+        .with_custom_certificate_verifier(Arc::new(AnyCertificate))
         .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.resumption = resumption.unwrap_or_else(Resumption::disabled);

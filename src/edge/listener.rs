@@ -74,10 +74,9 @@ pub async fn accept(socket: TcpListener, name: Arc<str>, relay: Arc<Relay>, mut 
             arrival.refused(ConnectionRefusal::TooManyConnections);
             continue;
         };
-        let newcomer = (!relay.known.has(source.ip))
+        let (newcomer, standing) = (!relay.known.has(source.ip))
             .then(|| Newcomers::add(Of(Arc::clone(&relay)), source.ip, arrival.proven.clone()))
             .unzip();
-        let (newcomer, standing) = newcomer;
         // Boxed: the runtime would copy a future of this size six times, which showed in the cost of a connection.
         let task = tokio::spawn(Box::pin(async move {
             let _place = place;

@@ -11,6 +11,8 @@
     reason = "a test stops where something is not as it should be"
 )]
 
+#[path = "../../benches/subjects/any_certificate.rs"]
+mod any_certificate; // for clients that take every one
 mod canary; // no secret in any report or Debug
 mod compiled; // what a good file becomes
 mod golden; // every bad file and its report

@@ -7,46 +7,30 @@ use crate::harness::{BOTH, Call, Protocol, Rig, Setup, hex_hmac};
 use crate::table::SECRET;
 use dmz_relay::domain::Refusal;
 
-const ROUTES: &str = r#"
-[routes.header]
-path = "/hooks/header"
-secrets = [{ file = "secrets/signed" }]
-upstream = "app"
-delivery = "direct"
-replay = { window = "1h" }
-[routes.header.verify.hmac]
-algorithm = "sha256"
-signature = { header = "X-Signature", encoding = "hex" }
-message = "{body}"
-dedupe = [{ header = "X-Id" }]
+/// A route for each place that an id may stand in: its name, and what the scheme says of the id.
+const PLACES: [(&str, &str); 3] =
+    [("header", "header = \"X-Id\""), ("query", "query = \"id\""), ("member", "json = \"id\"")];
 
-[routes.query]
-path = "/hooks/query"
-secrets = [{ file = "secrets/signed" }]
+fn route((name, place): (&str, &str)) -> String {
+    format!(
+        r#"
+[routes.{name}]
+path = "/hooks/{name}"
+secrets = [{{ file = "secrets/signed" }}]
 upstream = "app"
 delivery = "direct"
-replay = { window = "1h" }
-[routes.query.verify.hmac]
+replay = {{ window = "1h" }}
+[routes.{name}.verify.hmac]
 algorithm = "sha256"
-signature = { header = "X-Signature", encoding = "hex" }
-message = "{body}"
-dedupe = [{ query = "id" }]
-
-[routes.member]
-path = "/hooks/member"
-secrets = [{ file = "secrets/signed" }]
-upstream = "app"
-delivery = "direct"
-replay = { window = "1h" }
-[routes.member.verify.hmac]
-algorithm = "sha256"
-signature = { header = "X-Signature", encoding = "hex" }
-message = "{body}"
-dedupe = [{ json = "id" }]
-"#;
+signature = {{ header = "X-Signature", encoding = "hex" }}
+message = "{{body}}"
+dedupe = [{{ {place} }}]
+"#
+    )
+}
 
 async fn rig() -> Rig {
-    Rig::start(Setup::stored(ROUTES).file("secrets/signed", SECRET)).await
+    Rig::start(Setup::stored(&PLACES.map(route).concat()).file("secrets/signed", SECRET)).await
 }
 
 fn escaped(text: &[u8]) -> String {

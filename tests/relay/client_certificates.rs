@@ -94,7 +94,8 @@ async fn that_are_dear_to_judge() {
     // A hundred go into the 64 KiB that a message may have, three hundred do not.
     for count in [100, 300] {
         let (pair, others) = tangled(count);
-        let tls = tls.clone().showing(&pair).showing_too(&others);
+        let chain: Vec<_> = std::iter::once(pair.der).chain(others.iter().map(|der| der.to_vec())).collect();
+        let tls = tls.clone().chain(&chain, &pair.key_der);
         rig.connection_refused("handshake_failed", async {
             let began = tokio::time::Instant::now();
             assert!(tls.try_connect(rig.address).await.is_err());

@@ -80,12 +80,6 @@ impl Tls {
         self
     }
 
-    /// Whatever stands behind its own.
-    pub fn showing_too(mut self, more: &[CertificateDer<'static>]) -> Self {
-        self.client.as_mut().expect("a certificate is shown").0.extend_from_slice(more);
-        self
-    }
-
     /// The address that connections come from: any of 127.0.0.0/8.
     pub fn from(mut self, source: &str) -> Self {
         self.source = Some(source.parse().unwrap());
