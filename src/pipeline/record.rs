@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::access::AccessList;
 use crate::base::UnixMillis;
 use crate::domain::{Fault, Head, Method, Outcome, Refusal, SourceAddress, Version};
-use crate::observe::{Counted, Event, RequestEvent};
+use crate::observe::{Event, InFlight, RequestEvent};
 use crate::signature::Proof;
 use crate::snapshot::Route;
 use crate::upstream::{Received, Undelivered};
@@ -28,7 +28,7 @@ pub struct Record<'r> {
     connection: &'r Connection,
     head: &'r Head,
     started: Instant,
-    _in_flight: Counted,
+    _in_flight: InFlight<'r>,
     request_id: String,
     received_at: UnixMillis,
     source: SourceAddress,
