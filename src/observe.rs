@@ -13,6 +13,7 @@ mod lifecycle;
 mod line;
 mod metrics;
 pub mod names;
+mod sharded;
 mod throttle;
 
 use std::io;
@@ -211,7 +212,7 @@ impl Observer {
     pub fn request(&self, event: &RequestEvent<'_>) {
         self.metrics.request(event);
         if !event.is_throttled() || self.admits(&self.refusals, "requests_suppressed") {
-            self.journal.write(event.line(self.journal.style()));
+            self.journal.append(|text| event.line(text, self.journal.style()));
         }
     }
 
