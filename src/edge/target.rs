@@ -11,6 +11,26 @@ pub(super) fn target_is_clean(target: &str) -> bool {
 
 /// No byte sequence that two servers could resolve differently.
 pub(super) fn path_is_clean(path: &str) -> bool {
+    is_plain(path) || is_clean(path)
+}
+
+/// Single slashes between letters and what nobody takes for anything else, and no segment that begins with a dot: the path of
+/// nearly every webhook, told in one look at each byte.
+fn is_plain(path: &str) -> bool {
+    let mut before = b'/';
+    path.bytes().enumerate().all(|(at, byte)| {
+        let is_plain = match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => true,
+            b'/' => at == 0 || before != b'/',
+            b'.' => before != b'/',
+            _ => false,
+        };
+        before = byte;
+        is_plain
+    })
+}
+
+fn is_clean(path: &str) -> bool {
     if path.contains('\\') || path.contains("//") {
         return false;
     }
@@ -53,9 +73,12 @@ pub(super) fn host_is_valid(host: &str) -> bool {
         let Some((ip, rest)) = literal.split_once(']') else { return false };
         return ip.parse::<std::net::Ipv6Addr>().is_ok() && (rest.is_empty() || port_is_valid(rest));
     }
-    let (name, port) = host.find(':').map_or((host, ""), |at| host.split_at(at));
     let letters = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-    !name.is_empty() && name.bytes().all(letters) && (port.is_empty() || port_is_valid(port))
+    match host.bytes().position(|byte| !letters(byte)) {
+        // Behind the name only a port may stand.
+        Some(end) => end > 0 && host.get(end..).is_some_and(port_is_valid),
+        None => !host.is_empty(),
+    }
 }
 
 fn port_is_valid(port: &str) -> bool {
@@ -110,6 +133,22 @@ mod tests {
         ] {
             assert!(!path_is_clean(path), "{path}");
         }
+    }
+
+    /// The short way says nothing else than the long one.
+    #[test]
+    fn plain_paths_are_clean() {
+        let pieces = ["/", "/", "a", "Z9", ".", "..", ";", "%41", "%2e", "-_~", "\\", "\u{e9}", "+"];
+        let mut plain = 0;
+        for number in 0..pieces.len().pow(5) {
+            let piece = |place: u32| pieces[number / pieces.len().pow(place) % pieces.len()];
+            let path: String = (0..5).map(piece).collect();
+            if is_plain(&path) {
+                plain += 1;
+                assert!(is_clean(&path), "{path}");
+            }
+        }
+        assert!(plain > 1000, "{plain}");
     }
 
     #[test]
