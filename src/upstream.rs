@@ -34,7 +34,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use pingora_core::connectors::http::Connector;
 use tokio::time::Instant;
 
 use crate::domain::Fault;
@@ -46,6 +45,7 @@ use server::Server;
 use spec::{Balance, EjectionSpec, HealthSpec};
 
 pub use condition::{ServerChange, ServerTurn};
+use registry::Pingora;
 pub use registry::Upstreams;
 pub use retry_after::RetryAfter;
 
@@ -58,7 +58,7 @@ pub struct Upstream {
     ejection: EjectionSpec,
     health: Option<HealthSpec>,
     turn: AtomicUsize,
-    connector: Arc<Connector<()>>,
+    pingora: Arc<Pingora>,
 }
 
 /// A request on its way in.
@@ -161,7 +161,7 @@ impl Upstream {
                 return so_far.end(unavailable);
             };
             let in_flight = choice.server.condition.enter(choice.probe);
-            let outcome = choice.server.send(&self.connector, request, Wanted::Any, deadline).await;
+            let outcome = choice.server.send(&self.pingora, request, Wanted::Any, deadline).await;
             let (verdict, why) = verdict(&outcome, tried.is_empty());
             in_flight.settle(verdict, &self.ejection, &why);
             tried.push(choice.index);

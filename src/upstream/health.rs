@@ -50,7 +50,7 @@ impl Upstream {
             pass_through: false,
         };
         let deadline = Instant::now() + rule.timeout;
-        match server.send(&self.connector, &request, Wanted::Once, deadline).await {
+        match server.send(&self.pingora, &request, Wanted::Once, deadline).await {
             Ok(answer) if (200..300).contains(&answer.status) => Ok(()),
             Ok(answer) => Err(format!("status {}", answer.status)),
             Err(failure) => Err(failure.detail),
