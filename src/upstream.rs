@@ -37,7 +37,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use pingora_core::connectors::http::Connector;
 use tokio::time::Instant;
 
 use crate::domain::Fault;
@@ -50,6 +49,7 @@ use spec::{Balance, EjectionSpec, HealthSpec};
 
 pub use condition::{ServerChange, ServerTurn};
 pub use fields::Fields;
+use registry::Pingora;
 pub use registry::Upstreams;
 pub use retry_after::RetryAfter;
 
@@ -62,7 +62,7 @@ pub struct Upstream {
     ejection: EjectionSpec,
     health: Option<HealthSpec>,
     turn: AtomicUsize,
-    connector: Arc<Connector<()>>,
+    pingora: Arc<Pingora>,
 }
 
 /// A request on its way in.
@@ -170,7 +170,7 @@ impl Upstream {
                 return so_far.end(unavailable);
             };
             let in_flight = choice.server.condition.enter(choice.probe);
-            let outcome = choice.server.send(&self.connector, request, Wanted::Any, now, deadline).await;
+            let outcome = choice.server.send(&self.pingora, request, Wanted::Any, now, deadline).await;
             let (verdict, why) = verdict(&outcome, tried.is_empty());
             in_flight.settle(verdict, &self.ejection, &why);
             if so_far.add(outcome, choice.server, request.pass_through) == Step::Done {

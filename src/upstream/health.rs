@@ -51,7 +51,7 @@ impl Upstream {
             pass_through: false,
         };
         let now = Instant::now();
-        match server.send(&self.connector, &request, Wanted::Once, now, now + rule.timeout).await {
+        match server.send(&self.pingora, &request, Wanted::Once, now, now + rule.timeout).await {
             Ok(answer) if (200..300).contains(&answer.status) => Ok(()),
             Ok(answer) => Err(format!("status {}", answer.status)),
             Err(failure) => Err(failure.detail),

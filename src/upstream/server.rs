@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
-use pingora_core::connectors::http::Connector;
 use pingora_core::protocols::TcpKeepalive;
 use pingora_core::upstreams::peer::{ALPN, HttpPeer, Peer};
 use tokio::time::{Instant, timeout_at};
@@ -15,6 +14,7 @@ use super::condition::Condition;
 use super::exchange::{Answer, Link, Wanted};
 use super::failure::{Failure, Next};
 use super::plain::Plain;
+use super::registry::Pingora;
 use super::resolve::{Name, PeerFor, Peers, Resolver};
 use super::spec::{Http2, ServerSpec, UpstreamSpec};
 use super::tls::{Credentials, group_key, server_name};
@@ -58,7 +58,7 @@ impl Server {
             connect_timeout: upstream.connect_timeout,
             keepalive: upstream.keepalive,
             http2_only: upstream.http2 == Http2::Only,
-            plain: !spec.https && upstream.http2 != Http2::Only,
+            plain: spec.is_plain(upstream.http2),
         }
     }
 
@@ -69,7 +69,7 @@ impl Server {
 
     pub(super) async fn send(
         &self,
-        connector: &Connector<()>,
+        pingora: &Pingora,
         request: &Outbound<'_>,
         wanted: Wanted,
         now: Instant,
@@ -96,7 +96,7 @@ impl Server {
             return plain.send(request, wanted, now, deadline).await;
         }
         let link = Link {
-            connector,
+            connector: pingora.connector(),
             peers,
             authority: &self.authority,
             connect_timeout: self.connect_timeout,
