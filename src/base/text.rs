@@ -13,7 +13,7 @@ const DAY: u64 = 86_400_000;
 const LAST_DAY: u64 = 2_932_895;
 
 /// A text of at most `N` bytes, all of them ASCII.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Text<const N: usize> {
     bytes: [u8; N],
     length: usize,
@@ -63,18 +63,20 @@ pub fn address(ip: IpAddr) -> Text<39> {
 }
 
 fn push_v4(text: &mut Text<39>, ip: Ipv4Addr) {
-    for (place, octet) in ip.octets().into_iter().enumerate() {
-        if place > 0 {
-            text.push(b'.');
+    for octet in ip.octets() {
+        let [hundreds, tens, ones] = [octet / 100, octet / 10 % 10, octet % 10].map(|digit| b'0' + digit);
+        let (digits, length) = match octet {
+            100.. => ([hundreds, tens, ones, b'.'], 4),
+            10.. => ([tens, ones, b'.', 0], 3),
+            _ => ([ones, b'.', 0, 0], 2),
+        };
+        if let Some(place) = text.bytes.get_mut(text.length..).and_then(<[u8]>::first_chunk_mut) {
+            *place = digits;
+            text.length += length;
         }
-        if octet >= 100 {
-            text.push(b'0' + octet / 100);
-        }
-        if octet >= 10 {
-            text.push(b'0' + octet / 10 % 10);
-        }
-        text.push(b'0' + octet % 10);
     }
+    // There is no full stop behind the last one.
+    text.length -= 1;
 }
 
 /// The longest run of zeros, the first of equals, is left out where it is longer than one.

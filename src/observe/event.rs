@@ -86,6 +86,11 @@ impl RequestEvent<'_> {
         }
     }
 
+    fn path(&self) -> &str {
+        let end = memchr::memchr(b'?', self.path.as_bytes()).unwrap_or(self.path.len());
+        self.path.get(..end).unwrap_or_default()
+    }
+
     /// Writes its line behind those that `text` holds, and gives it back.
     pub(crate) fn line(&self, text: Vec<u8>, style: Style) -> Vec<u8> {
         let mut line = Line::onto(text, style, self.level(), self.received_at, "request");
@@ -99,7 +104,7 @@ impl RequestEvent<'_> {
             .maybe(joined!("route"), self.route)
             .maybe(joined!("provider"), self.provider)
             .word(joined!("method"), self.method.as_str())
-            .text(joined!("path"), self.path.split('?').next().unwrap_or_default())
+            .text(joined!("path"), self.path())
             .text(joined!("host"), self.host)
             .word(joined!("version"), self.version.as_str())
             .address(joined!("source"), self.source)

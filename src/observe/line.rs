@@ -243,6 +243,16 @@ impl Line {
     }
 
     fn bounded(&mut self, value: &str, limit: usize) {
+        if self.json && value.len() <= limit && is_plain(value.as_bytes()) {
+            self.text.extend_from_slice(value.as_bytes());
+            self.text.push(b'"');
+        } else {
+            self.bounded_at_length(value, limit);
+        }
+    }
+
+    #[inline(never)]
+    fn bounded_at_length(&mut self, value: &str, limit: usize) {
         let kept = value.get(..value.floor_char_boundary(limit)).unwrap_or_default();
         let quoted = !self.json && (kept.is_empty() || kept.bytes().any(|byte| matches!(byte, b' ' | b'"' | b'=')));
         if quoted {
@@ -264,8 +274,12 @@ fn push_number(out: &mut Vec<u8>, value: u64) {
 
 fn push_millis(out: &mut Vec<u8>, value: Duration) {
     let micros = value.subsec_micros();
-    push_number(out, value.as_secs().saturating_mul(1000).saturating_add(u64::from(micros / 1000)));
     let digit = |unit: u32| b'0' + u8::try_from(micros / unit % 10).unwrap_or_default();
+    // Most of them, and of a length that the compiler knows.
+    if value.as_secs() == 0 && micros < 10_000 {
+        return out.extend_from_slice(&[digit(1000), b'.', digit(100), digit(10), digit(1)]);
+    }
+    push_number(out, value.as_secs().saturating_mul(1000).saturating_add(u64::from(micros / 1000)));
     out.extend_from_slice(&[b'.', digit(100), digit(10), digit(1)]);
 }
 
@@ -297,15 +311,20 @@ fn push_escaped(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(rest.as_bytes());
 }
 
-/// Whether there is nothing to escape: printable ASCII without `"` and `\`. Eight bytes at a time; the last eight may overlap
+/// Whether there is nothing to escape: printable ASCII without `"` and `\`. Eight bytes at a time; the last of them may overlap
 /// those before.
 fn is_plain(text: &[u8]) -> bool {
     let (words, rest) = text.as_chunks();
-    let odd = words.iter().fold(0, |odd, word| odd | odd_bytes(*word));
-    match text.last_chunk() {
-        Some(last) => odd | odd_bytes(*last) == 0,
-        None => rest.iter().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')),
-    }
+    let odd = match (text.last_chunk(), text.first_chunk::<4>(), text.last_chunk::<4>()) {
+        (Some(last), ..) => words.iter().fold(odd_bytes(*last), |odd, word| odd | odd_bytes(*word)),
+        (None, Some(first), Some(last)) => {
+            let [a, b, c, d] = *first;
+            let [e, f, g, h] = *last;
+            odd_bytes([a, b, c, d, e, f, g, h])
+        }
+        _ => return rest.iter().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')),
+    };
+    odd == 0
 }
 
 /// Not zero where one of the bytes is a control character, `"`, `\` or no ASCII. (Anderson, "Bit Twiddling Hacks": `hasless`
