@@ -6,6 +6,8 @@
 //!
 //! Deliberately absent: a mutable header map. What goes to the upstream is written from this, never edited in place.
 
+mod name;
+
 use std::fmt;
 use std::ops::Range;
 
@@ -169,8 +171,7 @@ impl Headers {
         self.fields
             .iter()
             // Most names differ in their length, which is there without looking at them.
-            .filter(|field| field.name.len() == name.len())
-            .filter(|field| field.name.of(bytes).eq_ignore_ascii_case(name.as_bytes()))
+            .filter(|field| field.name.len() == name.len() && name::same(field.name.of(bytes), name.as_bytes()))
             .map(|field| field.value.of(bytes))
     }
 
@@ -212,7 +213,7 @@ pub struct RequestLine<'r> {
     pub version: Version,
     pub path: &'r str,
     pub query: Option<&'r str>,
-    pub host: &'r str,
+    pub host: &'r [u8],
 }
 
 /// A request head that passed the edge's checks.
@@ -254,7 +255,7 @@ impl Head {
     ) -> Self {
         let RequestLine { method, version, path, query, host } = line;
         let mut copied = Copied { raw, buf: raw.to_vec() };
-        let [path, host] = [path, host].map(|part| copied.find(part.as_bytes()));
+        let (path, host) = (copied.find(path.as_bytes()), copied.find(host));
         let query = query.map(|query| copied.find(query.as_bytes()));
         let mut spans = Vec::with_capacity(fields.len());
         spans.extend(

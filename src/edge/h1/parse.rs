@@ -70,7 +70,7 @@ fn version_refusal(bytes: &[u8]) -> Refusal {
 /// The fields that frame the message or steer the connection.
 #[derive(Default)]
 struct Facts<'h> {
-    host: Option<&'h str>,
+    host: Option<&'h [u8]>,
     length: Option<u64>,
     chunked: bool,
     close: bool,
@@ -96,8 +96,7 @@ impl<'h> Facts<'h> {
     }
 
     fn host(&mut self, value: &'h [u8]) -> Result<(), Refusal> {
-        let host = std::str::from_utf8(value).map_err(|_| Refusal::HostInvalid)?;
-        if self.host.replace(host).is_some() { Err(Refusal::HostInvalid) } else { Ok(()) }
+        if !value.is_ascii() || self.host.replace(value).is_some() { Err(Refusal::HostInvalid) } else { Ok(()) }
     }
 
     fn expect(&mut self, value: &[u8]) -> Result<(), Refusal> {
@@ -158,7 +157,7 @@ impl<'h> Facts<'h> {
 }
 
 /// The target as path and query. The absolute form is accepted only when it repeats `Host`.
-fn origin_form<'t>(target: &'t str, host: &str, method: Method) -> Result<(&'t str, Option<&'t str>), Refusal> {
+fn origin_form<'t>(target: &'t str, host: &[u8], method: Method) -> Result<(&'t str, Option<&'t str>), Refusal> {
     if method == Method::Other && !target.starts_with('/') {
         // CONNECT's authority form, or a method nobody allows: refused by its method, not by its target.
         return Ok(("/", None));
@@ -174,11 +173,11 @@ fn origin_form<'t>(target: &'t str, host: &str, method: Method) -> Result<(&'t s
     if path_is_clean(path) { Ok((path, query)) } else { Err(Refusal::HeadMalformed) }
 }
 
-fn behind_authority<'t>(target: &'t str, host: &str) -> Result<&'t str, Refusal> {
+fn behind_authority<'t>(target: &'t str, host: &[u8]) -> Result<&'t str, Refusal> {
     match target.split_once("://") {
         Some((scheme, rest)) if ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) => {
             let authority = rest.find(['/', '?']).map_or(rest, |at| rest.get(..at).unwrap_or(rest));
-            if !authority.eq_ignore_ascii_case(host) {
+            if !authority.as_bytes().eq_ignore_ascii_case(host) {
                 return Err(Refusal::HostInvalid);
             }
             Ok(rest.get(authority.len()..).unwrap_or_default())
