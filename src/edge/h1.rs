@@ -95,7 +95,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         let Parsed { head, keep_alive } = parsed;
         let mut body = Body::new(&mut self.io, &mut self.buffer, head.framing(), head.expects_continue());
         // In a box, so that an idle connection does not carry the size of a request under way.
-        let served = Box::pin(caught(pipeline::serve(&relay.gate, snapshot, connection, &head, &mut body))).await;
+        let served = caught(Box::pin(pipeline::serve(&relay.gate, snapshot, connection, &head, &mut body))).await;
         let (answer, request_id) =
             served.unwrap_or_else(|_| (pipeline::answer::edge_failed(Fault::Internal), String::new()));
         if answer.close {
