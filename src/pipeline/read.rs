@@ -29,8 +29,8 @@ pub trait BodySource: Send {
     /// where the sender waits for it. A body with more than `room` bytes to come is [`BodyBroken::TooLarge`].
     fn fill(&mut self, into: &mut BytesMut, room: usize) -> impl Future<Output = Result<bool, BodyBroken>> + Send;
 
-    /// The body, if the whole of it is here already and `may` says that this many bytes are welcome. It is not copied. Only asked
-    /// before the first [`BodySource::fill`].
+    /// The body, if the whole of it is here already and `may` says that this many bytes are welcome. Only asked before the first
+    /// [`BodySource::fill`].
     fn at_hand(&mut self, may: impl FnOnce(usize) -> bool) -> Option<Bytes> {
         let _ = may;
         None
