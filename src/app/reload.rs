@@ -1,5 +1,6 @@
 //! A reload: read, compile, compare, swap, or keep what runs. One at a time; the admin listener reads what came of it.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -135,7 +136,8 @@ impl Reload {
         if let Some(delivery) = &self.delivery {
             delivery.apply(snapshot);
         }
-        gate.state.keep_routes(|route| snapshot.routes.iter().any(|known| &*known.name == route));
+        let routes: HashSet<&str> = snapshot.routes.iter().map(|route| &*route.name).collect();
+        gate.state.keep_routes(|route| routes.contains(route));
         // Dropping the old set ends its checks.
         self.health = JoinSet::new();
         for upstream in snapshot.upstreams.values() {
