@@ -154,7 +154,8 @@ async fn steps<'r, B: BodySource>(
         return Ok(handshake(fixed, body.is_done()));
     }
 
-    let received = Received::read(metered, head, body, &gate.state.bodies, &snapshot.limits).await?;
+    let memory = &gate.state.bodies;
+    let received = Received::read(metered, head, body, &connection.proven, memory, &snapshot.limits).await?;
     record.received(&received);
     let now = gate.clock.moment();
     let verified = Verified::check(received, head, now.wall)?;

@@ -36,6 +36,8 @@ const LINGER_BYTES: usize = 1024 * 1024;
 const LINGER_TIME: Duration = Duration::from_secs(2);
 /// How much of it is read at a time.
 const LINGER_READ: usize = 4096;
+/// A body may keep the buffer that it came in, and with it the head before it; not one of more than this.
+const HEAD_KEPT: usize = 4096;
 
 /// Why there is no next request.
 enum NoHead {
@@ -134,7 +136,11 @@ impl<S: Wire> Session<S> {
                 }
                 let bytes = buffer.get(..end).unwrap_or_default();
                 let parsed = parse::parse(bytes, limits.max_headers).map_err(NoHead::Refused)?;
-                buffer.advance(end);
+                if end > HEAD_KEPT {
+                    *buffer = BytesMut::from(buffer.get(end..).unwrap_or_default());
+                } else {
+                    buffer.advance(end);
+                }
                 return Ok(parsed);
             }
             if buffer.len() >= limits.max_head {

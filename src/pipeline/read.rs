@@ -15,8 +15,9 @@ use crate::snapshot::Limits;
 use crate::state::{BodyMemory, BodyShare};
 
 use super::meter::Metered;
+use super::proven::Proven;
 
-/// Memory is taken as bytes arrive, in steps no smaller than this: what a head declares costs the relay nothing.
+/// Memory is taken as bytes arrive, in steps no smaller than this: what a stranger's head declares costs the relay nothing.
 const STEP: usize = 16 * 1024;
 /// What a request that waits takes beside head and body: its task, mostly.
 const REQUEST: usize = 16 * 1024;
@@ -29,8 +30,8 @@ pub trait BodySource: Send {
     /// where the sender waits for it. A body with more than `room` bytes to come is [`BodyBroken::TooLarge`].
     fn fill(&mut self, into: &mut BytesMut, room: usize) -> impl Future<Output = Result<bool, BodyBroken>> + Send;
 
-    /// The body, if the whole of it is here already and `may` says that this many bytes are welcome. It is not copied. Only asked
-    /// before the first [`BodySource::fill`].
+    /// The body, if the whole of it is here already and `may` says that this many bytes are welcome. Only asked before the first
+    /// [`BodySource::fill`].
     fn at_hand(&mut self, may: impl FnOnce(usize) -> bool) -> Option<Bytes> {
         let _ = may;
         None
@@ -66,6 +67,7 @@ impl<'s> Received<'s> {
         metered: Metered<'s>,
         head: &Head,
         source: &mut B,
+        proven: &Proven,
         memory: &'s BodyMemory,
         limits: &Limits,
     ) -> Result<Self, Outcome> {
@@ -77,7 +79,7 @@ impl<'s> Received<'s> {
             return Ok(Self { metered, body, took: Duration::ZERO, _share: share });
         }
         let pace = Pace::begin(limits);
-        let body = whole(head, source, max, &mut share, &pace).await?;
+        let body = whole(head, source, max, proven.is(), &mut share, &pace).await?;
         Ok(Self { metered, body, took: pace.started.elapsed(), _share: share })
     }
 
@@ -146,6 +148,7 @@ async fn whole<B: BodySource>(
     head: &Head,
     source: &mut B,
     max: u64,
+    proven: bool,
     share: &mut BodyShare<'_>,
     pace: &Pace,
 ) -> Result<Bytes, Outcome> {
@@ -157,11 +160,19 @@ async fn whole<B: BodySource>(
         return Err(Fault::BodyMemory.into());
     }
     let max = usize::try_from(max).unwrap_or(usize::MAX);
-    let expected = match head.framing() {
-        Framing::Length(length) => usize::try_from(length).unwrap_or(usize::MAX).min(max),
-        Framing::Empty | Framing::Unknown => max,
+    let declared = match head.framing() {
+        Framing::Length(length) => Some(usize::try_from(length).unwrap_or(usize::MAX).min(max)),
+        Framing::Empty | Framing::Unknown => None,
     };
+    let expected = declared.unwrap_or(max);
     let mut body = BytesMut::new();
+    // Who has sent a genuine request over this connection is believed: growing would copy every byte of a large body once, and
+    // leave as much to the allocator. Where memory runs short even that sender has only what arrives.
+    if let Some(declared) = declared.filter(|declared| proven && *declared > STEP)
+        && share.grow_in_plenty((held + declared) as u64)
+    {
+        body = BytesMut::with_capacity(declared);
+    }
     let mut timer = pin!(sleep_until(pace.enough_until(0)));
     loop {
         let room = max - body.len().min(max);

@@ -96,9 +96,13 @@ impl<S: Wire> BodySource for Body<'_, S> {
         let Left::Length(left) = self.left else { return None };
         let left = usize::try_from(left).ok().filter(|left| *left <= self.buffer.len() && may(*left))?;
         self.left = Left::Length(0);
-        // Mostly nothing is behind it, and then the buffer itself is the body.
-        let body = if left == self.buffer.len() { std::mem::take(self.buffer) } else { self.buffer.split_to(left) };
-        Some(body.freeze())
+        // Mostly nothing is behind it, and then the buffer itself is the body. What is behind it is not kept as long as that.
+        if left == self.buffer.len() {
+            return Some(std::mem::take(self.buffer).freeze());
+        }
+        let body = Bytes::copy_from_slice(self.buffer.get(..left).unwrap_or_default());
+        self.buffer.advance(left);
+        Some(body)
     }
 
     fn is_done(&self) -> bool {
