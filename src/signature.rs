@@ -53,7 +53,7 @@ pub use url::PublicUrl;
 pub use wrapping::MAX_CANDIDATES;
 
 /// Secrets that a route may have: each one costs a MAC per request.
-pub const MAX_KEYS: usize = 8;
+pub const MAX_KEYS: usize = 16;
 
 /// An id that replay memory holds is at most this long.
 const MAX_ID: usize = 256;

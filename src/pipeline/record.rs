@@ -191,7 +191,7 @@ impl<'r> Record<'r> {
             Outcome::Refused(turned) if turned.refusal == Refusal::AddressDenied => true,
             _ => would_refuse == Some(Refusal::AddressDenied),
         };
-        let lists = std::iter::once(self.denials).chain(self.route().map(|route| &route.access));
+        let lists = std::iter::once(self.denials).chain(self.route().map(|route| &*route.access));
         lists.filter(|_| is_denied).find_map(|list| list.denied_by(self.source.ip))
     }
 
