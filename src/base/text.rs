@@ -75,6 +75,7 @@ fn push_v4(text: &mut Text<39>, ip: Ipv4Addr) {
 }
 
 /// Each octet with a full stop behind it, and how long that is.
+#[expect(clippy::indexing_slicing, reason = "the compiler evaluates it")]
 const OCTETS: [([u8; 4], u8); 256] = {
     let mut octets = [([0; 4], 0); 256];
     let mut octet = 0;
