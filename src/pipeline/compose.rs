@@ -105,8 +105,7 @@ impl<'r> Inward<'r> {
             keep_answer: if pass_through { ANSWER_MAX } else { 0 },
             pass_through,
         };
-        // Boxed: only a request that is being delivered pays for the size of this future, not every idle connection.
-        Box::pin(route.upstream.forward(&outbound, now, by)).await
+        route.upstream.forward(&outbound, now, by).await
     }
 
     fn fields(&self, route: &Route, at: UnixMillis) -> Fields {
@@ -207,8 +206,8 @@ fn never(name: &str) -> bool {
     let begin = |length: usize| OF_LENGTH.get(length).map_or(NEVER.len(), |at| usize::from(*at));
     let same_length = NEVER.get(begin(name.len())..begin(name.len() + 1)).unwrap_or_default();
     // The last letter alone rules nearly all of them out.
-    let last = |name: &str| name.as_bytes().last().map(u8::to_ascii_lowercase);
-    same_length.iter().any(|never| last(never) == last(name) && name.eq_ignore_ascii_case(never))
+    let last = name.as_bytes().last().map(u8::to_ascii_lowercase);
+    same_length.iter().any(|never| never.as_bytes().last().copied() == last && name.eq_ignore_ascii_case(never))
 }
 
 /// Bytes of the fields that the relay sets by itself, more or less.
@@ -226,7 +225,8 @@ fn bare(dedupe: &str) -> &str {
 fn passes(route: &Route, name: &str) -> bool {
     let is = |other: &str| name.eq_ignore_ascii_case(other);
     !never(name)
-        && !name.as_bytes().get(..6).is_some_and(|start| start.eq_ignore_ascii_case(b"relay-"))
+        && !(name.as_bytes().get(5) == Some(&b'-')
+            && name.as_bytes().get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"relay")))
         && !(route.forward.resign.is_some() && RESIGNED.iter().any(|ours| is(ours)))
         && !route.forward.headers.iter().any(|(set, _)| is(set))
 }
