@@ -118,7 +118,7 @@ pub(super) fn any(bytes: &[u8], forbidden: impl Fn(u8) -> bool) -> bool {
 
 /// How many control characters there are, tabs aside. Counted in bytes, a piece at a time that cannot overflow one: so the
 /// compiler counts many at once.
-pub(super) fn controls(text: &[u8]) -> usize {
+fn controls(text: &[u8]) -> usize {
     let piece =
         |piece: &[u8]| piece.iter().fold(0_u8, |sum, byte| sum + u8::from(byte.is_ascii_control() & (*byte != b'\t')));
     text.chunks(128).map(|bytes| usize::from(piece(bytes))).sum()
@@ -128,13 +128,9 @@ pub(super) fn controls(text: &[u8]) -> usize {
 const ODD: u8 = 1;
 const UNDERSCORE: u8 = 2;
 
-/// Whether it can be a name.
-pub(super) fn is_token(name: &[u8]) -> bool {
-    !name.is_empty() && signs(name) & ODD == 0
-}
-
 /// Which of both a name has, anywhere.
 fn signs(name: &[u8]) -> u8 {
+    #[expect(clippy::indexing_slicing, reason = "worked out by the compiler; a byte has a place among 256")]
     const SIGNS: [u8; 256] = {
         let (mut signs, mut byte) = ([ODD; 256], 0_u8);
         while byte < 0x80 {
