@@ -39,7 +39,7 @@ pub mod way;
 use std::sync::Arc;
 
 use crate::base::Clock;
-use crate::domain::{Answer, Head, Outcome, SourceAddress};
+use crate::domain::{Answer, Head, Outcome, SourceAddress, Via};
 use crate::observe::Observer;
 use crate::snapshot::{Listener, ServedCertificate, Snapshot};
 use crate::state::State;
@@ -154,8 +154,9 @@ async fn steps<'r, B: BodySource>(
         return Ok(handshake(fixed, body.is_done()));
     }
 
-    let memory = &gate.state.bodies;
-    let received = Received::read(metered, head, body, &connection.proven, memory, &snapshot.limits).await?;
+    // A proxy's connection is proven by whom it speaks for, and strangers come over it as well.
+    let believed = connection.proven.is() && source.via != Via::ForwardedFor;
+    let received = Received::read(metered, head, body, believed, &gate.state.bodies, &snapshot.limits).await?;
     record.received(&received);
     let verified = Verified::check(received, head, gate.clock.now())?;
     record.verified(&verified);

@@ -15,7 +15,6 @@ use crate::snapshot::Limits;
 use crate::state::{BodyMemory, BodyShare};
 
 use super::meter::Metered;
-use super::proven::Proven;
 
 /// Memory is taken as bytes arrive, in steps no smaller than this: what a stranger's head declares costs the relay nothing.
 const STEP: usize = 16 * 1024;
@@ -62,12 +61,12 @@ pub struct Received<'s> {
 }
 
 impl<'s> Received<'s> {
-    /// Reads the body.
+    /// Reads the body. `believed`: the sender has proven itself before, so memory is taken for what the head declares.
     pub(super) async fn read<B: BodySource>(
         metered: Metered<'s>,
         head: &Head,
         source: &mut B,
-        proven: &Proven,
+        believed: bool,
         memory: &'s BodyMemory,
         limits: &Limits,
     ) -> Result<Self, Outcome> {
@@ -79,7 +78,7 @@ impl<'s> Received<'s> {
             return Ok(Self { metered, body, took: Duration::ZERO, _share: share });
         }
         let pace = Pace::begin(limits);
-        let body = whole(head, source, max, proven.is(), &mut share, &pace).await?;
+        let body = whole(head, source, max, believed, &mut share, &pace).await?;
         Ok(Self { metered, body, took: pace.started.elapsed(), _share: share })
     }
 
@@ -148,7 +147,7 @@ async fn whole<B: BodySource>(
     head: &Head,
     source: &mut B,
     max: u64,
-    proven: bool,
+    believed: bool,
     share: &mut BodyShare<'_>,
     pace: &Pace,
 ) -> Result<Bytes, Outcome> {
@@ -166,9 +165,9 @@ async fn whole<B: BodySource>(
     };
     let expected = declared.unwrap_or(max);
     let mut body = BytesMut::new();
-    // Who has sent a genuine request over this connection is believed: growing would copy every byte of a large body once, and
-    // leave as much to the allocator. Where memory runs short even that sender has only what arrives.
-    if let Some(declared) = declared.filter(|declared| proven && *declared > STEP)
+    // Growing copies every byte of a large body once and leaves as much behind, so who is believed gets all at once. Where
+    // memory runs short nobody is.
+    if let Some(declared) = declared.filter(|declared| believed && *declared > STEP)
         && share.grow_in_plenty((held + declared) as u64)
     {
         body = BytesMut::with_capacity(declared);
