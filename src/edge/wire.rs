@@ -25,3 +25,10 @@ impl Wire for TcpStream {
         pin!(self.read_buf(into)).poll(context)
     }
 }
+
+#[cfg(test)]
+impl Wire for tokio::io::DuplexStream {
+    fn poll_arrived(&mut self, context: &mut Context<'_>, into: &mut BytesMut) -> Poll<io::Result<usize>> {
+        pin!(self.read_buf(into)).poll(context)
+    }
+}

@@ -112,3 +112,38 @@ impl<S: Wire> BodySource for Body<'_, S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at_hand(framing: Framing, arrived: &[u8], may: impl FnOnce(usize) -> bool) -> (Option<Bytes>, bool, BytesMut) {
+        let (mut io, _peer) = tokio::io::duplex(64);
+        let mut buffer = BytesMut::from(arrived);
+        let mut body = Body::new(&mut io, &mut buffer, framing, false);
+        let at_hand = body.at_hand(may);
+        let is_done = body.is_done();
+        (at_hand, is_done, buffer)
+    }
+
+    #[test]
+    fn a_body_that_came_with_its_head_is_handed_over() {
+        for behind in [&b""[..], b"GET / HTTP/1.1\r\n"] {
+            let (body, is_done, rest) = at_hand(Framing::Length(4), &[b"body", behind].concat(), |length| length == 4);
+            assert_eq!((body.as_deref(), is_done, &rest[..]), (Some(&b"body"[..]), true, behind));
+        }
+    }
+
+    #[test]
+    fn what_is_not_whole_or_not_welcome_stays_where_it_is() {
+        for (framing, welcome) in [
+            (Framing::Length(5), true),
+            (Framing::Length(u64::MAX), true),
+            (Framing::Unknown, true),
+            (Framing::Length(4), false),
+        ] {
+            let (body, is_done, rest) = at_hand(framing, b"body", |_| welcome);
+            assert_eq!((body, is_done, &rest[..]), (None, false, &b"body"[..]), "{framing:?}");
+        }
+    }
+}

@@ -61,15 +61,18 @@ pub async fn upstream_unavailable(fault: Fault) {
 pub async fn body_memory(fault: Fault) {
     let limits = "body_memory = \"1MiB\"\nmax_body = \"1MiB\"";
     let rig = Rig::start(setup().limits(limits)).await;
-    let call = Call::post("/hooks/plain").body(vec![b'a'; 700_000]);
+    let call = Call::post("/hooks/plain").body(vec![b'a'; 1_020_000]);
+    // Comes together with its head, and is refused all the same.
+    let small = Call::post("/hooks/plain").body(vec![b'a'; 10]);
     let mut first = rig.connect().await;
     first.send(call.h1_head()).await;
-    first.send(&call.body[..600_000]).await;
-    eventually("the first is in memory", async || rig.running().state().bodies.used() >= 600_000).await;
+    first.send(&call.body[..1_000_000]).await;
+    eventually("the first is in memory", async || rig.running().state().bodies.used() >= 1_000_000).await;
     for protocol in BOTH {
         rig.refused(fault, rig.send(protocol, &call)).await;
+        rig.refused(fault, rig.send(protocol, &small)).await;
     }
-    first.send(&call.body[600_000..]).await;
+    first.send(&call.body[1_000_000..]).await;
     assert_eq!(first.answer().await.status, 200, "who has memory keeps it");
     eventually("memory is given back", async || rig.running().state().bodies.used() == 0).await;
     rig.delivers(Protocol::H1, &call).await;
