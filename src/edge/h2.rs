@@ -107,7 +107,9 @@ where
             connection: Arc::clone(&connection),
             _stream: Arc::clone(&streams),
         };
-        tokio::spawn(exchange.serve(request, respond));
+        // Boxed: the runtime would copy it four times, and a task of an odd size at the runtime's alignment is the allocator's
+        // slow path.
+        tokio::spawn(Box::pin(exchange.serve(request, respond)));
     }
 }
 

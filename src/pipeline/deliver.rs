@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::yield_now;
 use tokio::time::Instant;
 
 use crate::base::UnixMillis;
-use crate::domain::{Fault, Head, SourceAddress};
+use crate::domain::{Fault, Head, SourceAddress, Version};
 use crate::snapshot::{AnswerPolicy, Delivery};
 use crate::store::{Attempt, AttemptKind};
 use crate::upstream::{Received, RetryAfter, Undelivered};
@@ -55,6 +56,11 @@ impl<'s> Delivered<'s> {
         record: &mut Record<'_>,
         by: Instant,
     ) -> Tried<'s> {
+        if head.version() == Version::Http2 {
+            // Where streams are ready together, all are verified before the first one is sent: to wake a server that sleeps costs
+            // more than to send, and so it is woken once for all of them.
+            yield_now().await;
+        }
         let (sent, at) = (fresh.done(), fresh.at());
         let result = Inward::live(&fresh, head, source, record).forward(fresh.route(), at, sent, by).await;
         let took = sent.elapsed();
