@@ -226,7 +226,11 @@ fn cut<'r, T: Bits + 'r>(owned: impl Iterator<Item = (u32, &'r [(T, T)])>) -> (R
     for here in edges.chunk_by(|a, b| a.0 == b.0) {
         let Some(at) = here.first().map(|edge| edge.0) else { continue };
         for (_, owner, starts) in here {
-            if *starts { covering.insert(*owner) } else { covering.remove(owner) };
+            if *starts {
+                covering.insert(*owner)
+            } else {
+                covering.remove(owner)
+            };
         }
         let owner = covering.first().copied();
         if owner == open.map(|piece| piece.1) {

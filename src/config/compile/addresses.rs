@@ -247,7 +247,13 @@ impl Compiler<'_> {
     }
 
     /// An address, a network, or a list's name.
-    fn entry(&mut self, entry: &Spanned<String>, key: &str, lists: &AddressLists, more: &[&str]) -> Option<Arc<Networks>> {
+    fn entry(
+        &mut self,
+        entry: &Spanned<String>,
+        key: &str,
+        lists: &AddressLists,
+        more: &[&str],
+    ) -> Option<Arc<Networks>> {
         let text = entry.get_ref();
         if let Some(list) = lists.0.get(text) {
             return Some(Arc::clone(list));
