@@ -1,10 +1,11 @@
-//! Leaf values that every floor may use: the clock, the secret, a time-out.
+//! Leaf values that every floor may use: the clock, the secret, a time-out, short texts.
 //!
 //! Deliberately absent: anything that does I/O, and anything that knows HTTP.
 
 pub mod clock;
 pub mod patience;
 pub mod secret;
+pub mod text;
 
 pub use clock::{Clock, Moment, UnixMillis};
 pub use secret::Secret;

@@ -209,6 +209,7 @@ def much_configuration(options):
 
 ROWS = [
     Row("keepalive", "kept connections, verified, 1.8 KiB", {"haproxy": 0.75, "nginx": 1.0}, cost(ALL, wrk)),
+    Row("logged", "the same, where every server writes a line", {"haproxy": 0.75, "nginx": 1.0}, cost(ALL, wrk, lines=True)),
     Row("forged", "kept connections, forged: refused", {"haproxy": 1.0}, forged),
     Row("new", "new connection for each request", {"haproxy": 0.5}, cost(ALL, new_connections)),
     Row("resumed", "the same, resumed", {"nginx": 0.5}, cost(ALL, resumed_connections)),

@@ -119,8 +119,10 @@ class Server:
     name = label = config = ""
     verifies = True
 
-    def __init__(self, site, *, body=1843, threads=1, cores=PROXY_CORE, **values):
+    def __init__(self, site, *, body=1843, threads=1, cores=PROXY_CORE, lines=False, **values):
         self.site = site
+        # Whether those write a line for each request that can leave it. The relay always does.
+        self.lines = lines
         self.port = free_port()
         self.folder = site.folder / f"{self.name}.{self.port}"
         self.folder.mkdir()
@@ -220,7 +222,9 @@ class HaProxy(Server):
     def values(self, body):
         secret64 = base64.b64encode(self.site.secret.encode()).decode()
         # The manual: beside the body a buffer holds the head, and `tune.maxrewrite` (1024) stays free.
-        return {"bufsize": max(16384, body + 8192), "secret64": secret64}
+        # HAProxy writes to syslog or to a descriptor, of which the second costs less.
+        log = "log stdout format raw local0 info\n    option httplog" if self.lines else "no log"
+        return {"bufsize": max(16384, body + 8192), "secret64": secret64, "log": log}
 
     def command(self, threads):
         return ["haproxy", "-db", "-f", self.config]
@@ -231,7 +235,9 @@ class Nginx(Server):
     verifies = False
 
     def values(self, body):
-        return {"buffer": max(16384, body + 1024)}
+        # Its manual has the buffer so that not every line is a system call.
+        log = "access_log access.log combined buffer=64k flush=1s;" if self.lines else "access_log off;"
+        return {"buffer": max(16384, body + 1024), "log": log}
 
     def command(self, threads):
         # One process where one is enough: it is what the others are.

@@ -2,16 +2,17 @@
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::Pin;
 
 /// The future panicked.
 #[derive(Debug)]
 pub(super) struct Panicked;
 
 /// Runs a future; a panic in it becomes an error. The future is dropped unfinished, so its guards give back what they hold.
-pub(super) async fn caught<F: Future>(future: F) -> Result<F::Output, Panicked> {
-    let mut future = pin!(future);
-    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+///
+/// It comes in its box: one that is moved in here would be in memory twice.
+pub(super) async fn caught<F: Future + Unpin>(mut future: F) -> Result<F::Output, Panicked> {
+    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut future).poll(context))) {
         Ok(poll) => poll.map(Ok),
         Err(_) => std::task::Poll::Ready(Err(Panicked)),
     })
@@ -24,7 +25,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_becomes_an_error() {
-        assert!(caught(async { 1 }).await.is_ok());
-        assert!(caught(async { panic!("expected by this test") }).await.is_err());
+        assert!(caught(Box::pin(async { 1 })).await.is_ok());
+        assert!(caught(Box::pin(async { panic!("expected by this test") })).await.is_err());
     }
 }

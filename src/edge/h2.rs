@@ -4,6 +4,7 @@
 //! a delivery in half.
 
 mod body;
+mod gather;
 pub(super) mod guard;
 mod head;
 mod outgoing;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use ::h2::server::{Builder, SendResponse};
 use ::h2::{Reason, RecvStream, SendStream};
 use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Duration, Instant, sleep_until, timeout};
 
@@ -42,6 +44,9 @@ const ERROR_RESETS: usize = 64;
 const SEND_BUFFER: usize = 64 * 1024;
 /// `h2` answers a head beyond its own bound by itself, unseen by the log; up to this many times the limit the relay does.
 pub(super) const HEAD_SLACK: u32 = 2;
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// As many as an answer has at most.
+const FIELDS: usize = 6;
 
 /// Serves the connection to its end.
 pub(super) async fn serve<S>(io: S, relay: &Arc<Relay>, connection: Connection, mut draining: Draining)
@@ -67,7 +72,7 @@ where
     let mut closing = false;
     loop {
         let accepted = tokio::select! {
-            accepted = peer.accept() => accepted,
+            accepted = gather::accept(&mut peer, &streams) => accepted,
             () = spent.happens() => {
                 peer.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
                 let _ = timeout(limits.write_timeout, poll_fn(|context| peer.poll_closed(context))).await;
@@ -145,7 +150,7 @@ impl Exchange {
         let mut body = Body::new(stream, respond, head.expects_continue());
         // In a box, so that the task is small to move, and a stream whose peer takes no answer costs no more than the answer.
         let served =
-            Box::pin(caught(pipeline::serve(&self.relay.gate, &self.snapshot, &self.connection, &head, &mut body)))
+            caught(Box::pin(pipeline::serve(&self.relay.gate, &self.snapshot, &self.connection, &head, &mut body)))
                 .await;
         drop(head);
         let (answer, request_id) =
@@ -178,25 +183,32 @@ async fn write(stream: &mut SendStream<Bytes>, mut body: Bytes) {
     }
 }
 
-fn response(answer: &Answer, request_id: &str, now: UnixMillis) -> Option<http::Response<()>> {
-    let mut response = http::Response::builder().status(answer.status);
+fn response(answer: &Answer, request_id: &str, now: UnixMillis) -> Option<Response<()>> {
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::from_u16(answer.status).ok()?;
+    let mut fields = HeaderMap::with_capacity(FIELDS);
     if reply::has_length(answer.status) {
-        response = response.header("content-length", answer.body.len());
+        fields.insert(header::CONTENT_LENGTH, answer.body.len().into());
     }
-    reply::date(now, |date| {
-        response = std::mem::take(&mut response).header("date", date);
-    });
+    let mut date = None;
+    reply::date(now, |text| date = HeaderValue::from_str(text).ok());
+    fields.insert(header::DATE, date?);
     if !request_id.is_empty() {
-        response = response.header("x-request-id", request_id);
+        let mut id = HeaderValue::from_str(request_id).ok()?;
+        // No two answers have the same, so it would only push what they have in common out of the peer's table, and `h2`
+        // would compare it with every other that is still there.
+        id.set_sensitive(true);
+        fields.insert(REQUEST_ID, id);
     }
     if let Some(content_type) = answer.content_type.as_ref().filter(|_| !answer.body.is_empty()) {
-        response = response.header("content-type", content_type.as_ref());
+        fields.insert(header::CONTENT_TYPE, HeaderValue::from_bytes(content_type).ok()?);
     }
     if let Some(allow) = answer.allow {
-        response = response.header("allow", allow);
+        fields.insert(header::ALLOW, HeaderValue::from_static(allow));
     }
     if let Some(wait) = answer.retry_after {
-        response = response.header("retry-after", reply::whole_seconds(wait));
+        fields.insert(header::RETRY_AFTER, reply::whole_seconds(wait).into());
     }
-    response.body(()).ok()
+    *response.headers_mut() = fields;
+    Some(response)
 }

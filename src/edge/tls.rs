@@ -15,9 +15,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use bytes::BytesMut;
 use rustls::{ProtocolVersion, ServerConfig, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+
+use super::wire::Wire;
 
 /// What one read takes at most: a record of the largest size. More would be fewer system calls for large bodies, and as much
 /// more memory for each connection of somebody who sends and never reads.
@@ -168,6 +171,33 @@ impl AsyncRead for TlsStream {
             let more_is_here = buf.remaining() > 0 && !self.ahead.is_empty();
             if buf.remaining() == 0 || (buf.filled().len() > before && !more_is_here) {
                 return Poll::Ready(Ok(()));
+            }
+            ready!(self.poll_receive(context))?;
+        }
+    }
+}
+
+impl Wire for TlsStream {
+    fn poll_arrived(&mut self, context: &mut Context<'_>, into: &mut BytesMut) -> Poll<io::Result<usize>> {
+        let before = into.len();
+        loop {
+            loop {
+                match self.session.reader().into_first_chunk() {
+                    // The peer said that it is done.
+                    Ok([]) => return Poll::Ready(Ok(into.len() - before)),
+                    Ok(chunk) => {
+                        let taken = chunk.len();
+                        into.extend_from_slice(chunk);
+                        self.session.reader().consume(taken);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(_) if into.len() > before => break,
+                    // It went away without saying so.
+                    Err(error) => return Poll::Ready(Err(error)),
+                }
+            }
+            if into.len() > before {
+                return Poll::Ready(Ok(into.len() - before));
             }
             ready!(self.poll_receive(context))?;
         }

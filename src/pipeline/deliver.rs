@@ -56,7 +56,7 @@ impl<'s> Delivered<'s> {
         by: Instant,
     ) -> Tried<'s> {
         let (sent, at) = (Instant::now(), gate.clock.now());
-        let result = Inward::live(&fresh, head, source, record).forward(fresh.route(), at, by).await;
+        let result = Inward::live(&fresh, head, source, record).forward(fresh.route(), at, sent, by).await;
         let took = sent.elapsed();
         record.forwarded(&result, took);
         match result {

@@ -29,6 +29,13 @@ pub trait BodySource: Send {
     /// where the sender waits for it. A body with more than `room` bytes to come is [`BodyBroken::TooLarge`].
     fn fill(&mut self, into: &mut BytesMut, room: usize) -> impl Future<Output = Result<bool, BodyBroken>> + Send;
 
+    /// The body, if the whole of it is here already and `may` says that this many bytes are welcome. It is not copied. Only asked
+    /// before the first [`BodySource::fill`].
+    fn at_hand(&mut self, may: impl FnOnce(usize) -> bool) -> Option<Bytes> {
+        let _ = may;
+        None
+    }
+
     /// Whether the body was read to its end (an empty one always was).
     fn is_done(&self) -> bool;
 }
@@ -62,9 +69,14 @@ impl<'s> Received<'s> {
         memory: &'s BodyMemory,
         limits: &Limits,
     ) -> Result<Self, Outcome> {
-        let pace = Pace::begin(limits);
         let max = metered.route().max_body;
         let mut share = memory.share();
+        let held = held(head) as u64;
+        let may = |length: usize| length as u64 <= max && share.grow_to(held.saturating_add(length as u64));
+        if let Some(body) = source.at_hand(may) {
+            return Ok(Self { metered, body, took: Duration::ZERO, _share: share });
+        }
+        let pace = Pace::begin(limits);
         let body = whole(head, source, max, &mut share, &pace).await?;
         Ok(Self { metered, body, took: pace.started.elapsed(), _share: share })
     }
@@ -140,8 +152,7 @@ async fn whole<B: BodySource>(
     if source.is_done() {
         return Ok(Bytes::new());
     }
-    // A head is held for as long as its body is waited for, and over HTTP/2 a hundred of them cost their sender very little.
-    let held = REQUEST + head.footprint();
+    let held = held(head);
     if !share.grow_to(held as u64) {
         return Err(Fault::BodyMemory.into());
     }
@@ -179,6 +190,11 @@ async fn whole<B: BodySource>(
             Err(BodyBroken::Incomplete) => return Err(Refusal::BodyIncomplete.into()),
         }
     }
+}
+
+/// A head is held for as long as its body is waited for, and over HTTP/2 a hundred of them cost their sender very little.
+fn held(head: &Head) -> usize {
+    REQUEST + head.footprint()
 }
 
 /// Counts first, allocates after.

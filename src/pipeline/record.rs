@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::access::AccessList;
 use crate::base::UnixMillis;
 use crate::domain::{Fault, Head, Method, Outcome, Refusal, SourceAddress, Version};
-use crate::observe::{Counted, Event, RequestEvent};
+use crate::observe::{Event, InFlight, RequestEvent};
 use crate::signature::Proof;
 use crate::snapshot::Route;
 use crate::upstream::{Received, Undelivered};
@@ -28,7 +28,7 @@ pub struct Record<'r> {
     connection: &'r Connection,
     head: &'r Head,
     started: Instant,
-    _in_flight: Counted,
+    _in_flight: InFlight<'r>,
     request_id: String,
     received_at: UnixMillis,
     source: SourceAddress,
@@ -345,9 +345,14 @@ pub(crate) fn edge_refused(
     id
 }
 
-/// Time first, so that ids sort as requests came; then 64 random bits. An id is a name, not a secret.
+/// Time first, so that ids sort as requests came (until the year 2527, when its eleven digits are used up); then 64 random
+/// bits. An id is a name, not a secret.
 pub fn request_id(at: UnixMillis) -> String {
-    format!("{:011x}{:016x}", at.0.max(0), fastrand::u64(..))
+    const HEX: [u8; 16] = *b"0123456789abcdef";
+    let (time, chance) = (at.0.max(0).cast_unsigned(), fastrand::u64(..));
+    let digit = |of: u64, place: usize| HEX.get((of >> (4 * place) & 0xf) as usize).copied().unwrap_or_default();
+    let id: [u8; 27] = std::array::from_fn(|at| if at < 11 { digit(time, 10 - at) } else { digit(chance, 26 - at) });
+    std::str::from_utf8(&id).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
@@ -361,5 +366,10 @@ mod tests {
         assert!(first < second);
         assert_eq!(first.len(), 27);
         assert_ne!(request_id(UnixMillis(0)), request_id(UnixMillis(0)));
+        assert!(
+            request_id(UnixMillis(1_767_225_600_007)).starts_with("19b76daa807"),
+            "hexadecimal, most significant first"
+        );
+        assert!(request_id(UnixMillis(-1)).starts_with("00000000000"));
     }
 }

@@ -15,7 +15,7 @@ use super::exchange::{Answer, Link, Wanted};
 use super::failure::{Failure, Next};
 use super::plain::Plain;
 use super::registry::Pingora;
-use super::resolve::{PeerFor, Resolver};
+use super::resolve::{Name, PeerFor, Peers, Resolver};
 use super::spec::{Http2, ServerSpec, UpstreamSpec};
 use super::tls::{Credentials, group_key, server_name};
 use crate::domain::Fault;
@@ -72,30 +72,32 @@ impl Server {
         pingora: &Pingora,
         request: &Outbound<'_>,
         wanted: Wanted,
+        now: Instant,
         deadline: Instant,
     ) -> Result<Answer, Failure> {
         let unusable = |why: &String| Failure::new(Fault::UpstreamTls, Next::Server, why.as_str());
         let resolver = self.resolver.as_ref().map_err(unusable)?;
-        let limit = deadline.min(Instant::now() + self.connect_timeout);
-        let peers = match timeout_at(limit, resolver.peers()).await {
-            Ok(Ok(peers)) => peers,
-            Ok(Err(why)) => return Err(unresolved(&why)),
-            Err(_) if limit == deadline => return Err(Failure::timeout("resolving the server's name")),
-            Err(_) => return Err(unresolved("the connect timeout passed")),
+        let looked_up;
+        let peers = match resolver {
+            Resolver::Literal(peers) => &**peers,
+            Resolver::Name(name) => {
+                looked_up = self.look_up(name, now, deadline).await?;
+                &*looked_up
+            }
         };
         if self.plain {
             let plain = Plain {
                 kept: &self.condition.kept,
-                peers: &peers,
+                peers,
                 authority: &self.authority,
                 connect_timeout: self.connect_timeout,
                 keepalive: self.keepalive,
             };
-            return plain.send(request, wanted, deadline).await;
+            return plain.send(request, wanted, now, deadline).await;
         }
         let link = Link {
             connector: pingora.connector(),
-            peers: &peers,
+            peers,
             authority: &self.authority,
             connect_timeout: self.connect_timeout,
             keepalive: self.keepalive,
@@ -103,6 +105,20 @@ impl Server {
         };
         // Boxed: pingora's futures hold whole TLS handshakes, which the requests of plain servers should not carry along.
         Box::pin(link.send(request, wanted, deadline)).await
+    }
+
+    /// A name that was looked up before costs no timer.
+    async fn look_up(&self, name: &Arc<Name>, now: Instant, deadline: Instant) -> Result<Arc<Peers>, Failure> {
+        if let Some(peers) = name.known(now) {
+            return Ok(peers);
+        }
+        let limit = deadline.min(now + self.connect_timeout);
+        match timeout_at(limit, name.peers()).await {
+            Ok(Ok(peers)) => Ok(peers),
+            Ok(Err(why)) => Err(unresolved(&why)),
+            Err(_) if limit == deadline => Err(Failure::timeout("resolving the server's name")),
+            Err(_) => Err(unresolved("the connect timeout passed")),
+        }
     }
 }
 
