@@ -64,20 +64,33 @@ pub fn address(ip: IpAddr) -> Text<39> {
 
 fn push_v4(text: &mut Text<39>, ip: Ipv4Addr) {
     for octet in ip.octets() {
-        let [hundreds, tens, ones] = [octet / 100, octet / 10 % 10, octet % 10].map(|digit| b'0' + digit);
-        let (digits, length) = match octet {
-            100.. => ([hundreds, tens, ones, b'.'], 4),
-            10.. => ([tens, ones, b'.', 0], 3),
-            _ => ([ones, b'.', 0, 0], 2),
-        };
+        let (digits, length) = OCTETS.get(usize::from(octet)).copied().unwrap_or_default();
         if let Some(place) = text.bytes.get_mut(text.length..).and_then(<[u8]>::first_chunk_mut) {
             *place = digits;
-            text.length += length;
+            text.length += usize::from(length);
         }
     }
     // There is no full stop behind the last one.
     text.length -= 1;
 }
+
+/// Each octet with a full stop behind it, and how long that is.
+#[expect(clippy::indexing_slicing, reason = "the compiler evaluates it")]
+const OCTETS: [([u8; 4], u8); 256] = {
+    let mut octets = [([0; 4], 0); 256];
+    let mut octet = 0;
+    while octet < octets.len() {
+        let [hundreds, tens, ones] = [octet / 100, octet / 10 % 10, octet % 10];
+        let [hundreds, tens, ones] = [b'0' + hundreds as u8, b'0' + tens as u8, b'0' + ones as u8];
+        octets[octet] = match octet {
+            100.. => ([hundreds, tens, ones, b'.'], 4),
+            10.. => ([tens, ones, b'.', 0], 3),
+            _ => ([ones, b'.', 0, 0], 2),
+        };
+        octet += 1;
+    }
+    octets
+};
 
 /// The longest run of zeros, the first of equals, is left out where it is longer than one.
 fn push_v6(text: &mut Text<39>, ip: Ipv6Addr) {

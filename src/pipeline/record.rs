@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 use tokio::time::Instant;
 
 use crate::access::AccessList;
@@ -348,11 +349,13 @@ pub(crate) fn edge_refused(
 /// Time first, so that ids sort as requests came (until the year 2527, when its eleven digits are used up); then 64 random
 /// bits. An id is a name, not a secret.
 pub fn request_id(at: UnixMillis) -> String {
-    const HEX: [u8; 16] = *b"0123456789abcdef";
-    let (time, chance) = (at.0.max(0).cast_unsigned(), fastrand::u64(..));
-    let digit = |of: u64, place: usize| HEX.get((of >> (4 * place) & 0xf) as usize).copied().unwrap_or_default();
-    let id: [u8; 27] = std::array::from_fn(|at| if at < 11 { digit(time, 10 - at) } else { digit(chance, 26 - at) });
-    std::str::from_utf8(&id).unwrap_or_default().to_owned()
+    let bits = u128::from(at.0.max(0).cast_unsigned()) << 64 | u128::from(fastrand::u64(..));
+    // Its 27 digits, and one that is cut off.
+    let bytes: [u8; 14] = *(bits << 20).to_be_bytes().first_chunk().unwrap_or(&[0; 14]);
+    let mut id = String::with_capacity(28);
+    HEXLOWER.encode_append(&bytes, &mut id);
+    id.truncate(27);
+    id
 }
 
 #[cfg(test)]
