@@ -156,8 +156,7 @@ async fn steps<'r, B: BodySource>(
 
     let received = Received::read(metered, head, body, &gate.state.bodies, &snapshot.limits).await?;
     record.received(&received);
-    let now = gate.clock.moment();
-    let verified = Verified::check(received, head, now.wall)?;
+    let verified = Verified::check(received, head, gate.clock.now())?;
     record.verified(&verified);
     if verified.proof().is_some() {
         connection.proven.set();
@@ -166,7 +165,7 @@ async fn steps<'r, B: BodySource>(
         return Ok(handshake(fixed, true));
     }
 
-    let fresh = match Fresh::reserve(verified, &gate.state.replay, now)? {
+    let fresh = match Fresh::reserve(verified, &gate.state.replay, &gate.clock)? {
         Deduped::Fresh(fresh) => fresh,
         Deduped::Duplicate => return Ok(End { outcome: Outcome::Duplicate, reply: Reply::Standard, body_done: true }),
     };

@@ -4,15 +4,14 @@
 //! same facts, so the application cannot tell them apart but by `Relay-Attempt` and `Relay-Replay`.
 
 use std::borrow::Cow;
-use std::cell::Cell;
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::net::IpAddr;
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::base::UnixMillis;
+use crate::base::text::{self, Text};
 use crate::domain::{Head, SourceAddress};
 use crate::signature::{Resigned, form};
 use crate::snapshot::{AnswerPolicy, Route, Verification};
@@ -106,8 +105,7 @@ impl<'r> Inward<'r> {
             keep_answer: if pass_through { ANSWER_MAX } else { 0 },
             pass_through,
         };
-        // Boxed: only a request that is being delivered pays for the size of this future, not every idle connection.
-        Box::pin(route.upstream.forward(&outbound, now, by)).await
+        route.upstream.forward(&outbound, now, by).await
     }
 
     fn fields(&self, route: &Route, at: UnixMillis) -> Fields {
@@ -118,8 +116,8 @@ impl<'r> Inward<'r> {
             .headers()
             .iter()
             .filter(|(name, _)| passes(route, name))
-            .for_each(|(name, value)| fields.add(name, value));
-        push_ip(fields.line(b"\r\nX-Forwarded-For: "), self.source);
+            .for_each(|(name, value)| fields.add_unless_underscored(name, value));
+        fields.line(b"\r\nX-Forwarded-For: ").extend_from_slice(text::address(self.source).as_bytes());
         let scheme: &[u8] = if self.https { b"https" } else { b"http" };
         fields.line(b"\r\nX-Forwarded-Proto: ").extend_from_slice(scheme);
         fields.line(b"\r\nX-Forwarded-Host: ").extend_from_slice(self.head.host().as_bytes());
@@ -130,12 +128,16 @@ impl<'r> Inward<'r> {
         if let Some(key) = self.key {
             fields.line(b"\r\nRelay-Key: ").extend_from_slice(key.as_bytes());
         }
-        push_number(fields.line(b"\r\nRelay-Attempt: "), self.attempt);
+        fields.line(b"\r\nRelay-Attempt: ").extend_from_slice(itoa::Buffer::new().format(self.attempt).as_bytes());
         if self.replay {
             fields.line(b"\r\nRelay-Replay: ").extend_from_slice(b"true");
         }
-        push_number(fields.line(b"\r\nRelay-Hops: "), hops::next(&self.head));
-        push_rfc3339(fields.line(b"\r\nRelay-Received-At: "), self.received_at);
+        fields
+            .line(b"\r\nRelay-Hops: ")
+            .extend_from_slice(itoa::Buffer::new().format(hops::next(&self.head)).as_bytes());
+        let received_at = text::rfc3339(self.received_at);
+        let received_at = received_at.as_ref().map(Text::as_bytes).unwrap_or_default();
+        fields.line(b"\r\nRelay-Received-At: ").extend_from_slice(received_at);
         if let Some(resigned) = self.resigned(route, at) {
             fields.line(b"\r\nwebhook-id: ").extend_from_slice(resigned.id.as_bytes());
             fields.line(b"\r\nwebhook-timestamp: ").extend_from_slice(resigned.timestamp.as_bytes());
@@ -204,8 +206,8 @@ fn never(name: &str) -> bool {
     let begin = |length: usize| OF_LENGTH.get(length).map_or(NEVER.len(), |at| usize::from(*at));
     let same_length = NEVER.get(begin(name.len())..begin(name.len() + 1)).unwrap_or_default();
     // The last letter alone rules nearly all of them out.
-    let last = |name: &str| name.as_bytes().last().map(u8::to_ascii_lowercase);
-    same_length.iter().any(|never| last(never) == last(name) && name.eq_ignore_ascii_case(never))
+    let last = name.as_bytes().last().map(u8::to_ascii_lowercase);
+    same_length.iter().any(|never| never.as_bytes().last().copied() == last && name.eq_ignore_ascii_case(never))
 }
 
 /// Bytes of the fields that the relay sets by itself, more or less.
@@ -219,12 +221,12 @@ fn bare(dedupe: &str) -> &str {
     dedupe.split_once(':').map_or(dedupe, |(_, id)| id)
 }
 
-/// An underscore name passes nowhere: many application servers read `X_Signature` and `X-Signature` as one.
+/// Whether a field of the sender's goes on, its underscores aside.
 fn passes(route: &Route, name: &str) -> bool {
     let is = |other: &str| name.eq_ignore_ascii_case(other);
-    !name.contains('_')
-        && !never(name)
-        && !name.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("relay-"))
+    !never(name)
+        && !(name.as_bytes().get(5) == Some(&b'-')
+            && name.as_bytes().get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"relay")))
         && !(route.forward.resign.is_some() && RESIGNED.iter().any(|ours| is(ours)))
         && !route.forward.headers.iter().any(|(set, _)| is(set))
 }
@@ -268,95 +270,9 @@ pub(crate) fn received_target<'h>(route: &Route, head: &'h Head, suffix: usize) 
     Cow::Owned(target)
 }
 
-/// An address as `Display` writes it; the usual kind without the machinery of `fmt`.
-fn push_ip(text: &mut Vec<u8>, ip: IpAddr) {
-    let IpAddr::V4(ip) = ip else {
-        let _ = write!(text, "{ip}");
-        return;
-    };
-    for (place, octet) in ip.octets().into_iter().enumerate() {
-        if place > 0 {
-            text.push(b'.');
-        }
-        if octet >= 100 {
-            text.push(b'0' + octet / 100);
-        }
-        if octet >= 10 {
-            text.push(b'0' + octet / 10 % 10);
-        }
-        text.push(b'0' + octet % 10);
-    }
-}
-
-fn push_number(text: &mut Vec<u8>, number: u32) {
-    match u8::try_from(number) {
-        Ok(digit @ 0..=9) => text.push(b'0' + digit),
-        _ => drop(write!(text, "{number}")),
-    }
-}
-
-/// `2026-11-22T10:15:30.123Z`. Each thread remembers the second that it wrote last: there are many requests in one.
-fn push_rfc3339(text: &mut Vec<u8>, at: UnixMillis) {
-    thread_local! {
-        static SECOND: Cell<(i64, [u8; 20])> = const { Cell::new((i64::MIN, [0; 20])) };
-    }
-    let (second, millis) = (at.0.div_euclid(1000), at.0.rem_euclid(1000));
-    let (known, start) = SECOND.get();
-    if known == second {
-        text.extend_from_slice(&start);
-        let digit = |of: i64| b'0' + (millis / of % 10) as u8;
-        text.extend_from_slice(&[digit(100), digit(10), digit(1), b'Z']);
-        return;
-    }
-    let whole = rfc3339(at);
-    text.extend_from_slice(whole.as_bytes());
-    // Other years than those of four digits are longer.
-    if let (24, Some(start)) = (whole.len(), whole.as_bytes().first_chunk()) {
-        SECOND.set((second, *start));
-    }
-}
-
-fn rfc3339(at: UnixMillis) -> String {
-    jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| String::new(), |at| format!("{at:.3}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_are_written_as_they_are_displayed() {
-        let octets = [0, 1, 9, 10, 42, 99, 100, 101, 199, 200, 255];
-        let v4 = octets.iter().map(|octet| IpAddr::from([*octet, 0, 255, *octet]));
-        let v6 = ["::1", "2001:db8::1", "::ffff:192.0.2.1"].iter().map(|ip| ip.parse().unwrap());
-        for ip in v4.chain(v6) {
-            let mut text = Vec::new();
-            push_ip(&mut text, ip);
-            assert_eq!(String::from_utf8(text).unwrap(), ip.to_string());
-        }
-    }
-
-    #[test]
-    fn times_are_written_alike_whether_their_second_is_known_or_not() {
-        let second = 1_795_342_530_000;
-        for at in [second, second + 7, second + 42, second + 999, second + 1000, -1, -1, 0, -62_167_219_200_001] {
-            let (mut first, mut again) = (Vec::new(), Vec::new());
-            push_rfc3339(&mut first, UnixMillis(at));
-            push_rfc3339(&mut again, UnixMillis(at));
-            assert_eq!(String::from_utf8(first).unwrap(), rfc3339(UnixMillis(at)), "{at}");
-            assert_eq!(String::from_utf8(again).unwrap(), rfc3339(UnixMillis(at)), "{at}, again");
-        }
-        assert_eq!(rfc3339(UnixMillis(second + 123)), "2026-11-22T10:15:30.123Z");
-    }
-
-    #[test]
-    fn numbers() {
-        for number in [0, 1, 9, 10, 255, 256, u32::MAX] {
-            let mut text = Vec::new();
-            push_number(&mut text, number);
-            assert_eq!(text, number.to_string().as_bytes());
-        }
-    }
 
     #[test]
     fn what_never_passes_is_found_in_any_case_and_nothing_else_is() {

@@ -55,7 +55,7 @@ impl<'s> Delivered<'s> {
         record: &mut Record<'_>,
         by: Instant,
     ) -> Tried<'s> {
-        let (sent, at) = (Instant::now(), gate.clock.now());
+        let (sent, at) = (fresh.done(), fresh.at());
         let result = Inward::live(&fresh, head, source, record).forward(fresh.route(), at, sent, by).await;
         let took = sent.elapsed();
         record.forwarded(&result, took);
@@ -73,7 +73,7 @@ impl<'s> Delivered<'s> {
     pub(super) fn commit(self, gate: &Gate) -> Reply {
         let pass_through = matches!(self.fresh.route().answer, AnswerPolicy::Upstream);
         if (200..300).contains(&self.received.status) {
-            self.fresh.commit(gate.clock.moment(), gate.state.store().map(Arc::as_ref));
+            self.fresh.commit(&gate.clock, gate.state.store().map(Arc::as_ref));
         }
         if pass_through { Reply::Upstream(self.received) } else { Reply::Standard }
     }

@@ -24,8 +24,8 @@ pub(crate) fn check(head: &Head) -> Result<(), Refusal> {
 }
 
 /// What the next one shall read.
-pub(super) fn next(head: &Head) -> u32 {
-    u32::from(passed(head)) + 1
+pub(super) fn next(head: &Head) -> u8 {
+    passed(head).saturating_add(1)
 }
 
 #[cfg(test)]

@@ -29,11 +29,24 @@ impl Fields {
 
     /// Adds a field.
     pub fn add(&mut self, name: &str, value: &[u8]) {
-        let name = name.as_bytes();
+        let signs = signs(name.as_bytes());
+        self.put(name.as_bytes(), signs, value);
+    }
+
+    /// Adds a field, unless there is an underscore in its name: many application servers read `X_Signature` and `X-Signature`
+    /// as one.
+    pub(crate) fn add_unless_underscored(&mut self, name: &str, value: &[u8]) {
+        let signs = signs(name.as_bytes());
+        if signs & UNDERSCORE == 0 {
+            self.put(name.as_bytes(), signs, value);
+        }
+    }
+
+    fn put(&mut self, name: &[u8], signs: u8, value: &[u8]) {
         if is_ours(name) {
             return;
         }
-        self.misnamed |= name.is_empty() || any(name, |byte| !is_token(byte));
+        self.misnamed |= name.is_empty() || signs & ODD != 0;
         self.lines += 1;
         self.text.extend_from_slice(b"\r\n");
         self.text.extend_from_slice(name);
@@ -105,24 +118,36 @@ pub(super) fn any(bytes: &[u8], forbidden: impl Fn(u8) -> bool) -> bool {
 
 /// How many control characters there are, tabs aside. Counted in bytes, a piece at a time that cannot overflow one: so the
 /// compiler counts many at once.
-fn controls(text: &[u8]) -> usize {
+pub(super) fn controls(text: &[u8]) -> usize {
     let piece =
         |piece: &[u8]| piece.iter().fold(0_u8, |sum, byte| sum + u8::from(byte.is_ascii_control() & (*byte != b'\t')));
     text.chunks(128).map(|bytes| usize::from(piece(bytes))).sum()
 }
 
-/// RFC 9110 section 5.6.2.
-fn is_token(byte: u8) -> bool {
-    const TOKEN: [bool; 256] = {
-        let (mut token, mut byte) = ([false; 256], 0_u8);
+/// A byte that no name has (RFC 9110 section 5.6.2).
+const ODD: u8 = 1;
+const UNDERSCORE: u8 = 2;
+
+/// Whether it can be a name.
+pub(super) fn is_token(name: &[u8]) -> bool {
+    !name.is_empty() && signs(name) & ODD == 0
+}
+
+/// Which of both a name has, anywhere.
+fn signs(name: &[u8]) -> u8 {
+    const SIGNS: [u8; 256] = {
+        let (mut signs, mut byte) = ([ODD; 256], 0_u8);
         while byte < 0x80 {
-            let sign = matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~');
-            token[byte as usize] = sign || byte.is_ascii_alphanumeric();
+            let sign = matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'`' | b'|' | b'~');
+            if sign || byte.is_ascii_alphanumeric() {
+                signs[byte as usize] = 0;
+            }
             byte += 1;
         }
-        token
+        signs[b'_' as usize] = UNDERSCORE;
+        signs
     };
-    TOKEN.get(usize::from(byte)).copied().unwrap_or_default()
+    name.iter().fold(0, |found, byte| found | SIGNS.get(usize::from(*byte)).copied().unwrap_or(ODD))
 }
 
 #[cfg(test)]
@@ -130,10 +155,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn token_characters() {
+    fn what_a_name_may_have() {
         for byte in 0..=255_u8 {
-            let wanted = byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-            assert_eq!(is_token(byte), wanted, "{byte:#x}");
+            let token = byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+            assert_eq!(signs(&[b'a', byte, b'b']) & ODD == 0, token, "{byte:#x}");
+            assert_eq!(signs(&[byte]) & UNDERSCORE != 0, byte == b'_', "{byte:#x}");
         }
     }
 

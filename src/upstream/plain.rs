@@ -65,15 +65,17 @@ impl Plain<'_> {
         if wanted == Wanted::Any
             && let Some((stream, address)) = self.kept.take(now, |address| self.leads_to(address))
         {
-            let connection = Connection { stream, address, reused: true, buffer };
-            match self.exchange(connection, request, keep, deadline).await {
+            let mut connection = Connection { stream, reused: true, buffer };
+            match connection.exchange(request, deadline).await {
                 Err(failure) if failure.next == Next::Fresh => buffer = head()?,
-                done => return done,
+                done => return self.done(connection.stream, address, keep, done),
             }
         }
-        let (stream, address) = self.connect(deadline).await?;
-        let connection = Connection { stream, address, reused: false, buffer };
-        self.exchange(connection, request, keep, deadline).await
+        // Boxed, because it is rare: a request over a kept connection should not pay for its size.
+        let (stream, address) = Box::pin(self.connect(deadline)).await?;
+        let mut connection = Connection { stream, reused: false, buffer };
+        let done = connection.exchange(request, deadline).await;
+        self.done(connection.stream, address, keep, done)
     }
 
     /// Whether the server's name still stands for the address that a kept connection goes to.
@@ -101,16 +103,17 @@ impl Plain<'_> {
         Err(last)
     }
 
-    async fn exchange(
+    /// Keeps the connection where it may serve again.
+    fn done(
         &self,
-        mut connection: Connection,
-        request: &Outbound<'_>,
+        stream: TcpStream,
+        address: SocketAddr,
         keep: bool,
-        deadline: Instant,
+        done: Result<(Answer, bool), Failure>,
     ) -> Result<Answer, Failure> {
-        let (answer, whole) = connection.exchange(request, deadline).await?;
-        if keep && whole {
-            self.kept.put(connection.stream, connection.address, Instant::now() + self.keepalive);
+        let (answer, again) = done?;
+        if keep && again {
+            self.kept.put(stream, address, Instant::now() + self.keepalive);
         }
         Ok(answer)
     }
@@ -131,7 +134,6 @@ async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
 /// One connection.
 struct Connection {
     stream: TcpStream,
-    address: SocketAddr,
     reused: bool,
     /// The head of the request; once that is written, what was read ahead.
     buffer: BytesMut,

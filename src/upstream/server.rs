@@ -81,7 +81,11 @@ impl Server {
         let peers = match resolver {
             Resolver::Literal(peers) => &**peers,
             Resolver::Name(name) => {
-                looked_up = self.look_up(name, now, deadline).await?;
+                looked_up = match name.known(now) {
+                    Some(peers) => peers,
+                    // Boxed, because it is rare: other requests should not pay for its size.
+                    None => Box::pin(self.look_up(name, now, deadline)).await?,
+                };
                 &*looked_up
             }
         };
@@ -107,11 +111,7 @@ impl Server {
         Box::pin(link.send(request, wanted, deadline)).await
     }
 
-    /// A name that was looked up before costs no timer.
     async fn look_up(&self, name: &Arc<Name>, now: Instant, deadline: Instant) -> Result<Arc<Peers>, Failure> {
-        if let Some(peers) = name.known(now) {
-            return Ok(peers);
-        }
         let limit = deadline.min(now + self.connect_timeout);
         match timeout_at(limit, name.peers()).await {
             Ok(Ok(peers)) => Ok(peers),
