@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -106,14 +106,17 @@ impl RouteMeter {
 #[derive(Debug)]
 pub struct Sources {
     epoch: Instant,
-    shards: Vec<Mutex<HashMap<IpAddr, u64>>>,
+    /// Made when the first source is counted: most routes count none.
+    shards: OnceLock<Box<[Shard]>>,
     crowd: Bucket,
 }
 
+/// When the bucket of each source is full again.
+type Shard = Mutex<HashMap<IpAddr, u64>>;
+
 impl Default for Sources {
     fn default() -> Self {
-        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self { epoch: Instant::now(), shards, crowd: Bucket::default() }
+        Self { epoch: Instant::now(), shards: OnceLock::new(), crowd: Bucket::default() }
     }
 }
 
@@ -122,7 +125,8 @@ impl Sources {
     pub fn take(&self, rate: Rate, source: IpAddr, now: Instant) -> Result<(), Duration> {
         let now = nanos(now.saturating_duration_since(self.epoch));
         let source = network(source);
-        let Some(shard) = self.shards.get(shard_of(source)) else { return self.crowd.take(rate, now) };
+        let shards = self.shards.get_or_init(|| (0..SHARDS).map(|_| Shard::default()).collect());
+        let Some(shard) = shards.get(shard_of(source)) else { return self.crowd.take(rate, now) };
         let mut known = shard.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(full_at) = known.get_mut(&source) {
             return advance(full_at, rate, now);

@@ -3,6 +3,7 @@
 //! Only the noticing. What loading means is the caller's [`Load`], which decides by content whether anything changed;
 //! so a notice too many costs a read and never a swap, and a notice too few is the only mistake that matters here.
 
+mod notices;
 mod places;
 mod watch;
 

@@ -109,7 +109,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("toml", &["config", "cli"]),
     ("clap", &["cli"]),
     ("rcgen", &["demo"]),
-    ("notify", &["reload"]),
+    ("inotify", &["reload"]),
     ("sd_notify", &["service"]),
     ("listenfd", &["service"]),
     ("libc", &["config"]),

@@ -38,7 +38,8 @@ pub struct RawConfig {
     #[serde(default)]
     pub providers: Table<RawRecipe>,
     #[serde(default)]
-    pub routes: Table<RawRoute>,
+    /// In boxes: they are large, and there may be thousands.
+    pub routes: Table<Box<RawRoute>>,
 }
 
 /// `[[listeners]]`.

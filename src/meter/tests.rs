@@ -69,6 +69,6 @@ fn the_number_of_remembered_sources_is_bounded() {
     for n in 0..u32::try_from(SOURCES_MAX).unwrap() * 2 {
         let _ = meter.take(&limits, IpAddr::from(n.to_be_bytes()), now);
     }
-    let known: usize = meter.sources.shards.iter().map(|shard| shard.lock().unwrap().len()).sum();
+    let known: usize = meter.sources.shards.get().unwrap().iter().map(|shard| shard.lock().unwrap().len()).sum();
     assert!(known <= SOURCES_MAX, "{known}");
 }

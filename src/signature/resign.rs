@@ -54,6 +54,9 @@ impl fmt::Display for Unsuitable {
 impl std::error::Error for Unsuitable {}
 
 impl Resigner {
+    /// Secrets that one route may sign with: each lengthens the field by 48 bytes.
+    pub const MAX_KEYS: usize = 8;
+
     /// The fields that [`Self::sign`] gives values for, in lower case. A sender's own of these names stay outside.
     pub const FIELDS: [&str; 3] = ["webhook-id", "webhook-timestamp", "webhook-signature"];
 

@@ -48,7 +48,7 @@ impl Routes {
 type Taken = BTreeMap<(Option<Box<str>>, PathPattern), (String, std::ops::Range<usize>)>;
 
 impl Compiler<'_> {
-    pub(super) fn routes(&mut self, raw: Table<RawRoute>, named: &Named) -> Routes {
+    pub(super) fn routes(&mut self, raw: Table<Box<RawRoute>>, named: &Named) -> Routes {
         if raw.is_empty() {
             let help = "add [routes.<name>] with path, provider, secrets and upstream";
             self.problems.add(

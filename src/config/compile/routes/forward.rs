@@ -8,7 +8,7 @@ use super::super::values::{join, shown};
 use crate::base::Secret;
 use crate::config::raw::{RawRoute, RawSecretEntry, RawValue, Table};
 use crate::routing::PathPattern;
-use crate::signature::{MAX_KEYS, Resigner};
+use crate::signature::Resigner;
 use crate::snapshot::Forwarding;
 
 /// Names that the relay sets itself, or that belong to one connection.
@@ -52,8 +52,8 @@ impl Compiler<'_> {
     fn resign(&mut self, raw: &RawRoute, key: &str) -> Option<Resigner> {
         const HELP: &str = "write resign = [{ file = \"secrets/…\" }]";
         let list = raw.resign.as_ref()?;
-        if list.get_ref().is_empty() || list.get_ref().len() > MAX_KEYS {
-            let what = format!("expected 1 to {MAX_KEYS} secrets, found {}", list.get_ref().len());
+        if list.get_ref().is_empty() || list.get_ref().len() > Resigner::MAX_KEYS {
+            let what = format!("expected 1 to {} secrets, found {}", Resigner::MAX_KEYS, list.get_ref().len());
             self.reject(list, key, what, HELP);
             return None;
         }
