@@ -14,7 +14,7 @@ use crate::snapshot::{Delivery, Snapshot};
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 /// The program itself, idle: 15 MiB when measured, and its threads. Long address lists come on top.
-const PROGRAM: u64 = 32 * MIB;
+const PROGRAM: u64 = 20 * MIB;
 /// 4096 lines of the log, none longer than this.
 const LOG: u64 = 4096 * 4 * KIB;
 /// An id in replay memory; 84 to 106 bytes when measured.
