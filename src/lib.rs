@@ -5,7 +5,7 @@
 //!
 //! The map, from the floor up; imports go down only (`tests/tidy.rs` checks it):
 //!
-//! - [`base`]: clock and secret.
+//! - [`base`]: clock, secret, short texts.
 //! - [`domain`]: the words: head, refusal, fault, outcome, answer.
 //! - [`access`], [`routing`], [`signature`], [`replay`], [`meter`], [`budget`], [`habit`], [`upstream`], [`observe`],
 //!   [`store`]: one mechanism each, blind to one another.

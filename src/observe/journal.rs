@@ -20,6 +20,8 @@ use super::sharded::{Apart, Sharded};
 
 /// Lines that may wait. With the bounds of a line this is the most memory that logging can hold.
 const QUEUE: usize = 4096;
+/// Lines that make room for others while they are written. Any more of them still count as waiting until they are.
+const BATCH: usize = 256;
 /// Room for lines that a thread takes at a time.
 const LOT: usize = 64;
 /// Memory that an empty text keeps after a burst.
@@ -243,9 +245,11 @@ impl Writer {
             let (lines, spare) = (std::mem::take(&mut waiting.lines), std::mem::take(&mut waiting.spare));
             std::mem::swap(&mut waiting.text, &mut self.text);
             drop(waiting);
-            self.shared.room.fetch_add(lines + spare, Ordering::Relaxed);
             any |= lines > 0;
+            let batch = lines.min(BATCH);
+            self.shared.room.fetch_add(batch + spare, Ordering::Relaxed);
             self.write();
+            self.shared.room.fetch_add(lines - batch, Ordering::Relaxed);
         }
         let mut done = lock(&self.shared.done);
         done.rounds = round;
@@ -390,6 +394,29 @@ pub(crate) mod tests {
             let numbers: Vec<usize> = text.lines().filter_map(|line| line.strip_prefix(thread)?.parse().ok()).collect();
             assert_eq!(numbers, expected);
         }
+    }
+
+    #[test]
+    fn lines_that_are_being_written_leave_the_bound_as_it_is() {
+        let (began, has_begun) = std::sync::mpsc::channel();
+        let (go, gate) = std::sync::mpsc::channel();
+        let captured = Captured::default();
+        let sink = Sink::to(Stuck(began, gate, captured.clone()));
+        let journal = Journal::with_queue(sink, clock(), Counter::noop(), 2 * BATCH).unwrap();
+        journal.write("first\n");
+        has_begun.recv().unwrap();
+        (0..3 * BATCH).for_each(|_| journal.write("second\n"));
+        // First it says how many were lost, then it writes those that waited.
+        for _ in 0..2 {
+            go.send(()).unwrap();
+            has_begun.recv().unwrap();
+        }
+        (0..3 * BATCH).for_each(|_| journal.write("third\n"));
+        drop(go);
+        assert!(journal.flush(Duration::from_secs(10)));
+        let text = captured.text();
+        assert_eq!(["second\n", "third\n"].map(|line| text.matches(line).count()), [2 * BATCH, BATCH]);
+        assert_eq!(journal.shared.room.load(Ordering::Relaxed), 2 * BATCH, "all room is there again");
     }
 
     #[test]
