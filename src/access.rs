@@ -5,12 +5,15 @@
 //!
 //! Deliberately absent: names that have to be resolved, and lists that change while a snapshot lives.
 
+mod networks;
 mod ranges;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::IpNet;
 
+pub use self::networks::{Gathered, Networks};
 use self::ranges::{Ranges, paint};
 use crate::domain::source::canonical;
 
@@ -27,7 +30,17 @@ impl IpSet {
     /// A wider IPv6 network (`::/0`) holds IPv6 addresses only, although the mapped block lies inside it: an address
     /// has one spelling here, and an IPv4 address is not an IPv6 one.
     pub fn new(networks: impl IntoIterator<Item = IpNet>) -> Self {
-        let (v4, v6) = bounds(networks.into_iter().map(|network| (network, 0)));
+        let Networks { v4, v6 } = networks.into_iter().collect();
+        Self { v4: Ranges::from_sorted(v4), v6: Ranges::from_sorted(v6) }
+    }
+
+    /// The addresses of all of these.
+    pub fn of<'n>(entries: impl IntoIterator<Item = &'n Networks>) -> Self {
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for networks in entries {
+            v4.extend_from_slice(&networks.v4);
+            v6.extend_from_slice(&networks.v6);
+        }
         Self { v4: Ranges::merged(v4), v6: Ranges::merged(v6) }
     }
 
@@ -40,12 +53,10 @@ impl IpSet {
         }
     }
 
-    /// Whether the whole network is in the set.
-    pub fn covers(&self, network: IpNet) -> bool {
-        match unmapped(network) {
-            IpNet::V4(net) => self.v4.covers(net.network().to_bits(), net.broadcast().to_bits()),
-            IpNet::V6(net) => self.v6.covers(net.network().to_bits(), net.broadcast().to_bits()),
-        }
+    /// Whether all of these are in the set.
+    pub fn covers(&self, networks: &Networks) -> bool {
+        networks.v4.iter().all(|(first, last)| self.v4.covers(*first, *last))
+            && networks.v6.iter().all(|(first, last)| self.v6.covers(*first, *last))
     }
 
     /// Whether no address is in the set.
@@ -93,24 +104,20 @@ impl AccessList {
     where
         E: IntoIterator<Item = (Box<str>, Vec<IpNet>)>,
     {
+        let sorted = |entries: E| -> Vec<_> {
+            entries.into_iter().map(|(name, networks)| (name, Arc::new(networks.into_iter().collect()))).collect()
+        };
+        Self::of(&sorted(deny), allow.map(sorted).as_deref())
+    }
+
+    /// The same from networks that are sorted already, and may belong to more than one list.
+    pub fn of(deny: &[(Box<str>, Arc<Networks>)], allow: Option<&[(Box<str>, Arc<Networks>)]>) -> Self {
         let lists_admitted = allow.is_some();
-        let mut names = Vec::new();
-        let mut networks = Vec::new();
-        let mut owner = 0_u32;
-        let mut denials = 0_u32;
-        for (entries, denies) in [(Some(deny), true), (allow, false)] {
-            for (name, list) in entries.into_iter().flatten() {
-                names.push(name);
-                networks.extend(list.into_iter().map(|network| (network, owner)));
-                owner += 1;
-            }
-            if denies {
-                denials = owner;
-            }
-        }
-        let (v4, v6) = bounds(networks.into_iter());
-        let (v4, v4_owners) = paint(v4);
-        let (v6, v6_owners) = paint(v6);
+        let denials = u32::try_from(deny.len()).unwrap_or(u32::MAX);
+        let entries = || deny.iter().chain(allow.into_iter().flatten());
+        let (v4, v4_owners) = paint((0..).zip(entries().map(|(_, networks)| &*networks.v4)));
+        let (v6, v6_owners) = paint((0..).zip(entries().map(|(_, networks)| &*networks.v6)));
+        let names = entries().map(|(name, _)| name.clone()).collect();
         Self { names, denials, lists_admitted, v4, v4_owners, v6, v6_owners }
     }
 
@@ -201,31 +208,6 @@ pub struct RequiredHeader {
     pub name: String,
     /// Exact values of which it must have one; `None`: any value.
     pub values: Option<Vec<String>>,
-}
-
-/// A network's first and last address, with the entry it came from.
-type Bounds<T> = Vec<(T, T, u32)>;
-
-fn bounds(networks: impl Iterator<Item = (IpNet, u32)>) -> (Bounds<u32>, Bounds<u128>) {
-    let (mut v4, mut v6) = (Vec::new(), Vec::new());
-    for (network, owner) in networks {
-        match unmapped(network) {
-            IpNet::V4(net) => v4.push((net.network().to_bits(), net.broadcast().to_bits(), owner)),
-            IpNet::V6(net) => v6.push((net.network().to_bits(), net.broadcast().to_bits(), owner)),
-        }
-    }
-    (v4, v6)
-}
-
-/// `::ffff:192.0.2.0/120` is `192.0.2.0/24`.
-fn unmapped(network: IpNet) -> IpNet {
-    let IpNet::V6(net) = network else { return network };
-    let mapped = |net: Ipv6Net| -> Option<Ipv4Net> {
-        let length = net.prefix_len().checked_sub(96)?;
-        let address: Ipv4Addr = Ipv6Addr::to_ipv4_mapped(&net.addr())?;
-        Ipv4Net::new(address, length).ok()
-    };
-    mapped(net).map_or(network, IpNet::V4)
 }
 
 #[cfg(test)]

@@ -147,7 +147,8 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     let relay = Arc::new(Relay::new(gate, Arc::clone(&snapshot)));
     let (drain, draining) = Draining::channel();
     let mut tasks = JoinSet::new();
-    let mut reload = reload::Reload::new(config, environment, Arc::clone(&relay), service, loaded.warnings);
+    let mut reload =
+        reload::Reload::new(config, environment, Arc::clone(&relay), service, loaded.warnings, loaded.reading);
     // Before the first check, whose verdict would be told to nobody.
     let changes = state.upstreams.subscribe();
     reload.begin(&snapshot);

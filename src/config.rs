@@ -16,7 +16,7 @@ mod parse;
 use std::path::Path;
 
 pub use self::report::{Problem, Problems, Report};
-pub use self::source::Environment;
+pub use self::source::{Environment, Reading};
 use self::source::{SourceError, Sources};
 use crate::base::UnixMillis;
 use crate::snapshot::Snapshot;
@@ -29,6 +29,8 @@ pub struct Loaded {
     pub snapshot: Snapshot,
     /// Logged at each load; none of them stops it.
     pub warnings: Vec<Problem>,
+    /// Tells whether the files still say this.
+    pub reading: Reading,
 }
 
 /// Reads and compiles the file and everything it refers to. `now` judges certificates.
@@ -41,7 +43,7 @@ pub fn load(path: &Path, environment: &Environment, state: &State, now: UnixMill
     let raw = match parse::parse(path, &text) {
         Ok(raw) => raw,
         Err(problem) => {
-            let (_, files) = sources.finish();
+            let (_, files, _) = sources.finish();
             return Err(Report { unreadable: false, problems: vec![problem], warnings: Vec::new(), files });
         }
     };
@@ -64,6 +66,6 @@ fn unreadable(path: &Path, error: &SourceError, sources: Sources<'_>) -> Report 
             _ => error.help(),
         }),
     };
-    let (_, files) = sources.finish();
+    let (_, files, _) = sources.finish();
     Report { unreadable: at.is_none(), problems: vec![problem], warnings: Vec::new(), files }
 }

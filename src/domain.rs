@@ -10,7 +10,7 @@ pub mod refusal;
 pub mod source;
 
 pub use fault::Fault;
-pub use head::{Framing, Head, HeadBuilder, Headers, Method, Version};
+pub use head::{Framing, Head, HeadBuilder, Headers, Method, RequestLine, Version};
 pub use outcome::{Answer, Outcome};
 pub use refusal::{Refusal, Turned};
 pub use source::{SourceAddress, Via};

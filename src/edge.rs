@@ -18,6 +18,7 @@ mod reply;
 mod target;
 mod tls;
 mod turns;
+mod wire;
 
 use std::sync::Arc;
 
@@ -87,22 +88,27 @@ impl Relay {
 
 /// Tells connections that the relay is stopping.
 #[derive(Clone, Debug)]
-pub struct Draining(watch::Receiver<bool>);
+pub struct Draining {
+    signal: watch::Receiver<bool>,
+    /// What [`Draining::begun`] saw, because it does not see it twice.
+    has_begun: bool,
+}
 
 impl Draining {
     /// A signal and its sender.
     pub fn channel() -> (watch::Sender<bool>, Self) {
         let (sender, receiver) = watch::channel(false);
-        (sender, Self(receiver))
+        (sender, Self { signal: receiver, has_begun: false })
     }
 
-    /// Whether it has begun.
+    /// Whether it has begun; a vanished sender is the end too. As long as it has not, this takes no lock: every request asks.
     pub fn is_draining(&self) -> bool {
-        *self.0.borrow()
+        self.has_begun || self.signal.has_changed().map_or(true, |changed| changed && *self.signal.borrow())
     }
 
-    /// Waits until it begins; a vanished sender is the end too.
+    /// Waits until it begins.
     pub async fn begun(&mut self) {
-        let _ = self.0.wait_for(|draining| *draining).await;
+        let _ = self.signal.wait_for(|draining| *draining).await;
+        self.has_begun = true;
     }
 }

@@ -13,6 +13,8 @@ mod lifecycle;
 mod line;
 mod metrics;
 pub mod names;
+mod series;
+mod sharded;
 mod throttle;
 
 use std::io;
@@ -30,7 +32,7 @@ pub use journal::Sink;
 pub use library::LibraryLog;
 pub use lifecycle::{ConnectionRefusal, Event, RefusedConnection};
 pub use line::Level;
-pub use metrics::{Counted, ListenerMetrics, RouteLabels, Tally};
+pub use metrics::{Counted, InFlight, ListenerMetrics, RouteLabels, Tally};
 
 use journal::Journal;
 use line::{Line, Style};
@@ -57,7 +59,6 @@ pub struct Observer {
 
 /// Handles of what has no labels.
 struct Gauges {
-    in_flight: Gauge,
     body_memory: Gauge,
     replay_entries: Gauge,
     routes: Gauge,
@@ -78,7 +79,6 @@ impl std::fmt::Debug for Gauges {
 impl Gauges {
     fn new(metrics: &Metrics) -> Self {
         Self {
-            in_flight: metrics.gauge(&names::REQUESTS_IN_FLIGHT, &[]),
             body_memory: metrics.gauge(&names::BODY_MEMORY, &[]),
             replay_entries: metrics.gauge(&names::REPLAY_ENTRIES, &[]),
             routes: metrics.gauge(&names::ROUTES, &[]),
@@ -211,7 +211,7 @@ impl Observer {
     pub fn request(&self, event: &RequestEvent<'_>) {
         self.metrics.request(event);
         if !event.is_throttled() || self.admits(&self.refusals, "requests_suppressed") {
-            self.journal.write(event.line(self.journal.style()));
+            self.journal.append(|text| event.line(text, self.journal.style()));
         }
     }
 
@@ -221,8 +221,8 @@ impl Observer {
     }
 
     /// Counts a request as in flight until what this gives is dropped.
-    pub fn request_started(&self) -> Counted {
-        Counted::new(&self.gauges.in_flight)
+    pub fn request_started(&self) -> InFlight<'_> {
+        self.metrics.request_started()
     }
 
     /// What a listener's edge counts with.
@@ -364,9 +364,8 @@ impl Observer {
         self.metrics.render()
     }
 
-    /// To be called every few seconds: folds histogram samples together and writes pending summaries.
+    /// To be called every few seconds: writes pending summaries.
     pub fn upkeep(&self) {
-        self.metrics.upkeep();
         for (throttle, event) in self.throttles() {
             self.summarise(throttle.summary(throttle.now()), event);
         }

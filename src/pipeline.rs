@@ -39,7 +39,7 @@ pub mod way;
 use std::sync::Arc;
 
 use crate::base::Clock;
-use crate::domain::{Answer, Head, Outcome, SourceAddress};
+use crate::domain::{Answer, Head, Outcome, SourceAddress, Via};
 use crate::observe::Observer;
 use crate::snapshot::{Listener, ServedCertificate, Snapshot};
 use crate::state::State;
@@ -154,10 +154,11 @@ async fn steps<'r, B: BodySource>(
         return Ok(handshake(fixed, body.is_done()));
     }
 
-    let received = Received::read(metered, head, body, &gate.state.bodies, &snapshot.limits).await?;
+    // A proxy's connection is proven by whom it speaks for, and strangers come over it as well.
+    let believed = connection.proven.is() && source.via != Via::ForwardedFor;
+    let received = Received::read(metered, head, body, believed, &gate.state.bodies, &snapshot.limits).await?;
     record.received(&received);
-    let now = gate.clock.moment();
-    let verified = Verified::check(received, head, now.wall)?;
+    let verified = Verified::check(received, head, gate.clock.now())?;
     record.verified(&verified);
     if verified.proof().is_some() {
         connection.proven.set();
@@ -166,7 +167,7 @@ async fn steps<'r, B: BodySource>(
         return Ok(handshake(fixed, true));
     }
 
-    let fresh = match Fresh::reserve(verified, &gate.state.replay, now)? {
+    let fresh = match Fresh::reserve(verified, &gate.state.replay, &gate.clock)? {
         Deduped::Fresh(fresh) => fresh,
         Deduped::Duplicate => return Ok(End { outcome: Outcome::Duplicate, reply: Reply::Standard, body_done: true }),
     };

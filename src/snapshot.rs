@@ -188,8 +188,8 @@ pub struct Route {
     pub methods: Vec<Method>,
     /// `methods` as the `Allow` header has it; lives as long as the process.
     pub allow_header: &'static str,
-    /// Who may send.
-    pub access: AccessList,
+    /// Who may send; shared by routes that say it alike.
+    pub access: Arc<AccessList>,
     /// Whether `access` refuses anybody.
     pub address_check: AddressCheck,
     /// Whether the connection must have shown a client certificate.

@@ -150,7 +150,7 @@ impl BodyMemory {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// A share of nothing yet; it grows with what arrives, not with what a head declares.
+    /// A share of nothing yet.
     pub fn share(&self) -> BodyShare<'_> {
         BodyShare { memory: self, bytes: 0 }
     }
@@ -167,12 +167,22 @@ impl BodyShare<'_> {
     /// Grows to `bytes` in all; false when the budget does not allow it.
     #[must_use]
     pub fn grow_to(&mut self, bytes: u64) -> bool {
+        self.grow_within(bytes, self.memory.max.load(Ordering::Relaxed))
+    }
+
+    /// The same where there is plenty: false when more than half of the budget would be in use.
+    #[must_use]
+    pub fn grow_in_plenty(&mut self, bytes: u64) -> bool {
+        self.grow_within(bytes, self.memory.max.load(Ordering::Relaxed) / 2)
+    }
+
+    fn grow_within(&mut self, bytes: u64, max: u64) -> bool {
         let more = bytes.saturating_sub(self.bytes);
         if more == 0 {
             return true;
         }
         let before = self.memory.used.fetch_add(more, Ordering::Relaxed);
-        if before.saturating_add(more) > self.memory.max.load(Ordering::Relaxed) {
+        if before.saturating_add(more) > max {
             self.memory.used.fetch_sub(more, Ordering::Relaxed);
             return false;
         }
@@ -205,6 +215,17 @@ mod tests {
         assert!(two.grow_to(100));
         drop(two);
         assert_eq!(memory.used(), 0);
+    }
+
+    #[test]
+    fn half_of_the_body_budget_is_kept_for_what_arrives() {
+        let memory = BodyMemory::default();
+        memory.set_max(100);
+        let (mut one, mut two) = (memory.share(), memory.share());
+        assert!(one.grow_in_plenty(50));
+        assert!(!two.grow_in_plenty(1));
+        assert_eq!(memory.used(), 50);
+        assert!(two.grow_to(50));
     }
 
     #[test]

@@ -3,8 +3,9 @@
 //! The only module that names pingora: its HTTP connector gives pools, TLS and HTTP/2. HTTP/1.1 in clear is spoken by `plain`.
 //!
 //! - [`spec`]: what the configuration says. `registry`: what outlives a reload. `condition`: what is known of a server.
-//! - `select` picks a server, `resolve` finds its addresses, `reserved` says which it never is, `tls` guards the handshake, `exchange` (or `plain`) does one
-//!   attempt, `failure` says what may follow, `health` checks in the background.
+//! - `select` picks a server, `resolve` finds its addresses, `reserved` says which it never is, `tls` guards the handshake,
+//!   `fields` and `request` write the head, `exchange` (or `plain`) does one attempt, `failure` says what may follow, `health`
+//!   checks in the background.
 //!
 //! Each server gets a request at most once, and a request moves on to the next only while nobody is known to have taken it:
 //! no connection, a kept connection that was dead, a 502, 503 or 504 by which a server declines. A timeout is a fault, and
@@ -17,6 +18,7 @@
 mod condition;
 mod exchange;
 mod failure;
+mod fields;
 mod health;
 mod plain;
 mod registry;
@@ -29,12 +31,12 @@ mod server;
 pub mod spec;
 mod tls;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use pingora_core::connectors::http::Connector;
 use tokio::time::Instant;
 
 use crate::domain::Fault;
@@ -46,6 +48,8 @@ use server::Server;
 use spec::{Balance, EjectionSpec, HealthSpec};
 
 pub use condition::{ServerChange, ServerTurn};
+pub use fields::Fields;
+use registry::Pingora;
 pub use registry::Upstreams;
 pub use retry_after::RetryAfter;
 
@@ -58,7 +62,7 @@ pub struct Upstream {
     ejection: EjectionSpec,
     health: Option<HealthSpec>,
     turn: AtomicUsize,
-    connector: Arc<Connector<()>>,
+    pingora: Arc<Pingora>,
 }
 
 /// A request on its way in.
@@ -67,10 +71,10 @@ pub struct Outbound<'r> {
     pub method: &'static str,
     /// Path and query in origin form.
     pub target: &'r str,
-    /// Every field but framing and `Host`, in order; the bodies of secrets among them, so never logged.
-    pub headers: &'r [(&'r str, &'r [u8])],
+    /// Every field but framing and `Host`, in order.
+    pub headers: Fields,
     /// Shared with the pipeline: never copied.
-    pub body: Bytes,
+    pub body: Cow<'r, Bytes>,
     /// How many bytes of an answer's body are kept; the rest is read and dropped up to a fixed cap.
     pub keep_answer: usize,
     /// Any status is an answer (`answer = "upstream"`), and its body is waited for. Otherwise only 2xx is.
@@ -82,7 +86,7 @@ impl fmt::Debug for Outbound<'_> {
         // Target and headers may hold keys.
         f.debug_struct("Outbound")
             .field("method", &self.method)
-            .field("headers", &self.headers.len())
+            .field("headers", &self.headers)
             .field("body", &self.body.len())
             .finish_non_exhaustive()
     }
@@ -93,7 +97,7 @@ impl fmt::Debug for Outbound<'_> {
 pub struct Received {
     /// HTTP status.
     pub status: u16,
-    /// Of the body, where there is one.
+    /// Of the body, where there is one and something of it was wanted.
     pub content_type: Option<Bytes>,
     /// At most `keep_answer` bytes.
     pub body: Bytes,
@@ -140,9 +144,14 @@ pub struct ServerStatus {
 }
 
 impl Upstream {
-    /// Tries servers in turn until one gives an answer or the deadline passes. Dropping the future is safe at any point:
-    /// its connection is closed and every count is put right.
-    pub async fn forward(&self, request: &Outbound<'_>, deadline: Instant) -> Result<Received, Undelivered> {
+    /// Tries servers in turn until one gives an answer or the deadline passes; `now` is when it is called. Dropping the future
+    /// is safe at any point: its connection is closed and every count is put right.
+    pub async fn forward(
+        &self,
+        request: &Outbound<'_>,
+        now: Instant,
+        deadline: Instant,
+    ) -> Result<Received, Undelivered> {
         let selection = Selection {
             servers: &self.servers,
             balance: self.balance,
@@ -152,8 +161,8 @@ impl Upstream {
         };
         let mut tried = Vec::new();
         let mut so_far = SoFar::default();
+        let mut now = now;
         loop {
-            let now = Instant::now();
             if now >= deadline {
                 return so_far.end(|| Failure::timeout("choosing a server"));
             }
@@ -161,13 +170,14 @@ impl Upstream {
                 return so_far.end(unavailable);
             };
             let in_flight = choice.server.condition.enter(choice.probe);
-            let outcome = choice.server.send(&self.connector, request, Wanted::Any, deadline).await;
+            let outcome = choice.server.send(&self.pingora, request, Wanted::Any, now, deadline).await;
             let (verdict, why) = verdict(&outcome, tried.is_empty());
             in_flight.settle(verdict, &self.ejection, &why);
-            tried.push(choice.index);
             if so_far.add(outcome, choice.server, request.pass_through) == Step::Done {
                 return so_far.end(unavailable);
             }
+            tried.push(choice.index);
+            now = Instant::now();
         }
     }
 
@@ -217,13 +227,13 @@ fn declined(status: u16) -> bool {
 
 /// The result that stands unless a later server gives a better one.
 #[derive(Default)]
-struct SoFar {
+struct SoFar<'s> {
     attempts: u32,
     /// A 502, 503 or 504 that goes out where the route passes answers through and nobody said anything better.
     answer: Option<Received>,
     status: Option<u16>,
     retry_after: Option<RetryAfter>,
-    server: Option<Arc<str>>,
+    server: Option<&'s Server>,
     failure: Option<Failure>,
 }
 
@@ -233,10 +243,10 @@ enum Step {
     Another,
 }
 
-impl SoFar {
-    fn add(&mut self, outcome: Result<Answer, Failure>, server: &Server, pass_through: bool) -> Step {
+impl<'s> SoFar<'s> {
+    fn add(&mut self, outcome: Result<Answer, Failure>, server: &'s Server, pass_through: bool) -> Step {
         self.attempts = self.attempts.saturating_add(1);
-        self.server = Some(Arc::clone(&server.url));
+        self.server = Some(server);
         let answer = match outcome {
             Ok(answer) => answer,
             Err(failure) => {
@@ -268,6 +278,7 @@ impl SoFar {
         }
         let Failure { fault, detail, .. } = self.failure.take().unwrap_or_else(otherwise);
         let Self { status, retry_after, server, attempts, .. } = self;
+        let server = server.map(|server| Arc::clone(&server.url));
         Err(Undelivered { fault, status, server, attempts, retry_after, detail })
     }
 }

@@ -76,6 +76,6 @@ def connections(options, points):
 AXES = [
     Axis("routes", "routes", [1, 10, 100, 1000, 10_000], configured(routes)),
     Axis("addresses", "address entries", [10, 1000, 100_000, 1_000_000], configured(addresses)),
-    Axis("secrets", "secrets of the route, the last one has signed", [1, 2, 4, 8], configured(secrets)),
+    Axis("secrets", "secrets of the route, the last one has signed", [1, 2, 4, 8, 16], configured(secrets)),
     Axis("connections", "busy connections", [1, 16, 64, 256, 1000, 8000], connections),
 ]

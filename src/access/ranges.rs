@@ -14,6 +14,8 @@ pub(super) trait Bits: Copy + Ord + std::fmt::Debug {
     type Word: Copy + Ord + std::fmt::Debug;
     /// The leading bits, in the order of the whole.
     fn word(self) -> Self::Word;
+    /// Both ends of a range from its words, where these tell all of it: then nothing else of it is kept.
+    fn from_words(first: Self::Word, last: Self::Word) -> Option<(Self, Self)>;
     /// Whether it is the first address with its leading bits.
     fn opens_word(self) -> bool;
     /// Whether it is the last address with its leading bits.
@@ -25,6 +27,9 @@ impl Bits for u32 {
     type Word = Self;
     fn word(self) -> Self {
         self
+    }
+    fn from_words(first: Self, last: Self) -> Option<(Self, Self)> {
+        Some((first, last))
     }
     fn opens_word(self) -> bool {
         true
@@ -45,6 +50,9 @@ impl Bits for u128 {
     type Word = u64;
     fn word(self) -> u64 {
         (self >> 64) as u64
+    }
+    fn from_words(_: u64, _: u64) -> Option<(Self, Self)> {
+        None
     }
     fn opens_word(self) -> bool {
         self << 64 == 0
@@ -75,6 +83,7 @@ pub(super) struct Ranges<T: Bits> {
     /// One bit for each range: set where its leading bits do not tell all of it. Only such a range (an IPv6 network longer
     /// than a /64) needs a look at `bounds`, which for a long list lie in no near cache.
     ragged: Vec<u64>,
+    /// None where the words tell all.
     bounds: Vec<(T, T)>,
 }
 
@@ -85,25 +94,29 @@ impl<T: Bits> Default for Ranges<T> {
 }
 
 impl<T: Bits> Ranges<T> {
-    fn from_sorted(bounds: Vec<(T, T)>) -> Self {
+    /// From ranges in order that do not overlap.
+    pub(super) fn from_sorted(mut bounds: Vec<(T, T)>) -> Self {
         let words: Vec<T::Word> = bounds.iter().map(|(start, _)| start.word()).collect();
         let end_words = bounds.iter().map(|(_, end)| end.word()).collect();
         let landmarks = words.iter().step_by(STRIDE).copied().collect();
         let bits =
             |(place, (start, end)): (usize, &(T, T))| u64::from(!(start.opens_word() && end.closes_word())) << place;
         let ragged = bounds.chunks(64).map(|block| block.iter().enumerate().map(bits).sum()).collect();
+        if T::from_words(T::LAST.word(), T::LAST.word()).is_some() {
+            bounds = Vec::new();
+        }
+        bounds.shrink_to_fit();
         Self { landmarks, words, end_words, ragged, bounds }
     }
 
     /// Overlapping and adjacent ranges become one.
-    pub(super) fn merged(bounds: Vec<(T, T, u32)>) -> Self {
-        let mut sorted: Vec<(T, T)> = bounds.into_iter().map(|(start, end, _)| (start, end)).collect();
+    pub(super) fn merged(mut sorted: Vec<(T, T)>) -> Self {
         sorted.sort_unstable();
         Self::from_sorted(merge(sorted))
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.bounds.is_empty()
+        self.words.is_empty()
     }
 
     /// The index of the range that holds the address.
@@ -127,13 +140,13 @@ impl<T: Bits> Ranges<T> {
         counts: impl Fn(usize) -> bool,
         apart: impl Fn(T) -> D,
     ) -> Option<(usize, (T, T))> {
-        let known = self.bounds.iter().copied().enumerate().filter(|(index, _)| counts(*index));
+        let known = self.iter().enumerate().filter(|(index, _)| counts(*index));
         known.min_by_key(|(_, (first, last))| apart(*first).min(apart(*last)))
     }
 
     /// Whether one range holds all that lies between the two; for ranges that do not touch, as those of [`Self::merged`].
     pub(super) fn covers(&self, first: T, last: T) -> bool {
-        self.find(first).and_then(|index| self.bounds.get(index)).is_some_and(|(_, end)| *end >= last)
+        self.find(first).and_then(|index| self.bound(index)).is_some_and(|(_, end)| end >= last)
     }
 
     /// `index` is the last range whose leading bits are not above the address's.
@@ -157,47 +170,69 @@ impl<T: Bits> Ranges<T> {
         Self::from_sorted(merge(all))
     }
 
+    /// First and last address of a range.
+    fn bound(&self, index: usize) -> Option<(T, T)> {
+        T::from_words(*self.words.get(index)?, *self.end_words.get(index)?).or_else(|| self.bounds.get(index).copied())
+    }
+
     fn iter(&self) -> impl Iterator<Item = (T, T)> {
-        self.bounds.iter().copied()
+        (0..self.words.len()).filter_map(|index| self.bound(index))
     }
 }
 
-fn merge<T: Bits>(sorted: Vec<(T, T)>) -> Vec<(T, T)> {
-    let mut out: Vec<(T, T)> = Vec::with_capacity(sorted.len());
-    for (start, end) in sorted {
-        match out.last_mut() {
-            // The last address has no next: whatever comes then lies inside.
-            Some(last) if last.1.next().is_none_or(|next| start <= next) => last.1 = last.1.max(end),
-            _ => out.push((start, end)),
+/// Sorted ranges, of which those that overlap or touch become one; in their own place, with nothing to spare.
+pub(super) fn merge<T: Bits>(mut sorted: Vec<(T, T)>) -> Vec<(T, T)> {
+    sorted.dedup_by(|range, last| {
+        // The last address has no next: whatever comes then lies inside.
+        let joins = last.1.next().is_none_or(|next| range.0 <= next);
+        if joins {
+            last.1 = last.1.max(range.1);
         }
-    }
-    out
+        joins
+    });
+    sorted.shrink_to_fit();
+    sorted
 }
 
-/// Cuts overlapping ranges at each other's bounds, so that each piece has one owner: the lowest of those that cover it.
-pub(super) fn paint<T: Bits>(bounds: Vec<(T, T, u32)>) -> (Ranges<T>, Vec<u32>) {
-    let mut edges: Vec<(T, bool, u32, usize)> = Vec::with_capacity(bounds.len() * 2);
-    for (index, (start, end, owner)) in bounds.into_iter().enumerate() {
-        edges.push((start, true, owner, index));
-        if let Some(after) = end.next() {
-            edges.push((after, false, owner, index));
+/// Cuts overlapping ranges at each other's bounds, so that each piece has one owner: the lowest of those that cover it. The
+/// ranges of one owner are sorted and do not touch.
+pub(super) fn paint<'r, T: Bits + 'r>(
+    owned: impl Iterator<Item = (u32, &'r [(T, T)])> + Clone,
+) -> (Ranges<T>, Vec<u32>) {
+    let mut filled = owned.filter(|(_, ranges)| !ranges.is_empty());
+    let mut rest = filled.clone().skip(1);
+    match (filled.next(), rest.next()) {
+        (None, _) => (Ranges::default(), Vec::new()),
+        // The usual case: nothing to cut.
+        (Some((owner, ranges)), None) => (Ranges::from_sorted(ranges.to_vec()), vec![owner; ranges.len()]),
+        (Some(first), Some(second)) => cut([first, second].into_iter().chain(rest)),
+    }
+}
+
+fn cut<'r, T: Bits + 'r>(owned: impl Iterator<Item = (u32, &'r [(T, T)])>) -> (Ranges<T>, Vec<u32>) {
+    let mut edges: Vec<(T, u32, bool)> = Vec::new();
+    for (owner, ranges) in owned {
+        edges.reserve(ranges.len() * 2);
+        for (start, end) in ranges {
+            edges.push((*start, owner, true));
+            edges.extend(end.next().map(|after| (after, owner, false)));
         }
     }
     edges.sort_unstable();
-    let mut covering: BTreeSet<(u32, usize)> = BTreeSet::new();
+    let mut covering: BTreeSet<u32> = BTreeSet::new();
     let mut pieces: Vec<(T, T)> = Vec::new();
     let mut owners = Vec::new();
     let mut open: Option<(T, u32)> = None;
     for here in edges.chunk_by(|a, b| a.0 == b.0) {
         let Some(at) = here.first().map(|edge| edge.0) else { continue };
-        for (_, starts, owner, index) in here {
+        for (_, owner, starts) in here {
             if *starts {
-                covering.insert((*owner, *index))
+                covering.insert(*owner)
             } else {
-                covering.remove(&(*owner, *index))
+                covering.remove(owner)
             };
         }
-        let owner = covering.first().map(|first| first.0);
+        let owner = covering.first().copied();
         if owner == open.map(|piece| piece.1) {
             continue;
         }
@@ -211,5 +246,7 @@ pub(super) fn paint<T: Bits>(bounds: Vec<(T, T, u32)>) -> (Ranges<T>, Vec<u32>) 
         pieces.push((start, T::LAST));
         owners.push(owner);
     }
+    drop(edges);
+    owners.shrink_to_fit();
     (Ranges::from_sorted(pieces), owners)
 }

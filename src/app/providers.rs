@@ -1,6 +1,9 @@
 //! Upkeep of what routes know of their providers: error budgets and habits become events and gauges, and outlive the
 //! process where there is a store.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use crate::base::UnixMillis;
 use crate::budget;
 use crate::edge::Relay;
@@ -14,11 +17,14 @@ pub(super) async fn restore(relay: &Relay) {
     let (snapshot, now) = (relay.snapshot(), relay.gate.clock.now());
     let budgets = store.marks(budget::KIND).await.unwrap_or_default();
     let habits = store.marks(habit::KIND).await.unwrap_or_default();
-    for route in snapshot.routes.iter() {
-        if let Some(mark) = budgets.iter().find(|mark| *mark.route == *route.name) {
+    let routes: HashMap<&str, &Arc<Route>> = snapshot.routes.iter().map(|route| (&*route.name, route)).collect();
+    for mark in &budgets {
+        if let Some(route) = routes.get(&*mark.route) {
             route.budget.restore(&mark.value, now);
         }
-        if let Some(mark) = habits.iter().find(|mark| *mark.route == *route.name) {
+    }
+    for mark in &habits {
+        if let Some(route) = routes.get(&*mark.route) {
             route.habit.restore(&String::from_utf8_lossy(&mark.value), now);
         }
     }

@@ -1,5 +1,6 @@
 //! A reload: read, compile, compare, swap, or keep what runs. One at a time; the admin listener reads what came of it.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -8,7 +9,7 @@ use data_encoding::HEXLOWER;
 use tokio::task::JoinSet;
 
 use crate::base::UnixMillis;
-use crate::config::{self, Environment, Problem, Report};
+use crate::config::{self, Environment, Problem, Reading, Report};
 use crate::delivery::Delivery;
 use crate::edge::Relay;
 use crate::observe::Event;
@@ -61,6 +62,8 @@ pub(super) struct Reload {
     health: JoinSet<()>,
     delivery: Option<Arc<Delivery>>,
     fixed: Fixed,
+    /// What the running configuration was read from, until it was looked at once more.
+    reading: Option<Reading>,
 }
 
 /// What the process was started with and keeps to its end.
@@ -92,6 +95,7 @@ impl Reload {
         relay: Arc<Relay>,
         service: Service,
         warnings: Vec<Problem>,
+        reading: Reading,
     ) -> Self {
         let standing = Standing {
             generation: 0,
@@ -101,7 +105,17 @@ impl Reload {
             last_error: None,
         };
         let (standing, health) = (Arc::new(Mutex::new(standing)), JoinSet::new());
-        Self { config, environment, relay, service, standing, health, delivery: None, fixed: Fixed::default() }
+        Self {
+            config,
+            environment,
+            relay,
+            service,
+            standing,
+            health,
+            delivery: None,
+            fixed: Fixed::default(),
+            reading: Some(reading),
+        }
     }
 
     /// For the admin listener.
@@ -135,7 +149,8 @@ impl Reload {
         if let Some(delivery) = &self.delivery {
             delivery.apply(snapshot);
         }
-        gate.state.keep_routes(|route| snapshot.routes.iter().any(|known| &*known.name == route));
+        let routes: HashSet<&str> = snapshot.routes.iter().map(|route| &*route.name).collect();
+        gate.state.keep_routes(|route| routes.contains(route));
         // Dropping the old set ends its checks.
         self.health = JoinSet::new();
         for upstream in snapshot.upstreams.values() {
@@ -175,6 +190,16 @@ impl Reload {
         })
     }
 
+    /// Whether the files that came under watch still say what the running configuration says. To know that they need not be
+    /// compiled again, which would take as long as the start and as much memory.
+    async fn holds(&mut self) -> bool {
+        if self.standing.lock().unwrap_or_else(PoisonError::into_inner).last_error.is_some() {
+            return false;
+        }
+        let Some(reading) = self.reading.take() else { return false };
+        tokio::task::spawn_blocking(move || reading.holds()).await.unwrap_or(false)
+    }
+
     fn keep(&self, trigger: &str, report: Report) -> Outcome {
         let report = Arc::new(report);
         let problems: Vec<_> = report.problems.iter().map(|problem| problem as &dyn std::fmt::Display).collect();
@@ -201,8 +226,11 @@ impl Load for Reload {
 
     async fn load(&mut self, trigger: Trigger) -> Loaded<Outcome> {
         let began = Instant::now();
-        self.service.reloading();
         let running = self.relay.snapshot();
+        if trigger == Trigger::Recheck && self.holds().await {
+            return Loaded { report: self.unchanged(trigger), files: running.files.clone() };
+        }
+        self.service.reloading();
         let (report, files) = match self.read().await {
             Ok(loaded) if loaded.snapshot.digest == running.digest => (self.unchanged(trigger), running.files.clone()),
             Ok(loaded) => {
@@ -211,6 +239,7 @@ impl Load for Reload {
                 warn(&self.relay.gate.observer, &loaded.warnings);
                 let generation = self.apply(&snapshot, needs_restart.clone(), trigger.as_str(), began);
                 self.standing.lock().unwrap_or_else(PoisonError::into_inner).warnings.clone_from(&loaded.warnings);
+                self.reading = Some(loaded.reading);
                 let outcome = Outcome::Applied { generation, needs_restart, warnings: loaded.warnings };
                 (outcome, snapshot.files.clone())
             }

@@ -13,7 +13,7 @@ const DAY: u64 = 86_400_000;
 const LAST_DAY: u64 = 2_932_895;
 
 /// A text of at most `N` bytes, all of them ASCII.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Text<const N: usize> {
     bytes: [u8; N],
     length: usize,
@@ -63,19 +63,33 @@ pub fn address(ip: IpAddr) -> Text<39> {
 }
 
 fn push_v4(text: &mut Text<39>, ip: Ipv4Addr) {
-    for (place, octet) in ip.octets().into_iter().enumerate() {
-        if place > 0 {
-            text.push(b'.');
+    for octet in ip.octets() {
+        let (digits, length) = OCTETS.get(usize::from(octet)).copied().unwrap_or_default();
+        if let Some(place) = text.bytes.get_mut(text.length..).and_then(<[u8]>::first_chunk_mut) {
+            *place = digits;
+            text.length += usize::from(length);
         }
-        if octet >= 100 {
-            text.push(b'0' + octet / 100);
-        }
-        if octet >= 10 {
-            text.push(b'0' + octet / 10 % 10);
-        }
-        text.push(b'0' + octet % 10);
     }
+    // There is no full stop behind the last one.
+    text.length -= 1;
 }
+
+/// Each octet with a full stop behind it, and how long that is.
+const OCTETS: [([u8; 4], u8); 256] = {
+    let mut octets = [([0; 4], 0); 256];
+    let mut octet = 0;
+    while octet < octets.len() {
+        let [hundreds, tens, ones] = [octet / 100, octet / 10 % 10, octet % 10];
+        let [hundreds, tens, ones] = [b'0' + hundreds as u8, b'0' + tens as u8, b'0' + ones as u8];
+        octets[octet] = match octet {
+            100.. => ([hundreds, tens, ones, b'.'], 4),
+            10.. => ([tens, ones, b'.', 0], 3),
+            _ => ([ones, b'.', 0, 0], 2),
+        };
+        octet += 1;
+    }
+    octets
+};
 
 /// The longest run of zeros, the first of equals, is left out where it is longer than one.
 fn push_v6(text: &mut Text<39>, ip: Ipv6Addr) {

@@ -26,7 +26,7 @@ struct Found {
 pub(super) fn check(args: &Check, format: Format) -> Exit {
     let file = args.config.path();
     let found = match args.config.load() {
-        Ok(Loaded { snapshot, warnings }) => Found {
+        Ok(Loaded { snapshot, warnings, .. }) => Found {
             file,
             fine: true,
             unreadable: false,

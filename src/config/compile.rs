@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use toml::Spanned;
 
-use self::addresses::AddressLists;
+use self::addresses::{Accesses, AddressLists};
 use self::upstreams::Upstreams;
 use super::Loaded;
 use super::raw::RawConfig;
@@ -39,6 +39,7 @@ struct Compiler<'c> {
     now: UnixMillis,
     /// Ids of secrets that were left out; see [`Environment::with_gaps`](super::Environment::with_gaps).
     gaps: Vec<Arc<str>>,
+    accesses: Accesses,
 }
 
 /// Sections that routes and listeners refer to.
@@ -62,14 +63,16 @@ pub(super) fn compile(
     state: &State,
     now: UnixMillis,
 ) -> Result<Loaded, Report> {
-    let mut compiler = Compiler { problems, sources, state, now, gaps: Vec::new() };
+    let mut compiler = Compiler { problems, sources, state, now, gaps: Vec::new(), accesses: Accesses::default() };
     let parts = compiler.parts(raw);
     compiler.writable();
     let Compiler { problems, sources, .. } = compiler;
-    let (digest, files) = sources.finish();
+    let (digest, files, reading) = sources.finish();
     let (problems, warnings) = problems.into_parts();
     match parts {
-        Some(parts) if problems.is_empty() => Ok(Loaded { snapshot: parts.into_snapshot(files, digest), warnings }),
+        Some(parts) if problems.is_empty() => {
+            Ok(Loaded { snapshot: parts.into_snapshot(files, digest), warnings, reading })
+        }
         _ => Err(Report { unreadable: false, problems, warnings, files }),
     }
 }

@@ -7,19 +7,22 @@
 //! Deliberately absent: `${VAR}` inside the file. References are keys, so every place in a report stays true.
 
 mod error;
+mod reading;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, Metadata};
 use std::io::{IsTerminal as _, Read as _};
 use std::os::unix::ffi::OsStringExt as _;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 pub use self::error::SourceError;
+pub use self::reading::Reading;
+use self::reading::{Pieces, open};
 use crate::base::Secret;
 
 /// Largest configuration file.
@@ -95,6 +98,7 @@ pub struct Sources<'e> {
     environment: &'e Environment,
     digest: Sha256,
     files: Vec<PathBuf>,
+    reading: Reading,
     writable: Vec<PathBuf>,
 }
 
@@ -102,7 +106,8 @@ impl<'e> Sources<'e> {
     /// Relative paths start at the folder of the configuration file.
     pub fn new(config: &Path, environment: &'e Environment) -> Self {
         let folder = config.parent().unwrap_or_else(|| Path::new("")).to_path_buf();
-        Self { folder, environment, digest: Sha256::new(), files: Vec::new(), writable: Vec::new() }
+        let (files, reading, writable) = (Vec::new(), Reading::default(), Vec::new());
+        Self { folder, environment, digest: Sha256::new(), files, reading, writable }
     }
 
     /// Whether the log goes to a terminal.
@@ -117,8 +122,8 @@ impl<'e> Sources<'e> {
 
     /// The configuration file itself.
     pub fn config(&mut self, path: &Path) -> Result<String, SourceError> {
-        let bytes = self.read(path.to_path_buf(), MAX_CONFIG, Privacy::Public)?;
-        String::from_utf8(bytes.to_vec()).map_err(|error| {
+        let mut bytes = self.read(path.to_path_buf(), MAX_CONFIG, Privacy::Public)?;
+        String::from_utf8(std::mem::take(&mut *bytes)).map_err(|error| {
             let valid = error.utf8_error().valid_up_to();
             let line = error.as_bytes().iter().take(valid).filter(|byte| **byte == b'\n').count() + 1;
             SourceError::NotText { path: path.to_path_buf(), line }
@@ -131,17 +136,28 @@ impl<'e> Sources<'e> {
         Ok(self.read(path, MAX_CERTIFICATES, Privacy::Public)?.to_vec())
     }
 
-    /// An address list, with the path by which a report speaks of it.
-    pub fn list(&mut self, path: &str) -> Result<(PathBuf, String), SourceError> {
+    /// The lines of an address list, with their numbers from 1; gives the path by which a report speaks of it. The file is never in
+    /// memory as a whole. Where it turns out to be no text, the lines before that were told already.
+    pub fn list(&mut self, path: &str, mut tell: impl FnMut(usize, &str)) -> Result<PathBuf, SourceError> {
         let path = self.resolve(path)?;
-        let bytes = self.read(path.clone(), MAX_LIST, Privacy::Public)?;
-        match std::str::from_utf8(&bytes) {
-            Ok(text) => Ok((path, text.to_owned())),
-            Err(error) => {
-                let line = bytes.iter().take(error.valid_up_to()).filter(|byte| **byte == b'\n').count() + 1;
-                Err(SourceError::NotText { path, line })
+        self.files.push(path.clone());
+        let mut pieces = Pieces::open(&path, MAX_LIST, Privacy::Public)?;
+        if pieces.writable {
+            self.may_write(&path);
+        }
+        let mut line = Vec::new();
+        for number in 1.. {
+            line.clear();
+            if !pieces.line(&mut line)? {
+                break;
+            }
+            match std::str::from_utf8(&line) {
+                Ok(text) => tell(number, text),
+                Err(_) => return Err(SourceError::NotText { path, line: number }),
             }
         }
+        self.was_read(path.clone(), MAX_LIST, Privacy::Public, pieces.content());
+        Ok(path)
     }
 
     /// Where a file of the relay's own lies. It is neither read nor watched.
@@ -183,15 +199,13 @@ impl<'e> Sources<'e> {
         &self.writable
     }
 
-    /// The digest of everything read, and every file, each once, in the order of the first reading.
-    pub fn finish(self) -> ([u8; 32], Vec<PathBuf>) {
-        let mut files: Vec<PathBuf> = Vec::with_capacity(self.files.len());
-        for file in self.files {
-            if !files.contains(&file) {
-                files.push(file);
-            }
-        }
-        (self.digest.finalize().into(), files)
+    /// The digest of everything read; every file, each once, in the order of the first reading; and what they held.
+    pub fn finish(self) -> ([u8; 32], Vec<PathBuf>, Reading) {
+        let mut known = HashSet::with_capacity(self.files.len());
+        let mut files = self.files.clone();
+        files.retain(|file| known.insert(file.clone()));
+        files.shrink_to_fit();
+        (self.digest.finalize().into(), files, self.reading)
     }
 
     fn private(&mut self, path: PathBuf) -> Result<Secret, SourceError> {
@@ -209,26 +223,31 @@ impl<'e> Sources<'e> {
 
     fn read(&mut self, path: PathBuf, limit: u64, privacy: Privacy) -> Result<Zeroizing<Vec<u8>>, SourceError> {
         self.files.push(path.clone());
-        // Not blocking: a FIFO in place of a file must not hang a reload. What was opened is what is checked.
-        let mut file = OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
-            .open(&path)
-            .map_err(|error| SourceError::io(&path, &error))?;
-        let metadata = file.metadata().map_err(|error| SourceError::io(&path, &error))?;
-        check(&path, &metadata, limit, privacy)?;
-        if metadata.mode() & 0o002 != 0 && !self.writable.contains(&path) {
-            self.writable.push(path.clone());
+        let (mut file, metadata) = open(&path, limit, privacy)?;
+        if metadata.mode() & 0o002 != 0 {
+            self.may_write(&path);
         }
         let bytes = read_bounded(&mut file, &metadata, limit).map_err(|error| SourceError::io(&path, &error))?;
         if bytes.len() as u64 > limit {
             return Err(SourceError::TooLarge { path, limit });
         }
-        self.digested("file", path.as_os_str().as_encoded_bytes(), &bytes);
+        self.was_read(path, limit, privacy, Sha256::digest(&bytes).into());
         Ok(bytes)
     }
 
-    /// Lengths go in before contents, so that no two sets of files share a digest by sliding bytes between them.
+    fn may_write(&mut self, path: &Path) {
+        if !self.writable.iter().any(|known| known == path) {
+            self.writable.push(path.to_path_buf());
+        }
+    }
+
+    fn was_read(&mut self, path: PathBuf, limit: u64, privacy: Privacy, content: [u8; 32]) {
+        self.digested("file", path.as_os_str().as_encoded_bytes(), &content);
+        self.reading.add(path, limit, privacy, content);
+    }
+
+    /// Lengths go in before contents, so that no two sets of files share a digest by sliding bytes between them. Of a file it is
+    /// the hash that goes in.
     fn digested(&mut self, kind: &str, name: &[u8], content: &[u8]) {
         self.digest.update(kind);
         self.digest.update((name.len() as u64).to_be_bytes());

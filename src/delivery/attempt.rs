@@ -83,8 +83,8 @@ pub(super) async fn send(
     replay: bool,
     now: UnixMillis,
 ) -> Result<Received, Undelivered> {
-    let by = Instant::now() + route.retry.timeout;
-    Inward::stored(route, request, attempt, replay).forward(route, now, by).await
+    let began = Instant::now();
+    Inward::stored(route, request, attempt, replay).forward(route, now, began, began + route.retry.timeout).await
 }
 
 /// When an attempt began.

@@ -6,9 +6,10 @@
 //!
 //! Deliberately absent: a mutable header map. What goes to the upstream is written from this, never edited in place.
 
-use std::fmt;
+mod name;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use std::fmt;
+use std::ops::Range;
 
 /// A request method. Everything that no route can allow (CONNECT, TRACE, inventions) is [`Method::Other`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -92,8 +93,51 @@ struct Span {
 }
 
 impl Span {
-    fn of(self, buf: &[u8]) -> &[u8] {
-        buf.get(self.start as usize..self.end as usize).unwrap_or_default()
+    /// The edge bounds a head far below 4 GiB, so a span cannot wrap.
+    fn new(start: usize, len: usize) -> Self {
+        let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        Self { start: place(start), end: place(start.saturating_add(len)) }
+    }
+
+    fn len(self) -> usize {
+        self.range().len()
+    }
+
+    fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+
+    fn of(self, bytes: &[u8]) -> &[u8] {
+        bytes.get(self.range()).unwrap_or_default()
+    }
+}
+
+/// What a head was written in. Nearly always it is text as a whole, which is found out once, so that no name in it has to be
+/// looked at again; where some value is not, each name is looked at when it is asked for.
+#[derive(Clone)]
+enum Buf {
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+impl Buf {
+    fn new(bytes: Vec<u8>) -> Self {
+        String::from_utf8(bytes).map_or_else(|not_text| Self::Bytes(not_text.into_bytes()), Self::Text)
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text.as_bytes(),
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+
+    /// The edge admits visible ASCII only in names, targets and hosts; anything else reads as empty, never as a panic.
+    fn text(&self, span: Span) -> &str {
+        match self {
+            Self::Text(text) => text.get(span.range()).unwrap_or_default(),
+            Self::Bytes(bytes) => std::str::from_utf8(span.of(bytes)).unwrap_or_default(),
+        }
     }
 }
 
@@ -106,7 +150,7 @@ struct Field {
 /// Header fields in the order in which they came.
 #[derive(Clone)]
 pub struct Headers {
-    buf: Bytes,
+    buf: Buf,
     fields: Vec<Field>,
 }
 
@@ -117,15 +161,18 @@ pub struct Repeated;
 impl Headers {
     /// Every field, name as the sender wrote it.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.fields.iter().map(|field| (text(field.name.of(&self.buf)), field.value.of(&self.buf)))
+        let bytes = self.buf.bytes();
+        self.fields.iter().map(move |field| (self.buf.text(field.name), field.value.of(bytes)))
     }
 
     /// Every value of one field; `name` in any case.
     pub fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        let bytes = self.buf.bytes();
         self.fields
             .iter()
-            .filter(|field| field.name.of(&self.buf).eq_ignore_ascii_case(name.as_bytes()))
-            .map(|field| field.value.of(&self.buf))
+            // Most names differ in their length, which is there without looking at them.
+            .filter(|field| field.name.len() == name.len() && name::same(field.name.of(bytes), name.as_bytes()))
+            .map(|field| field.value.of(bytes))
     }
 
     /// The first value of a field, for fields whose repetition does no harm.
@@ -158,6 +205,17 @@ impl fmt::Debug for Headers {
     }
 }
 
+/// What a head says before its fields, and the host, which is not one of them.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "the names are those of [`Head`]")]
+pub struct RequestLine<'r> {
+    pub method: Method,
+    pub version: Version,
+    pub path: &'r str,
+    pub query: Option<&'r str>,
+    pub host: &'r [u8],
+}
+
 /// A request head that passed the edge's checks.
 #[derive(Clone)]
 pub struct Head {
@@ -175,7 +233,7 @@ impl Head {
     /// Starts a head from parts; the buffer is written as fields are added.
     pub fn builder(method: Method, version: Version) -> HeadBuilder {
         HeadBuilder {
-            buf: BytesMut::with_capacity(1024),
+            buf: Vec::with_capacity(512),
             method,
             version,
             framing: Framing::Empty,
@@ -185,6 +243,28 @@ impl Head {
             host: Span { start: 0, end: 0 },
             fields: Vec::with_capacity(16),
         }
+    }
+
+    /// A head whose parts the caller found in `raw`: that is copied once, as a whole.
+    pub fn received<'r>(
+        raw: &'r [u8],
+        line: RequestLine<'r>,
+        framing: Framing,
+        expects_continue: bool,
+        fields: impl ExactSizeIterator<Item = (&'r str, &'r [u8])>,
+    ) -> Self {
+        let RequestLine { method, version, path, query, host } = line;
+        let mut copied = Copied { raw, buf: raw.to_vec() };
+        let (path, host) = (copied.find(path.as_bytes()), copied.find(host));
+        let query = query.map(|query| copied.find(query.as_bytes()));
+        let mut spans = Vec::with_capacity(fields.len());
+        spans.extend(
+            fields
+                .filter(|(name, _)| !name.eq_ignore_ascii_case("host"))
+                .map(|(name, value)| Field { name: copied.find(name.as_bytes()), value: copied.find(value) }),
+        );
+        let headers = Headers { buf: Buf::new(copied.buf), fields: spans };
+        Self { method, version, framing, expects_continue, path, query, host, headers }
     }
 
     /// The request method.
@@ -209,17 +289,17 @@ impl Head {
 
     /// The path of the request target, raw: never decoded, never normalised.
     pub fn path(&self) -> &str {
-        text(self.path.of(&self.headers.buf))
+        self.headers.buf.text(self.path)
     }
 
     /// The query of the request target, raw and without its question mark.
     pub fn query(&self) -> Option<&str> {
-        self.query.map(|span| text(span.of(&self.headers.buf)))
+        self.query.map(|span| self.headers.buf.text(span))
     }
 
     /// The host the sender asked for, with its port if it named one. Compare it ignoring case.
     pub fn host(&self) -> &str {
-        text(self.host.of(&self.headers.buf))
+        self.headers.buf.text(self.host)
     }
 
     /// A copy with another query and with fields whose values were changed; `None` keeps a value.
@@ -245,7 +325,7 @@ impl Head {
 
     /// Bytes that it holds in memory, about.
     pub fn footprint(&self) -> usize {
-        self.headers.buf.len() + self.headers.fields.len() * size_of::<Field>()
+        self.headers.buf.bytes().len() + self.headers.fields.len() * size_of::<Field>()
     }
 
     /// The header fields. `Host` and `:authority` are not among them; see [`Head::host`].
@@ -268,7 +348,7 @@ impl fmt::Debug for Head {
 /// Collects a head. The edge checks what it adds; this type only remembers.
 #[derive(Debug)]
 pub struct HeadBuilder {
-    buf: BytesMut,
+    buf: Vec<u8>,
     method: Method,
     version: Version,
     framing: Framing,
@@ -331,19 +411,37 @@ impl HeadBuilder {
             path: self.path,
             query: self.query,
             host: self.host,
-            headers: Headers { buf: self.buf.freeze(), fields: self.fields },
+            headers: Headers { buf: Buf::new(self.buf), fields: self.fields },
         }
     }
 
-    /// The edge bounds a head far below 4 GiB, so the spans cannot wrap.
     fn put(&mut self, bytes: &[u8]) -> Span {
-        let start = u32::try_from(self.buf.len()).unwrap_or(u32::MAX);
-        self.buf.put_slice(bytes);
-        Span { start, end: u32::try_from(self.buf.len()).unwrap_or(u32::MAX) }
+        let span = Span::new(self.buf.len(), bytes.len());
+        self.buf.extend_from_slice(bytes);
+        span
     }
 }
 
-/// The edge admits visible ASCII only in names, targets and hosts; anything else reads as empty, never as a panic.
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap_or_default()
+/// A copy of a head as it stood on the wire, in which its parts are found again by where they stood.
+struct Copied<'r> {
+    raw: &'r [u8],
+    buf: Vec<u8>,
 }
+
+impl Copied<'_> {
+    /// What is no part of the original is added behind it.
+    fn find(&mut self, part: &[u8]) -> Span {
+        let at = part.as_ptr().addr().checked_sub(self.raw.as_ptr().addr());
+        match at.filter(|at| at.saturating_add(part.len()) <= self.raw.len()) {
+            Some(at) => Span::new(at, part.len()),
+            None => {
+                let span = Span::new(self.buf.len(), part.len());
+                self.buf.extend_from_slice(part);
+                span
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

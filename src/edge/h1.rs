@@ -6,14 +6,17 @@
 
 mod body;
 pub(super) mod chunked;
+mod idle;
 pub(super) mod parse;
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::yield_now;
-use tokio::time::{Duration, Instant, timeout, timeout_at};
+use tokio::time::{Duration, Instant, sleep, timeout, timeout_at};
 
 use crate::base::patience::within;
 use crate::domain::{Answer, Fault, Refusal, Version};
@@ -22,16 +25,19 @@ use crate::snapshot::{Limits, Snapshot};
 
 use super::catch::caught;
 use super::reply;
+use super::wire::Wire;
 use super::{Draining, Relay};
 use body::Body;
+use idle::Idle;
 use parse::Parsed;
 
-/// What an idle connection costs beside its TLS state. Enough for a head; a body goes past it, from the session's plaintext straight
-/// into its own buffer.
-const BUFFER: usize = 2048;
 /// How much of an unwanted body is read and dropped so that its sender can read the answer, and for how long.
 const LINGER_BYTES: usize = 1024 * 1024;
 const LINGER_TIME: Duration = Duration::from_secs(2);
+/// How much of it is read at a time.
+const LINGER_READ: usize = 4096;
+/// A body may keep the buffer that it came in, and with it the head before it; not one of more than this.
+const HEAD_KEPT: usize = 4096;
 
 /// Why there is no next request.
 enum NoHead {
@@ -43,24 +49,24 @@ enum NoHead {
 
 struct Session<S> {
     io: S,
+    /// What has arrived and was not used; an idle connection has none.
     buffer: BytesMut,
     out: Vec<u8>,
 }
 
 /// Serves the connection to its end.
-pub(super) async fn serve<S>(io: S, relay: &Arc<Relay>, connection: Connection, mut draining: Draining)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send,
-{
-    let mut session = Session { io, buffer: BytesMut::with_capacity(BUFFER), out: Vec::with_capacity(512) };
+pub(super) async fn serve<S: Wire>(io: S, relay: &Arc<Relay>, connection: Connection, draining: Draining) {
+    let mut session = Session { io, buffer: BytesMut::new(), out: Vec::with_capacity(512) };
     let mut current = relay.current();
+    let mut told = draining.clone();
+    let (timer, begun) = (pin!(sleep(current.load().limits.head_timeout)), pin!(told.begun()));
+    let mut idle = Idle::new(timer, begun, &draining);
     let mut first = true;
     loop {
-        let snapshot = current.load();
-        let limits = &snapshot.limits;
+        let limits = &current.load().limits;
         let wait = if first { limits.head_timeout } else { limits.idle_timeout };
         first = false;
-        let parsed = match session.head(wait, limits, &mut draining).await {
+        let parsed = match session.head(wait, limits, &mut idle).await {
             Ok(parsed) => parsed,
             Err(NoHead::Silent) => break,
             Err(NoHead::Refused(refusal)) => {
@@ -70,8 +76,7 @@ where
             }
         };
         // The current snapshot, also when the reload came while this connection was idle.
-        let snapshot = Arc::clone(current.load());
-        if !session.exchange(relay, &snapshot, &connection, parsed, &draining).await {
+        if !session.exchange(relay, current.load(), &connection, parsed, &draining).await {
             return;
         }
         // A sender that does not wait for its answers takes turns with those that do.
@@ -82,7 +87,7 @@ where
     let _ = timeout(LINGER_TIME, session.io.shutdown()).await;
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
+impl<S: Wire> Session<S> {
     /// One request and its answer; false when the connection ended with it.
     async fn exchange(
         &mut self,
@@ -94,7 +99,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     ) -> bool {
         let Parsed { head, keep_alive } = parsed;
         let mut body = Body::new(&mut self.io, &mut self.buffer, head.framing(), head.expects_continue());
-        // In a box, so that an idle connection does not carry the size of a request under way.
+        // In a box, so that an idle connection does not carry the size of a request under way; boxed before anything else takes
+        // it, because each of them would copy that size.
         let served = caught(Box::pin(pipeline::serve(&relay.gate, snapshot, connection, &head, &mut body))).await;
         let (answer, request_id) =
             served.unwrap_or_else(|_| (pipeline::answer::edge_failed(Fault::Internal), String::new()));
@@ -107,36 +113,41 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     }
 
     /// Reads until the empty line. The first byte has `wait`; from then on the whole head has `head_timeout`.
-    async fn head(&mut self, wait: Duration, limits: &Limits, draining: &mut Draining) -> Result<Parsed, NoHead> {
-        if self.buffer.is_empty() {
-            // What the last request took of the buffer is given back, so that this one fits one read again.
-            self.buffer.reserve(BUFFER);
-            let read = tokio::select! {
-                biased;
-                read = timeout(wait, self.io.read_buf(&mut self.buffer)) => read,
-                () = draining.begun() => return Err(NoHead::Silent),
-            };
-            if !matches!(read, Ok(Ok(1..))) {
+    async fn head(
+        &mut self,
+        wait: Duration,
+        limits: &Limits,
+        idle: &mut Idle<'_, impl Future<Output = ()>>,
+    ) -> Result<Parsed, NoHead> {
+        let Self { io, buffer, .. } = self;
+        if buffer.is_empty() {
+            *buffer = BytesMut::new();
+            let arrived = idle.wait(wait, |context| io.poll_arrived(context, buffer)).await;
+            if !matches!(arrived, Some(Ok(1..))) {
                 return Err(NoHead::Silent);
             }
         }
-        let deadline = Instant::now() + limits.head_timeout;
+        let mut deadline = None;
         let mut scanned = 0;
         loop {
-            if let Some(end) = head_end(&self.buffer, &mut scanned).map_err(NoHead::Refused)? {
+            if let Some(end) = head_end(buffer, &mut scanned).map_err(NoHead::Refused)? {
                 if end > limits.max_head {
                     return Err(NoHead::Refused(Refusal::HeadTooLarge));
                 }
-                let bytes = self.buffer.get(..end).unwrap_or_default();
+                let bytes = buffer.get(..end).unwrap_or_default();
                 let parsed = parse::parse(bytes, limits.max_headers).map_err(NoHead::Refused)?;
-                self.buffer.advance(end);
+                if end > HEAD_KEPT {
+                    *buffer = BytesMut::from(buffer.get(end..).unwrap_or_default());
+                } else {
+                    buffer.advance(end);
+                }
                 return Ok(parsed);
             }
-            if self.buffer.len() >= limits.max_head {
+            if buffer.len() >= limits.max_head {
                 return Err(NoHead::Refused(Refusal::HeadTooLarge));
             }
-            self.buffer.reserve(BUFFER.min(limits.max_head - self.buffer.len()).max(1));
-            match timeout_at(deadline, self.io.read_buf(&mut self.buffer)).await {
+            let deadline = *deadline.get_or_insert_with(|| Instant::now() + limits.head_timeout);
+            match timeout_at(deadline, poll_fn(|context| io.poll_arrived(context, buffer))).await {
                 Ok(Ok(1..)) => {}
                 Ok(_) => return Err(NoHead::Silent),
                 Err(_) => return Err(NoHead::Refused(Refusal::HeadTimeout)),
@@ -164,6 +175,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             let mut left = LINGER_BYTES;
             while left > 0 {
                 self.buffer.clear();
+                self.buffer.reserve(LINGER_READ);
                 match self.io.read_buf(&mut self.buffer).await? {
                     0 => break,
                     read => left = left.saturating_sub(read),

@@ -15,18 +15,25 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use bytes::BytesMut;
 use rustls::{ProtocolVersion, ServerConfig, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// What one read takes at most: a record of the largest size. More would be fewer system calls for large bodies, and as much
-/// more memory for each connection of somebody who sends and never reads.
+use super::wire::Wire;
+
+/// What one read takes beyond what is waited for: a record of the largest size. More would be as much more memory for each
+/// connection of somebody who sends and never reads.
 const READ: usize = 16 * 1024 + 256;
+/// What one read takes at most, where somebody waits for a large body.
+const READ_MOST: usize = READ + 64 * 1024;
+/// What a session reads at a time, and keeps room for.
+const SESSION_READ: usize = 4096;
 
 thread_local! {
     /// Ciphertext on its way from a socket to its session. What a session does not take at once is copied to its stream, so
     /// that an idle connection holds nothing.
-    static ARRIVED: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into());
+    static ARRIVED: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_MOST].into());
 }
 
 /// A connection whose handshake is complete.
@@ -36,13 +43,15 @@ pub(super) struct TlsStream {
     session: ServerConnection,
     /// Read from the socket and not yet given to the session: it takes no more while there is plaintext to fetch.
     ahead: Ahead,
+    /// Whether the session may hold more memory than it does while it waits.
+    has_grown: bool,
 }
 
 impl TlsStream {
     /// Does the handshake. Errors: what `rustls` refused (`InvalidData`), the socket's own, or a peer that went away.
     pub(super) async fn accept(socket: TcpStream, config: Arc<ServerConfig>) -> io::Result<Self> {
         let session = ServerConnection::new(config).map_err(io::Error::other)?;
-        let mut stream = Self { socket, session, ahead: Ahead::default() };
+        let mut stream = Self { socket, session, ahead: Ahead::default(), has_grown: true };
         poll_fn(|context| stream.poll_handshake(context)).await?;
         Ok(stream)
     }
@@ -51,7 +60,7 @@ impl TlsStream {
         while self.session.is_handshaking() {
             if self.session.wants_write() {
                 ready!(self.poll_send(context))?;
-            } else if !ready!(self.poll_receive(context))? {
+            } else if !ready!(self.poll_receive(context, &mut ReadBuf::new(&mut [])))? {
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, "tls handshake eof")));
             }
         }
@@ -62,27 +71,69 @@ impl TlsStream {
         Poll::Ready(Ok(()))
     }
 
-    /// Brings the session more of what the peer sent; false when there will be no more.
-    fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
+    /// Brings the session more of what the peer sent, and what comes of it to `buf`; false when there will be no more.
+    fn poll_receive(&mut self, context: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<bool>> {
         if !self.ahead.is_empty() {
-            let taken = feed(&mut self.session, self.ahead.bytes());
-            let taken = self.told(context, taken)?;
-            self.ahead.taken(taken);
+            let mut ahead = std::mem::take(&mut self.ahead);
+            let taken = self.take_in(context, ahead.bytes(), buf)?;
+            ahead.taken(taken);
+            self.ahead = ahead;
             return Poll::Ready(if taken > 0 { Ok(true) } else { Err(io::ErrorKind::InvalidData.into()) });
         }
         ARRIVED.with_borrow_mut(|arrived| {
-            let mut room = ReadBuf::new(arrived);
+            let most = READ.saturating_add(buf.remaining()).min(READ_MOST);
+            let mut room = ReadBuf::new(arrived.get_mut(..most).unwrap_or_default());
             ready!(Pin::new(&mut self.socket).poll_read(context, &mut room))?;
             let bytes = room.filled();
             if bytes.is_empty() {
                 self.session.read_tls(&mut io::empty())?;
                 return Poll::Ready(Ok(false));
             }
-            let taken = feed(&mut self.session, bytes);
-            let taken = self.told(context, taken)?;
+            let taken = self.take_in(context, bytes, buf)?;
             self.ahead.keep(bytes.get(taken..).unwrap_or_default());
             Poll::Ready(Ok(true))
         })
+    }
+
+    /// Gives the session these bytes, and what comes of them to `buf`, until one of the two takes no more; how many.
+    fn take_in(&mut self, context: &mut Context<'_>, bytes: &[u8], buf: &mut ReadBuf<'_>) -> io::Result<usize> {
+        let mut left = bytes;
+        loop {
+            let before = left.len();
+            let fed = feed(&mut self.session, &mut left);
+            self.told(context, fed)?;
+            // Of a small record that came as a whole the session kept nothing.
+            self.has_grown |= bytes.len() > SESSION_READ || self.session.wants_read();
+            if left.is_empty() || left.len() == before || self.drain(buf)? {
+                return Ok(bytes.len() - left.len());
+            }
+        }
+    }
+
+    /// Moves plaintext to who waits for it; true when the peer said that it is done.
+    fn drain(&mut self, buf: &mut ReadBuf<'_>) -> io::Result<bool> {
+        while buf.remaining() > 0 {
+            match self.session.reader().into_first_chunk() {
+                Ok([]) => return Ok(true),
+                Ok(chunk) => {
+                    let taken = chunk.len().min(buf.remaining());
+                    buf.put_slice(chunk.get(..taken).unwrap_or_default());
+                    self.session.reader().consume(taken);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                // It went away without saying so.
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Nothing came. A session keeps the memory of its last record until it is asked to read again: it is asked, so that who
+    /// waits holds 4 KiB of it and not 18.
+    fn shrink(&mut self) {
+        if std::mem::take(&mut self.has_grown) {
+            let _ = self.session.read_tls(&mut NothingYet);
+        }
     }
 
     /// A peer that broke the protocol is told so, if the socket takes it at once.
@@ -133,43 +184,77 @@ impl Deref for TlsStream {
 }
 
 /// Gives the session what it takes; it stops while there is plaintext to fetch, and for good after a closing alert.
-fn feed(session: &mut ServerConnection, bytes: &[u8]) -> Result<usize, rustls::Error> {
-    let mut left = bytes;
+fn feed(session: &mut ServerConnection, left: &mut &[u8]) -> Result<(), rustls::Error> {
     while !left.is_empty() && session.wants_read() {
-        let read = session.read_tls(&mut left);
+        let read = session.read_tls(left);
         session.process_new_packets()?;
         // From memory, so this fails only where a message is too long to be one, which the session has said by now.
         if !matches!(read, Ok(1..)) {
             break;
         }
     }
-    Ok(bytes.len() - left.len())
+    Ok(())
+}
+
+/// A socket on which nothing has come.
+struct NothingYet;
+
+impl io::Read for NothingYet {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
 }
 
 impl AsyncRead for TlsStream {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         loop {
-            while buf.remaining() > 0 {
-                match self.session.reader().into_first_chunk() {
-                    // The peer said that it is done.
-                    Ok([]) => return Poll::Ready(Ok(())),
-                    Ok(chunk) => {
-                        let taken = chunk.len().min(buf.remaining());
-                        buf.put_slice(chunk.get(..taken).unwrap_or_default());
-                        self.session.reader().consume(taken);
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                    Err(_) if buf.filled().len() > before => break,
-                    // It went away without saying so.
-                    Err(error) => return Poll::Ready(Err(error)),
-                }
+            match self.drain(buf) {
+                Ok(false) => {}
+                Ok(true) => return Poll::Ready(Ok(())),
+                Err(_) if buf.filled().len() > before => return Poll::Ready(Ok(())),
+                Err(error) => return Poll::Ready(Err(error)),
             }
             let more_is_here = buf.remaining() > 0 && !self.ahead.is_empty();
             if buf.remaining() == 0 || (buf.filled().len() > before && !more_is_here) {
                 return Poll::Ready(Ok(()));
             }
-            ready!(self.poll_receive(context))?;
+            let Poll::Ready(received) = self.poll_receive(context, buf) else {
+                self.shrink();
+                return Poll::Pending;
+            };
+            received?;
+        }
+    }
+}
+
+impl Wire for TlsStream {
+    fn poll_arrived(&mut self, context: &mut Context<'_>, into: &mut BytesMut) -> Poll<io::Result<usize>> {
+        let before = into.len();
+        loop {
+            loop {
+                match self.session.reader().into_first_chunk() {
+                    // The peer said that it is done.
+                    Ok([]) => return Poll::Ready(Ok(into.len() - before)),
+                    Ok(chunk) => {
+                        let taken = chunk.len();
+                        into.extend_from_slice(chunk);
+                        self.session.reader().consume(taken);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(_) if into.len() > before => break,
+                    // It went away without saying so.
+                    Err(error) => return Poll::Ready(Err(error)),
+                }
+            }
+            if into.len() > before {
+                return Poll::Ready(Ok(into.len() - before));
+            }
+            let Poll::Ready(received) = self.poll_receive(context, &mut ReadBuf::new(&mut [])) else {
+                self.shrink();
+                return Poll::Pending;
+            };
+            received?;
         }
     }
 }

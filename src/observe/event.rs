@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::base::UnixMillis;
 use crate::domain::{Fault, Method, Outcome, Refusal, Version, Via};
 
-use super::line::{Level, Line, Style};
+use super::line::{Level, Line, Style, joined};
 
 /// One request from its first byte to its answer; also made when the sender went away.
 #[derive(Clone, Debug)]
@@ -86,45 +86,53 @@ impl RequestEvent<'_> {
         }
     }
 
-    pub(crate) fn line(&self, style: Style) -> String {
-        let mut line = Line::new(style, self.level(), self.received_at, "request");
-        line.word("outcome", self.outcome.as_str());
+    fn path(&self) -> &str {
+        let end = memchr::memchr(b'?', self.path.as_bytes()).unwrap_or(self.path.len());
+        self.path.get(..end).unwrap_or_default()
+    }
+
+    /// Writes its line behind those that `text` holds, and gives it back.
+    pub(crate) fn line(&self, text: Vec<u8>, style: Style) -> Vec<u8> {
+        let mut line = Line::onto(text, style, self.level(), self.received_at, "request");
+        line.word(joined!("outcome"), self.outcome.as_str());
         if !self.outcome.reason().is_empty() {
-            line.word("reason", self.outcome.reason());
+            line.word(joined!("reason"), self.outcome.reason());
         }
-        line.number("status", self.status)
-            .text("request_id", self.request_id)
-            .text("listener", self.listener)
-            .maybe("route", self.route)
-            .maybe("provider", self.provider)
-            .word("method", self.method.as_str())
-            .text("path", self.path.split('?').next().unwrap_or_default())
-            .text("host", self.host)
-            .word("version", self.version.as_str())
-            .plain("source", self.source)
-            .word("via", self.via.as_str())
-            .maybe("allowed_by", self.allowed_by)
-            .maybe("denied_by", self.denied_by)
-            .maybe("would_refuse", self.would_refuse.map(Refusal::code))
-            .maybe("key", self.key)
-            .maybe("dedupe", self.dedupe);
+        line.number(joined!("status"), self.status)
+            .text(joined!("request_id"), self.request_id)
+            .text(joined!("listener"), self.listener)
+            .maybe(joined!("route"), self.route)
+            .maybe(joined!("provider"), self.provider)
+            .word(joined!("method"), self.method.as_str())
+            .text(joined!("path"), self.path())
+            .text(joined!("host"), self.host)
+            .word(joined!("version"), self.version.as_str())
+            .address(joined!("source"), self.source)
+            .word(joined!("via"), self.via.as_str())
+            .maybe(joined!("allowed_by"), self.allowed_by)
+            .maybe(joined!("denied_by"), self.denied_by)
+            .maybe(joined!("would_refuse"), self.would_refuse.map(Refusal::code))
+            .maybe(joined!("key"), self.key)
+            .maybe(joined!("dedupe"), self.dedupe);
         if let Some(timestamp) = self.timestamp {
-            line.time("timestamp", timestamp);
+            line.time(joined!("timestamp"), timestamp);
         }
-        line.number("body_bytes", self.body_bytes).maybe("upstream", self.upstream).maybe("server", self.server);
+        line.number(joined!("body_bytes"), self.body_bytes)
+            .maybe(joined!("upstream"), self.upstream)
+            .maybe(joined!("server"), self.server);
         if let Some(status) = self.upstream_status {
-            line.number("upstream_status", status);
+            line.number(joined!("upstream_status"), status);
         }
         if self.attempts > 0 {
-            line.number("attempts", self.attempts);
+            line.number(joined!("attempts"), self.attempts);
         }
         if let Some(detail) = self.detail {
-            line.long("detail", detail);
+            line.long(joined!("detail"), detail);
         }
-        line.millis("read_ms", self.read)
-            .millis("verify_ms", self.verify)
-            .millis("forward_ms", self.forward)
-            .millis("total_ms", self.total);
+        line.millis(joined!("read_ms"), self.read)
+            .millis(joined!("verify_ms"), self.verify)
+            .millis(joined!("forward_ms"), self.forward)
+            .millis(joined!("total_ms"), self.total);
         line.finish()
     }
 }

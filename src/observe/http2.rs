@@ -71,10 +71,10 @@ pub struct Http2Ended<'e> {
 }
 
 impl Http2Ended<'_> {
-    pub(crate) fn line(&self, style: Style, at: UnixMillis) -> String {
+    pub(crate) fn line(&self, style: Style, at: UnixMillis) -> Vec<u8> {
         let mut line = Line::new(style, Level::Warn, at, "http2_ended");
         line.word("reason", self.error.code()).word("scope", self.scope.code()).text("listener", self.listener);
-        line.plain("source", self.source);
+        line.address("source", self.source);
         line.finish()
     }
 }

@@ -1,12 +1,14 @@
-//! The log writer: a bounded queue and one thread, so that no request ever waits for a log.
+//! The log writer: bounded queues and one thread, so that no request ever waits for a log.
 //!
-//! When the queue is full the line is dropped and counted; the writer says how many once it has caught up. Deliberately
-//! absent: files, rotation and network sinks. Lines go to standard error, where the service manager takes them.
+//! Each thread that records has a text of its own, to which its lines are written; the writer takes it away whole. So lines of
+//! one thread keep their order, and those of two threads may change places within a few milliseconds. When too many lines wait,
+//! the next is dropped and counted; the writer says how many once it has caught up. Deliberately absent: files, rotation and
+//! network sinks. Lines go to standard error, where the service manager takes them.
 
 use std::io::{self, IsTerminal, Write};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::Thread;
 use std::time::Duration;
 
 use metrics::Counter;
@@ -14,14 +16,17 @@ use metrics::Counter;
 use crate::base::Clock;
 
 use super::line::{Level, Line, Style};
+use super::sharded::{Apart, Sharded};
 
 /// Lines that may wait. With the bounds of a line this is the most memory that logging can hold.
 const QUEUE: usize = 4096;
-/// Lines written between two flushes.
-const BATCH: usize = 256;
-/// How long the writer gathers lines after the first. While it does, a request that logs wakes nobody: a wake-up costs two
-/// system calls and a task switch, on the request's side too. A line is late by this much at most.
-const GATHER: Duration = Duration::from_millis(2);
+/// Room for lines that a thread takes at a time.
+const LOT: usize = 64;
+/// Memory that an empty text keeps after a burst.
+const KEPT: usize = 256 * 1024;
+/// How long the writer waits between two looks while lines come. As long as they do, a request that logs wakes nobody: a
+/// wake-up costs two system calls and a task switch, on the request's side too. A line is late by this much at most.
+const GATHER: Duration = Duration::from_millis(5);
 
 /// Where lines go, and what that place can show.
 pub struct Sink {
@@ -57,12 +62,11 @@ fn stderr_is_journald() -> bool {
     std::fs::metadata("/proc/self/fd/2").is_ok_and(|file| stream == format!("{}:{}", file.dev(), file.ino()))
 }
 
-/// The sending end; the writer thread ends when the last one is dropped.
+/// The sending end; the writer thread ends when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Journal {
-    lines: SyncSender<String>,
-    accepted: AtomicU64,
     shared: Arc<Shared>,
+    writer: Thread,
     dropped: Counter,
 }
 
@@ -72,17 +76,47 @@ struct Shared {
     json: AtomicBool,
     colour: bool,
     priority: bool,
-    /// Lines that are out of our hands.
-    written: Mutex<u64>,
+    waiting: Sharded<Apart<Mutex<Waiting>>>,
+    /// How many more lines may wait. Threads take from it in lots, so that they seldom meet here.
+    room: AtomicUsize,
+    /// Nothing waits, and the writer sleeps until it is woken.
+    asleep: AtomicBool,
+    /// Rounds that the writer has begun.
+    begun: AtomicU64,
+    done: Mutex<Done>,
     progress: Condvar,
     /// Lines dropped since the writer last said so.
     unsaid: AtomicU64,
+    closed: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Done {
+    /// Rounds whose lines are out of our hands.
+    rounds: u64,
+    /// Somebody waits for the next. To tell nobody would be a system call each time.
+    awaited: bool,
+}
+
+/// What one thread has for the writer.
+#[derive(Debug, Default)]
+struct Waiting {
+    text: Vec<u8>,
+    lines: usize,
+    /// Room that was taken and not yet used.
+    spare: usize,
 }
 
 impl Shared {
     fn style(&self) -> Style {
         let json = self.json.load(Ordering::Relaxed);
         Style { json, colour: self.colour && !json, priority: self.priority }
+    }
+
+    /// Takes a lot of room, or what is left of it.
+    fn claim(&self) -> usize {
+        let taken = self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| Some(room - room.min(LOT)));
+        taken.map_or(0, |room| room.min(LOT))
     }
 }
 
@@ -93,18 +127,22 @@ impl Journal {
     }
 
     fn with_queue(sink: Sink, clock: Clock, dropped: Counter, queue: usize) -> io::Result<Self> {
-        let (lines, waiting) = sync_channel(queue);
         let shared = Arc::new(Shared {
             json: AtomicBool::new(true),
             colour: sink.colour,
             priority: sink.priority,
-            written: Mutex::new(0),
+            waiting: Sharded::default(),
+            room: AtomicUsize::new(queue),
+            asleep: AtomicBool::new(false),
+            begun: AtomicU64::new(0),
+            done: Mutex::default(),
             progress: Condvar::new(),
             unsaid: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
         });
-        let writer = Writer { sink: sink.writer, waiting, clock, shared: Arc::clone(&shared) };
-        std::thread::Builder::new().name("journal".into()).spawn(move || writer.run(&mut String::new()))?;
-        Ok(Self { lines, accepted: AtomicU64::new(0), shared, dropped })
+        let writer = Writer { sink: sink.writer, clock, shared: Arc::clone(&shared), text: Vec::new() };
+        let thread = std::thread::Builder::new().name("journal".into()).spawn(move || writer.run())?;
+        Ok(Self { shared, writer: thread.thread().clone(), dropped })
     }
 
     /// How lines look at this moment.
@@ -116,60 +154,135 @@ impl Journal {
         self.shared.json.store(json, Ordering::Relaxed);
     }
 
-    /// Never blocks.
-    pub(crate) fn write(&self, line: String) {
-        if self.lines.try_send(line).is_ok() {
-            self.accepted.fetch_add(1, Ordering::Release);
-        } else {
+    /// Takes a line. Never waits for the sink.
+    pub(crate) fn write(&self, line: impl AsRef<[u8]>) {
+        self.append(|mut text| {
+            text.extend_from_slice(line.as_ref());
+            text
+        });
+    }
+
+    /// Takes a line from whoever writes it behind those that this thread has waiting: nothing is copied. Never waits for the
+    /// sink.
+    pub(crate) fn append(&self, write: impl FnOnce(Vec<u8>) -> Vec<u8>) {
+        // Nobody else's but the writer's, and it only takes the text away.
+        let mut waiting = lock(&self.shared.waiting.mine().0);
+        if waiting.spare == 0 {
+            waiting.spare = self.shared.claim();
+        }
+        if waiting.spare == 0 {
             self.shared.unsaid.fetch_add(1, Ordering::Relaxed);
             self.dropped.increment(1);
+            return;
+        }
+        waiting.spare -= 1;
+        waiting.lines += 1;
+        waiting.text = write(std::mem::take(&mut waiting.text));
+        drop(waiting);
+        // Relaxed is enough: whether the writer looked before or after this line, the lock told one of us about the other.
+        if self.shared.asleep.load(Ordering::Relaxed) && self.shared.asleep.swap(false, Ordering::Relaxed) {
+            self.writer.unpark();
         }
     }
 
-    /// Waits until every line accepted so far is written, at most this long. Blocks the thread: for the end of the
-    /// process and for tests.
+    /// Waits until every line taken so far is written, at most this long. Blocks the thread: for the end of the process and
+    /// for tests.
     pub(crate) fn flush(&self, within: Duration) -> bool {
-        let target = self.accepted.load(Ordering::Acquire);
-        let written = self.shared.written.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.shared.progress.wait_timeout_while(written, within, |written| *written < target);
-        waited.map_or_else(|poisoned| *poisoned.into_inner().0 >= target, |(written, _)| *written >= target)
+        // A round under way may have passed a line by; the next one takes it.
+        let target = self.shared.begun.load(Ordering::Acquire) + 1;
+        self.writer.unpark();
+        let waited = self.shared.progress.wait_timeout_while(lock(&self.shared.done), within, |done| {
+            done.awaited = done.rounds < target;
+            done.awaited
+        });
+        let (done, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        done.rounds >= target
     }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.shared.closed.store(true, Ordering::Release);
+        self.writer.unpark();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Writer {
     sink: Box<dyn Write + Send>,
-    waiting: Receiver<String>,
     clock: Clock,
     shared: Arc<Shared>,
+    /// Changes places with what waits.
+    text: Vec<u8>,
 }
 
 impl Writer {
-    /// One system call per batch, not per line.
-    fn run(mut self, batch: &mut String) {
-        while let Ok(first) = self.waiting.recv() {
-            std::thread::park_timeout(GATHER);
-            batch.push_str(&first);
-            let mut count = 1;
-            while count < BATCH {
-                let Ok(line) = self.waiting.try_recv() else { break };
-                batch.push_str(&line);
-                count += 1;
+    fn run(mut self) {
+        loop {
+            let closed = self.shared.closed.load(Ordering::Acquire);
+            if self.round() {
+                std::thread::park_timeout(GATHER);
+            } else if closed {
+                return;
+            } else {
+                self.sleep();
             }
-            self.confess(batch);
-            // A sink that fails (a closed pipe) has nowhere to report to; the relay works on without its log.
-            let _ = self.sink.write_all(batch.as_bytes()).and_then(|()| self.sink.flush());
-            batch.clear();
-            *self.shared.written.lock().unwrap_or_else(PoisonError::into_inner) += count as u64;
-            self.shared.progress.notify_all();
         }
     }
 
-    fn confess(&self, batch: &mut String) {
+    /// Writes what waits, in one system call for each thread. `false`: nothing did.
+    fn round(&mut self) -> bool {
+        let round = self.shared.begun.fetch_add(1, Ordering::AcqRel) + 1;
+        let mut any = false;
+        let shared = Arc::clone(&self.shared);
+        for waiting in shared.waiting.iter() {
+            let mut waiting = lock(&waiting.0);
+            let (lines, spare) = (std::mem::take(&mut waiting.lines), std::mem::take(&mut waiting.spare));
+            std::mem::swap(&mut waiting.text, &mut self.text);
+            drop(waiting);
+            self.shared.room.fetch_add(lines + spare, Ordering::Relaxed);
+            any |= lines > 0;
+            self.write();
+        }
+        let mut done = lock(&self.shared.done);
+        done.rounds = round;
+        if std::mem::take(&mut done.awaited) {
+            self.shared.progress.notify_all();
+        }
+        any
+    }
+
+    fn write(&mut self) {
+        self.confess();
+        if self.text.is_empty() {
+            return;
+        }
+        // A sink that fails (a closed pipe) has nowhere to report to; the relay works on without its log.
+        let _ = self.sink.write_all(&self.text).and_then(|()| self.sink.flush());
+        self.text.clear();
+        self.text.shrink_to(KEPT);
+    }
+
+    /// Until a line comes, or somebody waits for the end of a round.
+    fn sleep(&self) {
+        self.shared.asleep.store(true, Ordering::Relaxed);
+        // Who adds a line before this look is seen by it; who adds one after it sees that nobody is awake.
+        if self.shared.waiting.iter().all(|waiting| lock(&waiting.0).lines == 0) {
+            std::thread::park();
+        }
+        self.shared.asleep.store(false, Ordering::Relaxed);
+    }
+
+    fn confess(&mut self) {
         let lost = self.shared.unsaid.swap(0, Ordering::Relaxed);
         if lost > 0 {
-            let mut line = Line::new(self.shared.style(), Level::Warn, self.clock.now(), "log_lines_dropped");
+            let text = std::mem::take(&mut self.text);
+            let mut line = Line::onto(text, self.shared.style(), Level::Warn, self.clock.now(), "log_lines_dropped");
             line.number("count", lost);
-            batch.push_str(&line.finish());
+            self.text = line.finish();
         }
     }
 }
@@ -178,7 +291,7 @@ impl Writer {
 pub(crate) mod tests {
     use super::*;
     use crate::base::UnixMillis;
-    use std::sync::mpsc::Sender;
+    use std::sync::mpsc::{Receiver, Sender};
 
     /// Keeps what was written, for assertions.
     #[derive(Clone, Debug, Default)]
@@ -248,10 +361,10 @@ pub(crate) mod tests {
         let captured = Captured::default();
         let sink = Sink::to(Stuck(began, gate, captured.clone()));
         let journal = Journal::with_queue(sink, clock(), Counter::noop(), 2).unwrap();
-        journal.write("first\n".into());
+        journal.write("first\n");
         has_begun.recv().unwrap();
         for _ in 0..5 {
-            journal.write("waiting\n".into());
+            journal.write("waiting\n");
         }
         assert!(!journal.flush(Duration::from_millis(1)), "a stuck sink must not block for ever");
         drop(go);
@@ -262,11 +375,62 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn lines_of_many_threads_all_come_and_each_threads_in_order() {
+        let captured = Captured::default();
+        let journal = Journal::start(Sink::to(captured.clone()), clock(), Counter::noop()).unwrap();
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let journal = &journal;
+                scope.spawn(move || (0..500).for_each(|n| journal.write(format!("{thread} {n}\n"))));
+            }
+        });
+        assert!(journal.flush(Duration::from_secs(10)));
+        let (text, expected) = (captured.text(), (0..500).collect::<Vec<usize>>());
+        for thread in ["0 ", "1 ", "2 ", "3 "] {
+            let numbers: Vec<usize> = text.lines().filter_map(|line| line.strip_prefix(thread)?.parse().ok()).collect();
+            assert_eq!(numbers, expected);
+        }
+    }
+
+    #[test]
+    fn a_line_wakes_the_writer_and_needs_no_flush() {
+        let (began, has_begun) = std::sync::mpsc::channel();
+        let (go, gate) = std::sync::mpsc::channel::<()>();
+        drop(go);
+        let sink = Sink::to(Stuck(began, gate, Captured::default()));
+        let journal = Journal::start(sink, clock(), Counter::noop()).unwrap();
+        for _ in 0..10 {
+            while !journal.shared.asleep.load(Ordering::Relaxed) {
+                std::thread::yield_now();
+            }
+            journal.write("line\n");
+            has_begun.recv_timeout(Duration::from_secs(10)).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_waits_at_the_end_is_written() {
+        let (began, has_begun) = std::sync::mpsc::channel();
+        let (go, gate) = std::sync::mpsc::channel();
+        let captured = Captured::default();
+        let sink = Sink::to(Stuck(began, gate, captured.clone()));
+        let journal = Journal::start(sink, clock(), Counter::noop()).unwrap();
+        journal.write("first\n");
+        has_begun.recv().unwrap();
+        journal.write("last\n");
+        drop(journal);
+        drop(go);
+        has_begun.recv().unwrap();
+        assert_eq!(has_begun.recv(), Err(std::sync::mpsc::RecvError), "the thread has ended");
+        assert_eq!(captured.text(), "first\nlast\n");
+    }
+
+    #[test]
     fn a_broken_sink_stops_nothing() {
         let journal = Journal::start(Sink::to(Broken), clock(), Counter::noop()).unwrap();
-        journal.write("lost\n".into());
+        journal.write("lost\n");
         assert!(journal.flush(Duration::from_secs(10)));
-        journal.write("lost\n".into());
+        journal.write("lost\n");
         assert!(journal.flush(Duration::from_secs(10)));
     }
 }

@@ -53,11 +53,11 @@ pub struct RefusedConnection<'e> {
 }
 
 impl RefusedConnection<'_> {
-    pub(crate) fn line(&self, style: Style, at: UnixMillis) -> String {
+    pub(crate) fn line(&self, style: Style, at: UnixMillis) -> Vec<u8> {
         let mut line = Line::new(style, Level::Warn, at, "connection_refused");
         line.word("reason", self.reason.code()).text("listener", self.listener);
         if let Some(source) = self.source {
-            line.plain("source", source);
+            line.address("source", source);
         }
         if let Some(detail) = self.detail {
             line.long("detail", detail);
@@ -200,7 +200,7 @@ impl Event<'_> {
     }
 
     /// Calls back with each line: one, but for a configuration with problems, which get one each.
-    pub(crate) fn lines(&self, style: Style, at: UnixMillis, mut write: impl FnMut(String)) {
+    pub(crate) fn lines(&self, style: Style, at: UnixMillis, mut write: impl FnMut(Vec<u8>)) {
         let mut line = Line::new(style, self.level(), at, self.name());
         match *self {
             Self::Started { version, config } => {
@@ -286,7 +286,7 @@ impl Event<'_> {
     }
 }
 
-fn problem_lines(style: Style, at: UnixMillis, problems: &[&dyn fmt::Display], mut write: impl FnMut(String)) {
+fn problem_lines(style: Style, at: UnixMillis, problems: &[&dyn fmt::Display], mut write: impl FnMut(Vec<u8>)) {
     for problem in problems.iter().take(MOST_PROBLEMS) {
         let mut line = Line::new(style, Level::Error, at, "config_problem");
         line.long("problem", &problem.to_string());

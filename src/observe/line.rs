@@ -3,15 +3,18 @@
 //! Every field is bounded in length. Whatever could move a terminal's cursor, end a line or reorder text (control
 //! characters, C1 controls, bidirectional overrides) is escaped in both forms, because senders choose some of the text.
 
-use std::fmt::Write as _;
+use std::io::Write as _;
+use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::base::UnixMillis;
+use crate::base::{UnixMillis, text};
 
 /// Longest field whose text a sender chooses, in bytes.
 const SHORT: usize = 256;
 /// Longest field whose text is ours or a library's, in bytes.
 const LONG: usize = 1024;
+/// The column of an event's name, in text for people.
+const EVENT_WIDTH: usize = 18;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,11 +38,11 @@ impl Level {
     }
 
     /// The syslog priority, as journald reads it from `<N>` before a line.
-    fn priority(self) -> char {
+    fn priority(self) -> u8 {
         match self {
-            Self::Error => '3',
-            Self::Warn => '4',
-            Self::Info => '6',
+            Self::Error => b'3',
+            Self::Warn => b'4',
+            Self::Info => b'6',
         }
     }
 
@@ -67,191 +70,274 @@ pub(crate) struct Style {
     pub priority: bool,
 }
 
-/// A line while it is written.
+/// How a field's name begins it. A plain string is put between its quotes when the line is written.
+pub(crate) trait Name {
+    /// Everything up to the value; in JSON with the quote that opens it, where `quoted`.
+    fn begin(self, text: &mut Vec<u8>, json: bool, quoted: bool);
+}
+
+impl Name for &'static str {
+    #[inline(never)]
+    fn begin(self, text: &mut Vec<u8>, json: bool, quoted: bool) {
+        let (before, after): (&[u8], &[u8]) = match (json, quoted) {
+            (true, true) => (b",\"", b"\":\""),
+            (true, false) => (b",\"", b"\":"),
+            (false, _) => (b" ", b"="),
+        };
+        text.extend_from_slice(before);
+        text.extend_from_slice(self.as_bytes());
+        text.extend_from_slice(after);
+    }
+}
+
+/// A name that the compiler has put together: a request's line has two dozen of them. Made by [`joined`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Joined {
+    pub quoted: &'static [u8],
+    pub bare: &'static [u8],
+    pub text: &'static [u8],
+}
+
+impl Name for Joined {
+    #[inline(always)]
+    fn begin(self, text: &mut Vec<u8>, json: bool, quoted: bool) {
+        match (json, quoted) {
+            (true, true) => text.extend_from_slice(self.quoted),
+            (true, false) => text.extend_from_slice(self.bare),
+            (false, _) => text.extend_from_slice(self.text),
+        }
+    }
+}
+
+macro_rules! joined {
+    ($name:literal) => {
+        $crate::observe::line::Joined {
+            quoted: concat!(",\"", $name, "\":\"").as_bytes(),
+            bare: concat!(",\"", $name, "\":").as_bytes(),
+            text: concat!(" ", $name, "=").as_bytes(),
+        }
+    };
+}
+pub(crate) use joined;
+
+/// A line while it is written. Its fields' methods are inlined as far as the name goes, so that a [`Joined`] one is copied
+/// without a call.
 #[derive(Debug)]
 pub(crate) struct Line {
-    text: String,
+    text: Vec<u8>,
     json: bool,
 }
 
 impl Line {
     pub(crate) fn new(style: Style, level: Level, at: UnixMillis, event: &'static str) -> Self {
-        let mut line = Self { text: String::with_capacity(640), json: style.json };
+        Self::onto(Vec::with_capacity(640), style, level, at, event)
+    }
+
+    /// A line behind those that `text` holds; [`Line::finish`] gives it back.
+    pub(crate) fn onto(text: Vec<u8>, style: Style, level: Level, at: UnixMillis, event: &'static str) -> Self {
+        let mut line = Self { text, json: style.json };
+        let text = &mut line.text;
         if style.priority {
-            line.text.push('<');
-            line.text.push(level.priority());
-            line.text.push('>');
+            text.extend_from_slice(&[b'<', level.priority(), b'>']);
         }
         if style.json {
-            line.text.push_str("{\"time\":\"");
-            push_time(&mut line.text, at);
-            line.text.push_str("\",\"level\":\"");
-            line.text.push_str(level.as_str());
-            line.text.push_str("\",\"event\":\"");
-            line.text.push_str(event);
-            line.text.push('"');
+            text.extend_from_slice(b"{\"time\":\"");
+            push_time(text, at);
+            text.extend_from_slice(b"\",\"level\":\"");
+            text.extend_from_slice(level.as_str().as_bytes());
+            text.extend_from_slice(b"\",\"event\":\"");
+            text.extend_from_slice(event.as_bytes());
+            text.push(b'"');
         } else {
-            push_time(&mut line.text, at);
-            line.text.push(' ');
-            line.text.push_str(level.padded(style.colour));
-            // Writing to a string does not fail.
-            let _ = write!(line.text, " {event:<18}");
+            push_time(text, at);
+            text.push(b' ');
+            text.extend_from_slice(level.padded(style.colour).as_bytes());
+            text.push(b' ');
+            text.extend_from_slice(event.as_bytes());
+            text.extend(std::iter::repeat_n(b' ', EVENT_WIDTH.saturating_sub(event.len())));
         }
         line
     }
 
     /// A text that a sender may have chosen.
-    pub(crate) fn text(&mut self, name: &'static str, value: &str) -> &mut Self {
-        self.bounded(name, value, SHORT)
+    #[inline(always)]
+    pub(crate) fn text(&mut self, name: impl Name, value: &str) -> &mut Self {
+        name.begin(&mut self.text, self.json, true);
+        self.bounded(value, SHORT);
+        self
     }
 
     /// A text of our own or of a library.
-    pub(crate) fn long(&mut self, name: &'static str, value: &str) -> &mut Self {
-        self.bounded(name, value, LONG)
+    #[inline(always)]
+    pub(crate) fn long(&mut self, name: impl Name, value: &str) -> &mut Self {
+        name.begin(&mut self.text, self.json, true);
+        self.bounded(value, LONG);
+        self
     }
 
     /// Nothing at all for an absent or empty value.
-    pub(crate) fn maybe(&mut self, name: &'static str, value: Option<&str>) -> &mut Self {
+    #[inline(always)]
+    pub(crate) fn maybe(&mut self, name: impl Name, value: Option<&str>) -> &mut Self {
         match value {
             Some(value) if !value.is_empty() => self.text(name, value),
             _ => self,
         }
     }
 
-    pub(crate) fn number(&mut self, name: &'static str, value: impl Into<u64>) -> &mut Self {
-        self.name(name);
+    #[inline(always)]
+    pub(crate) fn number(&mut self, name: impl Name, value: impl Into<u64>) -> &mut Self {
+        name.begin(&mut self.text, self.json, false);
         push_number(&mut self.text, value.into());
         self
     }
 
     /// A word of a closed set, which needs neither escapes nor bounds.
-    pub(crate) fn word(&mut self, name: &'static str, value: &'static str) -> &mut Self {
-        self.name(name);
-        let quote = if self.json { "\"" } else { "" };
-        self.text.push_str(quote);
-        self.text.push_str(value);
-        self.text.push_str(quote);
+    #[inline(always)]
+    pub(crate) fn word(&mut self, name: impl Name, value: &'static str) -> &mut Self {
+        name.begin(&mut self.text, self.json, true);
+        self.harmless(value.as_bytes());
         self
     }
 
-    pub(crate) fn boolean(&mut self, name: &'static str, value: bool) -> &mut Self {
-        self.name(name);
-        self.text.push_str(if value { "true" } else { "false" });
+    #[inline(always)]
+    pub(crate) fn boolean(&mut self, name: impl Name, value: bool) -> &mut Self {
+        name.begin(&mut self.text, self.json, false);
+        self.text.extend_from_slice(if value { b"true" } else { b"false" });
         self
     }
 
     /// Milliseconds with three decimals: microseconds matter for a signature check.
-    pub(crate) fn millis(&mut self, name: &'static str, value: Duration) -> &mut Self {
-        self.name(name);
-        push_number(&mut self.text, u64::try_from(value.as_millis()).unwrap_or(u64::MAX));
-        let thousandths = value.subsec_micros() % 1000;
-        self.text.push('.');
-        for digit in [thousandths / 100, thousandths / 10 % 10, thousandths % 10] {
-            self.text.push(char::from_digit(digit, 10).unwrap_or('0'));
-        }
+    #[inline(always)]
+    pub(crate) fn millis(&mut self, name: impl Name, value: Duration) -> &mut Self {
+        name.begin(&mut self.text, self.json, false);
+        push_millis(&mut self.text, value);
         self
     }
 
-    /// A formatted value that holds no text of a sender (an address, an instant).
-    pub(crate) fn plain(&mut self, name: &'static str, value: impl std::fmt::Display) -> &mut Self {
-        self.name(name);
-        let _ = if self.json { write!(self.text, "\"{value}\"") } else { write!(self.text, "{value}") };
+    #[inline(always)]
+    pub(crate) fn address(&mut self, name: impl Name, value: IpAddr) -> &mut Self {
+        name.begin(&mut self.text, self.json, true);
+        self.harmless(text::address(value).as_bytes());
         self
     }
 
-    pub(crate) fn time(&mut self, name: &'static str, value: UnixMillis) -> &mut Self {
-        self.name(name);
-        if self.json {
-            self.text.push('"');
-        }
+    #[inline(always)]
+    pub(crate) fn time(&mut self, name: impl Name, value: UnixMillis) -> &mut Self {
+        name.begin(&mut self.text, self.json, true);
         push_time(&mut self.text, value);
-        if self.json {
-            self.text.push('"');
-        }
+        self.harmless(b"");
         self
     }
 
-    /// The whole line with its line feed.
-    pub(crate) fn finish(mut self) -> String {
-        if self.json {
-            self.text.push('}');
-        }
-        self.text.push('\n');
+    /// All lines with their line feeds.
+    pub(crate) fn finish(mut self) -> Vec<u8> {
+        self.text.extend_from_slice(if self.json { b"}\n" } else { b"\n" });
         self.text
     }
 
-    fn name(&mut self, name: &'static str) {
+    fn harmless(&mut self, value: &[u8]) {
+        self.text.extend_from_slice(value);
         if self.json {
-            self.text.push_str(",\"");
-            self.text.push_str(name);
-            self.text.push_str("\":");
-        } else {
-            self.text.push(' ');
-            self.text.push_str(name);
-            self.text.push('=');
+            self.text.push(b'"');
         }
     }
 
-    fn bounded(&mut self, name: &'static str, value: &str, limit: usize) -> &mut Self {
-        self.name(name);
+    fn bounded(&mut self, value: &str, limit: usize) {
+        if self.json && value.len() <= limit && is_plain(value.as_bytes()) {
+            self.text.extend_from_slice(value.as_bytes());
+            self.text.push(b'"');
+        } else {
+            self.bounded_at_length(value, limit);
+        }
+    }
+
+    #[inline(never)]
+    fn bounded_at_length(&mut self, value: &str, limit: usize) {
         let kept = value.get(..value.floor_char_boundary(limit)).unwrap_or_default();
-        let quoted = self.json || kept.is_empty() || kept.bytes().any(|byte| matches!(byte, b' ' | b'"' | b'='));
+        let quoted = !self.json && (kept.is_empty() || kept.bytes().any(|byte| matches!(byte, b' ' | b'"' | b'=')));
         if quoted {
-            self.text.push('"');
+            self.text.push(b'"');
         }
         push_escaped(&mut self.text, kept);
         if kept.len() < value.len() {
-            self.text.push('…');
+            self.text.extend_from_slice("…".as_bytes());
         }
-        if quoted {
-            self.text.push('"');
+        if quoted || self.json {
+            self.text.push(b'"');
         }
-        self
     }
 }
 
-/// `fmt` costs several times as much, and a request's line has a dozen numbers.
-fn push_number(out: &mut String, value: u64) {
-    let mut digits = ['0'; 20];
-    let mut rest = value;
-    let mut used = 0;
-    for digit in digits.iter_mut().rev() {
-        *digit = char::from_digit(u32::try_from(rest % 10).unwrap_or(0), 10).unwrap_or('0');
-        rest /= 10;
-        used += 1;
-        if rest == 0 {
-            break;
-        }
+fn push_number(out: &mut Vec<u8>, value: u64) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+fn push_millis(out: &mut Vec<u8>, value: Duration) {
+    let micros = value.subsec_micros();
+    let digit = |unit: u32| b'0' + u8::try_from(micros / unit % 10).unwrap_or_default();
+    // Most of them, and of a length that the compiler knows.
+    if value.as_secs() == 0 && micros < 10_000 {
+        return out.extend_from_slice(&[digit(1000), b'.', digit(100), digit(10), digit(1)]);
     }
-    out.extend(digits.iter().skip(20 - used));
+    push_number(out, value.as_secs().saturating_mul(1000).saturating_add(u64::from(micros / 1000)));
+    out.extend_from_slice(&[b'.', digit(100), digit(10), digit(1)]);
 }
 
 /// Escapes as JSON has it; runs of harmless text are copied whole.
-fn push_escaped(out: &mut String, text: &str) {
-    // Every byte and not only up to the first odd one, so that the compiler looks at many of them at once.
-    if text.bytes().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\')) {
-        out.push_str(text);
+fn push_escaped(out: &mut Vec<u8>, text: &str) {
+    if is_plain(text.as_bytes()) {
+        out.extend_from_slice(text.as_bytes());
         return;
     }
     let mut rest = text;
     while let Some(at) = rest.find(dangerous) {
         let (clean, tail) = rest.split_at(at);
-        out.push_str(clean);
+        out.extend_from_slice(clean.as_bytes());
         let mut chars = tail.chars();
         match chars.next() {
-            Some('"') => out.push_str("\\\""),
-            Some('\\') => out.push_str("\\\\"),
-            Some('\n') => out.push_str("\\n"),
-            Some('\r') => out.push_str("\\r"),
-            Some('\t') => out.push_str("\\t"),
+            Some('"') => out.extend_from_slice(b"\\\""),
+            Some('\\') => out.extend_from_slice(b"\\\\"),
+            Some('\n') => out.extend_from_slice(b"\\n"),
+            Some('\r') => out.extend_from_slice(b"\\r"),
+            Some('\t') => out.extend_from_slice(b"\\t"),
             Some(other) => {
+                // Writing to memory does not fail.
                 let _ = write!(out, "\\u{:04x}", u32::from(other));
             }
             None => {}
         }
         rest = chars.as_str();
     }
-    out.push_str(rest);
+    out.extend_from_slice(rest.as_bytes());
+}
+
+/// Whether there is nothing to escape: printable ASCII without `"` and `\`. Eight bytes at a time; the last of them may overlap
+/// those before.
+fn is_plain(text: &[u8]) -> bool {
+    let (words, rest) = text.as_chunks();
+    let odd = match (text.last_chunk(), text.first_chunk::<4>(), text.last_chunk::<4>()) {
+        (Some(last), ..) => words.iter().fold(odd_bytes(*last), |odd, word| odd | odd_bytes(*word)),
+        (None, Some(first), Some(last)) => {
+            let [a, b, c, d] = *first;
+            let [e, f, g, h] = *last;
+            odd_bytes([a, b, c, d, e, f, g, h])
+        }
+        _ => return rest.iter().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')),
+    };
+    odd == 0
+}
+
+/// Not zero where one of the bytes is a control character, `"`, `\` or no ASCII. (Anderson, "Bit Twiddling Hacks": `hasless`
+/// and `haszero`.)
+fn odd_bytes(bytes: [u8; 8]) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
+    let word = u64::from_le_bytes(bytes);
+    let below = |limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word;
+    let same = |byte: u8| {
+        let other = word ^ (ONES * u64::from(byte));
+        other.wrapping_sub(ONES) & !other
+    };
+    (word | below(b' ') | same(b'"') | same(b'\\') | same(0x7f)) & (ONES << 7)
 }
 
 /// All of these are below U+10000, so one `\uXXXX` writes each.
@@ -262,13 +348,10 @@ fn dangerous(char: char) -> bool {
 }
 
 /// RFC 3339 in UTC with milliseconds; an instant outside the years that have a form is written as its number.
-pub(crate) fn push_time(out: &mut String, at: UnixMillis) {
-    const PRINTER: jiff::fmt::temporal::DateTimePrinter =
-        jiff::fmt::temporal::DateTimePrinter::new().precision(Some(3));
-    let written =
-        jiff::Timestamp::from_millisecond(at.0).ok().and_then(|t| PRINTER.print_timestamp(&t, &mut *out).ok());
-    if written.is_none() {
-        let _ = write!(out, "{}", at.0);
+fn push_time(out: &mut Vec<u8>, at: UnixMillis) {
+    match text::rfc3339(at) {
+        Some(text) => out.extend_from_slice(text.as_bytes()),
+        None => out.extend_from_slice(itoa::Buffer::new().format(at.0).as_bytes()),
     }
 }
 
@@ -280,17 +363,23 @@ mod tests {
     const HUMAN: Style = Style { json: false, colour: false, priority: false };
     const AT: UnixMillis = UnixMillis(1_767_225_600_007);
 
+    fn written(line: Line) -> String {
+        String::from_utf8(line.finish()).unwrap()
+    }
+
     #[test]
     fn json_is_one_object_per_line() {
         let mut line = Line::new(JSON, Level::Warn, AT, "request");
         line.text("path", "/a").number("status", 401_u16).boolean("ok", false).maybe("host", None);
-        line.millis("total_ms", Duration::from_micros(1_234_567)).plain("source", "::1").time("timestamp", AT);
+        line.millis("total_ms", Duration::from_micros(1_234_567))
+            .address("source", "::1".parse().unwrap())
+            .time("timestamp", AT);
         let expected =
             r#"{"time":"2026-01-01T00:00:00.007Z","level":"warn","event":"request","path":"/a","status":401,"#
                 .to_owned()
                 + r#""ok":false,"total_ms":1234.567,"source":"::1","timestamp":"2026-01-01T00:00:00.007Z"}"#
                 + "\n";
-        assert_eq!(line.finish(), expected);
+        assert_eq!(written(line), expected);
     }
 
     #[test]
@@ -298,14 +387,14 @@ mod tests {
         let mut line = Line::new(HUMAN, Level::Error, AT, "request");
         line.text("path", "/a b").text("host", "h").text("empty", "");
         let expected = "2026-01-01T00:00:00.007Z ERROR request            path=\"/a b\" host=h empty=\"\"\n";
-        assert_eq!(line.finish(), expected);
+        assert_eq!(written(line), expected);
     }
 
     #[test]
     fn a_journal_gets_priorities_and_a_terminal_colours() {
-        let line = Line::new(Style { priority: true, ..JSON }, Level::Error, AT, "e").finish();
+        let line = written(Line::new(Style { priority: true, ..JSON }, Level::Error, AT, "e"));
         assert!(line.starts_with("<3>{"), "{line}");
-        let line = Line::new(Style { colour: true, ..HUMAN }, Level::Warn, AT, "e").finish();
+        let line = written(Line::new(Style { colour: true, ..HUMAN }, Level::Warn, AT, "e"));
         assert!(line.contains("\x1b[33mWARN \x1b[0m"), "{line}");
     }
 
@@ -314,7 +403,7 @@ mod tests {
         fn any_text_survives_json_or_is_cut(value in ".{0,400}") {
             let mut line = Line::new(JSON, Level::Info, AT, "e");
             line.text("value", &value);
-            let line = line.finish();
+            let line = written(line);
             let parsed: serde_json::Value = serde_json::from_str(&line).unwrap();
             let read = parsed["value"].as_str().unwrap();
             match read.strip_suffix('…') {
@@ -328,7 +417,7 @@ mod tests {
             for style in [JSON, HUMAN] {
                 let mut line = Line::new(style, Level::Info, AT, "e");
                 line.text("value", &value).long("more", &value);
-                let line = line.finish();
+                let line = written(line);
                 let body = line.strip_suffix('\n').unwrap();
                 proptest::prop_assert!(!body.chars().any(char::is_control));
             }
@@ -339,14 +428,14 @@ mod tests {
     fn escapes_what_hides_or_reorders_text() {
         let mut line = Line::new(HUMAN, Level::Info, AT, "e");
         line.text("v", "a\u{202e}b\x1b[2J\u{9b}c\u{2028}");
-        assert!(line.finish().ends_with("v=a\\u202eb\\u001b[2J\\u009bc\\u2028\n"));
+        assert!(written(line).ends_with("v=a\\u202eb\\u001b[2J\\u009bc\\u2028\n"));
     }
 
     #[test]
     fn long_text_is_cut_at_a_character() {
         let mut line = Line::new(HUMAN, Level::Info, AT, "e");
         line.text("v", &"é".repeat(300));
-        let line = line.finish();
+        let line = written(line);
         assert_eq!(line.matches('é').count(), SHORT / 2);
         assert!(line.ends_with("…\n"));
     }
@@ -354,16 +443,44 @@ mod tests {
     #[test]
     fn numbers_of_every_length_are_written() {
         for value in [0, 7, 10, 401, 1_000_000, u64::MAX] {
-            let mut out = String::new();
+            let mut out = Vec::new();
             push_number(&mut out, value);
-            assert_eq!(out, value.to_string());
+            assert_eq!(out, value.to_string().as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_name_put_together_begins_a_field_like_any_other() {
+        for style in [JSON, HUMAN] {
+            let mut lines = [Line::new(style, Level::Info, AT, "e"), Line::new(style, Level::Info, AT, "e")];
+            let [plain, joined] = &mut lines;
+            plain.text("path", "/a").number("status", 200_u16).millis("total_ms", Duration::ZERO).time("timestamp", AT);
+            joined.text(joined!("path"), "/a").number(joined!("status"), 200_u16);
+            joined.millis(joined!("total_ms"), Duration::ZERO).time(joined!("timestamp"), AT);
+            let [plain, joined] = lines.map(written);
+            assert_eq!(plain, joined);
+        }
+    }
+
+    #[test]
+    fn only_printable_ascii_is_plain_wherever_it_stands() {
+        for byte in 0..=u8::MAX {
+            let expected = matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+            for (length, place) in (1..20).flat_map(|length| (0..length).map(move |place| (length, place))) {
+                // On either side what borrows and carries would come from, were bytes not kept apart.
+                for around in [b' ', b'~', b'!', b'#', b'[', b']'] {
+                    let mut text = vec![around; length];
+                    text[place] = byte;
+                    assert_eq!(is_plain(&text), expected, "{text:?}");
+                }
+            }
         }
     }
 
     #[test]
     fn an_impossible_time_is_a_number() {
-        let mut out = String::new();
+        let mut out = Vec::new();
         push_time(&mut out, UnixMillis(i64::MAX));
-        assert_eq!(out, i64::MAX.to_string());
+        assert_eq!(out, i64::MAX.to_string().as_bytes());
     }
 }

@@ -1,26 +1,29 @@
 //! The metrics of one relay. The recorder is its own, not the process's, so several relays can run in one process.
 //!
-//! Slots for what a request counts are laid out when a configuration is swapped in: recording costs one look-up by the
-//! route's name and otherwise atomics only.
+//! What a request counts is laid out when a configuration is swapped in (`series`): recording costs one look-up by the route's
+//! name and otherwise additions to numbers of this thread's own. Everything rarer is the recorder's.
+
+mod exposition;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use metrics::{Counter, Gauge, Histogram, Key, Label, Recorder};
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use metrics::{Counter, Gauge, Key, Label, Recorder};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-use crate::domain::{Fault, Outcome, Refusal};
+use crate::domain::Outcome;
 
 use super::event::RequestEvent;
 use super::lifecycle::ConnectionRefusal;
 use super::names::{self, Kind, Metric};
+use super::series::{Counts, Series};
+use super::sharded::{Apart, Sharded};
 
 const METADATA: metrics::Metadata<'static> = metrics::Metadata::new("dmz_relay", metrics::Level::INFO, None);
 /// The label value for what does not apply.
 pub(crate) const NONE: &str = "-";
-const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// What a route is called in labels.
 #[derive(Clone, Debug)]
@@ -48,62 +51,37 @@ pub struct Tally {
     pub would_refuse_genuine: u64,
 }
 
-/// The same while it grows. It outlives reloads.
-#[derive(Debug, Default)]
-struct Tallies {
-    delivered: AtomicU64,
-    accepted: AtomicU64,
-    handshake: AtomicU64,
-    duplicate: AtomicU64,
-    refused: AtomicU64,
-    failed: AtomicU64,
-    gone: AtomicU64,
-    would_refuse: AtomicU64,
-    would_refuse_genuine: AtomicU64,
+impl Tally {
+    fn add(&mut self, counts: &Counts<u64>) {
+        for (outcome, count) in counts.outcomes() {
+            *match outcome {
+                Outcome::Delivered => &mut self.delivered,
+                Outcome::Accepted => &mut self.accepted,
+                Outcome::Handshake => &mut self.handshake,
+                Outcome::Duplicate => &mut self.duplicate,
+                Outcome::Refused(_) => &mut self.refused,
+                Outcome::Failed(_) => &mut self.failed,
+                Outcome::Gone => &mut self.gone,
+            } += count;
+        }
+        self.would_refuse += counts.would_refuse;
+        self.would_refuse_genuine += counts.would_refuse_genuine;
+    }
 }
 
-impl Tallies {
-    fn count(&self, outcome: &Outcome) {
-        let counter = match outcome {
-            Outcome::Delivered => &self.delivered,
-            Outcome::Accepted => &self.accepted,
-            Outcome::Handshake => &self.handshake,
-            Outcome::Duplicate => &self.duplicate,
-            Outcome::Refused(_) => &self.refused,
-            Outcome::Failed(_) => &self.failed,
-            Outcome::Gone => &self.gone,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn observe(&self, outcome: &Outcome) {
-        self.would_refuse.fetch_add(1, Ordering::Relaxed);
-        if matches!(outcome, Outcome::Delivered | Outcome::Accepted | Outcome::Duplicate) {
-            self.would_refuse_genuine.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    fn read(&self) -> Tally {
-        Tally {
-            delivered: self.delivered.load(Ordering::Relaxed),
-            accepted: self.accepted.load(Ordering::Relaxed),
-            handshake: self.handshake.load(Ordering::Relaxed),
-            duplicate: self.duplicate.load(Ordering::Relaxed),
-            refused: self.refused.load(Ordering::Relaxed),
-            failed: self.failed.load(Ordering::Relaxed),
-            gone: self.gone.load(Ordering::Relaxed),
-            would_refuse: self.would_refuse.load(Ordering::Relaxed),
-            would_refuse_genuine: self.would_refuse_genuine.load(Ordering::Relaxed),
-        }
-    }
-}
+/// Series by the name of their route, one for each listener and provider.
+type Routes = HashMap<Arc<str>, Vec<Arc<Series>>, foldhash::fast::RandomState>;
 
 /// Registers and renders.
 pub(crate) struct Metrics {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
-    routes: ArcSwap<HashMap<Arc<str>, RouteMetrics>>,
+    /// What requests of the running configuration count.
+    routes: ArcSwap<Routes>,
+    /// The same for every configuration so far: a counter that restarts would look like a restart of the process.
+    known: Mutex<Routes>,
     sets: Mutex<HashMap<&'static str, BTreeMap<Vec<String>, Gauge>>>,
+    in_flight: Sharded<Apart<AtomicI64>>,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -114,27 +92,24 @@ impl std::fmt::Debug for Metrics {
 
 impl Metrics {
     pub(crate) fn new() -> Self {
-        let mut builder = PrometheusBuilder::new();
-        for metric in names::ALL {
-            if let Kind::Histogram(buckets) = metric.kind {
-                // Refused for an empty list only, which `names` does not have (its test looks).
-                builder = builder
-                    .set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), buckets)
-                    .unwrap_or_else(|_| PrometheusBuilder::new());
-            }
-        }
-        let recorder = builder.build_recorder();
+        let recorder = PrometheusBuilder::new().build_recorder();
         for metric in names::ALL {
             match metric.kind {
                 Kind::Counter => recorder.describe_counter(metric.name.into(), None, metric.help.into()),
                 Kind::Gauge => recorder.describe_gauge(metric.name.into(), None, metric.help.into()),
-                Kind::Histogram(_) => recorder.describe_histogram(metric.name.into(), None, metric.help.into()),
+                // Written by `exposition`, like everything that requests count.
+                Kind::Histogram(_) => {}
             }
         }
         let handle = recorder.handle();
-        let metrics = Self { recorder, handle, routes: ArcSwap::default(), sets: Mutex::default() };
-        metrics.set_routes(&[], &[]);
-        metrics
+        Self {
+            recorder,
+            handle,
+            routes: ArcSwap::default(),
+            known: Mutex::default(),
+            sets: Mutex::default(),
+            in_flight: Sharded::default(),
+        }
     }
 
     pub(crate) fn counter(&self, metric: &Metric, values: &[&str]) -> Counter {
@@ -145,49 +120,69 @@ impl Metrics {
         self.recorder.register_gauge(&key(metric, values), &METADATA)
     }
 
-    pub(crate) fn histogram(&self, metric: &Metric, values: &[&str]) -> Histogram {
-        self.recorder.register_histogram(&key(metric, values), &METADATA)
-    }
-
     pub(crate) fn render(&self) -> String {
-        self.handle.render()
-    }
-
-    /// Folds samples into their buckets; without it they pile up until someone asks for the metrics.
-    pub(crate) fn upkeep(&self) {
-        self.handle.run_upkeep();
+        let in_flight: i64 = self.in_flight.iter().map(|count| count.0.load(Ordering::Relaxed)).sum();
+        #[expect(clippy::cast_precision_loss, reason = "counts of things in memory are far smaller than 2^53")]
+        self.gauge(&names::REQUESTS_IN_FLIGHT, &[]).set(in_flight as f64);
+        let mut text = self.handle.render();
+        exposition::requests(&mut text, &self.known.lock().unwrap_or_else(PoisonError::into_inner));
+        text
     }
 
     /// Prepares what requests of these routes need. A request that matched no route is recorded under `-`.
     pub(crate) fn set_routes(&self, listeners: &[Arc<str>], routes: &[RouteLabels]) {
         let nowhere = RouteLabels { route: NONE.into(), provider: None };
-        let before = self.routes.load_full();
-        let map = routes
-            .iter()
-            .chain(std::iter::once(&nowhere))
-            .map(|labels| {
-                let tallies = before.get(&labels.route).map(|known| Arc::clone(&known.tallies)).unwrap_or_default();
-                (Arc::clone(&labels.route), RouteMetrics::new(labels, listeners, tallies))
-            })
-            .collect();
-        self.routes.store(Arc::new(map));
+        let map = routes.iter().chain([&nowhere]).map(|labels| {
+            let on = |listener: &Arc<str>| self.series(listener, &labels.route, labels.provider.as_ref());
+            (Arc::clone(&labels.route), listeners.iter().map(on).collect())
+        });
+        self.routes.store(Arc::new(map.collect()));
+    }
+
+    /// Makes it where it is new.
+    fn series(&self, listener: &Arc<str>, route: &Arc<str>, provider: Option<&Arc<str>>) -> Arc<Series> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_route = known.entry(Arc::clone(route)).or_default();
+        let is_it = |series: &&Arc<Series>| series.listener == *listener && series.provider.as_ref() == provider;
+        if let Some(series) = of_route.iter().find(is_it) {
+            return Arc::clone(series);
+        }
+        let series = Arc::new(Series::new(Arc::clone(listener), provider.cloned()));
+        of_route.push(Arc::clone(&series));
+        series
     }
 
     pub(crate) fn request(&self, event: &RequestEvent<'_>) {
+        let route = event.route.unwrap_or(NONE);
         let routes = self.routes.load();
-        if let Some(metrics) = routes.get(event.route.unwrap_or(NONE)) {
-            metrics.record(self, event);
+        let of_route = routes.get(route).map(Vec::as_slice).unwrap_or_default();
+        // Few, so a scan beats a hash.
+        if let Some(series) = of_route.iter().find(|series| *series.listener == *event.listener) {
+            series.record(event);
         } else {
             // Its route was removed by a reload while it ran: the same series, found the slow way.
-            let route = event.route.unwrap_or(NONE).into();
-            let labels = RouteLabels { route, provider: event.provider.map(Into::into) };
-            RouteMetrics::new(&labels, &[event.listener.into()], Arc::default()).record(self, event);
+            self.series(&event.listener.into(), &route.into(), event.provider.map(Into::into).as_ref()).record(event);
         }
+        if let Some(refusal) = event.would_refuse {
+            let labels = [route, refusal.code(), event.outcome.as_str()];
+            self.counter(&names::REQUESTS_OBSERVED, &labels).increment(1);
+        }
+    }
+
+    /// Counts a request as in flight until what this gives is dropped.
+    pub(crate) fn request_started(&self) -> InFlight<'_> {
+        self.in_flight.mine().0.fetch_add(1, Ordering::Relaxed);
+        InFlight(&self.in_flight)
     }
 
     /// `None` for a route that the configuration does not have.
     pub(crate) fn tally(&self, route: &str) -> Option<Tally> {
-        self.routes.load().get(route).map(|metrics| metrics.tallies.read())
+        self.routes.load().get(route)?;
+        let mut tally = Tally::default();
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let series = known.get(route).into_iter().flatten();
+        series.filter_map(|series| series.totals()).for_each(|counts| tally.add(&counts));
+        Some(tally)
     }
 
     /// Sets a whole family of gauges; members that are gone read NaN, because a stale value would lie.
@@ -209,123 +204,11 @@ impl Metrics {
     }
 }
 
-fn key(metric: &Metric, values: &[&str]) -> Key {
+pub(super) fn key(metric: &Metric, values: &[&str]) -> Key {
     debug_assert_eq!(metric.labels.len(), values.len(), "{}", metric.name);
     let labels: Vec<_> =
         metric.labels.iter().zip(values).map(|(name, value)| Label::new(*name, (*value).to_owned())).collect();
     Key::from_parts(metric.name, labels)
-}
-
-/// What requests of one route count. A series is registered when it first has something to say: a thousand routes that
-/// are never called would otherwise make every scrape megabytes long.
-struct RouteMetrics {
-    labels: RouteLabels,
-    tallies: Arc<Tallies>,
-    histograms: [OnceLock<Histogram>; HISTOGRAMS.len()],
-    attempts: OnceLock<Counter>,
-    upstream: [OnceLock<Counter>; CLASSES.len()],
-    /// Few, so a scan beats a hash.
-    listeners: Vec<(Arc<str>, ListenerRoute)>,
-}
-
-const HISTOGRAMS: [&Metric; 5] = [
-    &names::REQUEST_SECONDS,
-    &names::READ_SECONDS,
-    &names::VERIFY_SECONDS,
-    &names::FORWARD_SECONDS,
-    &names::BODY_BYTES,
-];
-
-/// Counters of one route on one listener.
-struct ListenerRoute {
-    outcomes: Box<[OnceLock<Counter>]>,
-    classes: [OnceLock<Counter>; CLASSES.len()],
-}
-
-impl RouteMetrics {
-    fn new(labels: &RouteLabels, listeners: &[Arc<str>], tallies: Arc<Tallies>) -> Self {
-        Self {
-            tallies,
-            histograms: Default::default(),
-            attempts: OnceLock::new(),
-            upstream: Default::default(),
-            listeners: listeners.iter().map(|name| (Arc::clone(name), ListenerRoute::default())).collect(),
-            labels: labels.clone(),
-        }
-    }
-
-    fn record(&self, metrics: &Metrics, event: &RequestEvent<'_>) {
-        let route = &*self.labels.route;
-        self.tallies.count(&event.outcome);
-        if let Some(refusal) = event.would_refuse {
-            self.tallies.observe(&event.outcome);
-            let labels = [route, refusal.code(), event.outcome.as_str()];
-            metrics.counter(&names::REQUESTS_OBSERVED, &labels).increment(1);
-        }
-        #[expect(clippy::cast_precision_loss, reason = "bodies are far smaller than 2^53 bytes")]
-        let body = event.body_bytes as f64;
-        let seconds = [event.total, event.read, event.verify, event.forward].map(|time| time.as_secs_f64());
-        for ((slot, metric), value) in self.histograms.iter().zip(HISTOGRAMS).zip(seconds.into_iter().chain([body])) {
-            // Zero means that the request did not get that far.
-            if value > 0.0 {
-                slot.get_or_init(|| metrics.histogram(metric, &[route])).record(value);
-            }
-        }
-        if event.attempts > 0 {
-            let counter = self.attempts.get_or_init(|| metrics.counter(&names::UPSTREAM_ATTEMPTS, &[route]));
-            counter.increment(u64::from(event.attempts));
-        }
-        if let Some((slot, class)) = event.upstream_status.and_then(|status| class_of(&self.upstream, status)) {
-            slot.get_or_init(|| metrics.counter(&names::UPSTREAM_RESPONSES, &[route, class])).increment(1);
-        }
-        match self.listeners.iter().find(|(name, _)| **name == *event.listener) {
-            Some((_, listener)) => listener.record(metrics, &self.labels, event),
-            None => ListenerRoute::default().record(metrics, &self.labels, event),
-        }
-    }
-}
-
-impl Default for ListenerRoute {
-    fn default() -> Self {
-        Self { outcomes: (0..OUTCOMES).map(|_| OnceLock::new()).collect(), classes: Default::default() }
-    }
-}
-
-impl ListenerRoute {
-    fn record(&self, metrics: &Metrics, labels: &RouteLabels, event: &RequestEvent<'_>) {
-        if let Some(slot) = self.outcomes.get(index(&event.outcome)) {
-            slot.get_or_init(|| {
-                let provider = labels.provider.as_deref().unwrap_or(NONE);
-                let (outcome, reason) = (event.outcome.as_str(), event.outcome.reason());
-                metrics.counter(&names::REQUESTS, &[event.listener, &labels.route, provider, outcome, reason])
-            })
-            .increment(1);
-        }
-        if let Some((slot, class)) = class_of(&self.classes, event.status) {
-            slot.get_or_init(|| metrics.counter(&names::RESPONSES, &[event.listener, &labels.route, class]))
-                .increment(1);
-        }
-    }
-}
-
-const PLAIN_OUTCOMES: usize = 5;
-const OUTCOMES: usize = PLAIN_OUTCOMES + Refusal::ALL.len() + Fault::ALL.len();
-
-fn index(outcome: &Outcome) -> usize {
-    match outcome {
-        Outcome::Delivered => 0,
-        Outcome::Handshake => 1,
-        Outcome::Duplicate => 2,
-        Outcome::Gone => 3,
-        Outcome::Accepted => 4,
-        Outcome::Refused(turned) => PLAIN_OUTCOMES + turned.refusal as usize,
-        Outcome::Failed(fault) => PLAIN_OUTCOMES + Refusal::ALL.len() + *fault as usize,
-    }
-}
-
-fn class_of<T>(slots: &[T; CLASSES.len()], status: u16) -> Option<(&T, &'static str)> {
-    let class = usize::from(status / 100).min(CLASSES.len() - 1);
-    Some((slots.get(class)?, CLASSES.get(class)?))
 }
 
 /// What one listener counts; its edge keeps it for as long as the listener stands.
@@ -364,6 +247,21 @@ impl ListenerMetrics {
     }
 }
 
+/// One request under way. It may end on another thread than it began on: only all counts together mean something.
+pub struct InFlight<'m>(&'m Sharded<Apart<AtomicI64>>);
+
+impl std::fmt::Debug for InFlight<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("InFlight")
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.mine().0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// One thing that a gauge counts for as long as this lives.
 pub struct Counted(Gauge);
 
@@ -389,27 +287,6 @@ impl Drop for Counted {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_outcome_has_its_own_slot() {
-        let refused = Refusal::ALL.iter().map(|refusal| Outcome::from(*refusal));
-        let failed = Fault::ALL.iter().map(|fault| Outcome::from(*fault));
-        let plain = [Outcome::Delivered, Outcome::Handshake, Outcome::Duplicate, Outcome::Gone, Outcome::Accepted];
-        let slots: Vec<_> = plain.into_iter().chain(refused).chain(failed).map(|outcome| index(&outcome)).collect();
-        assert_eq!(slots, (0..OUTCOMES).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn buckets_are_ours() {
-        let metrics = Metrics::new();
-        for metric in names::ALL.iter().filter(|metric| matches!(metric.kind, Kind::Histogram(_))) {
-            metrics.histogram(metric, &["r"]).record(1.0);
-        }
-        let text = metrics.render();
-        assert!(text.contains("dmz_relay_request_duration_seconds_bucket{route=\"r\",le=\"0.00005\"} 0"), "{text}");
-        assert!(text.contains("dmz_relay_request_body_bytes_bucket{route=\"r\",le=\"26214400\"} 1"), "{text}");
-        assert!(!text.contains("quantile"), "a histogram without buckets would be a summary:\n{text}");
-    }
 
     #[test]
     fn a_member_that_is_gone_reads_nan() {

@@ -34,7 +34,7 @@ impl Rig {
     }
 }
 
-fn event(outcome: impl Into<Outcome>) -> RequestEvent<'static> {
+pub(super) fn event(outcome: impl Into<Outcome>) -> RequestEvent<'static> {
     RequestEvent {
         request_id: "01j",
         received_at: AT,

@@ -11,11 +11,12 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::base::UnixMillis;
+use crate::base::text::{self, Text};
 use crate::domain::{Head, SourceAddress};
 use crate::signature::{Resigned, form};
 use crate::snapshot::{AnswerPolicy, Route, Verification};
 use crate::store::StoredRequest;
-use crate::upstream::{Outbound, Received, Undelivered};
+use crate::upstream::{Fields, Outbound, Received, Undelivered};
 
 use super::dedupe::Fresh;
 use super::hops;
@@ -86,160 +87,201 @@ impl<'r> Inward<'r> {
         }
     }
 
-    /// Sends it to the route's upstream. `now` is what our own signature says.
-    pub async fn forward(&self, route: &Route, now: UnixMillis, by: Instant) -> Result<Received, Undelivered> {
-        let ours = Ours::new(self, route, now);
+    /// Sends it to the route's upstream, from now until then. `at` is what our own signature says.
+    pub async fn forward(
+        &self,
+        route: &Route,
+        at: UnixMillis,
+        now: Instant,
+        by: Instant,
+    ) -> Result<Received, Undelivered> {
         let target = target(route, &self.head, self.suffix);
-        let headers = self.fields(route, &ours);
         let pass_through = self.live && matches!(route.answer, AnswerPolicy::Upstream);
         let outbound = Outbound {
             method: self.head.method().as_str(),
             target: &target,
-            headers: &headers,
-            body: self.body.clone(),
+            headers: self.fields(route, at),
+            body: Cow::Borrowed(self.body),
             keep_answer: if pass_through { ANSWER_MAX } else { 0 },
             pass_through,
         };
         // Boxed: only a request that is being delivered pays for the size of this future, not every idle connection.
-        Box::pin(route.upstream.forward(&outbound, by)).await
+        Box::pin(route.upstream.forward(&outbound, now, by)).await
     }
 
-    fn fields<'f>(&'f self, route: &'f Route, ours: &'f Ours) -> Vec<(&'f str, &'f [u8])> {
-        let mut fields: Vec<(&str, &[u8])> = Vec::with_capacity(self.head.headers().len() + 15);
-        fields.extend(self.head.headers().iter().filter(|(name, _)| passes(route, name)));
-        fields.push(("X-Forwarded-For", ours.source.as_bytes()));
-        fields.push(("X-Forwarded-Proto", if self.https { b"https" } else { b"http" }));
-        fields.push(("X-Forwarded-Host", self.head.host().as_bytes()));
-        fields.push(("X-Request-Id", self.request_id.as_bytes()));
-        fields.push(("Relay-Route", route.name.as_bytes()));
-        fields.push(("Relay-Provider", route.provider.as_deref().unwrap_or("custom").as_bytes()));
+    fn fields(&self, route: &Route, at: UnixMillis) -> Fields {
+        let set = &route.forward.headers;
+        let room = set.iter().map(|(name, value)| name.len() + value.expose().len() + 4).sum::<usize>();
+        let mut fields = Fields::with_capacity(self.head.footprint() + room + OURS);
+        self.head
+            .headers()
+            .iter()
+            .filter(|(name, _)| passes(route, name))
+            .for_each(|(name, value)| fields.add_unless_underscored(name, value));
+        fields.line(b"\r\nX-Forwarded-For: ").extend_from_slice(text::address(self.source).as_bytes());
+        let scheme: &[u8] = if self.https { b"https" } else { b"http" };
+        fields.line(b"\r\nX-Forwarded-Proto: ").extend_from_slice(scheme);
+        fields.line(b"\r\nX-Forwarded-Host: ").extend_from_slice(self.head.host().as_bytes());
+        fields.line(b"\r\nX-Request-Id: ").extend_from_slice(self.request_id.as_bytes());
+        fields.line(b"\r\nRelay-Route: ").extend_from_slice(route.name.as_bytes());
+        let provider = route.provider.as_deref().unwrap_or("custom");
+        fields.line(b"\r\nRelay-Provider: ").extend_from_slice(provider.as_bytes());
         if let Some(key) = self.key {
-            fields.push(("Relay-Key", key.as_bytes()));
+            fields.line(b"\r\nRelay-Key: ").extend_from_slice(key.as_bytes());
         }
-        fields.push(("Relay-Attempt", ours.attempt.as_bytes()));
+        fields.line(b"\r\nRelay-Attempt: ").extend_from_slice(itoa::Buffer::new().format(self.attempt).as_bytes());
         if self.replay {
-            fields.push(("Relay-Replay", b"true"));
+            fields.line(b"\r\nRelay-Replay: ").extend_from_slice(b"true");
         }
-        fields.push((hops::FIELD, ours.hops.as_bytes()));
-        fields.push(("Relay-Received-At", ours.received_at.as_bytes()));
-        if let Some(resigned) = &ours.resigned {
-            fields.push(("webhook-id", resigned.id.as_bytes()));
-            fields.push(("webhook-timestamp", resigned.timestamp.as_bytes()));
-            fields.push(("webhook-signature", resigned.signature.as_bytes()));
-        }
-        fields.extend(route.forward.headers.iter().map(|(name, value)| (name.as_str(), value.expose())));
         fields
+            .line(b"\r\nRelay-Hops: ")
+            .extend_from_slice(itoa::Buffer::new().format(hops::next(&self.head)).as_bytes());
+        let received_at = text::rfc3339(self.received_at);
+        let received_at = received_at.as_ref().map(Text::as_bytes).unwrap_or_default();
+        fields.line(b"\r\nRelay-Received-At: ").extend_from_slice(received_at);
+        if let Some(resigned) = self.resigned(route, at) {
+            fields.line(b"\r\nwebhook-id: ").extend_from_slice(resigned.id.as_bytes());
+            fields.line(b"\r\nwebhook-timestamp: ").extend_from_slice(resigned.timestamp.as_bytes());
+            fields.line(b"\r\nwebhook-signature: ").extend_from_slice(resigned.signature.as_bytes());
+        }
+        set.iter().for_each(|(name, value)| fields.add(name, value.expose()));
+        fields
+    }
+
+    fn resigned(&self, route: &Route, at: UnixMillis) -> Option<Resigned> {
+        let resigner = route.forward.resign.as_ref()?;
+        // A full stop separates the parts of the signed text, so an id that has one would make it read two ways.
+        let id = self.dedupe.map(bare).filter(|id| !id.contains('.')).unwrap_or(self.request_id);
+        Some(resigner.sign(id, at, self.body))
     }
 }
 
-/// Fields that describe one hop, or that steer an application behind the relay's back. They never pass.
-const NEVER: [&str; 27] = [
-    "connection",
-    "content-length",
-    "expect",
-    "forwarded",
-    "host",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
+/// Fields that describe one hop, that steer an application behind the relay's back, or that the relay writes itself. They
+/// never pass. The shortest first, so that a name is compared with those of its length only.
+const NEVER: [&str; 28] = [
     "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
     "via",
+    "host",
+    "expect",
+    "trailer",
+    "upgrade",
+    "forwarded",
+    "x-real-ip",
+    "connection",
+    "keep-alive",
+    "x-request-id",
+    "x-rewrite-url",
+    "x-http-method",
+    "content-length",
+    "true-client-ip",
+    "x-original-url",
     "x-forwarded-for",
+    "proxy-connection",
     "x-forwarded-host",
     "x-forwarded-port",
-    "x-forwarded-proto",
-    "x-forwarded-server",
-    "x-real-ip",
-    "true-client-ip",
     "cf-connecting-ip",
-    "x-original-url",
-    "x-rewrite-url",
-    "x-http-method-override",
-    "x-http-method",
+    "transfer-encoding",
+    "x-forwarded-proto",
     "x-method-override",
+    "proxy-authenticate",
+    "x-forwarded-server",
+    "proxy-authorization",
+    "x-http-method-override",
 ];
+
+/// Where in it the names of each length begin, and behind the last one its end.
+const OF_LENGTH: [u8; LONGEST + 2] = {
+    let (mut begins, mut length, mut at) = ([0; LONGEST + 2], 0, 0);
+    while length < begins.len() {
+        while at < NEVER.len() && NEVER[at].len() < length {
+            at += 1;
+        }
+        begins[length] = at as u8;
+        length += 1;
+    }
+    begins
+};
+const LONGEST: usize = NEVER[NEVER.len() - 1].len();
+
+fn never(name: &str) -> bool {
+    let begin = |length: usize| OF_LENGTH.get(length).map_or(NEVER.len(), |at| usize::from(*at));
+    let same_length = NEVER.get(begin(name.len())..begin(name.len() + 1)).unwrap_or_default();
+    // The last letter alone rules nearly all of them out.
+    let last = |name: &str| name.as_bytes().last().map(u8::to_ascii_lowercase);
+    same_length.iter().any(|never| last(never) == last(name) && name.eq_ignore_ascii_case(never))
+}
+
+/// Bytes of the fields that the relay sets by itself, more or less.
+const OURS: usize = 400;
 
 /// What stands there while our own signature is made: the sender's would be taken for it.
 const RESIGNED: [&str; 3] = ["webhook-id", "webhook-timestamp", "webhook-signature"];
-
-/// The values of the fields that the relay sets, as far as they have to be written first.
-struct Ours {
-    source: String,
-    received_at: String,
-    attempt: Cow<'static, str>,
-    hops: Cow<'static, str>,
-    resigned: Option<Resigned>,
-}
-
-impl Ours {
-    fn new(inward: &Inward<'_>, route: &Route, now: UnixMillis) -> Self {
-        // A full stop separates the parts of the signed text, so an id that has one would make it read two ways.
-        let id = inward.dedupe.map(bare).filter(|id| !id.contains('.')).unwrap_or(inward.request_id);
-        Self {
-            source: inward.source.to_string(),
-            received_at: rfc3339(inward.received_at),
-            attempt: if inward.attempt == 1 { "1".into() } else { inward.attempt.to_string().into() },
-            hops: hops::next(&inward.head),
-            resigned: route.forward.resign.as_ref().map(|resigner| resigner.sign(id, now, inward.body)),
-        }
-    }
-}
 
 /// Replay memory's name of an id without the letter that says where it stood: `h:evt_1` is the provider's `evt_1`.
 fn bare(dedupe: &str) -> &str {
     dedupe.split_once(':').map_or(dedupe, |(_, id)| id)
 }
 
-/// An underscore name passes nowhere: many application servers read `X_Signature` and `X-Signature` as one.
+/// Whether a field of the sender's goes on, its underscores aside.
 fn passes(route: &Route, name: &str) -> bool {
-    let resigned = || route.forward.resign.is_some() && RESIGNED.iter().any(|ours| name.eq_ignore_ascii_case(ours));
-    !name.contains('_')
-        && !NEVER.iter().any(|never| name.eq_ignore_ascii_case(never))
-        && !name.eq_ignore_ascii_case("x-request-id")
-        && !name.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("relay-"))
-        && !resigned()
-        && !route.forward.headers.iter().any(|(set, _)| name.eq_ignore_ascii_case(set))
+    let is = |other: &str| name.eq_ignore_ascii_case(other);
+    !never(name)
+        && !name.as_bytes().get(..6).is_some_and(|start| start.eq_ignore_ascii_case(b"relay-"))
+        && !(route.forward.resign.is_some() && RESIGNED.iter().any(|ours| is(ours)))
+        && !route.forward.headers.iter().any(|(set, _)| is(set))
 }
 
 /// The configured path with what follows a prefix, or the sender's; the sender's query without what stays outside, plus ours.
-fn target(route: &Route, head: &Head, suffix: usize) -> String {
+fn target<'h>(route: &Route, head: &'h Head, suffix: usize) -> Cow<'h, str> {
     let mut target = received_target(route, head, suffix);
-    let mut separator = if target.contains('?') { '&' } else { '?' };
-    for (name, value) in &route.forward.query {
-        let value = std::str::from_utf8(value.expose()).unwrap_or_default();
-        let _ = write!(target, "{separator}{name}={value}");
-        separator = '&';
+    if !route.forward.query.is_empty() {
+        let target = target.to_mut();
+        let mut separator = if target.contains('?') { '&' } else { '?' };
+        for (name, value) in &route.forward.query {
+            let value = std::str::from_utf8(value.expose()).unwrap_or_default();
+            let _ = write!(target, "{separator}{name}={value}");
+            separator = '&';
+        }
     }
     target
 }
 
 /// The part of it that the sender chose. `explain` shows this one, and only the names of ours.
-pub(crate) fn received_target(route: &Route, head: &Head, suffix: usize) -> String {
+pub(crate) fn received_target<'h>(route: &Route, head: &'h Head, suffix: usize) -> Cow<'h, str> {
     let received = head.path();
-    let mut target = match &route.forward.path {
+    let path = match &route.forward.path {
         Some(path) => {
             let rest = received.len().checked_sub(suffix).and_then(|at| received.get(at..)).unwrap_or_default();
-            format!("{path}{rest}")
+            Cow::Owned(format!("{path}{rest}"))
         }
-        None => received.to_owned(),
+        None => Cow::Borrowed(received),
     };
+    let Some(query) = head.query() else { return path };
+    let mut target = path.into_owned();
     // Every spelling that verification would take for the name is the name: `api%2Dkey` holds the same secret.
     let stripped = |pair: &str| route.forward.strip_query.iter().any(|name| form::is_named(pair.as_bytes(), name));
-    let kept = head.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty() && !stripped(pair));
+    let kept = query.split('&').filter(|pair| !pair.is_empty() && !stripped(pair));
     let mut separator = '?';
     for pair in kept {
         target.push(separator);
         target.push_str(pair);
         separator = '&';
     }
-    target
+    Cow::Owned(target)
 }
 
-/// `2026-11-22T10:15:30.123Z`.
-pub(crate) fn rfc3339(at: UnixMillis) -> String {
-    jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| String::new(), |at| format!("{at:.3}"))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_never_passes_is_found_in_any_case_and_nothing_else_is() {
+        assert!(NEVER.is_sorted_by_key(|name| name.len()), "the look-up goes by length");
+        for name in NEVER {
+            assert!(never(name) && never(&name.to_uppercase()), "{name}");
+            assert!(!never(&format!("{name}x")) && !never(&format!("x{name}")) && !never(&name[1..]), "{name}");
+            assert!(!never(&format!("_{}", &name[1..])), "{name}");
+        }
+        assert!(!never("") && !never(&"x".repeat(300)));
+    }
 }

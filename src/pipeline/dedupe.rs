@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::{Moment, UnixMillis};
+use crate::base::{Clock, Moment, UnixMillis};
 use crate::domain::{Fault, Outcome, Refusal, Turned};
 use crate::replay::{ReplayKey, ReplayMemory, Reservation, Seen};
 use crate::store::Store;
@@ -55,14 +55,14 @@ impl<'s> Fresh<'s> {
     pub(super) fn reserve(
         verified: Verified<'s>,
         memory: &'s ReplayMemory,
-        now: Moment,
+        clock: &Clock,
     ) -> Result<Deduped<'s>, Outcome> {
         let route = verified.route();
         let id = verified.proof().and_then(|proof| proof.dedupe.as_deref());
         let (Some(window), Some(id)) = (route.replay, id) else {
             return Ok(Deduped::Fresh(Self { verified, reservation: None }));
         };
-        match memory.reserve(ReplayKey::new(&route.name, id), now) {
+        match memory.reserve(ReplayKey::new(&route.name, id), clock.moment()) {
             Ok(reservation) => Ok(Deduped::Fresh(Self { verified, reservation: Some((reservation, window)) })),
             Err(Seen::Committed) => Ok(Deduped::Duplicate),
             Err(Seen::InFlight) => Err(Turned { refusal: Refusal::TwinInFlight, retry_after: Some(TWIN_WAIT) }.into()),
@@ -71,9 +71,9 @@ impl<'s> Fresh<'s> {
     }
 
     /// Remembers the request as delivered; with a store, beyond this process.
-    pub(super) fn commit(self, now: Moment, store: Option<&Store>) {
+    pub(super) fn commit(self, clock: &Clock, store: Option<&Store>) {
         if let Some((reservation, window)) = self.reservation {
-            let until = now.plus(window);
+            let until = clock.moment().plus(window);
             if let Some(store) = store {
                 store.remember(reservation.key(), until.wall);
             }

@@ -56,13 +56,14 @@ impl<'s> Delivered<'s> {
         record: &mut Record<'_>,
         by: Instant,
     ) -> Tried<'s> {
+        let (mut sent, at) = (fresh.done(), fresh.at());
         if head.version() == Version::Http2 {
             // Where streams are ready together, all are verified before the first one is sent: to wake a server that sleeps costs
             // more than to send, and so it is woken once for all of them.
             yield_now().await;
+            sent = Instant::now();
         }
-        let (sent, at) = (Instant::now(), gate.clock.now());
-        let result = Inward::live(&fresh, head, source, record).forward(fresh.route(), at, by).await;
+        let result = Inward::live(&fresh, head, source, record).forward(fresh.route(), at, sent, by).await;
         let took = sent.elapsed();
         record.forwarded(&result, took);
         match result {
@@ -79,7 +80,7 @@ impl<'s> Delivered<'s> {
     pub(super) fn commit(self, gate: &Gate) -> Reply {
         let pass_through = matches!(self.fresh.route().answer, AnswerPolicy::Upstream);
         if (200..300).contains(&self.received.status) {
-            self.fresh.commit(gate.clock.moment(), gate.state.store().map(Arc::as_ref));
+            self.fresh.commit(&gate.clock, gate.state.store().map(Arc::as_ref));
         }
         if pass_through { Reply::Upstream(self.received) } else { Reply::Standard }
     }

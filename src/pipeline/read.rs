@@ -16,7 +16,7 @@ use crate::state::{BodyMemory, BodyShare};
 
 use super::meter::Metered;
 
-/// Memory is taken as bytes arrive, in steps no smaller than this: what a head declares costs the relay nothing.
+/// Memory is taken as bytes arrive, in steps no smaller than this: what a stranger's head declares costs the relay nothing.
 const STEP: usize = 16 * 1024;
 /// What a request that waits takes beside head and body: its task, mostly.
 const REQUEST: usize = 16 * 1024;
@@ -28,6 +28,13 @@ pub trait BodySource: Send {
     /// Appends what has arrived, at most `room` bytes. `Ok(true)`: the body has ended. The first call sends `100 Continue`
     /// where the sender waits for it. A body with more than `room` bytes to come is [`BodyBroken::TooLarge`].
     fn fill(&mut self, into: &mut BytesMut, room: usize) -> impl Future<Output = Result<bool, BodyBroken>> + Send;
+
+    /// The body, if the whole of it is here already and `may` says that this many bytes are welcome. Only asked before the first
+    /// [`BodySource::fill`].
+    fn at_hand(&mut self, may: impl FnOnce(usize) -> bool) -> Option<Bytes> {
+        let _ = may;
+        None
+    }
 
     /// Whether the body was read to its end (an empty one always was).
     fn is_done(&self) -> bool;
@@ -54,18 +61,24 @@ pub struct Received<'s> {
 }
 
 impl<'s> Received<'s> {
-    /// Reads the body.
+    /// Reads the body. `believed`: the sender has proven itself before, so memory is taken for what the head declares.
     pub(super) async fn read<B: BodySource>(
         metered: Metered<'s>,
         head: &Head,
         source: &mut B,
+        believed: bool,
         memory: &'s BodyMemory,
         limits: &Limits,
     ) -> Result<Self, Outcome> {
-        let pace = Pace::begin(limits);
         let max = metered.route().max_body;
         let mut share = memory.share();
-        let body = whole(head, source, max, &mut share, &pace).await?;
+        let held = held(head) as u64;
+        let may = |length: usize| length as u64 <= max && share.grow_to(held.saturating_add(length as u64));
+        if let Some(body) = source.at_hand(may) {
+            return Ok(Self { metered, body, took: Duration::ZERO, _share: share });
+        }
+        let pace = Pace::begin(limits);
+        let body = whole(head, source, max, believed, &mut share, &pace).await?;
         Ok(Self { metered, body, took: pace.started.elapsed(), _share: share })
     }
 
@@ -134,23 +147,31 @@ async fn whole<B: BodySource>(
     head: &Head,
     source: &mut B,
     max: u64,
+    believed: bool,
     share: &mut BodyShare<'_>,
     pace: &Pace,
 ) -> Result<Bytes, Outcome> {
     if source.is_done() {
         return Ok(Bytes::new());
     }
-    // A head is held for as long as its body is waited for, and over HTTP/2 a hundred of them cost their sender very little.
-    let held = REQUEST + head.footprint();
+    let held = held(head);
     if !share.grow_to(held as u64) {
         return Err(Fault::BodyMemory.into());
     }
     let max = usize::try_from(max).unwrap_or(usize::MAX);
-    let expected = match head.framing() {
-        Framing::Length(length) => usize::try_from(length).unwrap_or(usize::MAX).min(max),
-        Framing::Empty | Framing::Unknown => max,
+    let declared = match head.framing() {
+        Framing::Length(length) => Some(usize::try_from(length).unwrap_or(usize::MAX).min(max)),
+        Framing::Empty | Framing::Unknown => None,
     };
+    let expected = declared.unwrap_or(max);
     let mut body = BytesMut::new();
+    // Growing copies every byte of a large body once and leaves as much behind, so who is believed gets all at once. Where
+    // memory runs short nobody is.
+    if let Some(declared) = declared.filter(|declared| believed && *declared > STEP)
+        && share.grow_in_plenty((held + declared) as u64)
+    {
+        body = BytesMut::with_capacity(declared);
+    }
     let mut timer = pin!(sleep_until(pace.enough_until(0)));
     loop {
         let room = max - body.len().min(max);
@@ -179,6 +200,11 @@ async fn whole<B: BodySource>(
             Err(BodyBroken::Incomplete) => return Err(Refusal::BodyIncomplete.into()),
         }
     }
+}
+
+/// A head is held for as long as its body is waited for, and over HTTP/2 a hundred of them cost their sender very little.
+fn held(head: &Head) -> usize {
+    REQUEST + head.footprint()
 }
 
 /// Counts first, allocates after.

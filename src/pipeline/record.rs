@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 use tokio::time::Instant;
 
 use crate::access::AccessList;
 use crate::base::UnixMillis;
 use crate::domain::{Fault, Head, Method, Outcome, Refusal, SourceAddress, Version};
-use crate::observe::{Counted, Event, RequestEvent};
+use crate::observe::{Event, InFlight, RequestEvent};
 use crate::signature::Proof;
 use crate::snapshot::Route;
 use crate::upstream::{Received, Undelivered};
@@ -28,7 +29,7 @@ pub struct Record<'r> {
     connection: &'r Connection,
     head: &'r Head,
     started: Instant,
-    _in_flight: Counted,
+    _in_flight: InFlight<'r>,
     request_id: String,
     received_at: UnixMillis,
     source: SourceAddress,
@@ -190,7 +191,7 @@ impl<'r> Record<'r> {
             Outcome::Refused(turned) if turned.refusal == Refusal::AddressDenied => true,
             _ => would_refuse == Some(Refusal::AddressDenied),
         };
-        let lists = std::iter::once(self.denials).chain(self.route().map(|route| &route.access));
+        let lists = std::iter::once(self.denials).chain(self.route().map(|route| &*route.access));
         lists.filter(|_| is_denied).find_map(|list| list.denied_by(self.source.ip))
     }
 
@@ -345,9 +346,16 @@ pub(crate) fn edge_refused(
     id
 }
 
-/// Time first, so that ids sort as requests came; then 64 random bits. An id is a name, not a secret.
+/// Time first, so that ids sort as requests came (until the year 2527, when its eleven digits are used up); then 64 random
+/// bits. An id is a name, not a secret.
 pub fn request_id(at: UnixMillis) -> String {
-    format!("{:011x}{:016x}", at.0.max(0), fastrand::u64(..))
+    let bits = u128::from(at.0.max(0).cast_unsigned()) << 64 | u128::from(fastrand::u64(..));
+    // Its 27 digits, and one that is cut off.
+    let bytes: [u8; 14] = *(bits << 20).to_be_bytes().first_chunk().unwrap_or(&[0; 14]);
+    let mut id = String::with_capacity(28);
+    HEXLOWER.encode_append(&bytes, &mut id);
+    id.truncate(27);
+    id
 }
 
 #[cfg(test)]
@@ -361,5 +369,10 @@ mod tests {
         assert!(first < second);
         assert_eq!(first.len(), 27);
         assert_ne!(request_id(UnixMillis(0)), request_id(UnixMillis(0)));
+        assert!(
+            request_id(UnixMillis(1_767_225_600_007)).starts_with("19b76daa807"),
+            "hexadecimal, most significant first"
+        );
+        assert!(request_id(UnixMillis(-1)).starts_with("00000000000"));
     }
 }

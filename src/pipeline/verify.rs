@@ -17,7 +17,9 @@ use super::read::Received;
 pub struct Verified<'s> {
     received: Received<'s>,
     proof: Option<Proof>,
+    at: UnixMillis,
     took: Duration,
+    done: Instant,
 }
 
 impl<'s> Verified<'s> {
@@ -25,12 +27,23 @@ impl<'s> Verified<'s> {
     pub(super) fn check(received: Received<'s>, head: &Head, now: UnixMillis) -> Result<Self, Refusal> {
         let started = Instant::now();
         let proof = prove(received.route(), head, received.body(), now)?;
-        Ok(Self { received, proof, took: started.elapsed() })
+        let done = Instant::now();
+        Ok(Self { received, proof, at: now, took: done - started, done })
     }
 
     /// What was proven; `None` where the route says `dangerously_none`.
     pub fn proof(&self) -> Option<&Proof> {
         self.proof.as_ref()
+    }
+
+    /// The wall clock's time that it was judged by.
+    pub fn at(&self) -> UnixMillis {
+        self.at
+    }
+
+    /// When that was done. What follows takes no time worth another look at the clock.
+    pub fn done(&self) -> Instant {
+        self.done
     }
 
     /// How long it took.

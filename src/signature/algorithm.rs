@@ -83,10 +83,19 @@ impl Tag {
         self.bytes.get(..usize::from(self.len)).unwrap_or_default()
     }
 
+    /// The whole buffer, in steps that `subtle` takes as fast as it takes bytes.
+    fn words(&self) -> [u64; MAX_TAG / 8] {
+        let (words, _) = self.bytes.as_chunks();
+        std::array::from_fn(|at| words.get(at).copied().map_or(0, u64::from_ne_bytes))
+    }
+
     /// Overwrites this with `other` when `choice` is set, in constant time. Both have one length wherever it matters.
     pub(crate) fn conditional_assign(&mut self, other: &Self, choice: Choice) {
-        for (to, from) in self.bytes.iter_mut().zip(&other.bytes) {
-            to.conditional_assign(from, choice);
+        let (to, _) = self.bytes.as_chunks_mut();
+        for (to, from) in to.iter_mut().zip(&other.words()) {
+            let mut word = u64::from_ne_bytes(*to);
+            word.conditional_assign(from, choice);
+            *to = word.to_ne_bytes();
         }
         self.len.conditional_assign(&other.len, choice);
     }
@@ -95,7 +104,7 @@ impl Tag {
 impl ConstantTimeEq for Tag {
     /// The whole buffer is compared whatever the lengths; unused bytes are zero.
     fn ct_eq(&self, other: &Self) -> Choice {
-        self.bytes.ct_eq(&other.bytes) & self.len.ct_eq(&other.len)
+        self.words().as_slice().ct_eq(other.words().as_slice()) & self.len.ct_eq(&other.len)
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::scheme::{Check, Dedupe, MacSpec, Scheme, TimePlace, TimeSpec, TokenPlace};
 use super::source::{Facts, Source};
 use super::template::Segment;
+use super::wrapping::Candidates;
 use super::{Matched, Stamp, Verifier};
 use crate::base::UnixMillis;
 use crate::domain::{Head, Refusal};
@@ -200,7 +201,7 @@ impl<'s> Seen<'s, '_> {
     }
 
     fn candidates(&self, mac: &MacSpec) -> Result<(), Refusal> {
-        mac.signature.candidates(self.facts, mac.algorithm).map(drop)
+        mac.signature.candidates(self.facts, mac.algorithm, &mut Candidates::none())
     }
 
     /// A mismatch says nothing while a secret is missing that may give it.

@@ -151,16 +151,16 @@ impl Condition {
     }
 
     /// Counts a request in; it is counted out when the guard is dropped, however that comes about.
-    pub(super) fn enter(self: &Arc<Self>, probe: bool) -> InFlight {
+    pub(super) fn enter(&self, probe: bool) -> InFlight<'_> {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        InFlight { condition: Arc::clone(self), probe }
+        InFlight { condition: self, probe }
     }
 
-    fn judge(&self, verdict: Verdict, probe: bool, rule: &EjectionSpec, now: Instant, detail: &str) {
+    fn judge(&self, verdict: Verdict, probe: bool, rule: &EjectionSpec, detail: &str) {
         match verdict {
             Verdict::None => {
                 if probe {
-                    self.release_probe(now);
+                    self.release_probe(Instant::now());
                 }
             }
             Verdict::Good => {
@@ -173,6 +173,7 @@ impl Condition {
                 }
             }
             Verdict::Bad => {
+                let now = Instant::now();
                 let in_a_row = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
                 if probe {
                     self.ejected_until.store(self.until(rule, now), Ordering::Relaxed);
@@ -240,21 +241,21 @@ impl Condition {
 
 /// A request that is on its way to a server.
 #[derive(Debug)]
-pub(super) struct InFlight {
-    condition: Arc<Condition>,
+pub(super) struct InFlight<'c> {
+    condition: &'c Condition,
     /// Owes a verdict on an ejected server.
     probe: bool,
 }
 
-impl InFlight {
+impl InFlight<'_> {
     /// Says how it went; `detail` is for the announcement of an ejection.
     pub(super) fn settle(mut self, verdict: Verdict, rule: &EjectionSpec, detail: &str) {
         let probe = std::mem::take(&mut self.probe);
-        self.condition.judge(verdict, probe, rule, Instant::now(), detail);
+        self.condition.judge(verdict, probe, rule, detail);
     }
 }
 
-impl Drop for InFlight {
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         self.condition.in_flight.fetch_sub(1, Ordering::Relaxed);
         if self.probe {

@@ -184,7 +184,8 @@ pub(super) struct Keep {
     kept: BytesMut,
     read: usize,
     deadline: Instant,
-    drain_until: Instant,
+    /// Known once there is something to drain.
+    drain_until: Option<Instant>,
     /// Whether what is missing of the first `room` bytes is worth the deadline.
     wants_body: bool,
 }
@@ -199,10 +200,9 @@ pub(super) enum More {
 
 impl Keep {
     pub(super) fn new(request: &Outbound<'_>, announced: Option<usize>, deadline: Instant) -> Self {
-        let drain_until = deadline.min(Instant::now() + DRAIN_TIME);
         let kept = BytesMut::with_capacity(announced.unwrap_or(0).min(request.keep_answer).min(64 * 1024));
         let wants_body = request.pass_through && request.keep_answer > 0;
-        Self { room: request.keep_answer, kept, read: 0, deadline, drain_until, wants_body }
+        Self { room: request.keep_answer, kept, read: 0, deadline, drain_until: None, wants_body }
     }
 
     pub(super) fn put(&mut self, piece: &[u8]) {
@@ -216,13 +216,14 @@ impl Keep {
         self.read
     }
 
-    pub(super) fn more(&self) -> More {
+    pub(super) fn more(&mut self) -> More {
         if self.read > self.room.saturating_add(DRAIN_BYTES) {
             More::Enough
         } else if self.wants_body && self.kept.len() < self.room {
             More::Until(self.deadline)
         } else {
-            More::Until(self.drain_until)
+            let by = || self.deadline.min(Instant::now() + DRAIN_TIME);
+            More::Until(*self.drain_until.get_or_insert_with(by))
         }
     }
 

@@ -1,5 +1,6 @@
 //! Active health checks: one request per server and interval, over a connection of its own.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::exchange::Wanted;
 use super::spec::HealthSpec;
-use super::{Outbound, Upstream};
+use super::{Fields, Outbound, Upstream};
 
 /// The first check of a server comes within this time, so that many servers are not checked in one beat.
 const FIRST_WITHIN: Duration = Duration::from_secs(1);
@@ -44,13 +45,13 @@ impl Upstream {
         let request = Outbound {
             method: "GET",
             target: &rule.path,
-            headers: &[("User-Agent", agent), ("Accept", b"*/*")],
-            body: Bytes::new(),
+            headers: Fields::from([("User-Agent", agent), ("Accept", b"*/*")]),
+            body: Cow::Owned(Bytes::new()),
             keep_answer: 0,
             pass_through: false,
         };
-        let deadline = Instant::now() + rule.timeout;
-        match server.send(&self.connector, &request, Wanted::Once, deadline).await {
+        let now = Instant::now();
+        match server.send(&self.pingora, &request, Wanted::Once, now, now + rule.timeout).await {
             Ok(answer) if (200..300).contains(&answer.status) => Ok(()),
             Ok(answer) => Err(format!("status {}", answer.status)),
             Err(failure) => Err(failure.detail),

@@ -15,7 +15,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bytes::{Buf as _, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use http::HeaderValue;
 use pingora_core::upstreams::peer::Peer as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -33,8 +33,10 @@ use answer::{Ends, Head};
 use chunks::Broken;
 use kept::Kept;
 
-/// What is read at a time; most answers fit whole.
-const READ: usize = 4 * 1024;
+/// What is read at a time; most answers fit whole. The buffer has held the request's head before.
+const READ: usize = 2 * 1024;
+/// With less room than that a new buffer is taken.
+const LEAST: usize = 512;
 /// The head of an answer. Longer ones are not believed.
 const MAX_HEAD: usize = 64 * 1024;
 
@@ -54,22 +56,26 @@ impl Plain<'_> {
         &self,
         request: &Outbound<'_>,
         wanted: Wanted,
+        now: Instant,
         deadline: Instant,
     ) -> Result<Answer, Failure> {
         let keep = !self.keepalive.is_zero() && wanted != Wanted::Once;
-        let head = request::head_in_clear(request, self.authority, !keep)?;
+        let head = || request::head_in_clear(request, self.authority, !keep, READ);
+        let mut buffer = head()?;
         if wanted == Wanted::Any
-            && let Some((stream, address)) = self.kept.take(|address| self.leads_to(address))
+            && let Some((stream, address)) = self.kept.take(now, |address| self.leads_to(address))
         {
-            let connection = Connection { stream, address, reused: true, read: BytesMut::with_capacity(READ) };
-            match self.exchange(connection, &head, request, keep, deadline).await {
-                Err(failure) if failure.next == Next::Fresh => {}
-                done => return done,
+            let mut connection = Connection { stream, reused: true, buffer };
+            match connection.exchange(request, deadline).await {
+                Err(failure) if failure.next == Next::Fresh => buffer = head()?,
+                done => return self.done(connection.stream, address, keep, done),
             }
         }
-        let (stream, address) = self.connect(deadline).await?;
-        let connection = Connection { stream, address, reused: false, read: BytesMut::with_capacity(READ) };
-        self.exchange(connection, &head, request, keep, deadline).await
+        // Boxed, because it is rare: a request over a kept connection should not pay for its size.
+        let (stream, address) = Box::pin(self.connect(deadline)).await?;
+        let mut connection = Connection { stream, reused: false, buffer };
+        let done = connection.exchange(request, deadline).await;
+        self.done(connection.stream, address, keep, done)
     }
 
     /// Whether the server's name still stands for the address that a kept connection goes to.
@@ -97,17 +103,17 @@ impl Plain<'_> {
         Err(last)
     }
 
-    async fn exchange(
+    /// Keeps the connection where it may serve again.
+    fn done(
         &self,
-        mut connection: Connection,
-        head: &[u8],
-        request: &Outbound<'_>,
+        stream: TcpStream,
+        address: SocketAddr,
         keep: bool,
-        deadline: Instant,
+        done: Result<(Answer, bool), Failure>,
     ) -> Result<Answer, Failure> {
-        let (answer, whole) = connection.exchange(head, request, deadline).await?;
-        if keep && whole {
-            self.kept.put(connection.stream, connection.address, Instant::now() + self.keepalive);
+        let (answer, again) = done?;
+        if keep && again {
+            self.kept.put(stream, address, Instant::now() + self.keepalive);
         }
         Ok(answer)
     }
@@ -125,23 +131,20 @@ async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// One connection and what was read ahead on it.
+/// One connection.
 struct Connection {
     stream: TcpStream,
-    address: SocketAddr,
     reused: bool,
-    read: BytesMut,
+    /// The head of the request; once that is written, what was read ahead.
+    buffer: BytesMut,
 }
 
 impl Connection {
     /// The answer, and whether the connection may serve again.
-    async fn exchange(
-        &mut self,
-        head: &[u8],
-        request: &Outbound<'_>,
-        deadline: Instant,
-    ) -> Result<(Answer, bool), Failure> {
-        let Err(broken) = self.write(head, request, deadline).await else {
+    async fn exchange(&mut self, request: &Outbound<'_>, deadline: Instant) -> Result<(Answer, bool), Failure> {
+        let written = self.write(request, deadline).await;
+        self.buffer.clear();
+        let Err(broken) = written else {
             let head = self.head(request, deadline).await?;
             return self.body(head, request, deadline).await;
         };
@@ -156,12 +159,12 @@ impl Connection {
         }
     }
 
-    async fn write(&mut self, head: &[u8], request: &Outbound<'_>, deadline: Instant) -> Result<(), Failure> {
+    async fn write(&mut self, request: &Outbound<'_>, deadline: Instant) -> Result<(), Failure> {
         let limit = || {
             let left = deadline.saturating_duration_since(Instant::now());
             deadline - LOOK.min(left / 8)
         };
-        let mut whole = bytes::Buf::chain(head, &*request.body);
+        let mut whole = bytes::Buf::chain(&*self.buffer, &**request.body);
         match by(limit, self.stream.write_all_buf(&mut whole)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(self.broke(&error, false)),
@@ -173,10 +176,10 @@ impl Connection {
     async fn head(&mut self, request: &Outbound<'_>, deadline: Instant) -> Result<Head, Failure> {
         let mut interim = 0;
         loop {
-            if !self.read.is_empty()
-                && let Some((head, length)) = answer::parse(&self.read, request.method)?
+            if !self.buffer.is_empty()
+                && let Some((head, length)) = answer::parse(&self.buffer, request)?
             {
-                self.read.advance(length);
+                self.buffer.advance(length);
                 match head.status {
                     101 => return Err(Failure::malformed("the server switched protocols")),
                     100..=199 if interim == MAX_INTERIM => return Err(Failure::malformed("too many interim answers")),
@@ -185,10 +188,10 @@ impl Connection {
                 }
                 continue;
             }
-            if self.read.len() >= MAX_HEAD {
+            if self.buffer.len() >= MAX_HEAD {
                 return Err(Failure::malformed("the head of the answer has no end"));
             }
-            let seen = interim > 0 || !self.read.is_empty();
+            let seen = interim > 0 || !self.buffer.is_empty();
             match timeout_at(deadline, self.more()).await {
                 Ok(Ok(0)) => return Err(self.ended(seen)),
                 Ok(Ok(_)) => {}
@@ -201,10 +204,14 @@ impl Connection {
     /// The body as far as it is wanted, and whether the connection is as good as new.
     async fn body(&mut self, head: Head, request: &Outbound<'_>, deadline: Instant) -> Result<(Answer, bool), Failure> {
         let Head { status, content_type, retry_after, ends, keep_alive } = head;
+        if matches!(ends, Ends::Here) {
+            let answer = Answer { status, content_type, retry_after, body: Bytes::new(), truncated: false };
+            return Ok((answer, keep_alive && self.buffer.is_empty()));
+        }
         let mut keep = Keep::new(request, ends.announced(), deadline);
         let mut ends = ends;
         let complete = loop {
-            if ends.take(&mut self.read, &mut keep)? {
+            if ends.take(&mut self.buffer, &mut keep)? {
                 break true;
             }
             let More::Until(limit) = keep.more() else { break false };
@@ -219,14 +226,16 @@ impl Connection {
                 }
             }
         };
-        let again = complete && keep_alive && self.read.is_empty() && !matches!(ends, Ends::WithConnection);
+        let again = complete && keep_alive && self.buffer.is_empty() && !matches!(ends, Ends::WithConnection);
         let answer = keep.finish(status, content_type, complete).answer;
         Ok((Answer { retry_after, ..answer }, again))
     }
 
     async fn more(&mut self) -> io::Result<usize> {
-        self.read.reserve(READ);
-        self.stream.read_buf(&mut self.read).await
+        if self.buffer.capacity() - self.buffer.len() < LEAST {
+            self.buffer.reserve(READ);
+        }
+        self.stream.read_buf(&mut self.buffer).await
     }
 
     /// `seen`: whether any of the answer had come. A kept connection that says nothing had died before, and nobody looked

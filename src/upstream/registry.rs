@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use pingora_core::connectors::ConnectorOptions;
@@ -28,21 +28,27 @@ const MAX_SPAN: Duration = Duration::from_secs(24 * 60 * 60);
 /// Upstream name and server URL: what a reload may keep while everything else of a server changes.
 type Key = (Arc<str>, Arc<str>);
 
-/// One per process.
-pub struct Upstreams {
-    connector: Arc<Connector<()>>,
+/// pingora's connector, made when the first server needs it: HTTP/1.1 in clear does without, and to read the platform's root
+/// certificates takes a third of a start and a megabyte.
+pub(super) struct Pingora(LazyLock<Ready>);
+
+struct Ready {
+    connector: Connector<()>,
     roots_problem: Option<String>,
-    /// Weak: a server that no snapshot names any more is forgotten. Locked at a reload, never by a request.
-    conditions: Mutex<HashMap<Key, Weak<Condition>>>,
-    epoch: Instant,
-    changes: broadcast::Sender<ServerChange>,
 }
 
-impl Upstreams {
-    /// Reads the platform's root certificates, once.
-    pub fn new() -> Self {
-        // pingora would choose another one; the first choice of a process stands.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+impl Pingora {
+    fn new() -> Self {
+        Self(LazyLock::new(Ready::new))
+    }
+
+    pub(super) fn connector(&self) -> &Connector<()> {
+        &self.0.connector
+    }
+}
+
+impl Ready {
+    fn new() -> Self {
         let mut options = ConnectorOptions::new(MAX_IDLE);
         // pingora panics where the platform's roots cannot be read. Such a machine gets none: whoever needs them is told so
         // by the handshake, and an upstream with its own CA never does.
@@ -50,18 +56,36 @@ impl Upstreams {
         if roots_problem.is_some() {
             options.ca_file = Some("/dev/null".into());
         }
+        Self { connector: Connector::new(Some(options)), roots_problem: roots_problem.map(|e| e.to_string()) }
+    }
+}
+
+/// One per process.
+pub struct Upstreams {
+    pingora: Arc<Pingora>,
+    /// Weak: a server that no snapshot names any more is forgotten. Locked at a reload, never by a request.
+    conditions: Mutex<HashMap<Key, Weak<Condition>>>,
+    epoch: Instant,
+    changes: broadcast::Sender<ServerChange>,
+}
+
+impl Upstreams {
+    /// Knows no server yet.
+    pub fn new() -> Self {
+        // pingora would choose another one; the first choice of a process stands.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         Self {
-            connector: Arc::new(Connector::new(Some(options))),
-            roots_problem: roots_problem.map(|e| e.to_string()),
+            pingora: Arc::new(Pingora::new()),
             conditions: Mutex::default(),
             epoch: Instant::now(),
             changes: broadcast::channel(MAX_CHANGES).0,
         }
     }
 
-    /// Why an `https` upstream without a `ca` of its own cannot be verified; for one warning at start.
+    /// Why an `https` upstream without a `ca` of its own cannot be verified; for one warning at start. Reads the platform's root
+    /// certificates, once.
     pub fn roots_problem(&self) -> Option<&str> {
-        self.roots_problem.as_deref()
+        self.pingora.0.roots_problem.as_deref()
     }
 
     /// Ejections and health, as they happen.
@@ -81,6 +105,10 @@ impl Upstreams {
         let spec = bounded(spec);
         let mut conditions = self.conditions.lock().unwrap_or_else(PoisonError::into_inner);
         conditions.retain(|_, condition| condition.strong_count() > 0);
+        if spec.servers.iter().any(|server| !server.is_plain(spec.http2)) {
+            // Now, and not while the first request waits.
+            self.pingora.connector();
+        }
         let servers = spec.servers.iter().map(|server| {
             let url: Arc<str> = Arc::from(server.url_text.as_str());
             let known = conditions.entry((Arc::clone(&spec.name), Arc::clone(&url))).or_default();
@@ -100,7 +128,7 @@ impl Upstreams {
             ejection: spec.ejection,
             health: spec.health,
             turn: AtomicUsize::new(0),
-            connector: Arc::clone(&self.connector),
+            pingora: Arc::clone(&self.pingora),
         })
     }
 }
@@ -123,6 +151,6 @@ impl Default for Upstreams {
 
 impl fmt::Debug for Upstreams {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Upstreams").field("roots_problem", &self.roots_problem).finish_non_exhaustive()
+        f.debug_struct("Upstreams").finish_non_exhaustive()
     }
 }

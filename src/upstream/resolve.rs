@@ -43,6 +43,10 @@ impl Peers {
         Self { all, preferred: AtomicUsize::new(0), due, problem: None }
     }
 
+    fn is_due(&self, now: Instant) -> bool {
+        self.due.is_some_and(|due| due <= now)
+    }
+
     /// The preferred one first, each once.
     pub(super) fn in_order(&self) -> impl Iterator<Item = (usize, &HttpPeer)> {
         let first = self.preferred.load(Ordering::Relaxed).min(self.all.len());
@@ -81,9 +85,15 @@ impl Peers {
 }
 
 /// How one server is found.
-pub(super) struct Resolver(Arc<Shared>);
+pub(super) enum Resolver {
+    /// Its address was configured.
+    Literal(Box<Peers>),
+    /// Its name was.
+    Name(Arc<Name>),
+}
 
-struct Shared {
+/// A name, and what is known of it.
+pub(super) struct Name {
     host: String,
     port: u16,
     peer_for: PeerFor,
@@ -94,26 +104,34 @@ struct Shared {
 
 impl Resolver {
     pub(super) fn new(host: &str, port: u16, peer_for: PeerFor) -> Self {
-        let literal = host.parse().ok().map(|ip| [SocketAddr::new(ip, port)]);
-        let known = literal.map(|address| Arc::new(Peers::new(&address, &peer_for, None)));
-        Self(Arc::new(Shared {
+        if let Ok(ip) = host.parse() {
+            return Self::Literal(Box::new(Peers::new(&[SocketAddr::new(ip, port)], &peer_for, None)));
+        }
+        Self::Name(Arc::new(Name {
             host: host.to_owned(),
             port,
             peer_for,
-            known: ArcSwapOption::new(known),
+            known: ArcSwapOption::empty(),
             looking: AtomicBool::new(false),
             found: Notify::new(),
         }))
     }
+}
+
+impl Name {
+    /// What an earlier lookup found, while it is fresh.
+    pub(super) fn known(&self, now: Instant) -> Option<Arc<Peers>> {
+        self.known.load_full().filter(|peers| !peers.all.is_empty() && !peers.is_due(now))
+    }
 
     /// At least one peer, or the resolver's words. Waits for a lookup only where nothing is known; the caller bounds it.
-    pub(super) async fn peers(&self) -> Result<Arc<Peers>, String> {
+    pub(super) async fn peers(self: &Arc<Self>) -> Result<Arc<Peers>, String> {
         loop {
-            let woken = self.0.found.notified();
-            let known = self.0.known.load_full();
-            let due = known.as_ref().is_none_or(|peers| peers.due.is_some_and(|due| due <= Instant::now()));
+            let woken = self.found.notified();
+            let known = self.known.load_full();
+            let due = known.as_ref().is_none_or(|peers| peers.is_due(Instant::now()));
             if due {
-                self.0.refresh();
+                self.refresh();
             }
             match known {
                 Some(peers) if !peers.all.is_empty() => return Ok(peers),
@@ -123,9 +141,7 @@ impl Resolver {
             }
         }
     }
-}
 
-impl Shared {
     /// Starts a lookup unless one is running. It outlives the request that started it: others wait for it, too.
     fn refresh(self: &Arc<Self>) {
         if self.looking.swap(true, Ordering::Acquire) {
@@ -161,7 +177,7 @@ fn permitted(host: &str, found: impl Iterator<Item = SocketAddr>) -> io::Result<
 }
 
 /// Ends a lookup also when its task is cancelled with its runtime.
-struct Running(Arc<Shared>);
+struct Running(Arc<Name>);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -226,7 +242,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_is_looked_up_and_an_unknown_one_says_so() {
-        assert!(Resolver::new("localhost", 80, peer_for()).peers().await.is_ok());
-        assert!(Resolver::new("no-such-host.invalid", 80, peer_for()).peers().await.is_err());
+        let name = |host: &str| match Resolver::new(host, 80, peer_for()) {
+            Resolver::Name(name) => name,
+            Resolver::Literal(_) => unreachable!("{host} is a name"),
+        };
+        let known = name("localhost");
+        let now = Instant::now();
+        assert!(known.known(now).is_none(), "nobody has asked yet");
+        assert!(known.peers().await.is_ok());
+        assert!(known.known(now).is_some());
+        assert!(known.known(now + FRESH + FRESH).is_none(), "another lookup is due");
+        assert!(name("no-such-host.invalid").peers().await.is_err());
     }
 }

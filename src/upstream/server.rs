@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
-use pingora_core::connectors::http::Connector;
 use pingora_core::protocols::TcpKeepalive;
 use pingora_core::upstreams::peer::{ALPN, HttpPeer, Peer};
 use tokio::time::{Instant, timeout_at};
@@ -15,7 +14,8 @@ use super::condition::Condition;
 use super::exchange::{Answer, Link, Wanted};
 use super::failure::{Failure, Next};
 use super::plain::Plain;
-use super::resolve::{PeerFor, Resolver};
+use super::registry::Pingora;
+use super::resolve::{Name, PeerFor, Peers, Resolver};
 use super::spec::{Http2, ServerSpec, UpstreamSpec};
 use super::tls::{Credentials, group_key, server_name};
 use crate::domain::Fault;
@@ -58,7 +58,7 @@ impl Server {
             connect_timeout: upstream.connect_timeout,
             keepalive: upstream.keepalive,
             http2_only: upstream.http2 == Http2::Only,
-            plain: !spec.https && upstream.http2 != Http2::Only,
+            plain: spec.is_plain(upstream.http2),
         }
     }
 
@@ -69,33 +69,39 @@ impl Server {
 
     pub(super) async fn send(
         &self,
-        connector: &Connector<()>,
+        pingora: &Pingora,
         request: &Outbound<'_>,
         wanted: Wanted,
+        now: Instant,
         deadline: Instant,
     ) -> Result<Answer, Failure> {
         let unusable = |why: &String| Failure::new(Fault::UpstreamTls, Next::Server, why.as_str());
         let resolver = self.resolver.as_ref().map_err(unusable)?;
-        let limit = deadline.min(Instant::now() + self.connect_timeout);
-        let peers = match timeout_at(limit, resolver.peers()).await {
-            Ok(Ok(peers)) => peers,
-            Ok(Err(why)) => return Err(unresolved(&why)),
-            Err(_) if limit == deadline => return Err(Failure::timeout("resolving the server's name")),
-            Err(_) => return Err(unresolved("the connect timeout passed")),
+        let looked_up;
+        let peers = match resolver {
+            Resolver::Literal(peers) => &**peers,
+            Resolver::Name(name) => {
+                looked_up = match name.known(now) {
+                    Some(peers) => peers,
+                    // Boxed, because it is rare: other requests should not pay for its size.
+                    None => Box::pin(self.look_up(name, now, deadline)).await?,
+                };
+                &*looked_up
+            }
         };
         if self.plain {
             let plain = Plain {
                 kept: &self.condition.kept,
-                peers: &peers,
+                peers,
                 authority: &self.authority,
                 connect_timeout: self.connect_timeout,
                 keepalive: self.keepalive,
             };
-            return plain.send(request, wanted, deadline).await;
+            return plain.send(request, wanted, now, deadline).await;
         }
         let link = Link {
-            connector,
-            peers: &peers,
+            connector: pingora.connector(),
+            peers,
             authority: &self.authority,
             connect_timeout: self.connect_timeout,
             keepalive: self.keepalive,
@@ -103,6 +109,16 @@ impl Server {
         };
         // Boxed: pingora's futures hold whole TLS handshakes, which the requests of plain servers should not carry along.
         Box::pin(link.send(request, wanted, deadline)).await
+    }
+
+    async fn look_up(&self, name: &Arc<Name>, now: Instant, deadline: Instant) -> Result<Arc<Peers>, Failure> {
+        let limit = deadline.min(now + self.connect_timeout);
+        match timeout_at(limit, name.peers()).await {
+            Ok(Ok(peers)) => Ok(peers),
+            Ok(Err(why)) => Err(unresolved(&why)),
+            Err(_) if limit == deadline => Err(Failure::timeout("resolving the server's name")),
+            Err(_) => Err(unresolved("the connect timeout passed")),
+        }
     }
 }
 

@@ -42,6 +42,13 @@ pub struct ServerSpec {
     pub port: u16,
 }
 
+impl ServerSpec {
+    /// Whether HTTP/1.1 in clear is spoken to it.
+    pub(super) fn is_plain(&self, http2: Http2) -> bool {
+        !self.https && http2 != Http2::Only
+    }
+}
+
 /// Who is next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Balance {

@@ -30,7 +30,7 @@ fn route<'s>(snapshot: &'s Snapshot, host: &str, path: &str) -> &'s Arc<Route> {
 #[test]
 fn the_least_file_has_the_recipe_s_and_the_house_s_defaults() {
     let material = Material::new();
-    let Loaded { snapshot, warnings } = good(&material, "least");
+    let Loaded { snapshot, warnings, .. } = good(&material, "least");
     assert!(warnings.is_empty(), "{warnings:?}");
     let route = route(&snapshot, "any.example", "/hooks/github");
     assert_eq!(route.provider.as_deref(), Some("github"));
@@ -155,7 +155,7 @@ fn the_shipped_file_is_taken() {
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/relay.toml")).expect("reads");
     // Where the installation has its folder.
     let text = text.replace("/var/lib/dmz-relay/", "");
-    let Loaded { snapshot, warnings } = material.load(&text).unwrap_or_else(|report| panic!("{report}"));
+    let Loaded { snapshot, warnings, .. } = material.load(&text).unwrap_or_else(|report| panic!("{report}"));
     assert!(warnings.is_empty(), "{}", warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
     assert_eq!(judged(&snapshot, "/hooks/dastra", "40.89.131.148"), Verdict::Admitted(Some("@dastra")));
     assert_eq!(judged(&snapshot, "/hooks/dastra", "::ffff:192.0.2.9"), Verdict::Admitted(Some("office")));
@@ -183,7 +183,7 @@ fn a_store_has_defaults_and_makes_failover_one() {
     let material = Material::new();
     let least = fixtures("good").into_iter().find(|(name, _)| name == "least").expect("one").1;
     let text = format!("{least}\n[store]\nsqlite = {{ path = \"relay.db\" }}\n");
-    let Loaded { snapshot, warnings } = material.load(&text).unwrap_or_else(|report| panic!("{report}"));
+    let Loaded { snapshot, warnings, .. } = material.load(&text).unwrap_or_else(|report| panic!("{report}"));
     assert!(warnings.is_empty(), "{warnings:?}");
     let expected = Settings {
         path: material.path("relay.db"),

@@ -2,7 +2,7 @@
 
 use dmz_relay::domain::Refusal;
 
-use crate::harness::{Answer, BOTH, Call, PLAIN, Protocol, Rig, Setup, eventually};
+use crate::harness::{Answer, BOTH, Call, Oktave, PLAIN, Protocol, Rig, Setup, eventually};
 
 const MIB: usize = 1 << 20;
 
@@ -339,6 +339,64 @@ upstream = "app"
         rig.refused(Refusal::SignatureRepeated, rig.send(protocol, &twice)).await;
     }
     assert!(!rig.log.text().contains("canary"), "{}", rig.log.text());
+    rig.finish().await;
+}
+
+/// Memory follows what arrives; only who has proven itself gets what it declares, while no more than half of the budget is used.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_stranger_declares_takes_no_memory() {
+    let oktave = "[routes.oktave]\npath = \"/hooks/oktave\"\nprovider = \"oktave\"\nsecrets = [{ file = \"oktave\" }]\n\
+         upstream = \"app\"\n";
+    let setup = Setup::routes(&format!("{PLAIN}{oktave}")).file("oktave", "oktave-secret");
+    let setup = setup.limits("body_memory = \"2500KiB\"\nmax_body = \"1MiB\"");
+    let mut rig = Rig::start(setup).await;
+    let call = Call::post("/hooks/plain").body(noise(MIB));
+    let used = |rig: &Rig| usize::try_from(rig.running().state().bodies.used()).unwrap();
+    // What a request holds beside its body, and the first step of one.
+    let (beside, step) = (32 * 1024, 16 * 1024);
+
+    let mut stranger = rig.connect().await;
+    stranger.send([call.h1_head().as_slice(), b"a"].concat()).await;
+    eventually("it is waited for", async || used(&rig) > 0).await;
+    assert!(used(&rig) <= beside + step, "{}", used(&rig));
+
+    let mut proven = [rig.connect().await, rig.connect().await];
+    for (number, wire) in proven.iter_mut().enumerate() {
+        wire.send(Oktave::event("oktave-secret", u32::try_from(number).unwrap()).call("/hooks/oktave").h1()).await;
+        assert_eq!(wire.answer().await.status, 200);
+    }
+    let [one, two] = &mut proven;
+    let before = used(&rig);
+    one.send([call.h1_head().as_slice(), &call.body[..1]].concat()).await;
+    eventually("it has all its memory", async || used(&rig) >= before + MIB).await;
+    let before = used(&rig);
+    two.send([call.h1_head().as_slice(), &call.body[..1]].concat()).await;
+    eventually("it is waited for", async || used(&rig) > before).await;
+    assert!(used(&rig) <= before + beside + step, "{}", used(&rig));
+
+    // And the next requests are behind the body in the same write.
+    let next: Vec<u8> =
+        (1..=3).flat_map(|number| Call::post("/hooks/plain").body(noise(number * 50_000)).h1()).collect();
+    one.send([&call.body[1..], &next].concat()).await;
+    for size in [MIB, 50_000, 100_000, 150_000] {
+        assert_eq!(one.answer().await.status, 200);
+        assert!(rig.app.seen().iter().any(|seen| seen.body == noise(size)), "{size} bytes");
+    }
+    two.send(&call.body[1..]).await;
+    assert_eq!(two.answer().await.status, 200);
+    assert!(rig.app.last().body == call.body);
+    drop((stranger, proven));
+    eventually("memory is given back", async || used(&rig) == 0).await;
+    // Who comes through a proxy has proven nothing by what others sent through it.
+    rig.apply(|setup| setup.listener = "trust_forwarded_from = [\"127.0.0.0/8\"]".into()).await;
+    let mut proxy = rig.connect().await;
+    let forwarded = |call: Call| call.field("X-Forwarded-For", "192.0.2.7");
+    proxy.send(forwarded(Oktave::event("oktave-secret", 2).call("/hooks/oktave")).h1()).await;
+    assert_eq!(proxy.answer().await.status, 200);
+    proxy.send([forwarded(call.clone()).h1_head().as_slice(), b"a"].concat()).await;
+    eventually("it is waited for", async || used(&rig) > 0).await;
+    assert!(used(&rig) <= beside + step, "{}", used(&rig));
+    drop(proxy);
     rig.finish().await;
 }
 

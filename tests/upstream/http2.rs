@@ -4,6 +4,7 @@ use dmz_relay::domain::Fault;
 use dmz_relay::upstream::spec::{Http2, UpstreamSpec};
 use dmz_relay::upstream::{Outbound, Upstreams};
 use h2::Reason;
+use tokio::time::Instant;
 
 use crate::peers::http2::{Does, h2c};
 use crate::peers::{Peer, honest};
@@ -20,8 +21,11 @@ async fn streams_share_a_connection() {
     let upstream = Upstreams::new().adopt(only(&[&peer]));
     send(&upstream, &post("x")).await.unwrap();
     let request = post("x");
-    let deadline = tokio::time::Instant::now() + LONG;
-    let both = tokio::join!(upstream.forward(&request, deadline), upstream.forward(&request, deadline));
+    let deadline = Instant::now() + LONG;
+    let both = tokio::join!(
+        upstream.forward(&request, Instant::now(), deadline),
+        upstream.forward(&request, Instant::now(), deadline)
+    );
     assert!(both.0.is_ok() && both.1.is_ok());
     assert!(peer.connections() <= 2, "{}", peer.connections());
     for _ in 0..10 {
@@ -78,7 +82,7 @@ async fn a_cancelled_request_leaves_its_connection_to_others() {
     let upstream = Upstreams::new().adopt(only(&[&peer]));
     let running = tokio::spawn({
         let upstream = upstream.clone();
-        async move { upstream.forward(&post("x"), tokio::time::Instant::now() + LONG).await }
+        async move { upstream.forward(&post("x"), Instant::now(), Instant::now() + LONG).await }
     });
     while peer.seen().is_empty() {
         tokio::task::yield_now().await;

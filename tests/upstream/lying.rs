@@ -1,7 +1,7 @@
 //! Servers that break HTTP: each gives its fault inside the deadline, and its connection is never used again.
 
 use dmz_relay::domain::Fault;
-use dmz_relay::upstream::{Outbound, Upstreams};
+use dmz_relay::upstream::{Fields, Outbound, Upstreams};
 
 use crate::peers::{Peer, liars, nobody};
 use crate::rig::{LONG, SHORT, passing, post, send, spec, within};
@@ -143,8 +143,8 @@ async fn what_cannot_be_written_is_our_fault_and_is_not_sent() {
     let peer = liars::says_and_hangs("").await;
     let upstream = Upstreams::new().adopt(spec(&[peer.address]));
     for request in [
-        Outbound { headers: &[("X", b"a\r\ncanary: 1")], ..post("x") },
-        Outbound { headers: &[("X Y", b"canary")], ..post("x") },
+        Outbound { headers: Fields::from([("X", b"a\r\ncanary: 1")]), ..post("x") },
+        Outbound { headers: Fields::from([("X Y", b"canary")]), ..post("x") },
         Outbound { target: "/a canary", ..post("x") },
     ] {
         let undelivered = send(&upstream, &request).await.unwrap_err();

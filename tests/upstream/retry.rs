@@ -5,6 +5,7 @@ use std::time::Duration;
 use dmz_relay::domain::Fault;
 use dmz_relay::upstream::Upstreams;
 use dmz_relay::upstream::spec::UpstreamSpec;
+use tokio::time::Instant;
 
 use crate::peers::{honest, liars, nobody};
 use crate::rig::{LONG, SHORT, passing, post, send, spec, within};
@@ -113,7 +114,7 @@ async fn a_cancelled_request_is_not_in_flight() {
     let upstream = Upstreams::new().adopt(spec(&[peer.address]));
     let running = tokio::spawn({
         let upstream = upstream.clone();
-        async move { upstream.forward(&post("x"), tokio::time::Instant::now() + LONG).await }
+        async move { upstream.forward(&post("x"), Instant::now(), Instant::now() + LONG).await }
     });
     while peer.seen().is_empty() {
         tokio::task::yield_now().await;

@@ -1,11 +1,12 @@
 //! Specs, requests and deadlines with the defaults that most tests want.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
 use dmz_relay::upstream::spec::{Balance, EjectionSpec, Http2, ServerSpec, TlsSpec, UpstreamSpec};
-use dmz_relay::upstream::{Outbound, Received, Undelivered, Upstream};
+use dmz_relay::upstream::{Fields, Outbound, Received, Undelivered, Upstream};
 use tokio::time::Instant;
 
 /// Far beyond what an answer takes, and beyond what a test would wait for by mistake.
@@ -43,8 +44,8 @@ pub(crate) fn post(body: impl Into<Bytes>) -> Outbound<'static> {
     Outbound {
         method: "POST",
         target: "/hooks/a?b=%20c",
-        headers: &[("X-Signature", b"s")],
-        body: body.into(),
+        headers: Fields::from([("X-Signature", b"s")]),
+        body: Cow::Owned(body.into()),
         keep_answer: 64,
         pass_through: false,
     }
@@ -65,7 +66,7 @@ pub(crate) async fn within(
     limit: Duration,
 ) -> Result<Received, Undelivered> {
     let start = Instant::now();
-    let result = upstream.forward(request, start + limit).await;
+    let result = upstream.forward(request, start, start + limit).await;
     assert!(start.elapsed() < limit + Duration::from_secs(3), "took {:?} of {limit:?}", start.elapsed());
     let in_flight: usize = upstream.status().iter().map(|server| server.in_flight).sum();
     assert_eq!(in_flight, 0);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use dmz_relay::domain::Fault;
 use dmz_relay::upstream::spec::{Balance, EjectionSpec, UpstreamSpec};
 use dmz_relay::upstream::{ServerTurn, Upstreams};
+use tokio::time::Instant;
 
 use crate::peers::{Peer, honest, liars, nobody};
 use crate::rig::{LONG, post, send, spec};
@@ -57,14 +58,14 @@ async fn with_least_connections_nobody_queues_behind_a_busy_server() {
     let upstream = Upstreams::new().adopt(spec);
     let waiting = tokio::spawn({
         let upstream = Arc::clone(&upstream);
-        async move { upstream.forward(&post("x"), tokio::time::Instant::now() + LONG).await }
+        async move { upstream.forward(&post("x"), Instant::now(), Instant::now() + LONG).await }
     });
     while busy.seen().is_empty() {
         tokio::task::yield_now().await;
     }
     for _ in 0..6 {
-        let deadline = tokio::time::Instant::now() + LONG;
-        upstream.forward(&post("x"), deadline).await.unwrap();
+        let deadline = Instant::now() + LONG;
+        upstream.forward(&post("x"), Instant::now(), deadline).await.unwrap();
     }
     assert_eq!((busy.seen().len(), peers[0].seen().len()), (1, 6));
     waiting.abort();

@@ -1,7 +1,8 @@
 //! Address lists, and everything that refers to them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use toml::Spanned;
@@ -9,7 +10,7 @@ use toml::Spanned;
 use super::recipes::published;
 use super::values::{join, shown};
 use super::{Compiler, Named};
-use crate::access::{AccessList, IpSet};
+use crate::access::{AccessList, Gathered, IpSet, Networks};
 use crate::config::near::nearest;
 use crate::config::raw::{RawAddressList, RawRoute, Table};
 use crate::snapshot::AddressCheck;
@@ -17,12 +18,18 @@ use crate::snapshot::AddressCheck;
 /// Problems told of one list; a wrong file would have as many as lines.
 const TOLD: usize = 20;
 
-/// Every list by name.
+/// Every list by name. Whoever names one shares it.
 #[derive(Default)]
-pub(super) struct AddressLists(BTreeMap<String, Vec<IpNet>>);
+pub(super) struct AddressLists(BTreeMap<String, Arc<Networks>>);
 
 /// Entries of a list: as they are written, with their networks.
-type Entries = Vec<(Box<str>, Vec<IpNet>)>;
+type Entries = Vec<(Box<str>, Arc<Networks>)>;
+
+/// What was made of each `deny` and `allow` that are written alike.
+#[derive(Default)]
+pub(super) struct Accesses(HashMap<Written, Arc<AccessList>>);
+
+type Written = (Vec<Box<str>>, Option<Vec<Box<str>>>);
 
 /// Why a text is neither an address nor a network.
 enum NotNetwork {
@@ -70,55 +77,59 @@ impl Compiler<'_> {
                 RawAddressList::Inline(entries) => self.inline(entries, &key),
                 RawAddressList::File(file) => match self.required(&file.file, &list, &key, "write { file = \"…\" }") {
                     Some(path) => self.list_file(path, &key),
-                    None => Vec::new(),
+                    None => Networks::default(),
                 },
             };
-            lists.0.insert(name.into_inner(), networks);
+            lists.0.insert(name.into_inner(), Arc::new(networks));
         }
         lists
     }
 
-    fn inline(&mut self, entries: &[Spanned<String>], key: &str) -> Vec<IpNet> {
-        let mut networks = Vec::with_capacity(entries.len());
+    fn inline(&mut self, entries: &[Spanned<String>], key: &str) -> Networks {
+        let mut networks = Gathered::default();
         for entry in entries {
             match network(entry.get_ref()) {
-                Ok(net) => networks.push(net),
+                Ok(net) => networks.add(net),
                 Err(why) => self.reject(entry, key, why.what(entry.get_ref()), why.help()),
             }
         }
-        networks
+        networks.sorted()
     }
 
     /// One entry per line; `#` starts a comment.
-    fn list_file(&mut self, path: &Spanned<String>, key: &str) -> Vec<IpNet> {
-        let (file, text) = match self.sources.list(path.get_ref()) {
-            Ok(read) => read,
-            Err(error) => {
-                self.reject(path, key, error.to_string(), error.help());
-                return Vec::new();
-            }
-        };
-        let mut networks = Vec::new();
-        let mut wrong = 0;
-        for (number, line) in (1..).zip(text.lines()) {
+    fn list_file(&mut self, path: &Spanned<String>, key: &str) -> Networks {
+        let mut networks = Gathered::default();
+        let (mut wrong, mut told) = (0, Vec::new());
+        let read = self.sources.list(path.get_ref(), |number, line| {
             let entry = line.split('#').next().unwrap_or_default().trim();
             if entry.is_empty() {
-                continue;
+                return;
             }
             match network(entry) {
-                Ok(net) => networks.push(net),
+                Ok(net) => networks.add(net),
                 Err(why) => {
                     wrong += 1;
                     if wrong <= TOLD {
-                        self.problems.add_in(&file, number, key, why.what(entry), Some(why.help()));
+                        told.push((number, why.what(entry), why.help()));
                     }
                 }
             }
+        });
+        let file = match read {
+            Ok(file) => file,
+            Err(error) => {
+                self.reject(path, key, error.to_string(), error.help());
+                return Networks::default();
+            }
+        };
+        for (number, what, help) in told {
+            self.problems.add_in(&file, number, key, what, Some(help));
         }
         if wrong > TOLD {
             let what = format!("{} has {} more such lines", file.display(), wrong - TOLD);
             self.reject(path, key, what, "is this the file that was meant?");
         }
+        let networks = networks.sorted();
         if networks.is_empty() && wrong == 0 {
             self.warn(path, key, format!("{} holds no address", file.display()), "an empty list holds nobody");
         }
@@ -127,11 +138,11 @@ impl Compiler<'_> {
 
     /// Peers of a listener: addresses, networks and lists, without `@provider`.
     pub(super) fn peers(&mut self, entries: Option<&Vec<Spanned<String>>>, key: &str, lists: &AddressLists) -> IpSet {
-        let mut networks = Vec::new();
+        let mut found = Vec::new();
         for entry in entries.into_iter().flatten() {
-            networks.extend(self.entry(entry, key, lists, &[]).unwrap_or_default());
+            found.extend(self.entry(entry, key, lists, &[]));
         }
-        IpSet::new(networks)
+        IpSet::of(found.iter().map(|networks| &**networks))
     }
 
     /// A listener's `deny`.
@@ -150,11 +161,11 @@ impl Compiler<'_> {
                 denied.push((entry.get_ref().as_str().into(), networks));
             }
         }
-        AccessList::new(denied, None)
+        AccessList::of(&denied, None)
     }
 
     /// A route's `deny` and `allow`.
-    pub(super) fn access(&mut self, raw: &RawRoute, key: &str, named: &Named) -> AccessList {
+    pub(super) fn access(&mut self, raw: &RawRoute, key: &str, named: &Named) -> Arc<AccessList> {
         let (deny_key, allow_key) = (join(key, "deny"), join(key, "allow"));
         if let Some(entries) = &raw.deny {
             self.denies_nobody(entries, &deny_key);
@@ -170,7 +181,10 @@ impl Compiler<'_> {
             self.in_vain(entries.get_ref(), &admitted, &denied, &allow_key);
             admitted
         });
-        AccessList::new(denied, admitted)
+        let names = |entries: &Entries| entries.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+        let written = (names(&denied), admitted.as_ref().map(names));
+        let made = self.accesses.0.entry(written);
+        Arc::clone(made.or_insert_with(|| Arc::new(AccessList::of(&denied, admitted.as_deref()))))
     }
 
     /// `enforce` unless the file says otherwise; then aloud, because a list that stands there looks as if it were in force.
@@ -204,9 +218,12 @@ impl Compiler<'_> {
     /// Entries of `allow` that are denied whole. No error: a denial that comes from a list's file must not wait until somebody
     /// has mended an `allow`.
     fn in_vain(&mut self, entries: &[Spanned<String>], admitted: &Entries, denied: &Entries, key: &str) {
-        let all = IpSet::new(denied.iter().flat_map(|(_, networks)| networks).copied());
+        if denied.is_empty() {
+            return;
+        }
+        let all = IpSet::of(denied.iter().map(|(_, networks)| &**networks));
         for (name, networks) in admitted {
-            let is_denied = !networks.is_empty() && networks.iter().all(|network| all.covers(*network));
+            let is_denied = !networks.is_empty() && all.covers(networks);
             if is_denied && let Some(entry) = entries.iter().find(|entry| **entry.get_ref() == **name) {
                 let what = format!("\"{}\" admits nobody: deny holds all of it, and a denial wins", shown(name));
                 self.warn(entry, key, what, "remove it here or from deny");
@@ -230,13 +247,19 @@ impl Compiler<'_> {
     }
 
     /// An address, a network, or a list's name.
-    fn entry(&mut self, entry: &Spanned<String>, key: &str, lists: &AddressLists, more: &[&str]) -> Option<Vec<IpNet>> {
+    fn entry(
+        &mut self,
+        entry: &Spanned<String>,
+        key: &str,
+        lists: &AddressLists,
+        more: &[&str],
+    ) -> Option<Arc<Networks>> {
         let text = entry.get_ref();
         if let Some(list) = lists.0.get(text) {
-            return Some(list.clone());
+            return Some(Arc::clone(list));
         }
         match network(text) {
-            Ok(net) => Some(vec![net]),
+            Ok(net) => Some(Arc::new(std::iter::once(net).collect())),
             Err(why @ NotNetwork::HostBits(_)) => {
                 self.reject(entry, key, why.what(text), why.help());
                 None
@@ -260,7 +283,7 @@ impl Compiler<'_> {
     }
 
     /// `@name`: what the provider publishes.
-    fn published(&mut self, entry: &Spanned<String>, name: &str, key: &str, named: &Named) -> Option<Vec<IpNet>> {
+    fn published(&mut self, entry: &Spanned<String>, name: &str, key: &str, named: &Named) -> Option<Arc<Networks>> {
         let recipe = self.recipe(entry, name, key, named)?;
         let networks = published(&recipe);
         if networks.is_empty() {
@@ -268,6 +291,6 @@ impl Compiler<'_> {
             self.reject(entry, key, what, "list the addresses yourself, or leave it out");
             return None;
         }
-        Some(networks)
+        Some(Arc::new(networks))
     }
 }

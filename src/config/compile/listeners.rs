@@ -1,5 +1,6 @@
 //! `[[listeners]]`: public addresses.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -118,11 +119,16 @@ impl Compiler<'_> {
 /// as well.
 fn admits(routes: &Routes, proxies: &IpSet) -> Option<IpSet> {
     let mut all = proxies.clone();
+    let mut known = HashSet::new();
     for route in routes.iter() {
-        all = match route.address_check {
-            AddressCheck::Enforce => all.union(&route.access.addresses()?),
+        match route.address_check {
+            // Routes that are written alike share their list.
+            AddressCheck::Enforce if known.insert(Arc::as_ptr(&route.access)) => {
+                all = all.union(&route.access.addresses()?);
+            }
+            AddressCheck::Enforce => {}
             AddressCheck::Observe => return None,
-        };
+        }
     }
     Some(all)
 }

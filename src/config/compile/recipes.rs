@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ipnet::IpNet;
 use toml::Spanned;
 
 use super::values::{join, shown};
 use super::{Compiler, Named};
+use crate::access::Networks;
 use crate::config::near::suggest;
 use crate::config::raw::{RawRoute, Table};
 use crate::config::recipe::{self, CompiledVerify, RawRecipe, Recipe};
@@ -250,6 +250,6 @@ enum Secrets {
 }
 
 /// Addresses that the provider publishes.
-pub(super) fn published(recipe: &Recipe) -> Vec<IpNet> {
-    recipe.addresses.clone()
+pub(super) fn published(recipe: &Recipe) -> Networks {
+    recipe.addresses.iter().copied().collect()
 }

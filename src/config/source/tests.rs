@@ -57,7 +57,7 @@ fn only_regular_files_of_a_sane_size_are_read() {
     put(folder.path(), "fits", &vec![b'x'; 65_536], 0o600);
     assert_eq!(sources.secret_file("fits").expect("reads").len(), 65_536);
     // A device never ends; without the check this test would not either.
-    assert_eq!(sources.list("/dev/zero").err(), Some(SourceError::NotAFile(PathBuf::from("/dev/zero"))));
+    assert_eq!(sources.list("/dev/zero", |_, _| ()).err(), Some(SourceError::NotAFile(PathBuf::from("/dev/zero"))));
 }
 
 #[test]
@@ -90,10 +90,54 @@ fn the_digest_follows_content_and_the_files_are_listed_once() {
         sources.secret_file("s").expect("reads");
         sources.finish()
     };
-    let (first, files) = digest(b"a");
+    let (first, files, _) = digest(b"a");
     assert_eq!(files, [folder.path().join("s")]);
     assert_eq!(digest(b"a").0, first);
     assert_ne!(digest(b"b").0, first);
     // A newline changes nothing in the secret, but it is a change of the file.
     assert_ne!(digest(b"a\n").0, first);
+}
+
+#[test]
+fn what_was_read_holds_until_a_file_says_something_else_or_cannot_be_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let environment = Environment::default();
+    let long = "192.0.2.1\n".repeat(20_000);
+    let reading = |list: &str| {
+        put(folder.path(), "s", b"a", 0o600);
+        put(folder.path(), "list", list.as_bytes(), 0o644);
+        let mut sources = Sources::new(&folder.path().join("relay.toml"), &environment);
+        sources.secret_file("s").expect("reads");
+        let mut lines = 0;
+        sources.list("list", |number, _| lines = number).expect("reads");
+        assert_eq!(lines, list.lines().count());
+        sources.finish().2
+    };
+    for list in ["", "192.0.2.1", &long] {
+        assert!(reading(list).holds());
+        let known = reading(list);
+        put(folder.path(), "list", format!("{list}#").as_bytes(), 0o644);
+        assert!(!known.holds(), "a list has changed");
+    }
+    let known = reading(&long);
+    put(folder.path(), "s", b"b", 0o600);
+    assert!(!known.holds(), "a secret has changed");
+    let known = reading(&long);
+    put(folder.path(), "s", b"a", 0o644);
+    assert!(!known.holds(), "a secret became readable for everybody");
+    let known = reading(&long);
+    fs::remove_file(folder.path().join("list")).expect("removes");
+    assert!(!known.holds(), "a list is gone");
+}
+
+#[test]
+fn a_list_that_is_no_text_says_where() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let environment = Environment::default();
+    let mut sources = Sources::new(&folder.path().join("relay.toml"), &environment);
+    let path = put(folder.path(), "list", b"192.0.2.1\r\n\xff\n", 0o644);
+    let mut lines = Vec::new();
+    let error = sources.list("list", |number, line| lines.push((number, line.to_owned()))).err();
+    assert_eq!(error, Some(SourceError::NotText { path, line: 2 }));
+    assert_eq!(lines, [(1, "192.0.2.1\r\n".to_owned())]);
 }

@@ -1,11 +1,12 @@
 //! The body of an HTTP/1.x request, read straight into the buffer that will be verified and forwarded.
 
-use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::domain::Framing;
 use crate::pipeline::read::{BodyBroken, BodySource};
 
+use super::super::wire::Wire;
 use super::chunked::{Chunked, Step};
 
 /// A body on a connection; what the connection's buffer holds of the next request stays in it.
@@ -36,7 +37,7 @@ impl<'c, S> Body<'c, S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Body<'_, S> {
+impl<S: Wire> Body<'_, S> {
     async fn invite(&mut self) -> Result<(), BodyBroken> {
         if std::mem::take(&mut self.owes_continue) {
             self.io.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.map_err(|_| BodyBroken::Incomplete)?;
@@ -81,7 +82,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Body<'_, S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> BodySource for Body<'_, S> {
+impl<S: Wire> BodySource for Body<'_, S> {
     async fn fill(&mut self, into: &mut BytesMut, room: usize) -> Result<bool, BodyBroken> {
         self.invite().await?;
         self.left = match self.left {
@@ -89,6 +90,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> BodySource for Body<'_, S> {
             Left::Chunks(state) => Left::Chunks(self.fill_chunks(state, into, room).await?),
         };
         Ok(self.is_done())
+    }
+
+    fn at_hand(&mut self, may: impl FnOnce(usize) -> bool) -> Option<Bytes> {
+        let Left::Length(left) = self.left else { return None };
+        let left = usize::try_from(left).ok().filter(|left| *left <= self.buffer.len() && may(*left))?;
+        self.left = Left::Length(0);
+        // Mostly nothing is behind it, and then the buffer itself is the body. What is behind it is not kept as long as that.
+        if left == self.buffer.len() {
+            return Some(std::mem::take(self.buffer).freeze());
+        }
+        let body = Bytes::copy_from_slice(self.buffer.get(..left).unwrap_or_default());
+        self.buffer.advance(left);
+        Some(body)
     }
 
     fn is_done(&self) -> bool {

@@ -6,7 +6,7 @@
 
 use std::mem::MaybeUninit;
 
-use crate::domain::{Framing, Head, Method, Refusal, Version};
+use crate::domain::{Framing, Head, Method, Refusal, RequestLine, Version};
 
 use super::super::target::{host_is_valid, path_is_clean, target_is_clean};
 
@@ -38,15 +38,12 @@ pub(in crate::edge) fn parse(bytes: &[u8], max_headers: usize) -> Result<Parsed,
     }
     let method = Method::parse(method);
     let framing = facts.framing(version, method)?;
-    let mut head = Head::builder(method, version)
-        .target(origin_form(target, host, method)?)
-        .host(host)
-        .framing(framing)
-        .expects_continue(facts.expects_continue && framing != Framing::Empty && version == Version::Http11);
-    for field in request.headers.iter().filter(|field| !field.name.eq_ignore_ascii_case("host")) {
-        head = head.header(field.name, field.value);
-    }
-    Ok(Parsed { head: head.build(), keep_alive: facts.keep_alive(version) })
+    let (path, query) = origin_form(target, host, method)?;
+    let line = RequestLine { method, version, path, query, host };
+    let expects_continue = facts.expects_continue && framing != Framing::Empty && version == Version::Http11;
+    let fields = request.headers.iter().map(|field| (field.name, field.value));
+    let head = Head::received(bytes, line, framing, expects_continue, fields);
+    Ok(Parsed { head, keep_alive: facts.keep_alive(version) })
 }
 
 /// A head and what it says of its connection.
@@ -73,7 +70,7 @@ fn version_refusal(bytes: &[u8]) -> Refusal {
 /// The fields that frame the message or steer the connection.
 #[derive(Default)]
 struct Facts<'h> {
-    host: Option<&'h str>,
+    host: Option<&'h [u8]>,
     length: Option<u64>,
     chunked: bool,
     close: bool,
@@ -99,8 +96,7 @@ impl<'h> Facts<'h> {
     }
 
     fn host(&mut self, value: &'h [u8]) -> Result<(), Refusal> {
-        let host = std::str::from_utf8(value).map_err(|_| Refusal::HostInvalid)?;
-        if self.host.replace(host).is_some() { Err(Refusal::HostInvalid) } else { Ok(()) }
+        if !value.is_ascii() || self.host.replace(value).is_some() { Err(Refusal::HostInvalid) } else { Ok(()) }
     }
 
     fn expect(&mut self, value: &[u8]) -> Result<(), Refusal> {
@@ -161,26 +157,33 @@ impl<'h> Facts<'h> {
 }
 
 /// The target as path and query. The absolute form is accepted only when it repeats `Host`.
-fn origin_form<'t>(target: &'t str, host: &str, method: Method) -> Result<&'t str, Refusal> {
+fn origin_form<'t>(target: &'t str, host: &[u8], method: Method) -> Result<(&'t str, Option<&'t str>), Refusal> {
     if method == Method::Other && !target.starts_with('/') {
         // CONNECT's authority form, or a method nobody allows: refused by its method, not by its target.
-        return Ok("/");
+        return Ok(("/", None));
     }
-    let origin = match target.split_once("://") {
-        Some((scheme, rest)) if ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) => {
-            let authority = rest.find(['/', '?']).map_or(rest, |at| rest.get(..at).unwrap_or(rest));
-            if !authority.eq_ignore_ascii_case(host) {
-                return Err(Refusal::HostInvalid);
-            }
-            rest.get(authority.len()..).unwrap_or_default()
-        }
-        Some(_) | None => target,
-    };
+    let origin = if target.starts_with('/') { target } else { behind_authority(target, host)? };
     if !origin.starts_with('/') || !target_is_clean(origin) {
         return Err(Refusal::HeadMalformed);
     }
-    let path = origin.split_once('?').map_or(origin, |(path, _)| path);
-    if path_is_clean(path) { Ok(origin) } else { Err(Refusal::HeadMalformed) }
+    let (path, query) = match origin.bytes().position(|byte| byte == b'?') {
+        Some(at) => (origin.get(..at).unwrap_or_default(), origin.get(at + 1..)),
+        None => (origin, None),
+    };
+    if path_is_clean(path) { Ok((path, query)) } else { Err(Refusal::HeadMalformed) }
+}
+
+fn behind_authority<'t>(target: &'t str, host: &[u8]) -> Result<&'t str, Refusal> {
+    match target.split_once("://") {
+        Some((scheme, rest)) if ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) => {
+            let authority = rest.find(['/', '?']).map_or(rest, |at| rest.get(..at).unwrap_or(rest));
+            if !authority.as_bytes().eq_ignore_ascii_case(host) {
+                return Err(Refusal::HostInvalid);
+            }
+            Ok(rest.get(authority.len()..).unwrap_or_default())
+        }
+        Some(_) | None => Ok(target),
+    }
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ fn host(parts: &Parts) -> Result<&str, Refusal> {
         (Some(host), _) | (None, Some(host)) => host,
         (None, None) => return Err(Refusal::HostInvalid),
     };
-    if host_is_valid(host) { Ok(host) } else { Err(Refusal::HostInvalid) }
+    if host_is_valid(host.as_bytes()) { Ok(host) } else { Err(Refusal::HostInvalid) }
 }
 
 fn framing(parts: &Parts, ended: bool) -> Result<Framing, Refusal> {

@@ -6,6 +6,7 @@ use std::mem::MaybeUninit;
 use bytes::Bytes;
 
 use super::chunks::Chunks;
+use crate::upstream::Outbound;
 use crate::upstream::failure::Failure;
 use crate::upstream::retry_after::RetryAfter;
 
@@ -43,7 +44,7 @@ impl Ends {
 }
 
 /// The head at the start of `read` and its length, once it is whole.
-pub(super) fn parse(read: &[u8], method: &str) -> Result<Option<(Head, usize)>, Failure> {
+pub(super) fn parse(read: &[u8], request: &Outbound<'_>) -> Result<Option<(Head, usize)>, Failure> {
     let mut fields = [MaybeUninit::<httparse::Header<'_>>::uninit(); MAX_FIELDS];
     let mut response = httparse::Response::new(&mut []);
     let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, read, &mut fields);
@@ -57,8 +58,9 @@ pub(super) fn parse(read: &[u8], method: &str) -> Result<Option<(Head, usize)>, 
     if !(100..=599).contains(&status) {
         return Err(Failure::malformed("the answer has no status"));
     }
-    let facts = Facts::of(response.headers, response.version == Some(1)).map_err(Failure::malformed)?;
-    let ends = if method == "HEAD" || matches!(status, 100..=199 | 204 | 304) {
+    let facts = Facts::of(response.headers, response.version == Some(1), request.keep_answer > 0)
+        .map_err(Failure::malformed)?;
+    let ends = if request.method == "HEAD" || matches!(status, 100..=199 | 204 | 304) {
         Ends::Here
     } else if facts.chunked {
         Ends::Chunks(Chunks::default())
@@ -80,7 +82,8 @@ struct Facts {
 }
 
 impl Facts {
-    fn of(fields: &[httparse::Header<'_>], http11: bool) -> Result<Self, &'static str> {
+    /// `typed`: the type of the body matters.
+    fn of(fields: &[httparse::Header<'_>], http11: bool, typed: bool) -> Result<Self, &'static str> {
         let mut facts = Self { keep_alive: http11, ..Self::default() };
         for field in fields {
             match field.name.len() {
@@ -91,7 +94,7 @@ impl Facts {
                 11 if field.name.eq_ignore_ascii_case("retry-after") => {
                     facts.retry_after = RetryAfter::parse(field.value);
                 }
-                12 if field.name.eq_ignore_ascii_case("content-type") => {
+                12 if typed && field.name.eq_ignore_ascii_case("content-type") => {
                     facts.content_type = Some(Bytes::copy_from_slice(field.value));
                 }
                 14 if field.name.eq_ignore_ascii_case("content-length") => facts.length(field.value)?,

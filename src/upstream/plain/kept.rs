@@ -32,8 +32,7 @@ pub(in crate::upstream) struct Kept {
 
 impl Kept {
     /// The connection that was used last, to an address that still is the server's.
-    pub(super) fn take(&self, leads_to: impl Fn(SocketAddr) -> bool) -> Option<(TcpStream, SocketAddr)> {
-        let now = Instant::now();
+    pub(super) fn take(&self, now: Instant, leads_to: impl Fn(SocketAddr) -> bool) -> Option<(TcpStream, SocketAddr)> {
         let own = shelf();
         let others = (1..SHELVES).map(|step| (own + step) % SHELVES);
         for place in std::iter::once(own).chain(others) {
@@ -105,9 +104,9 @@ mod tests {
         let second = two.local_addr().unwrap();
         kept.put(one, address, later());
         kept.put(two, address, later());
-        assert_eq!(kept.take(|_| true).unwrap().0.local_addr().unwrap(), second);
-        assert!(kept.take(|_| false).is_none(), "an address that is no longer the server's");
-        assert!(kept.take(|_| true).is_none(), "it was closed, not put back");
+        assert_eq!(kept.take(Instant::now(), |_| true).unwrap().0.local_addr().unwrap(), second);
+        assert!(kept.take(Instant::now(), |_| false).is_none(), "an address that is no longer the server's");
+        assert!(kept.take(Instant::now(), |_| true).is_none(), "it was closed, not put back");
     }
 
     #[tokio::test]
@@ -123,7 +122,7 @@ mod tests {
         kept.put(talkative, address, later());
         let (old, _theirs, address) = pair().await;
         kept.put(old, address, Instant::now());
-        assert!(kept.take(|_| true).is_none());
+        assert!(kept.take(Instant::now(), |_| true).is_none());
     }
 
     #[tokio::test]
@@ -149,7 +148,8 @@ mod tests {
         }
         let left: usize = kept.shelves.iter().map(|shelf| shelf.lock().unwrap().len()).sum();
         assert_eq!(left, SHELF_MAX);
-        let elsewhere = std::thread::scope(|scope| scope.spawn(|| kept.take(|_| true).is_some()).join().unwrap());
+        let elsewhere =
+            std::thread::scope(|scope| scope.spawn(|| kept.take(Instant::now(), |_| true).is_some()).join().unwrap());
         assert!(elsewhere);
     }
 }
