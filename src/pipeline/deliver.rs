@@ -56,12 +56,13 @@ impl<'s> Delivered<'s> {
         record: &mut Record<'_>,
         by: Instant,
     ) -> Tried<'s> {
+        let (mut sent, at) = (fresh.done(), fresh.at());
         if head.version() == Version::Http2 {
             // Where streams are ready together, all are verified before the first one is sent: to wake a server that sleeps costs
             // more than to send, and so it is woken once for all of them.
             yield_now().await;
+            sent = Instant::now();
         }
-        let (sent, at) = (fresh.done(), fresh.at());
         let result = Inward::live(&fresh, head, source, record).forward(fresh.route(), at, sent, by).await;
         let took = sent.elapsed();
         record.forwarded(&result, took);
