@@ -66,7 +66,7 @@ metrics! {
     REQUEST_SECONDS = "dmz_relay_request_duration_seconds", Kind::Histogram(SECONDS), ["route"],
         "From the first byte of a request to its answer.";
     READ_SECONDS = "dmz_relay_request_read_duration_seconds", Kind::Histogram(SECONDS), ["route"],
-        "Time spent reading bodies.";
+        "Time spent waiting for bodies that did not come with their heads.";
     VERIFY_SECONDS = "dmz_relay_request_verify_duration_seconds", Kind::Histogram(SECONDS), ["route"],
         "Time spent verifying signatures.";
     FORWARD_SECONDS = "dmz_relay_request_forward_duration_seconds", Kind::Histogram(SECONDS), ["route"],
