@@ -49,13 +49,16 @@ def draw(title, series):
     for point in points:
         out.append(f'<text x="{x(point):.1f}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle" fill="#444444">{number(point)}</text>')
     out.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 12}" text-anchor="middle" fill="#222222">{title}</text>')
-    out.append(f'<text x="{LEFT - 48}" y="20" fill="#222222">CPU µs for each request; at each point its ratio to the first</text>')
+    out.append(f'<text x="{LEFT - 48}" y="20" fill="#222222">CPU µs for each request; at the points of dmz-relay their ratio to the first</text>')
     for (name, values), colour, kind, place in zip(series.items(), COLOURS, MARKS, range(3)):
         path = "L".join(f"{x(point):.1f} {y(value):.1f}" for point, value in values.items())
         out.append(f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         first = next(iter(values.values()))
         for point, value in values.items():
             out.append(mark(kind, x(point), y(value), colour))
+            if place > 0:
+                # Where lines meet their ratios would cover one another; the table below has them.
+                continue
             out.append(f'<text x="{x(point):.1f}" y="{y(value) - 9:.1f}" text-anchor="middle" font-size="11" fill="{colour}">'
                        f"{value / first:.2f}</text>")
         legend = LEFT + place * 200
