@@ -56,6 +56,10 @@ impl<S: Wire> Body<'_, S> {
         if here > 0 {
             into.extend_from_slice(self.buffer.get(..here).unwrap_or_default());
             self.buffer.advance(here);
+            if self.buffer.is_empty() {
+                // As large as one read, which is not to be held for as long as the rest takes.
+                *self.buffer = BytesMut::new();
+            }
             return Ok(left - here as u64);
         }
         let read = (&mut *self.io).take(left).read_buf(into).await.map_err(|_| BodyBroken::Incomplete)?;
@@ -124,6 +128,17 @@ mod tests {
         let at_hand = body.at_hand(may);
         let is_done = body.is_done();
         (at_hand, is_done, buffer)
+    }
+
+    /// A sender that stops in the middle holds what it sent, and not the buffer that it came in as well.
+    #[tokio::test]
+    async fn what_the_first_part_came_in_is_given_back_while_the_rest_is_waited_for() {
+        let (mut io, _peer) = tokio::io::duplex(64);
+        let mut buffer = BytesMut::from([b'x'; 8192].as_slice());
+        let mut body = Body::new(&mut io, &mut buffer, Framing::Length(9000), false);
+        let mut into = BytesMut::new();
+        assert_eq!(body.fill(&mut into, 9000).await, Ok(false));
+        assert_eq!((into.len(), buffer.capacity()), (8192, 0));
     }
 
     #[test]
