@@ -223,13 +223,9 @@ impl<'e> Sources<'e> {
 
     fn read(&mut self, path: PathBuf, limit: u64, privacy: Privacy) -> Result<Zeroizing<Vec<u8>>, SourceError> {
         self.files.push(path.clone());
-        let (mut file, metadata) = open(&path, limit, privacy)?;
+        let (bytes, metadata) = whole(&path, limit, privacy)?;
         if metadata.mode() & 0o002 != 0 {
             self.may_write(&path);
-        }
-        let bytes = read_bounded(&mut file, &metadata, limit).map_err(|error| SourceError::io(&path, &error))?;
-        if bytes.len() as u64 > limit {
-            return Err(SourceError::TooLarge { path, limit });
         }
         self.was_read(path, limit, privacy, Sha256::digest(&bytes).into());
         Ok(bytes)
@@ -278,6 +274,16 @@ fn check(path: &Path, metadata: &Metadata, limit: u64, privacy: Privacy) -> Resu
 }
 
 /// One allocation of the right size, so that no half-grown copy of a secret stays behind in memory.
+/// A file as a whole, in memory that is wiped.
+fn whole(path: &Path, limit: u64, privacy: Privacy) -> Result<(Zeroizing<Vec<u8>>, Metadata), SourceError> {
+    let (mut file, metadata) = open(path, limit, privacy)?;
+    let bytes = read_bounded(&mut file, &metadata, limit).map_err(|error| SourceError::io(path, &error))?;
+    if bytes.len() as u64 > limit {
+        return Err(SourceError::TooLarge { path: path.to_path_buf(), limit });
+    }
+    Ok((bytes, metadata))
+}
+
 fn read_bounded(file: &mut File, metadata: &Metadata, limit: u64) -> std::io::Result<Zeroizing<Vec<u8>>> {
     let capacity = usize::try_from(metadata.len().min(limit)).unwrap_or(0) + 1;
     let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));

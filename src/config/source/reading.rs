@@ -1,6 +1,7 @@
 //! What was read, so that a later look can tell whether it still says the same, without compiling it again.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read, Take};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -17,12 +18,18 @@ const PIECE: usize = 64 << 10;
 #[derive(Debug, Default)]
 pub struct Reading(Vec<Entry>);
 
-#[derive(Debug)]
 struct Entry {
     path: PathBuf,
     limit: u64,
     privacy: Privacy,
     content: [u8; 32],
+}
+
+/// Without the hash: of a secret with little in it, that would be enough to guess it.
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry").field("path", &self.path).finish_non_exhaustive()
+    }
 }
 
 impl Reading {
@@ -41,6 +48,10 @@ impl Reading {
 
 impl Entry {
     fn now(&self) -> Result<[u8; 32], SourceError> {
+        if self.privacy == Privacy::Private {
+            // Into memory that is wiped, which pieces are not.
+            return Ok(Sha256::digest(&super::whole(&self.path, self.limit, self.privacy)?.0).into());
+        }
         let mut pieces = Pieces::open(&self.path, self.limit, self.privacy)?;
         pieces.rest()?;
         Ok(pieces.content())
@@ -72,7 +83,7 @@ impl Read for Hashed {
 }
 
 impl Pieces {
-    /// For a list or a look; a secret would leave its pieces in memory.
+    /// For what is no secret: pieces stay behind in freed memory.
     pub(super) fn open(path: &Path, limit: u64, privacy: Privacy) -> Result<Self, SourceError> {
         let (file, metadata) = open(path, limit, privacy)?;
         let length = usize::try_from(metadata.len()).unwrap_or(PIECE);
