@@ -46,6 +46,11 @@ impl<const N: usize> Text<N> {
     }
 }
 
+/// Appends a number in decimal.
+pub fn push_number(out: &mut Vec<u8>, number: impl itoa::Integer) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
 /// An address as [`std::fmt::Display`] writes it; IPv6 in the form of RFC 5952.
 pub fn address(ip: IpAddr) -> Text<39> {
     let mut text = Text::EMPTY;

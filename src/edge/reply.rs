@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
 
 use crate::base::UnixMillis;
+use crate::base::text::push_number;
 use crate::domain::Answer;
 
 /// Writes status line, fields and body to `out`.
@@ -15,14 +16,14 @@ pub(super) fn write_h1(out: &mut Vec<u8>, answer: &Answer, request_id: &str, clo
     if answer.status == 200 {
         // What nearly everybody is told, in one piece.
         out.extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-length: ");
-        decimal(out, answer.body.len() as u64);
+        push_number(out, answer.body.len());
     } else {
         out.extend_from_slice(b"HTTP/1.1 ");
-        decimal(out, u64::from(answer.status));
+        push_number(out, answer.status);
         out.push(b' ');
         out.extend_from_slice(reason(answer.status).as_bytes());
         if has_length(answer.status) {
-            field(out, "content-length", |out| decimal(out, answer.body.len() as u64));
+            field(out, "content-length", |out| push_number(out, answer.body.len()));
         }
     }
     date_field(now, |field| out.extend_from_slice(field.as_bytes()));
@@ -36,7 +37,7 @@ pub(super) fn write_h1(out: &mut Vec<u8>, answer: &Answer, request_id: &str, clo
         field(out, "allow", |out| out.extend_from_slice(allow.as_bytes()));
     }
     if let Some(wait) = answer.retry_after {
-        field(out, "retry-after", |out| decimal(out, whole_seconds(wait)));
+        field(out, "retry-after", |out| push_number(out, whole_seconds(wait)));
     }
     if close {
         field(out, "connection", |out| out.extend_from_slice(b"close"));
@@ -83,22 +84,6 @@ fn field(out: &mut Vec<u8>, name: &str, value: impl FnOnce(&mut Vec<u8>)) {
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");
     value(out);
-}
-
-fn decimal(out: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [0_u8; 20];
-    let mut start = digits.len();
-    loop {
-        start -= 1;
-        if let Some(digit) = digits.get_mut(start) {
-            *digit = b'0' + u8::try_from(number % 10).unwrap_or_default();
-        }
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(digits.get(start..).unwrap_or_default());
 }
 
 /// Reason phrases carry no meaning (RFC 9112 section 4); some old senders log them all the same.

@@ -7,7 +7,8 @@ use std::io::Write as _;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::base::{UnixMillis, text};
+use crate::base::UnixMillis;
+use crate::base::text::{self, push_number};
 
 /// Longest field whose text a sender chooses, in bytes.
 const SHORT: usize = 256;
@@ -268,10 +269,6 @@ impl Line {
     }
 }
 
-fn push_number(out: &mut Vec<u8>, value: u64) {
-    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
-}
-
 fn push_millis(out: &mut Vec<u8>, value: Duration) {
     let micros = value.subsec_micros();
     let digit = |unit: u32| b'0' + u8::try_from(micros / unit % 10).unwrap_or_default();
@@ -351,7 +348,7 @@ fn dangerous(char: char) -> bool {
 fn push_time(out: &mut Vec<u8>, at: UnixMillis) {
     match text::rfc3339(at) {
         Some(text) => out.extend_from_slice(text.as_bytes()),
-        None => out.extend_from_slice(itoa::Buffer::new().format(at.0).as_bytes()),
+        None => push_number(out, at.0),
     }
 }
 

@@ -129,13 +129,11 @@ impl<'r> Inward<'r> {
         if let Some(key) = self.key {
             fields.line(b"\r\nRelay-Key: ").extend_from_slice(key.as_bytes());
         }
-        fields.line(b"\r\nRelay-Attempt: ").extend_from_slice(itoa::Buffer::new().format(self.attempt).as_bytes());
+        text::push_number(fields.line(b"\r\nRelay-Attempt: "), self.attempt);
         if self.replay {
             fields.line(b"\r\nRelay-Replay: ").extend_from_slice(b"true");
         }
-        fields
-            .line(b"\r\nRelay-Hops: ")
-            .extend_from_slice(itoa::Buffer::new().format(hops::next(&self.head)).as_bytes());
+        text::push_number(fields.line(b"\r\nRelay-Hops: "), hops::next(&self.head));
         let received_at = text::rfc3339(self.received_at);
         let received_at = received_at.as_ref().map(Text::as_bytes).unwrap_or_default();
         fields.line(b"\r\nRelay-Received-At: ").extend_from_slice(received_at);
