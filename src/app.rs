@@ -13,13 +13,14 @@ mod reload;
 mod shape;
 mod spool;
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -27,7 +28,7 @@ use crate::admin::{BindError, Bound as Admin, Exposure};
 use crate::base::Clock;
 use crate::config::{self, Environment, Problem, Report};
 use crate::delivery::Delivery;
-use crate::edge::{self, Draining, Relay};
+use crate::edge::{self, Drain, Draining, Relay};
 use crate::observe::{Event, Observer, Sink};
 use crate::pipeline::Gate;
 use crate::reload::{Pace, Reloader, Requests, Watching};
@@ -122,7 +123,9 @@ pub struct Running {
     delivery: Option<Arc<Delivery>>,
     requests: Requests<ReloadOutcome>,
     service: Service,
-    drain: watch::Sender<bool>,
+    drain: Drain,
+    /// Ends when nothing is accepted any more.
+    accepting: mpsc::Receiver<Infallible>,
     tasks: JoinSet<&'static str>,
 }
 
@@ -164,10 +167,13 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     for (name, address) in &listeners {
         observer.record(&Event::Listening { listener: name, address });
     }
+    let (accepts, accepting) = mpsc::channel(1);
     for bound in bound {
         let accept = edge::accept(bound.socket, bound.name, Arc::clone(&relay), draining.clone());
+        let accepts = accepts.clone();
         tasks.spawn(async move {
             accept.await;
+            drop(accepts);
             "accept"
         });
     }
@@ -178,7 +184,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         "reload"
     });
     service.ready("serving");
-    Ok(Running { listeners, admin, relay, delivery, requests, service, drain, tasks })
+    Ok(Running { listeners, admin, relay, delivery, requests, service, drain, accepting, tasks })
 }
 
 /// Opens the store where the configuration has one, and takes up what the last process left.
@@ -312,7 +318,7 @@ impl Running {
         let in_flight = u64::try_from(self.connections()).unwrap_or(u64::MAX);
         self.service.stopping(within);
         self.observer().record(&Event::Draining { in_flight, timeout: within });
-        self.drain.send_replace(true);
+        self.drain.begin(within);
         // What is accepted from now on waits for the next start; what is on its way has as long as requests have.
         let delivering = async {
             match &self.delivery {
@@ -320,7 +326,12 @@ impl Running {
                 None => 0,
             }
         };
-        let (_, interrupted) = tokio::join!(timeout(within, self.relay.connections.none_left()), delivering);
+        let served = async {
+            // Only then is it known who was connected.
+            self.accepting.recv().await;
+            self.relay.connections.none_left().await;
+        };
+        let (_, interrupted) = tokio::join!(timeout(within, served), delivering);
         let unfinished = self.connections();
         self.tasks.shutdown().await;
         providers::keep(&self.relay);

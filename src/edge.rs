@@ -25,6 +25,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use arc_swap::cache::Cache;
 use tokio::sync::watch;
+use tokio::time::{Duration, Instant, sleep_until};
 
 use crate::domain::{Answer, Refusal, Version};
 use crate::pipeline::{self, Connection, Gate, Known};
@@ -34,7 +35,11 @@ use newcomers::Newcomers;
 use turns::Turns;
 
 pub use connections::Connections;
-pub use listener::accept;
+pub use listener::{ListenSocket, accept};
+
+/// The part of a drain in which a connection that was accepted before it may bring its first request: by default 5 s, which is a
+/// TLS handshake and a request from far away, with a packet lost. Who stays silent holds up the stop for no longer.
+const FIRST_REQUEST: u32 = 6;
 
 /// What every connection of a process shares.
 #[derive(Debug)]
@@ -86,29 +91,48 @@ impl Relay {
     }
 }
 
-/// Tells connections that the relay is stopping.
+/// Begins the drain.
+#[derive(Debug)]
+pub struct Drain(watch::Sender<Option<Instant>>);
+
+impl Drain {
+    /// Tells every connection. What was accepted before may still bring its first request in the first part of what the whole drain may
+    /// take.
+    pub fn begin(&self, within: Duration) {
+        self.0.send_replace(Some(Instant::now() + within / FIRST_REQUEST));
+    }
+}
+
+/// Tells connections that the relay is stopping, and until when a first request is awaited.
 #[derive(Clone, Debug)]
 pub struct Draining {
-    signal: watch::Receiver<bool>,
+    signal: watch::Receiver<Option<Instant>>,
     /// What [`Draining::begun`] saw, because it does not see it twice.
     has_begun: bool,
 }
 
 impl Draining {
     /// A signal and its sender.
-    pub fn channel() -> (watch::Sender<bool>, Self) {
-        let (sender, receiver) = watch::channel(false);
-        (sender, Self { signal: receiver, has_begun: false })
+    pub fn channel() -> (Drain, Self) {
+        let (sender, receiver) = watch::channel(None);
+        (Drain(sender), Self { signal: receiver, has_begun: false })
     }
 
     /// Whether it has begun; a vanished sender is the end too. As long as it has not, this takes no lock: every request asks.
     pub fn is_draining(&self) -> bool {
-        self.has_begun || self.signal.has_changed().map_or(true, |changed| changed && *self.signal.borrow())
+        self.has_begun || self.signal.has_changed().map_or(true, |changed| changed && self.signal.borrow().is_some())
     }
 
-    /// Waits until it begins.
-    pub async fn begun(&mut self) {
-        let _ = self.signal.wait_for(|draining| *draining).await;
+    /// Waits until it begins, and says until when a connection that has brought no request yet may bring one.
+    pub async fn begun(&mut self) -> Instant {
+        let last_call = self.signal.wait_for(Option::is_some).await.ok().and_then(|last_call| *last_call);
         self.has_begun = true;
+        last_call.unwrap_or_else(Instant::now)
+    }
+
+    /// Waits until it has begun and no first request is awaited any more.
+    async fn last_call(&mut self) {
+        let last_call = self.begun().await;
+        sleep_until(last_call).await;
     }
 }

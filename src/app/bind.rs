@@ -6,6 +6,7 @@ use std::sync::Arc;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 
+use crate::edge::ListenSocket;
 use crate::service::InheritedSocket;
 use crate::snapshot::{ListenAddress, Snapshot};
 
@@ -18,7 +19,7 @@ const BACKLOG: i32 = 4096;
 pub(super) struct Bound {
     pub(super) name: Arc<str>,
     pub(super) address: SocketAddr,
-    pub(super) socket: TcpListener,
+    pub(super) socket: ListenSocket,
 }
 
 /// One socket for each listener; several where systemd passed several under one name.
@@ -26,7 +27,10 @@ pub(super) fn listeners(snapshot: &Snapshot, mut passed: Vec<InheritedSocket>) -
     let mut bound = Vec::new();
     for listener in &snapshot.listeners {
         match &listener.address {
-            ListenAddress::Tcp(address) => bound.push(finish(&listener.name, &address.to_string(), open(*address))?),
+            ListenAddress::Tcp(address) => {
+                let (text, socket) = (address.to_string(), open(*address));
+                bound.push(finish(&listener.name, &text, socket, ListenSocket::Bound)?);
+            }
             ListenAddress::Systemd(name) => {
                 let (ours, rest): (Vec<_>, Vec<_>) = passed.into_iter().partition(|socket| socket.name == *name);
                 passed = rest;
@@ -36,10 +40,10 @@ pub(super) fn listeners(snapshot: &Snapshot, mut passed: Vec<InheritedSocket>) -
                         std::io::ErrorKind::NotFound,
                         "no socket of this FileDescriptorName was passed; is dmz-relay.socket enabled?",
                     );
-                    return finish(&listener.name, &text, Err(error)).map(|_| bound);
+                    return finish(&listener.name, &text, Err(error), ListenSocket::Passed).map(|_| bound);
                 }
                 for socket in ours {
-                    bound.push(finish(&listener.name, &text, Ok(socket.listener))?);
+                    bound.push(finish(&listener.name, &text, Ok(socket.listener), ListenSocket::Passed)?);
                 }
             }
         }
@@ -60,12 +64,17 @@ fn open(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
-fn finish(name: &Arc<str>, text: &str, socket: std::io::Result<std::net::TcpListener>) -> Result<Bound, StartError> {
+fn finish(
+    name: &Arc<str>,
+    text: &str,
+    socket: std::io::Result<std::net::TcpListener>,
+    kept_by: impl FnOnce(TcpListener) -> ListenSocket,
+) -> Result<Bound, StartError> {
     let ready = socket.and_then(|socket| {
         socket2::SockRef::from(&socket).set_tcp_nodelay(true)?;
         socket.set_nonblocking(true)?;
         let address = socket.local_addr()?;
-        Ok(Bound { name: Arc::clone(name), address, socket: TcpListener::from_std(socket)? })
+        Ok(Bound { name: Arc::clone(name), address, socket: kept_by(TcpListener::from_std(socket)?) })
     });
     ready.map_err(|error| StartError::Bind { listener: name.to_string(), address: text.to_owned(), error })
 }

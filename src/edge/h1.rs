@@ -12,6 +12,7 @@ pub(super) mod parse;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -38,6 +39,8 @@ const LINGER_TIME: Duration = Duration::from_secs(2);
 const LINGER_READ: usize = 4096;
 /// A body may keep the buffer that it came in, and with it the head before it; not one of more than this.
 const HEAD_KEPT: usize = 4096;
+/// Empty lines that may stand before a request line. One is what old clients write behind a body (RFC 9112 section 2.2).
+const EMPTY_LINES: usize = 8;
 
 /// Why there is no next request.
 enum NoHead {
@@ -112,20 +115,25 @@ impl<S: Wire> Session<S> {
         self.write(&answer, &request_id, close, relay, &snapshot.limits).await && !close
     }
 
-    /// Reads until the empty line. The first byte has `wait`; from then on the whole head has `head_timeout`.
+    /// Reads until the empty line. The first byte has `wait`; from then on the whole head has `head_timeout`. Empty lines before
+    /// the request line begin no head: the connection is as idle as it was.
     async fn head(
         &mut self,
         wait: Duration,
         limits: &Limits,
-        idle: &mut Idle<'_, impl Future<Output = ()>>,
+        idle: &mut Idle<'_, impl Future<Output = Instant>>,
     ) -> Result<Parsed, NoHead> {
         let Self { io, buffer, .. } = self;
-        if buffer.is_empty() {
-            *buffer = BytesMut::new();
-            let arrived = idle.wait(wait, |context| io.poll_arrived(context, buffer)).await;
-            if !matches!(arrived, Some(Ok(1..))) {
-                return Err(NoHead::Silent);
-            }
+        let mut skipped = 0;
+        if !begins(buffer, &mut skipped)? {
+            let begun = |context: &mut Context<'_>| loop {
+                match ready!(io.poll_arrived(context, buffer)) {
+                    Ok(1..) if begins(buffer, &mut skipped)? => return Poll::Ready(Ok(())),
+                    Ok(1..) => {}
+                    Ok(0) | Err(_) => return Poll::Ready(Err(NoHead::Silent)),
+                }
+            };
+            idle.wait(wait, begun).await.unwrap_or(Err(NoHead::Silent))?;
         }
         let mut deadline = None;
         let mut scanned = 0;
@@ -185,6 +193,23 @@ impl<S: Wire> Session<S> {
         };
         let _ = timeout(LINGER_TIME, linger).await;
     }
+}
+
+/// Drops empty lines at the beginning, of which there may be a few in all, and says whether a head begins behind them. An idle
+/// connection is left without a buffer.
+fn begins(buffer: &mut BytesMut, skipped: &mut usize) -> Result<bool, NoHead> {
+    while buffer.starts_with(b"\r\n") {
+        *skipped += 1;
+        if *skipped > EMPTY_LINES {
+            return Err(NoHead::Refused(Refusal::HeadMalformed));
+        }
+        buffer.advance(2);
+    }
+    if buffer.is_empty() {
+        *buffer = BytesMut::new();
+    }
+    // The first half of an empty line is no more of a head than a whole one.
+    Ok(!matches!(buffer.as_ref(), [] | [b'\r']))
 }
 
 /// The length of the head, once its empty line is there. A line feed without a carriage return is refused where it stands,

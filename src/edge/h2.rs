@@ -4,9 +4,11 @@
 //! a delivery in half.
 
 mod body;
+mod fragment;
 mod gather;
 pub(super) mod guard;
 mod head;
+mod huffman;
 mod outgoing;
 
 use std::future::poll_fn;
@@ -20,7 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Duration, Instant, sleep_until, timeout};
 
 use crate::base::UnixMillis;
-use crate::domain::{Answer, Fault, Version};
+use crate::domain::{Answer, Fault, Refusal, Version};
 use crate::observe::{Http2Ended, Http2Error, Http2Scope};
 use crate::pipeline::{self, Connection};
 use crate::snapshot::{Limits, Snapshot};
@@ -60,8 +62,13 @@ where
         let (listener, source) = (&*connection.listener.name, connection.source.ip);
         relay.gate.observer.http2_ended(&Http2Ended { listener, source, scope, error });
     };
-    let (io, spent) = Guarded::new(io, told);
-    let mut peer = match timeout(limits.handshake_timeout, builder(&limits).handshake::<_, Bytes>(io)).await {
+    let (io, guarded) = Guarded::new(io, head_most(&limits), told);
+    let mut last_call = draining.clone();
+    let preface = tokio::select! {
+        preface = timeout(limits.handshake_timeout, builder(&limits).handshake::<_, Bytes>(io)) => preface,
+        () = last_call.last_call() => return,
+    };
+    let mut peer = match preface {
         Ok(Ok(peer)) => peer,
         // What is not HTTP/2 gets no frame; who says nothing gets no line, as over HTTP/1.1.
         Ok(Err(error)) if !error.is_io() => return told(Http2Scope::Connection, Http2Error::Protocol),
@@ -69,16 +76,22 @@ where
     };
     let streams = Arc::new(());
     let mut idle_at = Instant::now() + limits.idle_timeout;
-    let mut closing = false;
+    let (mut fresh, mut drains, mut closing) = (true, false, false);
     loop {
         let accepted = tokio::select! {
             accepted = gather::accept(&mut peer, &streams) => accepted,
-            () = spent.happens() => {
+            () = guarded.spent.happens() => {
                 peer.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
                 let _ = timeout(limits.write_timeout, poll_fn(|context| peer.poll_closed(context))).await;
                 return;
             }
-            () = draining.begun(), if !closing => {
+            last_call = draining.begun(), if !drains && !closing => {
+                drains = true;
+                if fresh {
+                    // Its first request is on its way, and many senders take a GOAWAY before it for a refusal.
+                    idle_at = idle_at.min(last_call);
+                    continue;
+                }
                 peer.graceful_shutdown();
                 closing = true;
                 idle_at = Instant::now() + limits.drain_timeout;
@@ -98,13 +111,19 @@ where
             }
         };
         let Some(Ok((request, respond))) = accepted else { return };
-        if !closing {
+        fresh = false;
+        if drains && !closing {
+            peer.graceful_shutdown();
+            closing = true;
+            idle_at = Instant::now() + limits.drain_timeout;
+        } else if !closing {
             idle_at = Instant::now() + limits.idle_timeout;
         }
         let exchange = Exchange {
             relay: Arc::clone(relay),
             snapshot: Arc::clone(current.load()),
             connection: Arc::clone(&connection),
+            has_fragment: guarded.marked.take(request.body().stream_id().as_u32()),
             _stream: Arc::clone(&streams),
         };
         // Boxed: the runtime would copy it four times, and a task of an odd size at the runtime's alignment is the allocator's
@@ -113,11 +132,16 @@ where
     }
 }
 
+/// The largest head that `h2` lets through.
+fn head_most(limits: &Limits) -> usize {
+    limits.max_head.saturating_mul(HEAD_SLACK as usize)
+}
+
 fn builder(limits: &Limits) -> Builder {
     let mut builder = Builder::new();
     builder
         .max_concurrent_streams(limits.max_h2_streams)
-        .max_header_list_size(u32::try_from(limits.max_head).unwrap_or(u32::MAX).saturating_mul(HEAD_SLACK))
+        .max_header_list_size(u32::try_from(head_most(limits)).unwrap_or(u32::MAX))
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_pending_accept_reset_streams(PENDING_RESETS)
@@ -133,6 +157,8 @@ struct Exchange {
     relay: Arc<Relay>,
     snapshot: Arc<Snapshot>,
     connection: Arc<Connection>,
+    /// Its target had one, which `h2` took away.
+    has_fragment: bool,
     _stream: Arc<()>,
 }
 
@@ -141,7 +167,12 @@ impl Exchange {
         let limits = &self.snapshot.limits;
         let now = self.relay.gate.clock.now();
         let (parts, stream) = request.into_parts();
-        let head = match head::read(&parts, stream.is_end_stream(), limits) {
+        let read = if self.has_fragment {
+            Err(Refusal::HeadMalformed)
+        } else {
+            head::read(&parts, stream.is_end_stream(), limits)
+        };
+        let head = match read {
             Ok(head) => head,
             Err(refusal) => {
                 let (answer, id) = self.relay.edge_refused(&self.connection, Version::Http2, refusal);

@@ -6,6 +6,8 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+use arc_swap::cache::Cache;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::yield_now;
 use tokio::time::{Duration, sleep, timeout};
@@ -13,7 +15,7 @@ use tokio::time::{Duration, sleep, timeout};
 use crate::domain::{SourceAddress, Via, source::canonical};
 use crate::observe::{ConnectionRefusal, ListenerMetrics, RefusedConnection};
 use crate::pipeline::{Connection, Proven};
-use crate::snapshot::{Limits, Listener};
+use crate::snapshot::{Limits, Listener, Snapshot};
 
 use super::connections::{Connections, Of, Place};
 use super::newcomers::Newcomers;
@@ -25,57 +27,107 @@ use super::{Draining, Relay, h1, h2};
 const PAUSE: Duration = Duration::from_millis(100);
 /// Connections that are accepted before everything else has its turn.
 const ROUND: usize = 16;
+/// As many as wait on a socket of ours at most (`app::bind`): a flood that goes on does not keep it open.
+const QUEUE_MAX: usize = 4096;
 /// Rounds of the runtime that somebody who was ended gets to be gone.
 const LEAVING_TAKES: usize = 64;
 
+/// A listening socket, by who keeps it when the relay stops.
+#[derive(Debug)]
+pub enum ListenSocket {
+    /// Opened here, and closed with the relay: who has connected and was not accepted would be reset.
+    Bound(TcpListener),
+    /// Passed by the service manager, which keeps it open for the next start: who waits there is accepted then.
+    Passed(TcpListener),
+}
+
 /// Accepts on one socket until the relay drains.
-pub async fn accept(socket: TcpListener, name: Arc<str>, relay: Arc<Relay>, mut draining: Draining) {
-    let mut current = relay.current();
-    let mut listener: Option<Arc<Listener>> = None;
-    let metrics = Arc::new(relay.gate.observer.listener(&name));
-    let mut accepted_at_once = 0_usize;
+pub async fn accept(socket: ListenSocket, name: Arc<str>, relay: Arc<Relay>, mut draining: Draining) {
+    let (socket, bound) = match socket {
+        ListenSocket::Bound(socket) => (socket, true),
+        ListenSocket::Passed(socket) => (socket, false),
+    };
+    let mut door = Door::new(name, &relay, draining.clone());
     loop {
         let accepted = tokio::select! {
             biased;
-            () = draining.begun() => return,
+            _ = draining.begun() => break,
             accepted = socket.accept() => accepted,
         };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                if is_ours(&error) {
-                    let detail = error.to_string();
-                    refused(&relay, &metrics, &name, None, ConnectionRefusal::AcceptFailed, Some(&detail));
-                    sleep(PAUSE).await;
-                }
-                continue;
+        match accepted {
+            Ok((stream, peer)) => door.enter(stream, peer.ip()).await,
+            Err(error) if is_ours(&error) => {
+                let (detail, reason) = (error.to_string(), ConnectionRefusal::AcceptFailed);
+                refused(&relay, &door.metrics, &door.name, None, reason, Some(&detail));
+                sleep(PAUSE).await;
             }
-        };
-        let snapshot = current.load();
-        // A reload cannot take a listener away; until the restart it asks for, the last known settings hold.
-        if let Some(found) = snapshot.listeners.iter().find(|listener| listener.name == name) {
-            listener = Some(Arc::clone(found));
+            Err(_) => {}
         }
-        let Some(listener) = &listener else { continue };
-        let source = SourceAddress { ip: canonical(peer.ip()), via: Via::Socket };
+    }
+    if let Some(socket) = bound.then(|| socket.into_std().ok()).flatten() {
+        door.enter_all(&socket).await;
+    }
+}
+
+/// Where connections come in.
+struct Door<'r> {
+    name: Arc<str>,
+    relay: &'r Arc<Relay>,
+    current: Cache<&'r ArcSwap<Snapshot>, Arc<Snapshot>>,
+    listener: Option<Arc<Listener>>,
+    metrics: Arc<ListenerMetrics>,
+    draining: Draining,
+    entered: usize,
+}
+
+impl<'r> Door<'r> {
+    fn new(name: Arc<str>, relay: &'r Arc<Relay>, draining: Draining) -> Self {
+        let metrics = Arc::new(relay.gate.observer.listener(&name));
+        Self { name, relay, current: relay.current(), listener: None, metrics, draining, entered: 0 }
+    }
+
+    /// Everybody who waits on a socket that is about to be closed. Asked of the kernel itself, because the runtime may not have
+    /// heard of the last ones yet.
+    async fn enter_all(&mut self, socket: &std::net::TcpListener) {
+        for _ in 0..QUEUE_MAX {
+            match socket.accept() {
+                Ok((stream, peer)) => {
+                    let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+                    if let Ok(stream) = stream {
+                        self.enter(stream, peer.ip()).await;
+                    }
+                }
+                Err(error) if is_ours(&error) => return,
+                Err(_) => {}
+            }
+        }
+    }
+
+    async fn enter(&mut self, stream: TcpStream, peer: IpAddr) {
+        let snapshot = self.current.load();
+        // A reload cannot take a listener away; until the restart it asks for, the last known settings hold.
+        if let Some(found) = snapshot.listeners.iter().find(|listener| listener.name == self.name) {
+            self.listener = Some(Arc::clone(found));
+        }
+        let Some(listener) = &self.listener else { return };
+        let source = SourceAddress { ip: canonical(peer), via: Via::Socket };
         let arrival = Arrival {
-            relay: Arc::clone(&relay),
+            relay: Arc::clone(self.relay),
             listener: Arc::clone(listener),
-            metrics: Arc::clone(&metrics),
+            metrics: Arc::clone(&self.metrics),
             limits: snapshot.limits.clone(),
             source,
-            draining: draining.clone(),
+            draining: self.draining.clone(),
             proven: Proven::default(),
         };
         if arrival.is_filtered() {
-            continue;
+            return;
         }
         let Some(place) = arrival.place().await else {
-            arrival.refused(ConnectionRefusal::TooManyConnections);
-            continue;
+            return arrival.refused(ConnectionRefusal::TooManyConnections);
         };
-        let (newcomer, standing) = (!relay.known.has(source.ip))
-            .then(|| Newcomers::add(Of(Arc::clone(&relay)), source.ip, arrival.proven.clone()))
+        let (newcomer, standing) = (!self.relay.known.has(source.ip))
+            .then(|| Newcomers::add(Of(Arc::clone(self.relay)), source.ip, arrival.proven.clone()))
             .unzip();
         // Boxed: the runtime would copy a future of this size six times, which showed in the cost of a connection.
         let task = tokio::spawn(Box::pin(async move {
@@ -87,8 +139,8 @@ pub async fn accept(socket: TcpListener, name: Arc<str>, relay: Arc<Relay>, mut 
         if let Some(newcomer) = newcomer {
             newcomer.served_by(task.abort_handle());
         }
-        accepted_at_once += 1;
-        if accepted_at_once.is_multiple_of(ROUND) {
+        self.entered += 1;
+        if self.entered.is_multiple_of(ROUND) {
             yield_now().await;
         }
     }
@@ -155,26 +207,35 @@ impl Arrival {
             stream.readable().await?;
             self.relay.turns.take(TlsStream::accept(stream, server)).await
         };
-        match timeout(self.limits.handshake_timeout, handshake).await {
-            Ok(Ok(stream)) => self.tls(stream).await,
-            Ok(Err(error)) => {
+        match self.in_time(handshake).await {
+            Some(Ok(stream)) => self.tls(stream).await,
+            Some(Err(error)) => {
                 let detail = error.to_string();
                 self.refused_because(ConnectionRefusal::HandshakeFailed, Some(&detail));
             }
-            Err(_) => self.refused(ConnectionRefusal::HandshakeTimeout),
+            None => self.refused(ConnectionRefusal::HandshakeTimeout),
+        }
+    }
+
+    /// What comes before there can be a request: it has its own time, and a stop waits for it no longer than for the request.
+    async fn in_time<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let mut draining = self.draining.clone();
+        tokio::select! {
+            done = timeout(self.limits.handshake_timeout, work) => done.ok(),
+            () = draining.last_call() => None,
         }
     }
 
     /// Reads the PROXY header of a listed peer; false when the connection ends with it.
     async fn learn_source(&mut self, stream: &mut TcpStream) -> bool {
-        match timeout(self.limits.handshake_timeout, proxy_header::read(stream)).await {
-            Ok(Ok(Told::Source(ip))) => self.source = SourceAddress { ip, via: Via::ProxyHeader },
-            Ok(Ok(Told::Itself)) => {}
-            Ok(Err(Untold::Malformed)) => {
+        match self.in_time(proxy_header::read(stream)).await {
+            Some(Ok(Told::Source(ip))) => self.source = SourceAddress { ip, via: Via::ProxyHeader },
+            Some(Ok(Told::Itself)) => {}
+            Some(Err(Untold::Malformed)) => {
                 self.refused(ConnectionRefusal::ProxyHeaderMalformed);
                 return false;
             }
-            Ok(Err(Untold::Missing)) | Err(_) => {
+            Some(Err(Untold::Missing)) | None => {
                 self.refused(ConnectionRefusal::ProxyHeaderMissing);
                 return false;
             }

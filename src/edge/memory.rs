@@ -21,8 +21,8 @@ fn of_one(limits: &Limits) -> u64 {
     let head = limits.max_head as u64;
     // A buffer that grows doubles, and what was found in it is copied once.
     let http1 = 3 * head;
-    // A head as it comes and as it is decoded; what came of bodies and nobody has read.
-    let http2 = 2 * u64::from(HEAD_SLACK) * head
+    // A head as it comes, gathered to be walked, and decoded; what came of bodies and nobody has read.
+    let http2 = 3 * u64::from(HEAD_SLACK) * head
         + u64::from(CONNECTION_WINDOW)
         + FRAMES
         + u64::from(limits.max_h2_streams) * STREAM;

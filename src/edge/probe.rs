@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::BytesMut;
@@ -16,6 +17,8 @@ use super::h1::{head_end, parse};
 use super::h2::guard::Budget;
 use super::proxy_header::{self, Told};
 
+/// Twice the default of `limits.max_head`.
+const HEAD_MOST: usize = 64 * 1024;
 /// The default of `limits.max_headers`.
 const HEADERS_MAX: usize = 64;
 
@@ -60,7 +63,7 @@ pub fn chunks(bytes: &[u8], room: usize, piece: usize) -> Chunks {
 
 /// Whether a connection may send these frames, its preface included, when they arrive in pieces of this size.
 pub fn frames(bytes: &[u8], piece: usize) -> bool {
-    let mut budget = Budget::new();
+    let mut budget = Budget::new(HEAD_MOST, Arc::default());
     bytes.chunks(piece).all(|part| budget.pass(part))
 }
 

@@ -431,7 +431,7 @@ pub(crate) mod tests {
                 std::thread::yield_now();
             }
             journal.write("line\n");
-            has_begun.recv_timeout(Duration::from_secs(10)).unwrap();
+            has_begun.recv_timeout(Duration::from_secs(120)).unwrap();
         }
     }
 

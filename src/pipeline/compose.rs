@@ -235,17 +235,21 @@ fn target<'h>(route: &Route, head: &'h Head, suffix: usize) -> Cow<'h, str> {
     let mut target = received_target(route, head, suffix);
     if !route.forward.query.is_empty() {
         let target = target.to_mut();
-        let mut separator = if target.contains('?') { '&' } else { '?' };
+        let mut separator = match target.split_once('?') {
+            None => "?",
+            Some((_, "")) => "",
+            Some(_) => "&",
+        };
         for (name, value) in &route.forward.query {
             let value = std::str::from_utf8(value.expose()).unwrap_or_default();
             let _ = write!(target, "{separator}{name}={value}");
-            separator = '&';
+            separator = "&";
         }
     }
     target
 }
 
-/// The part of it that the sender chose. `explain` shows this one, and only the names of ours.
+/// The part of it that the sender chose: as it was sent, but for what stays outside. `explain` shows this one, and only the names of ours.
 pub(crate) fn received_target<'h>(route: &Route, head: &'h Head, suffix: usize) -> Cow<'h, str> {
     let received = head.path();
     let path = match &route.forward.path {
@@ -259,12 +263,11 @@ pub(crate) fn received_target<'h>(route: &Route, head: &'h Head, suffix: usize) 
     let mut target = path.into_owned();
     // Every spelling that verification would take for the name is the name: `api%2Dkey` holds the same secret.
     let stripped = |pair: &str| route.forward.strip_query.iter().any(|name| form::is_named(pair.as_bytes(), name));
-    let kept = query.split('&').filter(|pair| !pair.is_empty() && !stripped(pair));
-    let mut separator = '?';
-    for pair in kept {
+    // A member that goes takes one separator along, and the rest stays as it was, empty members and all.
+    let kept = query.split('&').filter(|pair| !stripped(pair));
+    for (separator, pair) in std::iter::once('?').chain(std::iter::repeat('&')).zip(kept) {
         target.push(separator);
         target.push_str(pair);
-        separator = '&';
     }
     Cow::Owned(target)
 }

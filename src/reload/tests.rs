@@ -56,7 +56,7 @@ impl Rig {
     }
 
     async fn next(&mut self) -> (Trigger, String) {
-        tokio::time::timeout(Duration::from_secs(20), self.loads.recv()).await.expect("a load was missed").unwrap()
+        tokio::time::timeout(Duration::from_secs(120), self.loads.recv()).await.expect("a load was missed").unwrap()
     }
 
     /// Waits for a load that saw this text; loads that saw an older one may come first.

@@ -3,6 +3,7 @@
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -16,7 +17,7 @@ use tempfile::TempDir;
 /// Stands in every secret of every test, and never in an output.
 pub(super) const CANARY: &str = "canary-7c1f9e";
 /// Long enough for a loaded machine; nothing waits that long when it works.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What a command said.
 pub(super) struct Said {
@@ -38,10 +39,14 @@ impl Said {
     }
 }
 
+/// What the binary would listen to.
+const OF_THE_ENVIRONMENT: [&str; 5] =
+    ["DMZ_RELAY_CONFIG", "NOTIFY_SOCKET", "WATCHDOG_USEC", "LISTEN_FDS", "CREDENTIALS_DIRECTORY"];
+
 /// The binary, without anything of the environment that it would listen to.
 pub(super) fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dmz-relay"));
-    for name in ["DMZ_RELAY_CONFIG", "NOTIFY_SOCKET", "WATCHDOG_USEC", "LISTEN_FDS", "CREDENTIALS_DIRECTORY"] {
+    for name in OF_THE_ENVIRONMENT {
         command.env_remove(name);
     }
     command.stdin(Stdio::null());
@@ -165,12 +170,28 @@ pub(super) struct Running {
 
 impl Running {
     pub(super) fn start(installation: &Installation) -> Self {
-        let mut child = binary()
-            .args(["run", "--threads", "2", "--config", &installation.config()])
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary runs");
+        let mut command = binary();
+        command.args(["run", "--threads", "2", "--config", &installation.config()]);
+        Self::spawn(command)
+    }
+
+    /// With this socket, as systemd passes it for `systemd:public`.
+    pub(super) fn passed(installation: &Installation, socket: &TcpListener) -> Self {
+        let script =
+            "exec 3<&0 0</dev/null; export LISTEN_FDS=1 LISTEN_FDNAMES=public LISTEN_PID=$$; exec \"$0\" \"$@\"";
+        let mut command = Command::new("bash");
+        command.args(["-c", script, env!("CARGO_BIN_EXE_dmz-relay")]);
+        command.args(["run", "--threads", "2", "--config", &installation.config()]);
+        for name in OF_THE_ENVIRONMENT {
+            command.env_remove(name);
+        }
+        command.stdin(OwnedFd::from(socket.try_clone().expect("a descriptor")));
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary runs");
         let lines = lines(child.stderr.take().expect("piped"));
         let mut running = Self { child, lines, public: String::new() };
         running.public = running.event("listening")["address"].as_str().expect("an address").to_owned();

@@ -30,6 +30,8 @@ mod memory;
 mod providers;
 /// `run`, `send`, `status` and `reload` against one another; signals.
 mod run;
+/// A stop while senders come.
+mod stop;
 /// A log that nobody reads.
 mod unread;
 /// `verify`: every published vector, and what cannot be used.

@@ -167,7 +167,7 @@ impl Inside {
     /// Waits until every connection of a relay that is gone was read to its end.
     pub fn hung_up(&self) {
         let seen = self.seen.0.lock().unwrap();
-        let patience = Duration::from_secs(20);
+        let patience = Duration::from_secs(120);
         let (seen, waited) = self.seen.1.wait_timeout_while(seen, patience, |seen| seen.connections > 0).unwrap();
         assert!(!waited.timed_out(), "{} connections to the inside are still open", seen.connections);
     }

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::faults::Layer;
 
 /// Far beyond what anything here takes.
-pub const LONG: Duration = Duration::from_secs(30);
+pub const LONG: Duration = Duration::from_secs(120);
 
 /// A folder with everything that a relay needs; it outlives many processes.
 #[derive(Debug)]

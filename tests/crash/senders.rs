@@ -225,7 +225,7 @@ impl Sender {
         if self.connection.is_none() {
             let stream = TcpStream::connect(address).ok()?;
             stream.set_nodelay(true).unwrap();
-            stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
             self.connection = Some(BufReader::new(stream));
         }
         let stream = self.connection.as_mut().unwrap();

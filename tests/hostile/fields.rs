@@ -78,7 +78,7 @@ pub fn cases() -> Vec<Case> {
         cases.push(row(26, what, target(path), HeadMalformed));
     }
     for options in
-        ["close, x-hub-signature-256", "keep-alive, Content-Length", "Host", ",", "close;a", "transfer-encoding"]
+        ["close, x-hub-signature-256", "keep-alive, Content-Length", "Host", ",Host,", "close;a", "transfer-encoding"]
     {
         let bytes = post(&format!("Connection: {options}\r\nContent-Length: 2\r\n"), "{}");
         cases.push(row(27, &format!("Connection: {options}"), bytes, ConnectionOptionInvalid));

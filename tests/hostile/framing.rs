@@ -43,7 +43,6 @@ pub fn cases() -> Vec<Case> {
         "xchunked",
         "chunked, identity",
         "identity, chunked",
-        "Chunked",
         "gzip, chunked",
         "identity",
         "chunked,",

@@ -198,17 +198,20 @@ async fn a_handshake_in_drops_ends_with_its_deadline() {
     let rig = Rig::start(Setup::default().limits("handshake_timeout = \"400ms\"")).await;
     rig.connection_refused("handshake_timeout", async {
         let mut stream = rig.tls().tcp(rig.address).await;
-        let began = tokio::time::Instant::now();
-        for byte in records(&hello(GOOD, &[]), 1 << 14) {
-            if stream.write_all(&[byte]).await.is_err() {
+        let hello = records(&hello(GOOD, &[]), 1 << 14);
+        let mut sent = 0;
+        for byte in &hello {
+            if stream.write_all(&[*byte]).await.is_err() {
                 break;
             }
             let mut said = [0; 1];
             if timeout(Duration::from_millis(20), stream.read(&mut said)).await.is_ok() {
                 break;
             }
+            sent += 1;
         }
-        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+        // All of them take ten times as long as the deadline, and more on a busy machine.
+        assert!(sent < hello.len(), "each byte renewed the deadline");
     })
     .await;
     rig.finish().await;
@@ -305,7 +308,8 @@ async fn early_data_that_is_forced_is_never_a_request() {
 /// 48: OpenSSL's client asks for another handshake in the middle, as an attacker would.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn renegotiation_is_refused() {
-    let rig = Rig::start(setup()).await;
+    // OpenSSL waits for the relay's end, and that for a head.
+    let rig = Rig::start(setup().limits("head_timeout = \"10s\"")).await;
     let address = rig.address.to_string();
     let said = tokio::task::spawn_blocking(move || {
         let arguments = ["s_client", "-connect", &address, "-tls1_2", "-servername", "relay.example"];

@@ -236,7 +236,7 @@ async fn the_handshake_rate_of_one_address_behind_a_balancer() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_handshake_has_a_deadline() {
-    let rig = Rig::start(Setup::default().limits("handshake_timeout = \"100ms\"")).await;
+    let rig = Rig::start(Setup::default().limits("handshake_timeout = \"500ms\"")).await;
     for start in [&b""[..], b"\x16\x03\x01\x02\x00"] {
         rig.connection_refused("handshake_timeout", async {
             let mut stream = tcp(&rig, "127.0.0.1").await;
@@ -274,9 +274,7 @@ async fn behind_balancer() -> Rig {
          allow = [\"192.0.2.0/24\", \"2001:db8::/32\"]\n"
     );
     Rig::start(
-        Setup::routes(&routes)
-            .listener("proxy_protocol_from = [\"127.0.0.1\"]")
-            .limits("handshake_timeout = \"300ms\""),
+        Setup::routes(&routes).listener("proxy_protocol_from = [\"127.0.0.1\"]").limits("handshake_timeout = \"2s\""),
     )
     .await
 }
@@ -402,7 +400,7 @@ async fn the_filter_looks_at_what_the_header_says() {
 /// A connection that says nothing, or nothing more, ends by itself and without a word.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn idle_connections_end() {
-    let rig = Rig::start(Setup::default().limits("head_timeout = \"200ms\"\nidle_timeout = \"200ms\"")).await;
+    let rig = Rig::start(Setup::default().limits("head_timeout = \"3s\"\nidle_timeout = \"200ms\"")).await;
     let mut silent = rig.connect().await;
     silent.ended().await;
     let mut wire = rig.connect().await;

@@ -131,7 +131,7 @@ async fn nonsense_in_place_of_frames() {
 /// Every stream of a connection holds a part of a body: what they hold together has a bound, and ends with a deadline.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_half_sent_bodies() {
-    let limits = "body_memory = \"1MiB\"\nmax_body = \"1MiB\"\nbody_timeout = \"1s\"\nmax_h2_streams = 100";
+    let limits = "body_memory = \"1MiB\"\nmax_body = \"1MiB\"\nbody_timeout = \"5s\"\nmax_h2_streams = 100";
     let rig = Rig::start(Setup::default().limits(limits)).await;
     let mut h2 = rig.h2().await;
     let mut held = Vec::new();

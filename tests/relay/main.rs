@@ -35,6 +35,7 @@ mod refusals; // every reason code, once
 mod reload; // changes under way
 mod replays; // what an operator asks for
 mod retries; // when, how often, and in which order
+mod senders; // what clients may write
 mod shutdown; // the end
 mod silence; // a provider that stops calling
 mod three_systems; // Oktave, Dastra, Octolis

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dmz_relay::store::{Query, Settlement};
 use rusqlite::Connection;
 
-use crate::rig::{NOW, Rig, accept, attempt, entry};
+use crate::rig::{LONG, NOW, Rig, accept, attempt, entry};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_senders_share_a_commit() {
@@ -36,7 +36,7 @@ async fn a_lone_request_does_not_wait_for_company() {
     let store = rig.open();
     // The writer sleeps by now, or will; each of these must wake it.
     for _ in 0..20 {
-        let waited = tokio::time::timeout(std::time::Duration::from_secs(10), store.accept(accept(NOW, None))).await;
+        let waited = tokio::time::timeout(LONG, store.accept(accept(NOW, None))).await;
         waited.unwrap().unwrap();
     }
 }

@@ -12,7 +12,7 @@ use dmz_relay::pipeline::record::request_id;
 use dmz_relay::store::{Accept, Attempt, AttemptKind, Entry, News, OpenError, Recovered, Settings, Store, Took};
 
 /// Far beyond what a write takes.
-const LONG: Duration = Duration::from_secs(20);
+pub(crate) const LONG: Duration = Duration::from_secs(120);
 
 /// 2023-11-14T22:13:20Z.
 pub(crate) const NOW: UnixMillis = UnixMillis(1_700_000_000_000);

@@ -28,7 +28,7 @@ mod verdict;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use inside::{Arrival, Inside, Manner};
 use relay::{Installation, LONG};
@@ -104,8 +104,6 @@ impl Story {
         let verdict = verdict::judge(&self.account, &self.inside);
         assert_eq!((verdict.duplicates, verdict.acknowledged), (0, verdict.sent), "{verdict:?}");
         assert!(verdict.others.is_empty(), "{verdict:?}");
-        // The strictest of the three gives up after 10 s.
-        assert!(verdict.longest < Duration::from_secs(8), "{verdict:?}");
     }
 
     fn last(&self, condition: impl Fn(&Arrival) -> bool) -> Arrival {

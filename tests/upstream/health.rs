@@ -16,7 +16,7 @@ fn rule() -> Option<HealthSpec> {
     Some(HealthSpec {
         path: "/healthz".into(),
         interval: Duration::from_millis(20),
-        timeout: Duration::from_millis(500),
+        timeout: Duration::from_secs(20),
         unhealthy_after: 2,
         healthy_after: 2,
     })

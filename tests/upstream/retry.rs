@@ -103,7 +103,7 @@ async fn a_connect_timeout_moves_on() {
     // TEST-NET-1 is routed nowhere: packets vanish, or the kernel says at once that there is no route.
     let peer = honest::h1(|_| honest::OK.to_owned()).await;
     let nowhere = "192.0.2.1:9".parse().unwrap();
-    let spec = UpstreamSpec { connect_timeout: Duration::from_millis(200), ..spec(&[nowhere, peer.address]) };
+    let spec = UpstreamSpec { connect_timeout: Duration::from_secs(2), ..spec(&[nowhere, peer.address]) };
     let received = send(&Upstreams::new().adopt(spec), &post("x")).await.unwrap();
     assert_eq!((received.attempts, &*received.server), (2, format!("http://{}", peer.address).as_str()));
 }

@@ -17,31 +17,39 @@ pub(super) struct Idle<'p, B> {
     timer: Pin<&'p mut Sleep>,
     begun: Pin<&'p mut B>,
     draining: &'p Draining,
+    /// What `begun` gave.
+    last_call: Option<Instant>,
+    /// Nothing has come yet. A sender that was let in before the drain has a request on its way, and would find a closed
+    /// connection in place of an answer; so it is waited for until the last call.
+    fresh: bool,
     /// Whom both of them wake.
     wakes: Option<Waker>,
 }
 
-impl<'p, B: Future<Output = ()>> Idle<'p, B> {
+impl<'p, B: Future<Output = Instant>> Idle<'p, B> {
     /// `begun` ends when `draining` does.
     pub(super) fn new(timer: Pin<&'p mut Sleep>, begun: Pin<&'p mut B>, draining: &'p Draining) -> Self {
-        Self { timer, begun, draining, wakes: None }
+        Self { timer, begun, draining, last_call: None, fresh: true, wakes: None }
     }
 
-    /// Waits until something is `ready`, at most this long and not while the relay drains. No clock is read where it is so at once.
+    /// Waits until something is `ready`, at most this long and, but for the first time, not while the relay drains. No clock is
+    /// read where it is so at once.
     pub(super) async fn wait<T>(
         &mut self,
         patience: Duration,
         mut ready: impl FnMut(&mut Context<'_>) -> Poll<T>,
     ) -> Option<T> {
         let mut until = None;
-        poll_fn(|context| match ready(context) {
+        let waited = poll_fn(|context| match ready(context) {
             Poll::Ready(ready) => Poll::Ready(Some(ready)),
             Poll::Pending => {
                 let until = *until.get_or_insert_with(|| Instant::now() + patience);
                 if self.is_over(until, context) { Poll::Ready(None) } else { Poll::Pending }
             }
         })
-        .await
+        .await;
+        self.fresh = false;
+        waited
     }
 
     fn is_over(&mut self, until: Instant, context: &mut Context<'_>) -> bool {
@@ -49,9 +57,11 @@ impl<'p, B: Future<Output = ()>> Idle<'p, B> {
         if is_told && self.timer.deadline() <= until && !self.timer.is_elapsed() && !self.draining.is_draining() {
             return false;
         }
-        if self.begun.as_mut().poll(context).is_ready() {
-            return true;
-        }
+        let until = match self.last_call(context) {
+            Some(_) if !self.fresh => return true,
+            Some(last_call) => until.min(last_call),
+            None => until,
+        };
         if self.timer.deadline() > until {
             self.timer.as_mut().reset(until);
         }
@@ -63,6 +73,15 @@ impl<'p, B: Future<Output = ()>> Idle<'p, B> {
         }
         self.wakes = Some(context.waker().clone());
         false
+    }
+
+    fn last_call(&mut self, context: &mut Context<'_>) -> Option<Instant> {
+        if self.last_call.is_none()
+            && let Poll::Ready(last_call) = self.begun.as_mut().poll(context)
+        {
+            self.last_call = Some(last_call);
+        }
+        self.last_call
     }
 }
 
@@ -118,7 +137,36 @@ mod tests {
         });
         tokio::task::yield_now().await;
         advance(Duration::from_secs(3)).await;
-        drain.send(true).unwrap();
+        drain.begin(Duration::from_secs(60));
         assert!(waiting.await.unwrap() < PATIENCE);
+    }
+
+    /// A first request is waited for until the last call, and no longer than without a drain.
+    #[tokio::test(start_paused = true)]
+    async fn draining_does_not_end_the_first_wait_at_once() {
+        for (within, patience, ends) in [(30, 10, 5), (18, 10, 3), (30, 2, 2), (0, 10, 0)].map(|of: (u64, u64, u64)| {
+            (Duration::from_secs(of.0), Duration::from_secs(of.1), Duration::from_secs(of.2))
+        }) {
+            let (drain, draining) = Draining::channel();
+            let mut told = draining.clone();
+            let (timer, begun) = (pin!(sleep(PATIENCE)), pin!(told.begun()));
+            let mut idle = Idle::new(timer, begun, &draining);
+            drain.begin(within);
+            let started = Instant::now();
+            assert_eq!(idle.wait(patience, |_| Poll::<()>::Pending).await, None);
+            assert_eq!(started.elapsed(), ends, "{within:?} {patience:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_first_request_that_comes_in_time_is_taken_while_draining() {
+        let (drain, draining) = Draining::channel();
+        let mut told = draining.clone();
+        let (timer, begun) = (pin!(sleep(PATIENCE)), pin!(told.begun()));
+        let mut idle = Idle::new(timer, begun, &draining);
+        drain.begin(Duration::from_secs(60));
+        let mut request = pin!(sleep(Duration::from_secs(4)));
+        assert_eq!(idle.wait(PATIENCE, |context| request.as_mut().poll(context)).await, Some(()));
+        assert_eq!(idle.wait(PATIENCE, |_| Poll::<()>::Pending).await, None);
     }
 }

@@ -99,6 +99,8 @@ impl<'h> Facts<'h> {
         if !value.is_ascii() || self.host.replace(value).is_some() { Err(Refusal::HostInvalid) } else { Ok(()) }
     }
 
+    /// Exactly `100-continue`, once. This one stays without empty elements: what two servers make of an odd expectation decides
+    /// which of them reads the body.
     fn expect(&mut self, value: &[u8]) -> Result<(), Refusal> {
         if self.expects_continue || !value.eq_ignore_ascii_case(b"100-continue") {
             return Err(Refusal::ExpectationUnsupported);
@@ -107,8 +109,10 @@ impl<'h> Facts<'h> {
         Ok(())
     }
 
+    /// Empty elements of the list say nothing (RFC 9110 section 5.6.1.2).
     fn connection(&mut self, value: &[u8]) -> Result<(), Refusal> {
-        for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+        let options = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        for option in options.filter(|option| !option.is_empty()) {
             if option.eq_ignore_ascii_case(b"close") {
                 self.close = true;
             } else if !option.eq_ignore_ascii_case(b"keep-alive") && !option.eq_ignore_ascii_case(b"te") {
@@ -129,9 +133,10 @@ impl<'h> Facts<'h> {
         Ok(())
     }
 
-    /// Exactly `chunked`, in the letters every client writes, once.
+    /// Exactly `chunked`, once; names of codings have no case (RFC 9112 section 7). Empty elements would be allowed here too, but
+    /// servers differ in what they make of them, and this field says where the message ends.
     fn encoding(&mut self, value: &[u8]) -> Result<(), Refusal> {
-        if value != b"chunked" || self.chunked || self.length.is_some() {
+        if !value.eq_ignore_ascii_case(b"chunked") || self.chunked || self.length.is_some() {
             return Err(Refusal::FramingAmbiguous);
         }
         self.chunked = true;

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use crate::observe::{Http2Error, Http2Scope};
 
+use super::fragment::{Blocks, Marked};
 use super::outgoing::Outgoing;
 
 /// Frames that a connection may send beside its requests before any was earned.
@@ -33,6 +34,9 @@ const PREFACE: u32 = 24;
 const HEADER: usize = 9;
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const CONTINUATION: u8 = 9;
+/// The bits of a stream's number.
+const STREAM: u32 = 0x7fff_ffff;
 const END_STREAM: u8 = 0x1;
 const PADDED: u8 = 0x8;
 
@@ -46,11 +50,25 @@ pub(in crate::edge) struct Budget {
     skip: u32,
     header: [u8; HEADER],
     have: usize,
+    /// Whose bytes are passed over.
+    in_block: bool,
+    blocks: Blocks,
 }
 
 impl Budget {
-    pub(in crate::edge) fn new() -> Self {
-        Self { left: BUDGET, in_turn: 0, refilled: Instant::now(), skip: PREFACE, header: [0; HEADER], have: 0 }
+    /// `head_most`: bytes of the largest head. What is found out about heads is told to `marked`.
+    pub(in crate::edge) fn new(head_most: usize, marked: Arc<Marked>) -> Self {
+        let (refilled, blocks) = (Instant::now(), Blocks::new(head_most, marked));
+        Self {
+            left: BUDGET,
+            in_turn: 0,
+            refilled,
+            skip: PREFACE,
+            header: [0; HEADER],
+            have: 0,
+            in_block: false,
+            blocks,
+        }
     }
 
     /// Looks at the next bytes of the connection, however they were cut. False when the budget is spent.
@@ -58,7 +76,11 @@ impl Budget {
         while !bytes.is_empty() {
             let skip = usize::try_from(self.skip).unwrap_or(usize::MAX).min(bytes.len());
             self.skip -= u32::try_from(skip).unwrap_or(self.skip);
-            bytes = bytes.get(skip..).unwrap_or_default();
+            let (payload, rest) = bytes.split_at_checked(skip).unwrap_or_default();
+            if self.in_block && skip > 0 {
+                self.blocks.pass(payload, self.skip == 0);
+            }
+            bytes = rest;
             let Some((byte, rest)) = bytes.split_first().filter(|_| self.skip == 0) else { break };
             bytes = rest;
             if let Some(place) = self.header.get_mut(self.have) {
@@ -76,9 +98,16 @@ impl Budget {
     }
 
     fn frame(&mut self) -> bool {
-        let [a, b, c, kind, flags, ..] = self.header;
+        let [a, b, c, kind, flags, stream @ ..] = self.header;
         let length = u32::from_be_bytes([0, a, b, c]);
         self.skip = length;
+        self.in_block = matches!(kind, HEADERS | CONTINUATION);
+        if self.in_block {
+            self.blocks.begin(flags, u32::from_be_bytes(stream) & STREAM, kind == CONTINUATION);
+            if length == 0 {
+                self.blocks.pass(&[], true);
+            }
+        }
         match kind {
             HEADERS => {
                 self.left = (self.left + EARNED).min(BUDGET);
@@ -136,6 +165,13 @@ impl Spent {
     }
 }
 
+/// What a connection's task learns from its guard.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) spent: Arc<Spent>,
+    pub(super) marked: Arc<Marked>,
+}
+
 /// A stream whose frames are counted as they come and read for errors as they go.
 #[derive(Debug)]
 pub(super) struct Guarded<S, T> {
@@ -148,10 +184,10 @@ pub(super) struct Guarded<S, T> {
 
 impl<S, T> Guarded<S, T> {
     /// `told` hears of each stream and connection that is ended for the peer's error.
-    pub(super) fn new(io: S, told: T) -> (Self, Arc<Spent>) {
-        let spent = Arc::new(Spent::default());
-        let outgoing = Outgoing::default();
-        (Self { io, budget: Budget::new(), spent: Arc::clone(&spent), outgoing, told }, spent)
+    pub(super) fn new(io: S, head_most: usize, told: T) -> (Self, Told) {
+        let of = Told { spent: Arc::default(), marked: Arc::default() };
+        let (budget, outgoing) = (Budget::new(head_most, Arc::clone(&of.marked)), Outgoing::default());
+        (Self { io, budget, spent: Arc::clone(&of.spent), outgoing, told }, of)
     }
 }
 
@@ -232,9 +268,13 @@ mod tests {
         bytes
     }
 
+    fn fresh() -> Budget {
+        Budget::new(64 * 1024, Arc::default())
+    }
+
     /// How many of these frames a fresh connection may send, in pieces of this size.
     fn allowed(frame: &[u8], piece: usize) -> usize {
-        let mut budget = Budget::new();
+        let mut budget = fresh();
         assert!(budget.pass(&[b'x'; PREFACE as usize]));
         (0..20_000).take_while(|_| frame.chunks(piece).all(|part| budget.pass(part))).count()
     }
@@ -259,7 +299,7 @@ mod tests {
         let ping = frame(6, 0, 8);
         let round = [frame(HEADERS, 4, 40), ping.repeat(EARNED as usize)].concat();
         assert_eq!(allowed(&round, 4096), 20_000);
-        let mut budget = Budget::new();
+        let mut budget = fresh();
         budget.pass(&[0; PREFACE as usize]);
         let empty = frame(0xee, 0, 0);
         while budget.pass(&empty) {}

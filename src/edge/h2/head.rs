@@ -3,6 +3,7 @@
 //! `h2` has already refused what RFC 9113 calls malformed: upper-case names, connection-specific fields, missing or repeated
 //! pseudo-fields. What is left is what a translation to HTTP/1.1 could make dangerous.
 
+use http::header;
 use http::request::Parts;
 
 use crate::domain::{Framing, Head, Method, Refusal, Version};
@@ -30,10 +31,30 @@ pub(super) fn read(parts: &Parts, ended: bool, limits: &Limits) -> Result<Head, 
         .host(host)
         .framing(framing(parts, ended)?)
         .expects_continue(expectation(parts)?);
-    for (name, value) in parts.headers.iter().filter(|(name, _)| *name != http::header::HOST) {
-        head = head.header(name.as_str(), value.as_bytes());
+    let mut cookie: Option<Vec<u8>> = None;
+    for (name, value) in parts.headers.iter().filter(|(name, _)| *name != header::HOST) {
+        if *name == header::COOKIE {
+            crumb(&mut cookie, value.as_bytes());
+        } else {
+            head = head.header(name.as_str(), value.as_bytes());
+        }
+    }
+    if let Some(cookie) = cookie {
+        head = head.header("cookie", cookie);
     }
     Ok(head.build())
+}
+
+/// A sender may cut its cookies in pieces, so that each is compressed by itself; for whoever does not speak HTTP/2 they are one
+/// field again (RFC 9113 section 8.2.3).
+fn crumb(cookie: &mut Option<Vec<u8>>, crumb: &[u8]) {
+    match cookie {
+        Some(cookie) => {
+            cookie.extend_from_slice(b"; ");
+            cookie.extend_from_slice(crumb);
+        }
+        None => *cookie = Some(crumb.to_vec()),
+    }
 }
 
 /// What the target and the fields would take in HTTP/1.1, line ends included.
@@ -44,7 +65,7 @@ fn size(parts: &Parts) -> usize {
 
 /// `:authority`; a `host` field beside it must say the same.
 fn host(parts: &Parts) -> Result<&str, Refusal> {
-    let mut fields = parts.headers.get_all(http::header::HOST).iter();
+    let mut fields = parts.headers.get_all(header::HOST).iter();
     let field = fields.next().map(|value| value.to_str().map_err(|_| Refusal::HostInvalid)).transpose()?;
     if fields.next().is_some() {
         return Err(Refusal::HostInvalid);
@@ -59,7 +80,7 @@ fn host(parts: &Parts) -> Result<&str, Refusal> {
 }
 
 fn framing(parts: &Parts, ended: bool) -> Result<Framing, Refusal> {
-    let mut lengths = parts.headers.get_all(http::header::CONTENT_LENGTH).iter();
+    let mut lengths = parts.headers.get_all(header::CONTENT_LENGTH).iter();
     let length = match lengths.next().map(http::HeaderValue::as_bytes) {
         Some(digits) if !digits.is_empty() && digits.len() <= 18 && digits.iter().all(u8::is_ascii_digit) => {
             Some(digits.iter().fold(0, |sum: u64, digit| sum * 10 + u64::from(digit - b'0')))
@@ -79,7 +100,7 @@ fn framing(parts: &Parts, ended: bool) -> Result<Framing, Refusal> {
 }
 
 fn expectation(parts: &Parts) -> Result<bool, Refusal> {
-    let mut expectations = parts.headers.get_all(http::header::EXPECT).iter();
+    let mut expectations = parts.headers.get_all(header::EXPECT).iter();
     match (expectations.next(), expectations.next()) {
         (None, _) => Ok(false),
         (Some(value), None) if value.as_bytes().eq_ignore_ascii_case(b"100-continue") => Ok(true),
@@ -129,6 +150,22 @@ mod tests {
         assert_eq!(head.headers().first("X-Sig"), Some(&b"a"[..]));
         assert_eq!(check(|request| request, true).unwrap().framing(), Framing::Empty);
         assert_eq!(check(|request| request, false).unwrap().framing(), Framing::Unknown);
+    }
+
+    #[test]
+    fn pieces_of_a_cookie_are_one_field() {
+        for (crumbs, whole) in [
+            (&["a=1"][..], "a=1"),
+            (&["a=1", "b=2", "c=3"], "a=1; b=2; c=3"),
+            (&["a=1", "", "b=2"], "a=1; ; b=2"),
+            (&[""], ""),
+        ] {
+            let head =
+                check(|request| crumbs.iter().fold(request, |request, crumb| request.header("cookie", *crumb)), true);
+            let head = head.unwrap();
+            assert_eq!(head.headers().all("cookie").collect::<Vec<_>>(), [whole.as_bytes()], "{crumbs:?}");
+        }
+        assert_eq!(check(|request| request, true).unwrap().headers().first("cookie"), None);
     }
 
     #[test]

@@ -51,7 +51,7 @@ impl Setup {
             tls: String::new(),
             certificates: r#"[{ chain = "certs/relay.crt", key = "certs/relay.key" }]"#.into(),
             limits: String::new(),
-            drain: "10s".into(),
+            drain: "30s".into(),
             admin: "[admin]\naddress = \"127.0.0.1:0\"".into(),
             app: String::new(),
             rest: rest.into(),
@@ -99,7 +99,8 @@ impl Setup {
     }
 
     pub fn toml(&self, app: SocketAddr) -> String {
-        let Self { listener, tls, certificates, limits, drain, admin, app: more, rest, .. } = self;
+        let Self { listener, tls, certificates, drain, admin, app: more, rest, .. } = self;
+        let limits = self.patient();
         format!(
             "[[listeners]]\nname = \"public\"\naddress = \"127.0.0.1:0\"\n{listener}\n\
              [listeners.tls]\ncertificates = {certificates}\n{tls}\n\
@@ -108,6 +109,17 @@ impl Setup {
              [limits]\ndrain_timeout = \"{drain}\"\n{limits}\n\
              [upstreams.app]\nservers = [\"http://{app}\"]\n{more}\n{rest}"
         )
+    }
+
+    /// `[limits]`: where a test does not mean a deadline, no busy machine runs into it.
+    fn patient(&self) -> String {
+        let mut limits = self.limits.clone();
+        for deadline in ["handshake_timeout", "head_timeout", "body_timeout", "write_timeout"] {
+            if !limits.contains(deadline) {
+                limits = format!("{deadline} = \"1m\"\n{limits}");
+            }
+        }
+        limits
     }
 
     /// Everything, for a first start.

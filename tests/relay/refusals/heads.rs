@@ -37,7 +37,7 @@ pub async fn connection_option_invalid(refusal: Refusal) {
 }
 
 pub async fn head_timeout(refusal: Refusal) {
-    let rig = Rig::start(setup().limits("head_timeout = \"100ms\"")).await;
+    let rig = Rig::start(setup().limits("head_timeout = \"2s\"")).await;
     for part in ["P", "POST /hooks/plain HTTP/1.1\r\nHost: relay.example\r\n"] {
         let mut wire = rig.connect().await;
         rig.refused(refusal, async {

@@ -27,7 +27,10 @@ fn an_ordinary_head() {
 
 #[test]
 fn framing_is_stated_once_and_plainly() {
-    assert_eq!(post("Transfer-Encoding: chunked\r\n").unwrap().head.framing(), Framing::Unknown);
+    for coding in ["chunked", "Chunked", "CHUNKED", " chunked "] {
+        let head = post(&format!("Transfer-Encoding: {coding}\r\n")).unwrap().head;
+        assert_eq!(head.framing(), Framing::Unknown, "{coding:?}");
+    }
     assert_eq!(post("").unwrap().head.framing(), Framing::Empty);
     assert_eq!(post("Content-Length: 0\r\n").unwrap().head.framing(), Framing::Empty);
     for fields in [
@@ -46,7 +49,8 @@ fn framing_is_stated_once_and_plainly() {
         "Transfer-Encoding: chunked, identity\r\n",
         "Transfer-Encoding: identity, chunked\r\n",
         "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
-        "Transfer-Encoding: Chunked\r\n",
+        "Transfer-Encoding: chunked,\r\n",
+        "Transfer-Encoding: ,chunked\r\n",
         "Transfer-Encoding:\r\n",
     ] {
         assert_eq!(post(fields).unwrap_err(), Refusal::FramingAmbiguous, "{fields:?}");
@@ -116,6 +120,10 @@ fn hosts() {
 fn connection_options_and_expectations() {
     assert!(!post("Connection: close\r\n").unwrap().keep_alive);
     assert!(!post("Connection: TE, Close\r\n").unwrap().keep_alive);
+    for empty in ["", ",", " , ", "keep-alive,", ",keep-alive", "keep-alive, , TE"] {
+        assert!(post(&format!("Connection: {empty}\r\n")).unwrap().keep_alive, "{empty:?}");
+    }
+    assert!(!post("Connection: ,close,\r\n").unwrap().keep_alive);
     assert_eq!(post("Connection: close, x-hub-signature-256\r\n").unwrap_err(), Refusal::ConnectionOptionInvalid);
     assert_eq!(post("Connection: upgrade\r\n").unwrap_err(), Refusal::ConnectionOptionInvalid);
     assert_eq!(post("Upgrade: h2c\r\n").unwrap_err(), Refusal::UpgradeUnsupported);
