@@ -10,6 +10,7 @@ mod check;
 mod config;
 mod events;
 mod explain;
+mod init;
 mod manual;
 mod memory;
 mod providers;
@@ -76,6 +77,7 @@ pub fn main(sockets: io::Result<Vec<InheritedSocket>>) -> ExitCode {
     let done = match command {
         Command::Run(args) => run::run(&args, sockets, format),
         Command::Check(args) => Ok(check::check(&args, format)),
+        Command::Init(args) => init::init(&args, format),
         Command::Demo(args) => in_runtime(demo(&args, format)),
         Command::Send(args) => in_runtime(send::send(&args, format)),
         Command::Verify(args) => verify::verify(&args, format),
@@ -84,6 +86,7 @@ pub fn main(sockets: io::Result<Vec<InheritedSocket>>) -> ExitCode {
         Command::Status(args) => in_runtime(status::status(&args, format)),
         Command::Reload(args) => in_runtime(reload::reload(&args, format)),
         Command::Events(args) => in_runtime(events::events(&args, format)),
+        Command::Schema => say_json(&crate::config::schema::schema()).map(|()| Exit::Fine),
         Command::Completions(args) => manual::completions(&args),
         Command::Man(args) => manual::man(&args),
     };

@@ -10,8 +10,12 @@ pub mod recipe;
 pub mod report;
 pub mod source;
 
+pub mod schema;
+
 mod compile;
+mod keys;
 mod parse;
+mod shape;
 
 use std::path::Path;
 
@@ -40,14 +44,13 @@ pub fn load(path: &Path, environment: &Environment, state: &State, now: UnixMill
         Ok(text) => text,
         Err(error) => return Err(unreadable(path, &error, sources)),
     };
-    let raw = match parse::parse(path, &text) {
-        Ok(raw) => raw,
-        Err(problem) => {
+    match parse::parse(path, &text) {
+        Ok(parsed) => compile::compile(parsed, sources, state, now),
+        Err(problems) => {
             let (_, files, _) = sources.finish();
-            return Err(Report { unreadable: false, problems: vec![problem], warnings: Vec::new(), files });
+            Err(Report { unreadable: false, problems, warnings: Vec::new(), files })
         }
-    };
-    compile::compile(raw, Problems::new(path, &text), sources, state, now)
+    }
 }
 
 /// The file itself is out of reach, or is not text at all.

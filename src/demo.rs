@@ -41,7 +41,7 @@ pub enum DemoError {
     /// The temporary folder, a socket or a signal handler.
     Io(&'static str, io::Error),
     /// Making certificates.
-    Certificate(rcgen::Error),
+    Certificate(crate::authority::Error),
     /// The system gives no random bytes.
     Random,
     /// The relay did not start.

@@ -16,11 +16,13 @@
 //! - [`edge`]: sockets, TLS, HTTP/1.1 and HTTP/2. [`admin`]: the private listener. [`reload`]: noticing that files changed.
 //!   [`service`]: the service manager.
 //! - [`app`]: puts it together.
-//! - [`sender`] and [`terminal`]: what a provider does, and text for people; for [`demo`] and [`cli`].
+//! - [`sender`], [`authority`] and [`terminal`]: what a provider does, private certificates, and text for people; for [`demo`] and
+//!   [`cli`].
 
 pub mod access;
 pub mod admin;
 pub mod app;
+pub mod authority;
 pub mod base;
 pub mod budget;
 pub mod cli;

@@ -91,6 +91,8 @@ const FLOORS: &[(&str, &[&str])] = &[
     ),
     // A provider, for the demo and for `send`: it signs with the scheme and never sees the relay's own path.
     ("sender", &["signature"]),
+    // Private certificates, for the demo and for `init`.
+    ("authority", &["base"]),
     // Commands: anything below.
     ("demo", &["*"]),
     ("cli", &["*"]),
@@ -108,7 +110,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("httparse", &["edge", "cli", "upstream"]),
     ("toml", &["config", "cli"]),
     ("clap", &["cli"]),
-    ("rcgen", &["demo"]),
+    ("rcgen", &["authority"]),
     ("inotify", &["reload"]),
     ("sd_notify", &["service"]),
     ("listenfd", &["service"]),

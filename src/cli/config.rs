@@ -1,5 +1,6 @@
 //! Which configuration a command means, and the few things that can be read from one without all of it being right.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Unusable;
@@ -17,7 +18,8 @@ impl Config {
     pub(super) fn path(&self) -> PathBuf {
         match &self.config {
             Some(path) => path.clone(),
-            None if Path::new(INSTALLED).exists() => PathBuf::from(INSTALLED),
+            // Whoever may not look into the folder means this file too, and is told that it may not be read.
+            None if !matches!(Path::new(INSTALLED).try_exists(), Ok(false)) => PathBuf::from(INSTALLED),
             None => PathBuf::from(LOCAL),
         }
     }
@@ -52,8 +54,12 @@ impl Relay {
 
 fn configured_admin(path: &Path) -> Result<AdminAddress, Unusable> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| format!("{shown}: {error}; name the file with --config or the relay with --admin"))?;
+    let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied => format!(
+            "{shown}: permission denied; name the relay with --admin ADDRESS or DMZ_RELAY_ADMIN, or ask as a user who may read it"
+        ),
+        _ => format!("{shown}: {error}; name the file with --config, or the relay with --admin or DMZ_RELAY_ADMIN"),
+    })?;
     let table: toml::Table =
         text.parse().map_err(|_| format!("{shown} is not TOML; name the relay with --admin ADDRESS"))?;
     let address = table.get("admin").and_then(|admin| admin.get("address")).and_then(|address| address.as_str());

@@ -50,6 +50,8 @@ pub enum Command {
     Run(Run),
     /// Check a configuration and everything it refers to
     Check(Check),
+    /// Write the first configuration of a host, with its folders
+    Init(Init),
     /// Show the relay at work, with no set-up at all
     Demo(Demo),
     /// Send a correctly signed request to a route of the configuration
@@ -66,6 +68,8 @@ pub enum Command {
     Reload(Reload),
     /// Search, show, follow, export and replay what was received
     Events(Events),
+    /// Print the JSON Schema of relay.toml, for editors
+    Schema,
     /// Print a completion script for a shell
     Completions(Completions),
     /// Print the manual page
@@ -101,6 +105,29 @@ pub struct Check {
     /// Which configuration.
     #[command(flatten)]
     pub config: Config,
+}
+
+/// `init`.
+#[derive(Debug, Args)]
+pub struct Init {
+    /// The provider that will send; `dmz-relay providers` lists them
+    #[arg(long, value_name = "NAME")]
+    pub provider: String,
+    /// The internal server that receives its requests, such as http://10.0.1.20:8080
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    pub upstream: String,
+    /// The public name that the provider calls, such as hooks.example.com
+    #[arg(long, value_name = "NAME", value_hint = ValueHint::Hostname)]
+    pub host: String,
+    /// The folder of the configuration
+    #[arg(long, value_name = "FOLDER", default_value = "/etc/dmz-relay", value_hint = ValueHint::DirPath)]
+    pub dir: PathBuf,
+    /// Read the provider's secret from standard input
+    #[arg(long)]
+    pub secret_stdin: bool,
+    /// Make a certificate by a private authority, for a trial
+    #[arg(long)]
+    pub private_certificate: bool,
 }
 
 /// `demo`.
@@ -218,7 +245,7 @@ pub struct Explain {
     #[command(flatten)]
     pub relay: Relay,
     /// A captured request: raw HTTP, a curl command or an HTTP archive (HAR); - for standard input
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "admin")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub request: Option<PathBuf>,
     /// The address that it came from
     #[arg(long, value_name = "ADDRESS", conflicts_with = "id")]
@@ -271,7 +298,7 @@ pub struct Relay {
     #[command(flatten)]
     pub config: Config,
     /// The admin listener: ADDRESS:PORT or unix:/PATH [default: the configuration's]
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, env = "DMZ_RELAY_ADMIN", hide_env_values = true, value_name = "ADDRESS")]
     pub admin: Option<String>,
 }
 

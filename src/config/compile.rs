@@ -23,6 +23,7 @@ use toml::Spanned;
 use self::addresses::{Accesses, AddressLists};
 use self::upstreams::Upstreams;
 use super::Loaded;
+use super::parse::Parsed;
 use super::raw::RawConfig;
 use super::recipe::Recipe;
 use super::report::{Problems, Report};
@@ -56,17 +57,14 @@ struct Named {
 }
 
 /// Compiles everything, or reports everything.
-pub(super) fn compile(
-    raw: RawConfig,
-    problems: Problems,
-    sources: Sources<'_>,
-    state: &State,
-    now: UnixMillis,
-) -> Result<Loaded, Report> {
+pub(super) fn compile(parsed: Parsed, sources: Sources<'_>, state: &State, now: UnixMillis) -> Result<Loaded, Report> {
+    let Parsed { raw, problems, unjudged } = parsed;
+    let told = problems.len();
     let mut compiler = Compiler { problems, sources, state, now, gaps: Vec::new(), accesses: Accesses::default() };
     let parts = compiler.parts(raw);
     compiler.writable();
-    let Compiler { problems, sources, .. } = compiler;
+    let Compiler { mut problems, sources, .. } = compiler;
+    problems.leave_out(told, &unjudged);
     let (digest, files, reading) = sources.finish();
     let (problems, warnings) = problems.into_parts();
     match parts {

@@ -146,6 +146,19 @@ impl Problems {
         self.found.push(Problem { file, at: Some((line, 1)), key: key.into(), what: what.into(), help });
     }
 
+    /// Forgets problems and warnings behind the first `told` whose key stands in one of these tables (each with its dot; the
+    /// empty one is the whole file): they may only follow from what was told of the table.
+    pub fn leave_out(&mut self, told: usize, tables: &[String]) {
+        let of = |table: &String, key: &str| key.starts_with(table.as_str()) || table.strip_suffix('.') == Some(key);
+        let follows = |problem: &Problem| tables.iter().any(|table| of(table, &problem.key));
+        let mut place = 0;
+        self.found.retain(|problem| {
+            place += 1;
+            place <= told || !follows(problem)
+        });
+        self.warned.retain(|problem| !follows(problem));
+    }
+
     /// Whether nothing was wrong so far.
     pub fn is_empty(&self) -> bool {
         self.found.is_empty()

@@ -7,16 +7,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    date_time_ymd,
-};
 use tempfile::TempDir;
 
 use super::inside::Inside;
 use super::journal::{Journal, journal};
 use super::{DemoError, Settings};
 use crate::app::{self, Options, Running, StartError};
+use crate::authority;
 use crate::base::{Clock, Secret};
 use crate::config::Environment;
 use crate::observe::Sink;
@@ -140,35 +137,13 @@ fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// An authority of our own, and a certificate by it, as an internal authority would give one out.
 fn certificates(folder: &Path, clock: &Clock) -> Result<(), DemoError> {
-    let made = DemoError::Certificate;
-    let day = |days: i64| {
-        let at =
-            jiff::Timestamp::from_second(clock.now().secs() + days * 86_400).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-        let date = at.to_zoned(jiff::tz::TimeZone::UTC).date();
-        date_time_ymd(i32::from(date.year()), date.month().unsigned_abs(), date.day().unsigned_abs())
-    };
-    let mut authority = CertificateParams::new(Vec::new()).map_err(made)?;
-    authority.distinguished_name.push(DnType::CommonName, "dmz-relay demo authority");
-    authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    (authority.not_before, authority.not_after) = (day(-1), day(DAYS));
-    let authority_key = KeyPair::generate().map_err(made)?;
-    let root = authority.self_signed(&authority_key).map_err(made)?;
-    let issuer = Issuer::new(authority, authority_key);
-
     let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
-    let mut relay = CertificateParams::new(names).map_err(made)?;
-    relay.distinguished_name.push(DnType::CommonName, "localhost");
-    relay.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    relay.use_authority_key_identifier_extension = true;
-    (relay.not_before, relay.not_after) = (day(-1), day(DAYS));
-    let relay_key = KeyPair::generate().map_err(made)?;
-    let leaf = relay.signed_by(&relay_key, &issuer).map_err(made)?;
-
+    let issued = authority::issue("dmz-relay demo authority", &names, clock.now(), DAYS);
+    let issued = issued.map_err(DemoError::Certificate)?;
     let write = || {
-        fs::write(folder.join("ca.crt"), root.pem())?;
-        fs::write(folder.join("relay.crt"), leaf.pem())?;
-        write_private(&folder.join("relay.key"), relay_key.serialize_pem().as_bytes())
+        fs::write(folder.join("ca.crt"), issued.authority)?;
+        fs::write(folder.join("relay.crt"), issued.certificate)?;
+        write_private(&folder.join("relay.key"), issued.key.as_bytes())
     };
     write().map_err(|error| DemoError::Io("temporary folder", error))
 }

@@ -40,8 +40,8 @@ impl Said {
 }
 
 /// What the binary would listen to.
-const OF_THE_ENVIRONMENT: [&str; 5] =
-    ["DMZ_RELAY_CONFIG", "NOTIFY_SOCKET", "WATCHDOG_USEC", "LISTEN_FDS", "CREDENTIALS_DIRECTORY"];
+const OF_THE_ENVIRONMENT: [&str; 6] =
+    ["DMZ_RELAY_ADMIN", "DMZ_RELAY_CONFIG", "NOTIFY_SOCKET", "WATCHDOG_USEC", "LISTEN_FDS", "CREDENTIALS_DIRECTORY"];
 
 /// The binary, without anything of the environment that it would listen to.
 pub(super) fn binary() -> Command {

@@ -24,6 +24,8 @@ mod documents;
 mod events;
 /// `explain`: captures in every form, and what a running relay stored.
 mod explain;
+/// `init`: a first configuration that `check` takes.
+mod init;
 /// What a crash leaves behind.
 mod memory;
 /// `providers`: list and details.

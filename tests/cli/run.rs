@@ -1,6 +1,9 @@
 //! `run`, `send`, `status` and `reload` against one another; signals.
 
+use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -217,4 +220,32 @@ fn the_second_signal_means_now() {
     relay.signal("TERM");
     assert_eq!(relay.ended(), 4);
     said(sending.wait_with_output().unwrap()).exits(1);
+}
+
+/// Whoever may not read the configuration is told so, and how to ask without it; another file is not taken in its place.
+#[test]
+fn a_configuration_that_may_not_be_read_is_told_as_such() {
+    const NOBODY: u32 = 65534;
+    let folder = tempfile::tempdir().unwrap();
+    let closed = folder.path().join("closed");
+    fs::create_dir(&closed).unwrap();
+    let config = closed.join("relay.toml");
+    fs::write(&config, "[admin]\naddress = \"127.0.0.1:1\"\n").unwrap();
+    let mut command = binary();
+    if rustix::process::geteuid().is_root() {
+        // Root reads everything, so somebody else asks, with a copy of the binary in a place that everybody reaches.
+        let copy = folder.path().join("dmz-relay");
+        fs::copy(command.get_program(), &copy).unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        command = std::process::Command::new(copy);
+        command.uid(NOBODY).gid(NOBODY).env_clear().current_dir("/");
+    }
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
+    let output = command.args(["status", "--config"]).arg(&config).output().unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    for part in ["permission denied", "--admin", "DMZ_RELAY_ADMIN"] {
+        assert!(told.contains(part), "{part} in {told}");
+    }
 }

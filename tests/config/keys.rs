@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-const RAW: &str = include_str!("../../src/config/raw.rs");
-const EITHER: &str = include_str!("../../src/config/raw/either.rs");
+use serde_json::Value;
+
 const DOCS: &str = include_str!("../../docs/config.md");
 const SHIPPED: &str = include_str!("../../relay.toml");
 
@@ -15,55 +15,39 @@ fn documented() -> BTreeSet<String> {
     DOCS.lines().filter_map(|line| Some(line.strip_prefix("### `")?.strip_suffix('`')?.to_owned())).collect()
 }
 
-/// The keys that the code reads, from the text of the raw types.
+/// The keys that the code reads, from the schema that it makes of its table of keys.
 fn read_by_the_code() -> BTreeSet<String> {
-    let mut keys = BTreeSet::from(["routes.<name>.verify.dangerously_none".to_owned()]);
-    fields("RawConfig", "", &mut keys);
+    let mut keys = BTreeSet::new();
+    properties(&dmz_relay::config::schema::schema(), "", &mut keys);
+    let elsewhere = |key: &String| {
+        ELSEWHERE.iter().any(|under| key.starts_with(under)) && key != "routes.<name>.verify.dangerously_none"
+    };
+    keys.retain(|key| !elsewhere(key));
     keys
 }
 
-/// Adds the keys of one type under a path; types that are named `Raw…` in a field's type are walked in turn.
-fn fields(name: &str, under: &str, keys: &mut BTreeSet<String>) {
-    for source in [RAW, EITHER] {
-        let Some((_, rest)) = source.split_once(&format!("pub struct {name} {{")) else {
-            if let Some((_, rest)) = source.split_once(&format!("pub enum {name} {{")) {
-                let body = rest.split_once("\n}").expect("an end").0;
-                for line in body.lines().filter(|line| !line.trim_start().starts_with("///")) {
-                    walk(line, under, keys);
-                }
-            }
-            continue;
-        };
-        let body = rest.split_once("\n}").expect("an end").0;
-        for line in body.lines().map(str::trim) {
-            let Some((field, kind)) = line.strip_prefix("pub ").and_then(|line| line.split_once(": ")) else {
-                continue;
-            };
-            let field = field.strip_prefix("r#").unwrap_or(field);
-            let mut path = if under.is_empty() { field.to_owned() } else { format!("{under}.{field}") };
-            let named = kind.starts_with("Table<") && under.is_empty();
-            if named {
-                path.push_str(".<name>");
-            }
-            // The names in a table of named things are nobody's keys; the things themselves have a card only where they
-            // are values and not tables of keys.
-            if !named || kind.contains("RawAddressList") || kind.contains("RawRecipe") {
-                keys.insert(path.clone());
-            }
-            walk(kind, &path, keys);
+/// Adds the keys of one part of the schema under a path.
+fn properties(schema: &Value, under: &str, keys: &mut BTreeSet<String>) {
+    let names = schema["properties"].as_object();
+    // A secret has the same keys wherever it stands.
+    let under = if names.is_some_and(|names| names.contains_key("credential")) { "<secret>" } else { under };
+    for (name, value) in names.into_iter().flatten() {
+        let path = if under.is_empty() { name.clone() } else { format!("{under}.{name}") };
+        // The names in a table of named things are nobody's keys; the things themselves have a card only where they are
+        // values and not tables of keys.
+        let named = value["additionalProperties"].is_object() && under.is_empty();
+        let path = if named { format!("{path}.<name>") } else { path };
+        if !named || ["address_lists.<name>", "providers.<name>"].contains(&path.as_str()) {
+            keys.insert(path.clone());
+        }
+        properties(value, &path, keys);
+    }
+    for inner in ["items", "additionalProperties"] {
+        if schema[inner].is_object() {
+            properties(&schema[inner], under, keys);
         }
     }
-}
-
-fn walk(kind: &str, path: &str, keys: &mut BTreeSet<String>) {
-    for (at, _) in kind.match_indices("Raw") {
-        let name: String = kind[at..].chars().take_while(char::is_ascii_alphanumeric).collect();
-        match name.as_str() {
-            "RawSecret" => fields(&name, "<secret>", keys),
-            "RawVerify" | "RawRecipe" | "RawQuantity" => {}
-            _ => fields(&name, path, keys),
-        }
-    }
+    schema["anyOf"].as_array().into_iter().flatten().for_each(|form| properties(form, under, keys));
 }
 
 /// The keys of the shipped file once every setting that is switched off is switched on. A key that stands twice (two
@@ -118,7 +102,8 @@ fn normal(path: &[String]) -> Option<String> {
         ["store", "postgres", _, ..] => None,
         [table @ ("routes" | "upstreams" | "providers" | "address_lists"), _, rest @ ..] => {
             let key = [&[*table, "<name>"], rest].concat().join(".");
-            let elsewhere = ELSEWHERE.iter().any(|under| key.starts_with(under)) && !key.ends_with("dangerously_none");
+            let elsewhere =
+                ELSEWHERE.iter().any(|under| key.starts_with(under)) && key != "routes.<name>.verify.dangerously_none";
             (!elsewhere).then_some(key)
         }
         all => Some(all.join(".")),
@@ -153,5 +138,37 @@ fn every_card_says_syntax_default_and_meaning() {
         for part in ["- **Syntax:** ", "- **Default:** ", "- **Meaning:** "] {
             assert!(card.contains(part), "{name} lacks {part}");
         }
+    }
+}
+
+/// What editors read: in the tree, so that a line `#:schema …` can name it. `dmz-relay schema` prints it.
+#[test]
+fn the_schema_in_the_tree_is_the_one_that_the_code_makes() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/relay.schema.json");
+    let made = serde_json::to_string_pretty(&dmz_relay::config::schema::schema()).expect("has a text") + "\n";
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(path, made).expect("writes");
+        return;
+    }
+    assert!(std::fs::read_to_string(path).unwrap_or_default() == made, "renew it with UPDATE_GOLDEN=1");
+}
+
+#[test]
+fn the_shipped_file_and_every_good_file_fit_the_schema() {
+    let schema = jsonschema::validator_for(&dmz_relay::config::schema::schema()).expect("is a schema");
+    let good = crate::material::fixtures("good").into_iter().map(|(_, text)| text);
+    for text in good.chain([SHIPPED.to_owned()]) {
+        let file: toml::Table = toml::from_str(&text).expect("is TOML");
+        let file = serde_json::to_value(file).expect("has a JSON form");
+        let wrong: Vec<String> =
+            schema.iter_errors(&file).map(|error| format!("{}: {error}", error.instance_path)).collect();
+        assert!(wrong.is_empty(), "{}\n{text}", wrong.join("\n"));
+    }
+    for (text, what) in
+        [("[log]\nformt = 1\n", "formt"), ("[limits]\nhead_timeout = 5\n", "5"), ("[admin]\naddress = 1\n", "1")]
+    {
+        let file: toml::Table = toml::from_str(text).expect("is TOML");
+        let file = serde_json::to_value(file).expect("has a JSON form");
+        assert!(schema.iter_errors(&file).any(|error| error.to_string().contains(what)), "{text}");
     }
 }

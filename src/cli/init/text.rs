@@ -1,0 +1,105 @@
+//! What `init` writes and says.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::super::grammar::Init;
+use super::Made;
+use crate::config::recipe::Recipe;
+use crate::terminal::{Palette, Tone, harmless};
+
+/// A configuration with what is needed and a word on each part.
+pub(super) fn relay_toml(recipe: &Recipe, host: &str, args: &Init) -> String {
+    let (id, name) = (&recipe.id, &recipe.name);
+    let quoted = |text: &str| toml::Value::from(text).to_string();
+    let upstream = quoted(&args.upstream);
+    let mut text = format!(
+        "# Written by `dmz-relay init`. docs/config.md explains every key; after an edit:\n\
+         #   dmz-relay check && systemctl reload dmz-relay\n\
+         \n\
+         # Where providers send: https://{host}/hooks/{id}\n\
+         [[listeners]]\n\
+         name = \"public\"\n\
+         address = \"0.0.0.0:443\"\n\
+         tls = {{ certificates = [{{ chain = \"certs/relay.crt\", key = \"certs/relay.key\" }}] }}\n\
+         \n\
+         # Status, metrics and commands: for this host only.\n\
+         [admin]\n\
+         address = \"unix:/run/dmz-relay/admin.sock\"\n\
+         \n\
+         # Requests that the application cannot take wait here. Without this section nothing is kept.\n\
+         [store]\n\
+         sqlite = {{ path = \"/var/lib/dmz-relay/relay.db\" }}\n\
+         \n\
+         # The internal server that receives genuine requests.\n\
+         [upstreams.application]\n\
+         servers = [{upstream}]\n\
+         \n\
+         # {name}\n\
+         [routes.{id}]\n\
+         path = \"/hooks/{id}\"\n\
+         host = {}\n\
+         provider = \"{id}\"\n\
+         # One file for each secret. To rotate, put the new one in front and keep the old one behind it.\n\
+         secrets = [{{ file = \"secrets/{id}\" }}]\n\
+         upstream = \"application\"\n",
+        quoted(host),
+    );
+    if recipe.scheme.needs_public_url() {
+        let url = quoted(&format!("https://{host}/hooks/{id}"));
+        let _ = writeln!(text, "# The URL exactly as {name} was given it: it is signed.\npublic_url = {url}");
+    }
+    if !recipe.addresses.is_empty() {
+        let _ = writeln!(text, "# The addresses that {name} publishes.\nallow = [\"@{id}\"]");
+    }
+    text
+}
+
+/// The commands that come next, in their order.
+pub(super) fn next(made: &Made, dir: &Path) -> Vec<String> {
+    let (dir, route) = (dir.display(), &made.route);
+    let mut next = Vec::new();
+    if !made.private_certificate {
+        next.push(format!("sudo install -m 640 -g dmz-relay fullchain.pem {dir}/certs/relay.crt"));
+        next.push(format!("sudo install -m 640 -g dmz-relay privkey.pem {dir}/certs/relay.key"));
+    }
+    if !made.secret {
+        // From standard input: what is typed into a command line stays in the shell's history.
+        next.push(format!("sudo install -m 640 -g dmz-relay /dev/stdin {dir}/secrets/{route}"));
+    }
+    next.push(format!("sudo dmz-relay check --config {dir}/relay.toml"));
+    next.push("sudo systemctl enable --now dmz-relay".to_owned());
+    next.push(format!("sudo dmz-relay send {route} --config {dir}/relay.toml"));
+    next
+}
+
+/// What was made, and what comes next.
+pub(super) fn made(made: &Made, palette: Palette) -> String {
+    let mut text = String::new();
+    let config = harmless(&made.config.display().to_string());
+    let _ = writeln!(text, "{} {config}, with its folders", palette.paint(Tone::Good, "made"));
+    if made.private_certificate {
+        let _ = writeln!(
+            text,
+            "{} a certificate by an authority of its own (certs/ca.crt).\n  \
+             Providers on the internet do not trust it; replace it before you\n  give them the URL.",
+            palette.paint(Tone::Odd, "note:")
+        );
+    }
+    if !made.group {
+        let _ = writeln!(
+            text,
+            "{} the files do not belong to the group dmz-relay yet. Run this as root\n  \
+             once the group exists, or: chgrp -R dmz-relay FOLDER",
+            palette.paint(Tone::Odd, "note:")
+        );
+    }
+    let _ = writeln!(text, "\n{}", palette.paint(Tone::Strong, "Next"));
+    for command in &made.next {
+        let _ = writeln!(text, "  {}", harmless(command));
+        if command.contains("/dev/stdin") {
+            let _ = writeln!(text, "    (paste the secret, then Ctrl-D)");
+        }
+    }
+    text
+}
