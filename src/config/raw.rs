@@ -1,5 +1,7 @@
 //! `relay.toml` as it is written: no rules, no defaults, and a place for everything that a rule may reject.
 //!
+//! A key that is added here is added to the table in `keys.rs` as well: a test compares them.
+//!
 //! Serde stops at its first error, so this stays lenient (strings, integers, tables) and the rules live in `compile`,
 //! which does not stop. Sum types are tables with one key each (`verify.hmac`), never `type = "…"`: only then do places
 //! stay exact. An absent list is `None` and an empty one is `Some([])`, because they differ.
