@@ -1,10 +1,13 @@
 //! `completions` and `man`: made from the grammar, so that they cannot disagree with it.
 
+use std::io;
+use std::path::Path;
+
 use clap::CommandFactory as _;
 
 use super::grammar::{Cli, Completions, Man};
 use super::{Exit, Unusable};
-use crate::terminal::say;
+use crate::terminal::{NewFile, say};
 
 pub(super) fn completions(args: &Completions) -> Result<Exit, Unusable> {
     let mut script = Vec::new();
@@ -17,8 +20,9 @@ pub(super) fn man(args: &Man) -> Result<Exit, Unusable> {
     match &args.dir {
         Some(folder) => {
             std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-            clap_mangen::generate_to(Cli::command(), folder)
-                .map_err(|error| format!("{}: {error}", folder.display()))?;
+            let mut command = Cli::command().disable_help_subcommand(true);
+            command.build();
+            pages(command, folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         }
         None => {
             let mut page = Vec::new();
@@ -28,4 +32,15 @@ pub(super) fn man(args: &Man) -> Result<Exit, Unusable> {
         }
     }
     Ok(Exit::Fine)
+}
+
+/// A page for a command and one for each below it.
+fn pages(command: clap::Command, folder: &Path) -> io::Result<()> {
+    for below in command.get_subcommands().filter(|below| !below.is_hide_set()).cloned() {
+        pages(below, folder)?;
+    }
+    let page = clap_mangen::Man::new(command);
+    let mut text = Vec::new();
+    page.render(&mut text)?;
+    NewFile::publish(&folder.join(page.get_filename()), &text)
 }

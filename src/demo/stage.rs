@@ -1,9 +1,8 @@
 //! The stage: a folder with everything an installation has, the relay, and what stands behind it.
 
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
@@ -20,6 +19,7 @@ use crate::observe::Sink;
 use crate::reload::Watching;
 use crate::sender::Trust;
 use crate::service::Service;
+use crate::terminal::NewFile;
 
 /// How often another port is tried when somebody was faster.
 const TRIES: usize = 5;
@@ -124,15 +124,10 @@ impl Secrets {
             ("octolis-endpoint", &self.endpoint),
             ("store", &self.store),
         ] {
-            write_private(&folder.join(name), secret.expose())?;
+            NewFile::write(&folder.join(name), secret.expose())?;
         }
         Ok(())
     }
-}
-
-fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    fs::write(path, bytes)?;
-    fs::set_permissions(path, Permissions::from_mode(0o600))
 }
 
 /// An authority of our own, and a certificate by it, as an internal authority would give one out.
@@ -143,7 +138,7 @@ fn certificates(folder: &Path, clock: &Clock) -> Result<(), DemoError> {
     let write = || {
         fs::write(folder.join("ca.crt"), issued.authority)?;
         fs::write(folder.join("relay.crt"), issued.certificate)?;
-        write_private(&folder.join("relay.key"), issued.key.as_bytes())
+        NewFile::write(&folder.join("relay.key"), issued.key.as_bytes())
     };
     write().map_err(|error| DemoError::Io("temporary folder", error))
 }

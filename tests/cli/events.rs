@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -131,6 +132,21 @@ fn what_was_received_is_listed_and_shown() {
     stage.events(&["show", &all[0], "--output", &file]).exits(0);
     assert_eq!(fs::read(&file).unwrap(), b"{ \"exact\" :1}\n");
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    // Nothing is overwritten, and no link is followed: what it leads to stays as it is.
+    let (victim, link) = (stage.installation.path("victim"), stage.installation.path("link"));
+    fs::write(&victim, "precious").unwrap();
+    std::os::unix::fs::symlink(&victim, &link).unwrap();
+    std::os::unix::fs::symlink(stage.installation.path("nowhere"), format!("{link}-dangling")).unwrap();
+    for taken in [&file, &link, &format!("{link}-dangling"), &victim] {
+        for said in [
+            stage.events(&["show", &all[0], "--output", taken]).exits(2),
+            stage.events(&["export", "--output", taken]).exits(2),
+        ] {
+            assert!(said.err.contains("there is such a file already"), "{taken}: {}", said.err);
+        }
+    }
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+    assert!(!fs::exists(stage.installation.path("nowhere")).unwrap());
     let said = stage.events(&["show", &all[2], "--body"]).exits(2);
     assert!(said.err.contains("keep_body"), "{}", said.err);
 }
@@ -146,6 +162,10 @@ fn an_export_has_everything() {
     stage.send(&["octolis"]).exits(0);
     let all = stage.listed(&[], 5);
     let file = stage.installation.path("export.ndjson");
+    // The name that it was once written under: a link there leads nowhere.
+    let victim = stage.installation.path("victim");
+    fs::write(&victim, "precious").unwrap();
+    std::os::unix::fs::symlink(&victim, format!("{file}.part")).unwrap();
     let said = stage.events(&["export", "--output", &file]).exits(0);
     assert!(said.err.contains("5 events"), "{}", said.err);
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
@@ -161,7 +181,9 @@ fn an_export_has_everything() {
     assert!(!text.contains("canary") && !text.contains("sha256="), "{text}");
     assert_eq!(stage.events(&["export"]).exits(0).out, text);
     assert_eq!(stage.events(&["export", "--route", "octolis"]).exits(0).out.lines().count(), 1);
-    assert!(!fs::exists(format!("{file}.part")).unwrap());
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+    let left = fs::read_dir(Path::new(&file).parent().unwrap()).unwrap().filter_map(Result::ok);
+    assert!(!left.map(|entry| entry.file_name()).any(|name| name.to_string_lossy().starts_with(".dmz-relay-")));
 }
 
 /// `events tail`, with its lines as they come.

@@ -10,7 +10,7 @@ use super::{Desk, Pages, Question, Refused, event_path};
 use crate::cli::grammar::Format;
 use crate::cli::grammar::events::{Export, Order};
 use crate::cli::{Exit, Unusable};
-use crate::terminal::{Progress, complain, counted, private_file};
+use crate::terminal::{NewFile, Progress, complain, counted};
 
 pub(super) async fn export(args: &Export, _format: Format) -> Result<Exit, Unusable> {
     let mut desk = Desk::new(&args.relay)?;
@@ -70,17 +70,14 @@ async fn whole(desk: &mut Desk, id: &str) -> Result<Option<Value>, Refused> {
 /// Standard output, or a file that stands in its place only when it is whole.
 enum Out {
     Standard(BufWriter<io::Stdout>),
-    File { writer: BufWriter<std::fs::File>, beside: PathBuf, path: PathBuf },
+    File(BufWriter<NewFile>, PathBuf),
 }
 
 impl Out {
     fn new(path: Option<&Path>) -> Result<Self, Unusable> {
         let Some(path) = path else { return Ok(Self::Standard(BufWriter::new(io::stdout()))) };
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(".part");
-        let beside = PathBuf::from(beside);
-        let file = private_file(&beside).map_err(|error| format!("{}: {error}", beside.display()))?;
-        Ok(Self::File { writer: BufWriter::new(file), beside, path: path.to_owned() })
+        let file = NewFile::create(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(Self::File(BufWriter::new(file), path.to_owned()))
     }
 
     /// `false`: nobody reads any more.
@@ -88,7 +85,7 @@ impl Out {
         let line = format!("{event}\n");
         match self {
             Self::Standard(writer) => Ok(writer.write_all(line.as_bytes()).is_ok()),
-            Self::File { writer, path, .. } => {
+            Self::File(writer, path) => {
                 let written = writer.write_all(line.as_bytes());
                 written.map(|()| true).map_err(|error| format!("{}: {error}", path.display()).into())
             }
@@ -101,9 +98,9 @@ impl Out {
                 let _ = writer.flush();
                 Ok(None)
             }
-            Self::File { mut writer, beside, path } => {
-                let placed = writer.flush().and_then(|()| writer.get_ref().sync_all());
-                let placed = placed.and_then(|()| std::fs::rename(&beside, &path));
+            Self::File(writer, path) => {
+                let placed = writer.into_inner().map_err(io::IntoInnerError::into_error);
+                let placed = placed.and_then(|file| file.sync().and_then(|()| file.place()));
                 placed.map_err(|error| format!("{}: {error}", path.display()))?;
                 Ok(Some(path))
             }

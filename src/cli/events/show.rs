@@ -12,7 +12,7 @@ use crate::admin::events::{EventDetail, EventRow};
 use crate::cli::grammar::Format;
 use crate::cli::grammar::events::Show;
 use crate::cli::{Exit, Unusable, say_json};
-use crate::terminal::{Cell, Palette, Table, Tone, cell, complain, counted, harmless, private_file, say};
+use crate::terminal::{Cell, NewFile, Palette, Table, Tone, cell, complain, counted, harmless, say};
 
 pub(super) async fn show(args: &Show, format: Format) -> Result<Exit, Unusable> {
     let mut desk = Desk::new(&args.relay)?;
@@ -49,8 +49,7 @@ pub(super) async fn show(args: &Show, format: Format) -> Result<Exit, Unusable> 
 }
 
 fn write(path: &Path, body: &[u8]) -> Result<(), Unusable> {
-    let written = private_file(path).and_then(|mut file| file.write_all(body));
-    written.map_err(|error| format!("{}: {error}", path.display()))?;
+    NewFile::write(path, body).map_err(|error| format!("{}: {error}", path.display()))?;
     complain(&format!("{}: {} bytes\n", path.display(), body.len()));
     Ok(())
 }
