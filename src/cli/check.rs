@@ -134,7 +134,12 @@ fn excerpt(problem: &Problem) -> Option<String> {
 
 fn could_hold_a_secret(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
-    ["secret", "headers", "query", "key", "token", "password", "resign"].iter().any(|word| text.contains(word))
+    let named = ["secret", "headers", "query", "key", "token", "password", "resign"];
+    // A user and a password before a host, and what stands behind a URL's question mark.
+    let in_url = text.contains("://") && text.contains('?');
+    let before_host =
+        text.match_indices('@').any(|(at, _)| !text.get(..at).is_some_and(|before| before.ends_with(['"', '\''])));
+    in_url || before_host || named.iter().any(|word| text.contains(word))
 }
 
 #[cfg(test)]
@@ -164,6 +169,9 @@ mod tests {
             ("\"X-Api\" = \"canary\"", "routes.x.upstream_headers.X-Api"),
             ("resign = [\"canary\"]", "routes.x.resign"),
             ("= \"canary\"", ""),
+            ("servers = [\"http://user:canary@10.0.0.1:9\"]", "upstreams.app.servers"),
+            ("servers = ['user:canary@10.0.0.1:9']", "upstreams.app.servers"),
+            ("public_url = \"https://h/hook?canary\"", "routes.x.public_url"),
         ] {
             assert_eq!(excerpt(&problem(folder.path(), text, key, (1, 1))), None, "{text}");
         }

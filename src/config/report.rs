@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::ser::{SerializeStruct, Serializer};
 
+use super::masked::sentence;
+
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -143,7 +145,8 @@ impl Problems {
         help: Option<String>,
     ) {
         let file = file.to_path_buf();
-        self.found.push(Problem { file, at: Some((line, 1)), key: key.into(), what: what.into(), help });
+        let what = sentence(what.into());
+        self.found.push(Problem { file, at: Some((line, 1)), key: key.into(), what, help: help.map(sentence) });
     }
 
     /// Forgets problems and warnings behind the first `told` whose key stands in one of these tables (each with its dot; the
@@ -194,7 +197,7 @@ impl Problems {
 
     fn problem(&self, span: Option<Range<usize>>, key: String, what: String, help: Option<String>) -> Problem {
         let at = span.map(|span| self.place(span.start));
-        Problem { file: self.file.clone(), at, key, what, help }
+        Problem { file: self.file.clone(), at, key, what: sentence(what), help: help.map(sentence) }
     }
 
     /// Line and column from 1; columns count characters, as editors do.

@@ -88,3 +88,31 @@ fn wrong_usage_is_told_apart_from_a_no() {
     assert!(help.out.contains("Exit codes:"), "{}", help.out);
     relay(&["--version"]).exits(0);
 }
+
+/// A user, a password or a token in a URL stands in no report: neither in its sentence nor in the line that it shows.
+#[test]
+fn what_a_url_gives_away_is_not_repeated() {
+    let good = Installation::new("http://127.0.0.1:9").read("relay.toml");
+    for (from, to) in [
+        ("http://127.0.0.1:9", format!("http://user:{CANARY}@127.0.0.1:9")),
+        ("http://127.0.0.1:9", format!("http://user:{}@127.0.0.1:9", CANARY.repeat(20))),
+        ("http://127.0.0.1:9", format!("user:{CANARY}@127.0.0.1:9")),
+        ("http://127.0.0.1:9", format!("http://127.0.0.1:9?{CANARY}")),
+        ("provider = \"github\"", format!("provider = \"github\"\npublic_url = \"https://u:{CANARY}@a.example/\"")),
+        ("provider = \"github\"", format!("provider = \"github\"\npublic_url = \"https://a.example/?{CANARY}\"")),
+        ("provider = \"github\"", format!("provider = \"https://u:{CANARY}@github.com\"")),
+        ("provider = \"github\"", format!("provider = \"github\"\nhost = \"u:{CANARY}@a.example\"")),
+    ] {
+        let installation = Installation::new("http://127.0.0.1:9");
+        let bad = good.replacen(from, &to, 1);
+        assert_ne!(bad, good);
+        installation.write("relay.toml", &bad);
+        for arguments in [&["check"][..], &["check", "--format", "json"]] {
+            // The harness looks for the canary in everything that is said.
+            let said = installation.relay(arguments).exits(1);
+            assert!(said.out.contains("***"), "{to}: {}", said.out);
+        }
+        let said = installation.relay(&["run"]).exits(1);
+        assert!(said.out.contains("***") || said.err.contains("***"), "{to}: {}{}", said.out, said.err);
+    }
+}

@@ -87,9 +87,7 @@ impl Compiler<'_> {
                     servers.push(server);
                 }
                 Err(why) => {
-                    // A user name comes with a password, which must not be repeated.
-                    let text = if url.get_ref().contains('@') { "…@…".to_owned() } else { shown(url.get_ref()) };
-                    let what = format!("\"{text}\" is not a server: {why}");
+                    let what = format!("\"{}\" is not a server: {why}", shown(url.get_ref()));
                     self.reject(url, &key, what, "write http://host:port or https://host:port, without a path");
                 }
             }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use toml::Spanned;
 
 use super::Compiler;
+use crate::config::masked::masked;
 use crate::config::near::suggest;
 use crate::config::quantity::{self, Unmeasured, write_duration, write_size};
 use crate::config::raw::{Placed, RawQuantity};
@@ -126,6 +127,8 @@ impl Compiler<'_> {
 
 /// A text of the file in a message: without control characters, and not too long.
 pub(super) fn shown(text: &str) -> String {
+    // Before it is cut: half of a password would be left.
+    let text = &*masked(text);
     let mut out: String = text.chars().take(80).flat_map(char::escape_debug).collect();
     if text.chars().count() > 80 {
         out.push('…');
