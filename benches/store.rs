@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use dmz_relay::base::{Clock, UnixMillis};
-use dmz_relay::domain::{Framing, Head, HeadBuilder, Method, Version};
+use dmz_relay::domain::{Framing, Head, HeadBuilder, Marks, Method, Version};
 use dmz_relay::pipeline::record::request_id;
 use dmz_relay::store::{Accept, Attempt, AttemptKind, Entry, Query, Settings, Settlement, Store, Took};
 
@@ -39,7 +39,8 @@ fn entry(head: &Head, outcome: &'static str) -> Entry {
         method: Method::Post,
         version: Version::Http11,
         head: Some(head.clone()),
-        sensitive: Arc::from([Box::from("Dastra-Signature")]),
+        marks: Marks::default(),
+        held: None,
         suffix: 0,
         https: true,
         source: IpAddr::from([192, 0, 2, 7]),
@@ -234,11 +235,11 @@ fn backlog(bench: &mut Criterion) {
         });
     });
     group.bench_function("page of 50", |bench| {
-        bench.iter(|| rig.runtime.block_on(rig.store.page(Query::default())).expect("a page"));
+        bench.iter(|| rig.runtime.block_on(rig.store.page(Query::default(), Arc::default())).expect("a page"));
     });
     let seldom = || Query { text: Some("nowhere to be found".into()), ..Query::default() };
     group.bench_function("text that no row has", |bench| {
-        bench.iter(|| rig.runtime.block_on(rig.store.page(seldom())).expect("a page"));
+        bench.iter(|| rig.runtime.block_on(rig.store.page(seldom(), Arc::default())).expect("a page"));
     });
     group.finish();
 }

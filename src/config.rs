@@ -3,7 +3,7 @@
 //! [`load`] is the only way in: start, `check` and reload all call it, so none of them can accept what another refuses.
 //! A load has no effect outside what it returns; the running snapshot is not touched by a bad file.
 
-pub mod masked;
+mod masked;
 pub mod near;
 pub mod quantity;
 pub mod raw;

@@ -154,6 +154,19 @@ impl Explanation {
 
 /// Judges a request by the configuration.
 pub fn explain(snapshot: &Snapshot, subject: &Subject<'_>) -> Explanation {
+    let mut explanation = judge(snapshot, subject);
+    // A step may quote what the sender wrote, and a token may stand anywhere in it.
+    for step in &mut explanation.steps {
+        for text in std::iter::once(&mut step.because).chain(&mut step.hints) {
+            if let Cow::Owned(masked) = snapshot.sensitive.text(text) {
+                *text = masked;
+            }
+        }
+    }
+    explanation
+}
+
+fn judge(snapshot: &Snapshot, subject: &Subject<'_>) -> Explanation {
     let mut explanation = Explanation::default();
     let mut reached = true;
     if let Some(step) = admit::denials(snapshot, subject) {
@@ -179,7 +192,7 @@ pub fn explain(snapshot: &Snapshot, subject: &Subject<'_>) -> Explanation {
     explanation.push(step, &mut reached);
     reached = reached && !answered;
     explanation.push(onward::replay(route, subject, judged.dedupe.as_deref()), &mut reached);
-    explanation.push(onward::delivery(&routed, subject), &mut reached);
+    explanation.push(onward::delivery(&routed, subject, &snapshot.sensitive), &mut reached);
     explanation
 }
 

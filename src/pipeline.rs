@@ -26,6 +26,7 @@ pub mod challenge;
 pub mod compose;
 pub mod dedupe;
 pub mod deliver;
+pub mod held;
 pub mod hops;
 pub mod meter;
 pub mod proven;
@@ -100,7 +101,7 @@ pub async fn serve<B: BodySource>(
     head: &Head,
     body: &mut B,
 ) -> (Answer, String) {
-    let mut record = Record::open(gate, connection, head);
+    let mut record = Record::open(gate, &snapshot.sensitive, connection, head);
     let end = match steps(gate, snapshot, connection, head, body, &mut record).await {
         Ok(end) => end,
         Err(outcome) => End { outcome, reply: Reply::Standard, body_done: body.is_done() },

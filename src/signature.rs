@@ -6,12 +6,12 @@
 //! Deliberately absent: anything that a request could use to choose an algorithm, and any fetch of keys.
 
 pub(crate) mod algorithm;
-mod blank;
 mod describe;
 mod diagnose;
 pub(crate) mod encoding;
 mod examine;
 pub(crate) mod form;
+mod held;
 pub(crate) mod json;
 pub(crate) mod key;
 mod message;
@@ -33,7 +33,7 @@ use std::sync::Arc;
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 
 use crate::base::{Secret, UnixMillis};
-use crate::domain::{Head, Refusal};
+use crate::domain::{Head, Own, Refusal};
 use algorithm::{Algorithm, State, Tag};
 use message::Feed;
 use scheme::{Check, Dedupe, Function, MacSpec, Message, TimePlace, TimeSpec};
@@ -67,7 +67,7 @@ pub struct Verifier {
     /// Ids of secrets that could not be read; none in a relay that serves.
     unread: Vec<Arc<str>>,
     url: Option<PublicUrl>,
-    sensitive: Arc<[Box<str>]>,
+    own: Own,
 }
 
 /// A secret, decoded and absorbed as far as it can be before a request is there.
@@ -112,13 +112,6 @@ struct Stamp<'f> {
     at: UnixMillis,
 }
 
-/// What must be masked wherever a request is shown.
-fn sensitive(scheme: &Scheme) -> Arc<[Box<str>]> {
-    let headers = scheme.redacted_headers().into_iter().map(Box::from);
-    let parameters = scheme.redacted_query_parameters().into_iter().map(|name| format!("?{name}").into());
-    headers.chain(parameters).collect()
-}
-
 impl Verifier {
     /// Decodes every secret as the scheme wants it.
     pub fn new(scheme: Arc<Scheme>, keys: Vec<Key>, url: Option<PublicUrl>) -> Result<Self, KeyProblem> {
@@ -141,8 +134,8 @@ impl Verifier {
             }
             ready.push(ReadyKey::new(&scheme, &key).map_err(fault)?);
         }
-        let sensitive = sensitive(&scheme);
-        Ok(Self { scheme, keys: ready, unread: Vec::new(), url, sensitive })
+        let own = held::own(&scheme);
+        Ok(Self { scheme, keys: ready, unread: Vec::new(), url, own })
     }
 
     /// The same where some or all of the secrets cannot be read by whoever asks: a request that only they could prove is
@@ -154,8 +147,8 @@ impl Verifier {
         url: Option<PublicUrl>,
     ) -> Result<Self, KeyProblem> {
         if keys.is_empty() && !unread.is_empty() {
-            let sensitive = sensitive(&scheme);
-            return Ok(Self { scheme, keys: Vec::new(), unread, url, sensitive });
+            let own = held::own(&scheme);
+            return Ok(Self { scheme, keys: Vec::new(), unread, url, own });
         }
         Ok(Self { unread, ..Self::new(scheme, keys, url)? })
     }
@@ -168,11 +161,6 @@ impl Verifier {
     /// The ids of the keys, the current one first.
     pub fn key_ids(&self) -> impl Iterator<Item = &str> {
         self.keys.iter().map(|key| &*key.id)
-    }
-
-    /// Names of headers, and of query parameters with a question mark before them, whose values verify a request.
-    pub fn sensitive(&self) -> &Arc<[Box<str>]> {
-        &self.sensitive
     }
 
     /// The scheme.

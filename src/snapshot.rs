@@ -17,7 +17,7 @@ use bytes::Bytes;
 use crate::access::{AccessList, IpSet, RequiredHeader};
 use crate::base::{Secret, UnixMillis};
 use crate::budget::Budget;
-use crate::domain::Method;
+use crate::domain::{Method, Sensitive};
 use crate::habit::Habit;
 use crate::meter::{Rate, RouteLimits, RouteMeter};
 use crate::routing::RouteTable;
@@ -40,6 +40,8 @@ pub struct Snapshot {
     pub store: Option<Arc<store::Settings>>,
     /// Host and path to route.
     pub routes: RouteTable,
+    /// What of a request is neither kept nor shown, whatever its route.
+    pub sensitive: Arc<Sensitive>,
     /// By name.
     pub upstreams: BTreeMap<Arc<str>, Arc<Upstream>>,
     /// Every file that was read, for the watcher.

@@ -37,6 +37,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::base::{Clock, UnixMillis};
+use crate::domain::Sensitive;
 use crate::replay::ReplayKey;
 
 use engine::{Place, Write, Wrote};
@@ -255,8 +256,8 @@ impl Store {
     ///
     /// # Errors
     /// When it could not be read.
-    pub async fn page(&self, query: Query) -> Result<Page, Unstored> {
-        self.readers.read(move |reader| reader.page(&query)).await
+    pub async fn page(&self, query: Query, sensitive: Arc<Sensitive>) -> Result<Page, Unstored> {
+        self.readers.read(move |reader| reader.page(&query, &sensitive)).await
     }
 
     /// One row of the history with its attempts and its body.

@@ -9,7 +9,7 @@ use dmz_relay::config::recipe::{
     CompiledVerify, RawRecipe, RawVerify, builtin, builtin_names, compile_recipe, compile_verify,
 };
 use dmz_relay::config::report::Problems;
-use dmz_relay::domain::{Head, Method, Refusal, Version};
+use dmz_relay::domain::{Class, Head, Method, Place, Refusal, Version};
 use dmz_relay::signature::{
     Encoding, HashAlgorithm, Key, KeyFault, MAX_KEYS, Proof, PublicUrl, Scheme, SignDraft, Signed, Verifier,
 };
@@ -288,11 +288,18 @@ fn schemes_say_what_to_hide_and_what_to_strip() {
     let oktave = &builtin("oktave").unwrap().scheme;
     assert_eq!(oktave.bindings(), [("event_id".to_owned(), "Oktave-Event-Id")]);
     assert_eq!(octolis.secret_query_parameters(), ["api-key"]);
-    assert_eq!(octolis.redacted_query_parameters(), ["api-key"]);
+    assert_eq!(octolis.places(), [(Class::Secret, Place::Member("api-key"))]);
     assert!(!octolis.forwards_secret());
     assert!(inline("verify.token = { query = 'k', forward = true }").forwards_secret());
-    assert_eq!(builtin("github").unwrap().scheme.redacted_headers(), ["X-Hub-Signature-256"]);
-    assert_eq!(inline("verify.token = { bearer = true }").redacted_headers(), ["Authorization"]);
+    let github = &builtin("github").unwrap().scheme;
+    let places = github.places();
+    assert!(places.contains(&(Class::Signature, Place::Field("X-Hub-Signature-256"))), "{places:?}");
+    assert!(places.contains(&(Class::Plain, Place::Field("X-GitHub-Delivery"))), "{places:?}");
+    let own = inline("verify.token = { headers = ['A', 'B'], form = 'c', json = 'd' }");
+    assert_eq!(
+        own.places(),
+        [Place::Field("A"), Place::Field("B"), Place::Member("c")].map(|place| (Class::Secret, place))
+    );
     let body_signed = |name: &str| builtin(name).unwrap().scheme.signs_body();
     assert!(body_signed("twilio") && body_signed("dastra") && !body_signed("oktave") && !body_signed("gitlab"));
     assert!(builtin("twilio").unwrap().scheme.needs_public_url());

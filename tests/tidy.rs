@@ -14,7 +14,7 @@ use dmz_relay::pipeline::answer::{fault_status, refusal_status, text};
 /// except where a comment says why.
 const FLOORS: &[(&str, &[&str])] = &[
     ("base", &[]),
-    ("domain", &[]),
+    ("domain", &["base"]),
     ("terminal", &[]),
     ("service", &[]),
     ("reload", &[]),
@@ -68,25 +68,8 @@ const FLOORS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "admin",
-            "base",
-            "budget",
-            "config",
-            "delivery",
-            "domain",
-            "edge",
-            "explain",
-            "habit",
-            "meter",
-            "observe",
-            "pipeline",
-            "reload",
-            "service",
-            "signature",
-            "snapshot",
-            "state",
-            "store",
-            "upstream",
+            "admin", "base", "budget", "config", "delivery", "domain", "edge", "explain", "habit", "meter", "observe",
+            "pipeline", "reload", "service", "snapshot", "state", "store", "upstream",
         ],
     ),
     // A provider, for the demo and for `send`: it signs with the scheme and never sees the relay's own path.

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use dmz_relay::base::{Clock, UnixMillis};
-use dmz_relay::domain::{Framing, Head, Method, Version};
+use dmz_relay::domain::{Framing, Head, Marks, Method, Version};
 use dmz_relay::pipeline::record::request_id;
 use dmz_relay::replay::ReplayKey;
 use dmz_relay::store::{Accept, Entry, Settings, Store, Took};
@@ -142,7 +142,8 @@ fn accept(number: u64, body: &Bytes, now: UnixMillis, keys: bool) -> Accept {
         method: Method::Post,
         version: Version::Http11,
         head: Some(head),
-        sensitive: Arc::new(["X-Hub-Signature-256".into()]),
+        marks: Marks::default(),
+        held: None,
         suffix: 0,
         https: true,
         source: [127, 0, 0, 1].into(),

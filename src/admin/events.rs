@@ -21,9 +21,6 @@ use crate::store::{Bookmark, Cursor, Query};
 pub(super) use answer::{body, discard, event, events, explanation, failure, replay, retry};
 pub(super) use wait::Waiting;
 
-/// What stands in place of a value that verifies a request.
-pub const MASK: &str = "***";
-
 /// An answer under way.
 pub type Asking<'a, T> = Pin<Box<dyn Future<Output = Result<T, Denied>> + Send + 'a>>;
 
@@ -42,7 +39,7 @@ pub trait EventSource: Send + Sync + 'static {
     fn recorded_since(&self, since: Bookmark, most: usize, wait: Duration) -> Asking<'_, Recorded>;
     /// One row with all that is known of it.
     fn event<'a>(&'a self, id: &'a str) -> Asking<'a, EventDetail>;
-    /// Its body as received.
+    /// Its body as received, but for tokens.
     fn body<'a>(&'a self, id: &'a str) -> Asking<'a, Bytes>;
     /// Why it was taken or refused.
     fn explanation<'a>(&'a self, id: &'a str) -> Asking<'a, EventExplanation>;

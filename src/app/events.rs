@@ -2,6 +2,7 @@
 
 mod show;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,8 +43,12 @@ impl EventSource for Source {
 
     fn page(&self, query: Query) -> Asking<'_, Listed> {
         Box::pin(async move {
-            let page = self.history()?.page(query).await?;
-            Ok(Listed { events: page.events.iter().map(show::row).collect(), next: page.next })
+            let sensitive = Arc::clone(&self.relay().snapshot().sensitive);
+            let page = self.history()?.page(query, Arc::clone(&sensitive)).await?;
+            Ok(Listed {
+                events: page.events.iter().map(|event| show::row(event, &sensitive)).collect(),
+                next: page.next,
+            })
         })
     }
 
@@ -58,14 +63,18 @@ impl EventSource for Source {
     fn event<'a>(&'a self, id: &'a str) -> Asking<'a, EventDetail> {
         Box::pin(async move {
             let event = self.history()?.event(id).await?.ok_or(Denied::Unknown)?;
-            Ok(show::detail(&event, &self.relay().snapshot()))
+            Ok(show::detail(&event, &self.relay().snapshot().sensitive))
         })
     }
 
     fn body<'a>(&'a self, id: &'a str) -> Asking<'a, Bytes> {
         Box::pin(async move {
             let event = self.history()?.event(id).await?.ok_or(Denied::Unknown)?;
-            event.entry.body.ok_or(Denied::BodyNotKept)
+            let body = event.entry.body.ok_or(Denied::BodyNotKept)?;
+            Ok(match self.relay().snapshot().sensitive.body(&body) {
+                Cow::Borrowed(_) => body,
+                Cow::Owned(masked) => masked.into(),
+            })
         })
     }
 

@@ -9,12 +9,13 @@ mod process;
 mod recipes;
 mod routes;
 mod secrets;
+mod sensitive;
 mod store;
 mod tls;
 mod upstreams;
 mod values;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -40,6 +41,8 @@ struct Compiler<'c> {
     now: UnixMillis,
     /// Ids of secrets that were left out; see [`Environment::with_gaps`](super::Environment::with_gaps).
     gaps: Vec<Arc<str>>,
+    /// Where each secret was seen first, by its hash.
+    seen: HashMap<[u8; 32], (String, usize)>,
     accesses: Accesses,
 }
 
@@ -60,7 +63,15 @@ struct Named {
 pub(super) fn compile(parsed: Parsed, sources: Sources<'_>, state: &State, now: UnixMillis) -> Result<Loaded, Report> {
     let Parsed { raw, problems, unjudged } = parsed;
     let told = problems.len();
-    let mut compiler = Compiler { problems, sources, state, now, gaps: Vec::new(), accesses: Accesses::default() };
+    let mut compiler = Compiler {
+        problems,
+        sources,
+        state,
+        now,
+        gaps: Vec::new(),
+        seen: HashMap::new(),
+        accesses: Accesses::default(),
+    };
     let parts = compiler.parts(raw);
     compiler.writable();
     let Compiler { mut problems, sources, .. } = compiler;
@@ -100,13 +111,14 @@ impl Compiler<'_> {
         let admin = raw.admin.and_then(|admin| self.admin(&admin, &listeners));
         let log = self.log(raw.log.unwrap_or_default());
         self.unused(&named);
-        let Named { limits, upstreams, .. } = named;
+        let Named { limits, upstreams, providers, .. } = named;
         Some(Parts(Snapshot {
             listeners: listeners.into_iter().map(Arc::new).collect(),
             admin,
             log,
             limits,
             store: store.map(Arc::new),
+            sensitive: Arc::new(sensitive::of(&routes, &providers)),
             routes: routes.table(),
             upstreams: upstreams.into_ready(),
             files: Vec::new(),
@@ -119,6 +131,12 @@ impl Compiler<'_> {
         for path in self.sources.writable() {
             let what = format!("{} is writable by everybody", path.display());
             self.problems.warn(None, "", what, Some(format!("chmod o-w {}", path.display())));
+        }
+        for folder in self.sources.open_folders() {
+            let what = format!("{} is writable by everybody, and secrets lie below it", folder.display());
+            let help =
+                format!("whoever may write there can put a secret of theirs in place: chmod o-w {}", folder.display());
+            self.problems.warn(None, "", what, Some(help));
         }
     }
 

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 const MASK: &str = "***";
 
 /// A value of the file without what stands before an `@` or behind a URL's `?`. A leading `@`, as in `@github`, hides nothing.
-pub fn masked(value: &str) -> Cow<'_, str> {
+pub(super) fn masked(value: &str) -> Cow<'_, str> {
     let (scheme, rest) = value.split_once("://").map_or(("", value), |(scheme, rest)| (scheme, rest));
     let user = rest.rfind('@').filter(|at| *at > 0);
     let host = user.map_or(rest, |at| rest.get(at..).unwrap_or_default());

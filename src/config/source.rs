@@ -100,6 +100,8 @@ pub struct Sources<'e> {
     files: Vec<PathBuf>,
     reading: Reading,
     writable: Vec<PathBuf>,
+    /// Folders above secrets, and whether anybody may put files there.
+    folders: BTreeMap<PathBuf, bool>,
 }
 
 impl<'e> Sources<'e> {
@@ -107,7 +109,7 @@ impl<'e> Sources<'e> {
     pub fn new(config: &Path, environment: &'e Environment) -> Self {
         let folder = config.parent().unwrap_or_else(|| Path::new("")).to_path_buf();
         let (files, reading, writable) = (Vec::new(), Reading::default(), Vec::new());
-        Self { folder, environment, digest: Sha256::new(), files, reading, writable }
+        Self { folder, environment, digest: Sha256::new(), files, reading, writable, folders: BTreeMap::new() }
     }
 
     /// Whether the log goes to a terminal.
@@ -199,6 +201,24 @@ impl<'e> Sources<'e> {
         &self.writable
     }
 
+    /// Folders above secrets in which anybody may put a file in the place of another.
+    pub fn open_folders(&self) -> impl Iterator<Item = &Path> {
+        self.folders.iter().filter(|(_, open)| **open).map(|(folder, _)| folder.as_path())
+    }
+
+    /// Looks at every folder above a secret, where a link leads to as well.
+    fn look_above(&mut self, path: &Path) {
+        let real = std::fs::canonicalize(path).ok();
+        for folder in real.iter().flat_map(|real| real.ancestors().skip(1)) {
+            if self.folders.contains_key(folder) {
+                break;
+            }
+            // In a sticky folder nobody replaces what is another's.
+            let open = std::fs::metadata(folder).is_ok_and(|found| found.mode() & 0o1002 == 0o002);
+            self.folders.insert(folder.to_path_buf(), open);
+        }
+    }
+
     /// The digest of everything read; every file, each once, in the order of the first reading; and what they held.
     pub fn finish(self) -> ([u8; 32], Vec<PathBuf>, Reading) {
         let mut known = HashSet::with_capacity(self.files.len());
@@ -210,6 +230,7 @@ impl<'e> Sources<'e> {
 
     fn private(&mut self, path: PathBuf) -> Result<Secret, SourceError> {
         let bytes = self.read(path.clone(), MAX_SECRET, Privacy::Private)?;
+        self.look_above(&path);
         let bytes = bytes.strip_suffix(b"\n").map_or(bytes.as_slice(), |line| line.strip_suffix(b"\r").unwrap_or(line));
         if bytes.is_empty() {
             return Err(SourceError::Empty(path));

@@ -10,6 +10,7 @@ use crate::domain::Fault;
 use crate::observe::{Delivered, DeliveryEvent, Event};
 use crate::pipeline::Gate;
 use crate::pipeline::compose::Inward;
+use crate::pipeline::held::restored;
 use crate::pipeline::way::turned;
 use crate::snapshot::Route;
 use crate::store::{Attempt, AttemptKind, Claimed, Settlement, StoredRequest, Ticket};
@@ -84,7 +85,8 @@ pub(super) async fn send(
     now: UnixMillis,
 ) -> Result<Received, Undelivered> {
     let began = Instant::now();
-    Inward::stored(route, request, attempt, replay).forward(route, now, began, began + route.retry.timeout).await
+    let request = restored(route, request);
+    Inward::stored(&request, attempt, replay).forward(route, now, began, began + route.retry.timeout).await
 }
 
 /// When an attempt began.

@@ -302,25 +302,23 @@ impl Head {
         self.headers.buf.text(self.host)
     }
 
-    /// A copy with another query and with fields whose values were changed; `None` keeps a value.
+    /// A copy with another target and host, and with another value of some fields, by their places.
     #[must_use]
-    pub fn rewritten(&self, query: Option<&str>, value: impl Fn(&str, &[u8]) -> Option<Vec<u8>>) -> Self {
-        let target = match query {
-            Some(query) => format!("{}?{query}", self.path()),
-            None => self.path().to_owned(),
-        };
-        let mut builder = Self::builder(self.method, self.version)
+    pub fn with<'v>(
+        &self,
+        path: &str,
+        query: Option<&str>,
+        host: &str,
+        value: impl Fn(usize) -> Option<&'v [u8]>,
+    ) -> Self {
+        let target = query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
+        let builder = Self::builder(self.method, self.version)
             .target(&target)
-            .host(self.host())
+            .host(host)
             .framing(self.framing)
             .expects_continue(self.expects_continue);
-        for (name, before) in self.headers.iter() {
-            builder = match value(name, before) {
-                Some(after) => builder.header(name, after),
-                None => builder.header(name, before),
-            };
-        }
-        builder.build()
+        let fields = self.headers.iter().enumerate();
+        fields.fold(builder, |builder, (at, (name, as_is))| builder.header(name, value(at).unwrap_or(as_is))).build()
     }
 
     /// Bytes that it holds in memory, about.

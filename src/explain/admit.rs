@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::{Step, Subject, Verdict};
 use crate::access::AccessList;
+use crate::domain::sensitive::MASK;
 use crate::domain::{Framing, Head, Refusal};
 use crate::meter::Rate;
 use crate::pipeline::{admit, hops};
@@ -18,13 +19,23 @@ pub(super) fn judge(snapshot: &Snapshot, route: &Route, subject: &Subject<'_>) -
         steps.push(Step::new(STEP, "headers", Verdict::Skipped, "the route requires none"));
     }
     for required in &route.headers {
-        let values = required.values.as_ref().map(|values| values.join(", "));
-        let there = head.headers().first(&required.name).is_some();
+        // A name that says that its value is a secret: it is neither told nor, in a stored request, known.
+        let hidden = snapshot.sensitive.hides(&required.name);
+        let told = |values: &Vec<String>| if hidden { MASK.to_owned() } else { values.join(", ") };
+        let values = required.values.as_ref().map(told);
+        let line = head.headers().first(&required.name);
+        let there = line.is_some();
+        let blank = hidden && subject.recorded.is_some() && line.is_some_and(<[u8]>::is_empty);
         steps.push(match (admit::required_header(required, head), values) {
             (Ok(()), Some(values)) => {
                 Step::new(STEP, "headers", Verdict::Passed, format!("{} is one of: {values}", required.name))
             }
             (Ok(()), None) => Step::new(STEP, "headers", Verdict::Passed, format!("{} is there", required.name)),
+            (Err(_), Some(_)) if blank => {
+                let because =
+                    format!("{} is there; it was checked when it came, and its value is not kept", required.name);
+                Step::new(STEP, "headers", Verdict::Unknown, because)
+            }
             (Err(refusal), Some(values)) if there => {
                 let because = format!("every line of {} must be one of: {values}", required.name);
                 Step::refused(STEP, "headers", refusal.code(), because)

@@ -1,10 +1,11 @@
 //! Steps 7, 10 and 11: handshakes, replay memory, and the way inward.
 
 use super::{Step, Subject, Verdict};
+use crate::domain::Sensitive;
+use crate::domain::sensitive::MASK;
 use crate::pipeline::compose::received_target;
 use crate::pipeline::route::Routed;
-use crate::signature::form::is_named;
-use crate::snapshot::{Delivery, FixedAnswer, Route, Verification};
+use crate::snapshot::{Delivery, FixedAnswer, Route};
 
 /// Longest target that is shown in full.
 const MAX_TARGET: usize = 500;
@@ -59,7 +60,7 @@ pub(super) fn replay(route: &Route, subject: &Subject<'_>, dedupe: Option<&str>)
 }
 
 /// Where it would go, with every secret masked.
-pub(super) fn delivery(routed: &Routed<'_>, subject: &Subject<'_>) -> Step {
+pub(super) fn delivery(routed: &Routed<'_>, subject: &Subject<'_>, sensitive: &Sensitive) -> Step {
     let route = routed.route();
     let servers: Vec<String> = route.upstream.status().iter().map(|server| server.url.to_string()).collect();
     let mode = match route.delivery {
@@ -67,7 +68,7 @@ pub(super) fn delivery(routed: &Routed<'_>, subject: &Subject<'_>) -> Step {
         Delivery::Failover => "failover: kept and delivered later when the inside does not take it in time",
         Delivery::Queue => "queue: kept first, the sender hears success, delivered behind",
     };
-    let target = shown_target(route, routed, subject);
+    let target = shown_target(route, routed, subject, sensitive);
     let because = format!(
         "{} {target} to upstream `{}` ({}); {mode}",
         subject.head.method().as_str(),
@@ -77,33 +78,14 @@ pub(super) fn delivery(routed: &Routed<'_>, subject: &Subject<'_>) -> Step {
     Step::new("deliver", "delivery", Verdict::Passed, because)
 }
 
-/// Whether a parameter's name says that its value is a secret: the sender may have mixed two routes up. An escape may
-/// hide any name.
-fn telling(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    name.ends_with("key")
-        || ["%", "sign", "hmac", "secret", "token", "passw", "credential", "apikey"]
-            .iter()
-            .any(|part| name.contains(part))
-}
-
-fn shown_target(route: &Route, routed: &Routed<'_>, subject: &Subject<'_>) -> String {
+fn shown_target(route: &Route, routed: &Routed<'_>, subject: &Subject<'_>, sensitive: &Sensitive) -> String {
     let target = received_target(route, subject.head, routed.suffix());
     let (path, query) = target.split_once('?').map_or((&*target, None), |(path, query)| (path, Some(query)));
-    let hidden = match &route.verify {
-        Verification::Signed(verifier) => verifier.scheme().redacted_query_parameters(),
-        Verification::DangerouslyNone => Vec::new(),
-    };
-    let masked = |pair: &str| match pair.split_once('=') {
-        Some((name, _)) if telling(name) || hidden.iter().any(|hidden| is_named(pair.as_bytes(), hidden)) => {
-            format!("{name}=…")
-        }
-        _ => pair.to_owned(),
-    };
-    let theirs = query.into_iter().flat_map(|query| query.split('&')).map(masked);
-    let ours = route.forward.query.iter().map(|(name, _)| format!("{name}=…"));
-    let query: Vec<String> = theirs.chain(ours).collect();
-    let mut shown = if query.is_empty() { path.to_owned() } else { format!("{path}?{}", query.join("&")) };
+    let path = sensitive.path(path);
+    let theirs = query.map(|query| sensitive.query(query).into_owned());
+    let ours = route.forward.query.iter().map(|(name, _)| format!("{name}={MASK}"));
+    let query: Vec<String> = theirs.into_iter().chain(ours).collect();
+    let mut shown = if query.is_empty() { path.into_owned() } else { format!("{path}?{}", query.join("&")) };
     if let Some((cut, _)) = shown.char_indices().nth(MAX_TARGET) {
         shown.truncate(cut);
         shown.push('…');

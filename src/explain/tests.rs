@@ -2,14 +2,13 @@
 
 mod lists;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::*;
 use crate::config::{self, Environment};
-use crate::domain::{Fault, Framing, Method, Version};
+use crate::domain::{Fault, Framing, Marks, Method, Own, Version};
 use crate::signature::{SignDraft, Verifier};
 use crate::snapshot::Verification;
 use crate::state::State;
@@ -199,7 +198,7 @@ fn a_good_request_is_told_what_let_it_in() {
         ("signature", "HMAC-sha256 over {body}; key `env:NEW` matched, the current one of 2"),
         ("id", "replay memory knows it as h:d1"),
         ("signed challenge", "no handshake"),
-        ("delivery", "POST /in?a=1&api-key=… to upstream `crm` (http://127.0.0.1:9, http://127.0.0.1:10); direct"),
+        ("delivery", "POST /in?a=1&api-key=*** to upstream `crm` (http://127.0.0.1:9, http://127.0.0.1:10); direct"),
     ] {
         says(&explanation, check, Verdict::Passed, words);
     }
@@ -354,7 +353,7 @@ fn secrets_that_are_out_of_reach_leave_the_rest() {
         Verdict::Unknown,
         "no secret that can be read here gives it; `env:NEW`, `env:OLD` cannot be read",
     );
-    says(&explanation, "delivery", Verdict::Passed, "api-key=…");
+    says(&explanation, "delivery", Verdict::Passed, "api-key=***");
     assert_eq!(explanation.sum(), Sum::Unknown);
     let explanation = Given { source: Some([10, 0, 0, 1].into()), ..Given::github(&full) }.explained(&blind);
     assert_eq!(explanation.sum(), Sum::Refused);
@@ -378,7 +377,8 @@ fn event(given: &Given, route: &str, outcome: &str, reason: &str) -> Event {
             method: given.method,
             version: Version::Http11,
             head: Some(given.head()),
-            sensitive: Arc::default(),
+            marks: Marks::default(),
+            held: None,
             suffix: 0,
             https: false,
             source: given.source.unwrap(),
@@ -460,7 +460,7 @@ fn a_token_that_was_not_kept_is_not_judged() {
     says(&explanation, "signature", Verdict::Passed, "a static secret; key `env:TOKEN` matched");
     says(&explanation, "delivery", Verdict::Passed, "POST /hooks/octolis?a=1 to upstream");
     let mut stored = event(&given, "octolis", "delivered", "");
-    stored.entry.head = Some(verifier(&snapshot, "octolis").blanked(&given.head()).unwrap());
+    stored.entry.head = snapshot.sensitive.keep(&given.head(), Some(&Own::default())).head;
     stored.entry.key = Some("env:TOKEN".into());
     let then = |stored: &Event| explain_event(&snapshot, stored, NOW).then.unwrap();
     says(&then(&stored), "signature", Verdict::Passed, "is not kept; key `env:TOKEN` matched");

@@ -14,7 +14,7 @@ use crate::base::UnixMillis;
 use crate::base::text::{self, Text};
 use crate::domain::{Head, SourceAddress};
 use crate::signature::{Resigned, form};
-use crate::snapshot::{AnswerPolicy, Route, Verification};
+use crate::snapshot::{AnswerPolicy, Route};
 use crate::store::StoredRequest;
 use crate::upstream::{Fields, Outbound, Received, Undelivered};
 
@@ -28,7 +28,7 @@ const ANSWER_MAX: usize = 1024 * 1024;
 /// A genuine request on its way inward. Nothing else can be sent: one that is here was verified, now or before it was stored.
 #[derive(Debug)]
 pub struct Inward<'r> {
-    head: Cow<'r, Head>,
+    head: &'r Head,
     suffix: usize,
     source: IpAddr,
     https: bool,
@@ -48,7 +48,7 @@ impl<'r> Inward<'r> {
     /// A request whose sender waits.
     pub(super) fn live(fresh: &'r Fresh<'_>, head: &'r Head, source: SourceAddress, record: &'r Record<'_>) -> Self {
         Self {
-            head: Cow::Borrowed(head),
+            head,
             suffix: fresh.suffix(),
             source: source.ip,
             https: record.https(),
@@ -63,22 +63,17 @@ impl<'r> Inward<'r> {
         }
     }
 
-    /// A request out of the store. Whoever calls this knows that it passed verification: everything in the spool did. A
-    /// token that was blanked before it was stored is put back.
-    pub fn stored(route: &Route, request: &'r StoredRequest, attempt: u32, replay: bool) -> Self {
-        let key = request.key.as_deref();
-        let restored = match &route.verify {
-            Verification::Signed(verifier) => key.and_then(|key| verifier.restored(&request.head, key)),
-            Verification::DangerouslyNone => None,
-        };
+    /// A request out of the store, with what was blanked in it: see [`super::held::restored`]. Whoever calls this knows that it
+    /// passed verification: everything in the spool did.
+    pub fn stored(request: &'r StoredRequest, attempt: u32, replay: bool) -> Self {
         Self {
-            head: restored.map_or(Cow::Borrowed(&request.head), Cow::Owned),
+            head: &request.head,
             suffix: request.suffix,
             source: request.source,
             https: request.https,
             request_id: &request.request_id,
             received_at: request.received_at,
-            key,
+            key: request.key.as_deref(),
             dedupe: request.dedupe.as_deref(),
             body: &request.body,
             attempt,
@@ -95,7 +90,7 @@ impl<'r> Inward<'r> {
         now: Instant,
         by: Instant,
     ) -> Result<Received, Undelivered> {
-        let target = target(route, &self.head, self.suffix);
+        let target = target(route, self.head, self.suffix);
         let pass_through = self.live && matches!(route.answer, AnswerPolicy::Upstream);
         let outbound = Outbound {
             method: self.head.method().as_str(),
@@ -133,7 +128,7 @@ impl<'r> Inward<'r> {
         if self.replay {
             fields.line(b"\r\nRelay-Replay: ").extend_from_slice(b"true");
         }
-        text::push_number(fields.line(b"\r\nRelay-Hops: "), hops::next(&self.head));
+        text::push_number(fields.line(b"\r\nRelay-Hops: "), hops::next(self.head));
         let received_at = text::rfc3339(self.received_at);
         let received_at = received_at.as_ref().map(Text::as_bytes).unwrap_or_default();
         fields.line(b"\r\nRelay-Received-At: ").extend_from_slice(received_at);

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::access::AccessList;
 use crate::base::UnixMillis;
-use crate::domain::{Fault, Head, Method, Outcome, Refusal, SourceAddress, Version};
+use crate::domain::{Fault, Head, Method, Outcome, Refusal, Sensitive, SourceAddress, Version};
 use crate::observe::{Event, InFlight, RequestEvent};
 use crate::signature::Proof;
 use crate::snapshot::Route;
@@ -25,6 +25,7 @@ use super::{Connection, Gate};
 #[derive(Debug)]
 pub struct Record<'r> {
     gate: &'r Gate,
+    sensitive: &'r Sensitive,
     connection: &'r Connection,
     head: &'r Head,
     started: Instant,
@@ -62,10 +63,11 @@ struct Forwarded {
 
 impl<'r> Record<'r> {
     /// Opens the record of a request whose head is complete.
-    pub(super) fn open(gate: &'r Gate, connection: &'r Connection, head: &'r Head) -> Self {
+    pub(super) fn open(gate: &'r Gate, sensitive: &'r Sensitive, connection: &'r Connection, head: &'r Head) -> Self {
         let received_at = gate.clock.now();
         Self {
             gate,
+            sensitive,
             connection,
             head,
             started: Instant::now(),
@@ -261,8 +263,8 @@ impl<'r> Record<'r> {
             provider: route.and_then(|route| route.provider.as_deref()),
             method: self.head.method(),
             version: self.head.version(),
-            path: self.head.path(),
-            host: self.head.host(),
+            path: &self.sensitive.path(self.head.path()),
+            host: self.sensitive.host(self.head.host()),
             source: self.source.ip,
             via: self.source.via,
             allowed_by: self.allowed_by,

@@ -117,8 +117,8 @@ fn elsewhere(verifier: &Verifier, head: &Head, others: &[Other<'_>]) -> Vec<Stri
     let mut found = Vec::new();
     let has = |name: &str| head.headers().first(name).is_some();
     for (route, other) in others {
-        let own = verifier.scheme.redacted_headers();
-        let theirs = other.scheme.redacted_headers();
+        let own = verifier.scheme.proof_headers();
+        let theirs = other.scheme.proof_headers();
         if let Some(name) =
             theirs.into_iter().find(|name| has(name) && !own.iter().any(|own| own.eq_ignore_ascii_case(name)))
         {

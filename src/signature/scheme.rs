@@ -15,6 +15,7 @@ use super::source::Source;
 use super::template::{Segment, Template};
 use super::timestamp::{TimeFormat, Window};
 use super::wrapping::{Item, SignatureSpec};
+use crate::domain::{Class, Place};
 
 /// How a request proves that it is genuine.
 #[derive(Debug)]
@@ -196,13 +197,9 @@ impl Scheme {
         found
     }
 
-    /// Whether the secret itself is in the head, so that what is stored of it has a blank there.
+    /// Whether the secret itself is in the request, so that what is kept of it has a blank there.
     pub fn blanks_token(&self) -> bool {
-        let in_head = |place: &TokenPlace| match place {
-            TokenPlace::Plain { source, .. } => matches!(source, Source::Header(_) | Source::Query(_)),
-            TokenPlace::Bearer | TokenPlace::Basic => true,
-        };
-        matches!(&self.check, Check::Token(token) if token.places.iter().any(in_head))
+        matches!(self.check, Check::Token(_))
     }
 
     /// Whether a route needs secrets for it. True for every scheme there is today; public keys will need none.
@@ -263,27 +260,27 @@ impl Scheme {
         matches!(&self.check, Check::Token(token) if token.forward)
     }
 
-    /// Query parameters that logs must not show: secrets and signatures.
-    pub fn redacted_query_parameters(&self) -> Vec<&str> {
+    /// Header fields in which the proof stands.
+    pub(super) fn proof_headers(&self) -> Vec<&str> {
         match &self.check {
-            Check::Token(_) => self.secret_query_parameters(),
-            Check::Mac(mac) => mac.signature.places.iter().filter_map(Source::query).collect(),
+            Check::Mac(mac) => mac.signature.places.iter().filter_map(Source::header).collect(),
+            Check::Token(token) => token.places.iter().filter_map(TokenPlace::header).collect(),
         }
     }
 
-    /// Header fields that logs must not show: secrets and signatures.
-    pub fn redacted_headers(&self) -> Vec<&str> {
-        match &self.check {
-            Check::Mac(mac) => mac.signature.places.iter().filter_map(Source::header).collect(),
-            Check::Token(token) => token
-                .places
-                .iter()
-                .filter_map(|place| match place {
-                    TokenPlace::Plain { source, .. } => source.header(),
-                    TokenPlace::Bearer | TokenPlace::Basic => Some("Authorization"),
-                })
-                .collect(),
-        }
+    /// Every part of a request that the scheme reads by a name, and what it is.
+    pub fn places(&self) -> Vec<(Class, Place<'_>)> {
+        let (secrets, signatures): (Vec<&Source>, &[Source]) = match &self.check {
+            Check::Mac(mac) => (Vec::new(), &mac.signature.places),
+            Check::Token(token) => (token.places.iter().filter_map(TokenPlace::source).collect(), &[]),
+        };
+        let all = self.sources().into_iter().map(|source| match source {
+            _ if secrets.contains(&source) => (Class::Secret, source),
+            _ if signatures.contains(source) => (Class::Signature, source),
+            _ => (Class::Plain, source),
+        });
+        let shapes = self.shapes.iter().map(|(source, _)| (Class::Plain, source));
+        all.chain(shapes).filter_map(|(class, source)| Some((class, source.place()?))).collect()
     }
 }
 
@@ -295,6 +292,17 @@ impl MacSpec {
 }
 
 impl TokenPlace {
+    fn header(&self) -> Option<&str> {
+        self.source().map_or(Some("Authorization"), Source::header)
+    }
+
+    fn source(&self) -> Option<&Source> {
+        match self {
+            Self::Plain { source, .. } => Some(source),
+            Self::Bearer | Self::Basic => None,
+        }
+    }
+
     fn query(&self) -> Option<&str> {
         match self {
             Self::Plain { source, .. } => source.query(),
@@ -304,6 +312,14 @@ impl TokenPlace {
 }
 
 impl Source {
+    fn place(&self) -> Option<Place<'_>> {
+        match self {
+            Self::Header(name) => Some(Place::Field(name)),
+            Self::Query(name) | Self::Form(name) => Some(Place::Member(name)),
+            Self::Json(_) => None,
+        }
+    }
+
     pub(super) fn query(&self) -> Option<&str> {
         match self {
             Self::Query(name) => Some(name),

@@ -11,6 +11,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::base::UnixMillis;
+use crate::domain::Sensitive;
 use crate::replay::ReplayKey;
 
 use super::entry::{Attempt, Entry, Event};
@@ -117,7 +118,8 @@ pub(super) trait Engine: Send {
 
 /// Reads beside the writer.
 pub(super) trait Reader: Send {
-    fn page(&mut self, query: &Query) -> Result<Page, EngineFault>;
+    /// `sensitive` says what of a row may be searched.
+    fn page(&mut self, query: &Query, sensitive: &Sensitive) -> Result<Page, EngineFault>;
     fn event(&mut self, request_id: &str) -> Result<Option<Event>, EngineFault>;
     fn request(&mut self, request_id: &str) -> Result<Option<StoredRequest>, EngineFault>;
     fn marks(&mut self, kind: &str) -> Result<Vec<Mark>, EngineFault>;

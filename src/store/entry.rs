@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::base::UnixMillis;
-use crate::domain::{Fault, Head, Method, Version};
+use crate::base::{Secret, UnixMillis};
+use crate::domain::{Fault, Head, Marks, Method, Version};
 
 /// What is recorded of one request when it was answered.
 #[derive(Clone, Debug)]
@@ -21,11 +21,10 @@ pub struct Entry {
     pub provider: Option<Arc<str>>,
     pub method: Method,
     pub version: Version,
-    /// `None` for what never became a head. Query parameters and headers that hold a token were blanked before.
+    /// `None` for what never became a head. Everything that is a secret was blanked before.
     pub head: Option<Head>,
-    /// Names of headers, and of query parameters with a question mark before them, whose values verify a request. Kept with
-    /// the row, so that a later configuration cannot uncover them: such a value is never searched, and masked when shown.
-    pub sensitive: Arc<[Box<str>]>,
+    /// What of it is neither shown nor searched.
+    pub marks: Marks,
     /// Bytes at the end of the path behind a prefix route's prefix.
     pub suffix: usize,
     /// The sender spoke TLS to us.
@@ -45,6 +44,8 @@ pub struct Entry {
     pub body_bytes: u64,
     /// Where the route keeps bodies; always for an accepted request.
     pub body: Option<Bytes>,
+    /// What was blanked in head and body, for its delivery. Kept and forgotten with the body.
+    pub held: Option<Secret>,
     pub upstream: Option<Arc<str>>,
     pub server: Option<Arc<str>>,
     pub upstream_status: Option<u16>,

@@ -25,8 +25,8 @@ pub struct Query {
     pub dedupe: Option<String>,
     /// An address, or a network as first and last address.
     pub source: Option<(IpAddr, IpAddr)>,
-    /// Found, ignoring ASCII case, in the path, the query, or a header's name or value. Values that verify a request are
-    /// not searched.
+    /// Found, ignoring ASCII case, in the path, the query, or a header's name or value, as far as they
+    /// are shown.
     pub text: Option<String>,
     /// The oldest first.
     pub ascending: bool,

@@ -3,7 +3,9 @@
 //! AES-256-GCM-SIV (RFC 8452) with random nonces: one key may seal far more messages than plain GCM's 2^32, and should two
 //! nonces ever meet, only the equality of two equal bodies would show. The key proper is derived from the configured
 //! secret with HKDF-SHA256 (RFC 5869), and so is the eight-byte id that stands before each sealed blob. What is sealed is
-//! bound to its row and its column: a blob that was moved to another place does not open.
+//! bound to its row, its column, the request's route, the secret that proved the request, and the sealing key: a blob that was
+//! moved to another place, and a row that was given another route or another proof, do not open. While a key is configured
+//! nothing in clear opens either: whoever can write to the file cannot put a request of their own there.
 //!
 //! Deliberately absent: sealing of what an operator searches by (route, status, times, addresses, the provider's ids).
 
@@ -28,6 +30,19 @@ type KeyId = [u8; KEY_ID];
 pub(super) enum Kind {
     Head = 1,
     Body = 2,
+    /// What was blanked in both.
+    Held = 3,
+}
+
+/// What a blob is bound to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'p> {
+    pub(super) kind: Kind,
+    pub(super) row: i64,
+    /// Empty where there is none.
+    pub(super) route: &'p str,
+    /// The id of the secret that matched; empty where none did.
+    pub(super) proof: &'p str,
 }
 
 /// Why a blob does not open.
@@ -35,6 +50,8 @@ pub(super) enum Kind {
 pub(super) enum Unsealed {
     /// No configured key has the id.
     KeyMissing,
+    /// It lies in clear, and a key is configured.
+    InClear,
     /// Altered, moved, or never sealed by us.
     Damaged,
 }
@@ -71,7 +88,7 @@ impl Keyring {
     }
 
     /// Writes a blob for a row: sealed with the first key, or in clear where there is none.
-    pub(super) fn seal(&self, kind: Kind, row: i64, content: &[u8], out: &mut Vec<u8>) -> Result<(), Unsealed> {
+    pub(super) fn seal(&self, place: Place<'_>, content: &[u8], out: &mut Vec<u8>) -> Result<(), Unsealed> {
         out.clear();
         let Some((id, key)) = self.0.first() else {
             out.push(CLEAR);
@@ -87,31 +104,32 @@ impl Keyring {
         out.extend_from_slice(content);
         let text = out.get_mut(PREFIX..).unwrap_or_default();
         let nonce = Nonce::assume_unique_for_key(nonce);
-        let tag = key.seal_in_place_separate_tag(nonce, Aad::from(place(kind, row)), text);
+        let tag = key.seal_in_place_separate_tag(nonce, Aad::from(place.bytes(id)), text);
         out.extend_from_slice(tag.map_err(|_| Unsealed::Damaged)?.as_ref());
         Ok(())
     }
 
     /// The content of a blob.
-    pub(super) fn open(&self, kind: Kind, row: i64, mut blob: Vec<u8>) -> Result<Vec<u8>, Unsealed> {
+    pub(super) fn open(&self, place: Place<'_>, mut blob: Vec<u8>) -> Result<Vec<u8>, Unsealed> {
         match blob.first() {
+            Some(&CLEAR) if !self.0.is_empty() => Err(Unsealed::InClear),
             Some(&CLEAR) => {
                 blob.remove(0);
                 Ok(blob)
             }
-            Some(&SEALED) => self.unseal(kind, row, &blob),
+            Some(&SEALED) => self.unseal(place, &blob),
             _ => Err(Unsealed::Damaged),
         }
     }
 
-    fn unseal(&self, kind: Kind, row: i64, blob: &[u8]) -> Result<Vec<u8>, Unsealed> {
+    fn unseal(&self, place: Place<'_>, blob: &[u8]) -> Result<Vec<u8>, Unsealed> {
         let id: KeyId = blob.get(1..).and_then(|rest| rest.first_chunk()).copied().ok_or(Unsealed::Damaged)?;
         let (_, key) = self.0.iter().find(|(known, _)| *known == id).ok_or(Unsealed::KeyMissing)?;
         let nonce = blob.get(1 + KEY_ID..PREFIX).ok_or(Unsealed::Damaged)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| Unsealed::Damaged)?;
         let mut text = blob.get(PREFIX..).unwrap_or_default().to_vec();
         let length =
-            key.open_in_place(nonce, Aad::from(place(kind, row)), &mut text).map_err(|_| Unsealed::Damaged)?.len();
+            key.open_in_place(nonce, Aad::from(place.bytes(&id)), &mut text).map_err(|_| Unsealed::Damaged)?.len();
         text.truncate(length);
         Ok(text)
     }
@@ -131,11 +149,13 @@ fn name(id: KeyId) -> String {
     format!("seal {:016x}", u64::from_be_bytes(id))
 }
 
-fn place(kind: Kind, row: i64) -> [u8; 9] {
-    let mut place = [0; 9];
-    let parts = [kind as u8].into_iter().chain(row.to_be_bytes());
-    place.iter_mut().zip(parts).for_each(|(to, from)| *to = from);
-    place
+impl Place<'_> {
+    /// With the length of one name before it, so that the two names cannot slide into each other.
+    fn bytes(&self, id: &KeyId) -> Vec<u8> {
+        let length = u32::try_from(self.route.len()).unwrap_or(u32::MAX).to_be_bytes();
+        let row = self.row.to_be_bytes();
+        [&[self.kind as u8][..], &row, id, &length, self.route.as_bytes(), self.proof.as_bytes()].concat()
+    }
 }
 
 #[cfg(test)]
@@ -148,9 +168,13 @@ mod tests {
         Keyring::derive(&keys).unwrap()
     }
 
+    fn at(kind: Kind, row: i64) -> Place<'static> {
+        Place { kind, row, route: "github", proof: "file:a" }
+    }
+
     fn sealed(keys: &Keyring, kind: Kind, row: i64) -> Vec<u8> {
         let mut out = b"of the row before".to_vec();
-        keys.seal(kind, row, b"content", &mut out).unwrap();
+        keys.seal(at(kind, row), b"content", &mut out).unwrap();
         out
     }
 
@@ -158,9 +182,18 @@ mod tests {
     fn what_was_sealed_opens_in_its_place_and_nowhere_else() {
         let keys = keyring(&[1]);
         let blob = sealed(&keys, Kind::Body, 7);
-        assert_eq!(keys.open(Kind::Body, 7, blob.clone()), Ok(b"content".to_vec()));
-        assert_eq!(keys.open(Kind::Body, 8, blob.clone()), Err(Unsealed::Damaged));
-        assert_eq!(keys.open(Kind::Head, 7, blob), Err(Unsealed::Damaged));
+        assert_eq!(keys.open(at(Kind::Body, 7), blob.clone()), Ok(b"content".to_vec()));
+        assert_eq!(keys.open(at(Kind::Body, 8), blob.clone()), Err(Unsealed::Damaged));
+        assert_eq!(keys.open(at(Kind::Head, 7), blob.clone()), Err(Unsealed::Damaged));
+        let sealed_as = at(Kind::Body, 7);
+        for moved in [
+            Place { route: "gitlab", ..sealed_as },
+            Place { proof: "file:b", ..sealed_as },
+            Place { proof: "", ..sealed_as },
+            Place { route: "githubf", proof: "ile:a", ..sealed_as },
+        ] {
+            assert_eq!(keys.open(moved, blob.clone()), Err(Unsealed::Damaged), "{moved:?}");
+        }
     }
 
     #[test]
@@ -170,12 +203,10 @@ mod tests {
         for bit in 0..blob.len() * 8 {
             let mut flipped = blob.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            // The marker of clear content is one bit away: what it shows is still no content.
-            let opened = keys.open(Kind::Head, 7, flipped);
-            assert_ne!(opened, Ok(b"content".to_vec()), "{bit}");
+            assert!(keys.open(at(Kind::Head, 7), flipped).is_err(), "{bit}");
         }
         for end in 0..blob.len() {
-            assert!(keys.open(Kind::Head, 7, blob[..end].to_vec()).is_err(), "{end}");
+            assert!(keys.open(at(Kind::Head, 7), blob[..end].to_vec()).is_err(), "{end}");
         }
     }
 
@@ -183,18 +214,19 @@ mod tests {
     fn the_first_key_seals_and_all_open() {
         let old = sealed(&keyring(&[1]), Kind::Body, 7);
         let rotated = keyring(&[2, 1]);
-        assert_eq!(rotated.open(Kind::Body, 7, old.clone()), Ok(b"content".to_vec()));
+        assert_eq!(rotated.open(at(Kind::Body, 7), old.clone()), Ok(b"content".to_vec()));
         let new = sealed(&rotated, Kind::Body, 7);
-        assert_eq!(keyring(&[1]).open(Kind::Body, 7, new.clone()), Err(Unsealed::KeyMissing));
-        assert_eq!(keyring(&[2]).open(Kind::Body, 7, new), Ok(b"content".to_vec()));
-        assert_eq!(keyring(&[]).open(Kind::Body, 7, old), Err(Unsealed::KeyMissing));
+        assert_eq!(keyring(&[1]).open(at(Kind::Body, 7), new.clone()), Err(Unsealed::KeyMissing));
+        assert_eq!(keyring(&[2]).open(at(Kind::Body, 7), new), Ok(b"content".to_vec()));
+        assert_eq!(keyring(&[]).open(at(Kind::Body, 7), old), Err(Unsealed::KeyMissing));
         assert!(rotated.has(&keyring(&[1]).name().unwrap()) && !rotated.has(&keyring(&[3]).name().unwrap()));
     }
 
     #[test]
-    fn without_a_key_it_lies_in_clear_and_opens_with_any() {
+    fn without_a_key_it_lies_in_clear_and_with_one_nothing_in_clear_opens() {
         let blob = sealed(&keyring(&[]), Kind::Body, 7);
-        assert_eq!(keyring(&[1]).open(Kind::Body, 7, blob), Ok(b"content".to_vec()));
+        assert_eq!(keyring(&[]).open(at(Kind::Body, 7), blob.clone()), Ok(b"content".to_vec()));
+        assert_eq!(keyring(&[1]).open(at(Kind::Body, 7), blob), Err(Unsealed::InClear));
         assert_eq!(keyring(&[]).name(), None);
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::base::UnixMillis;
+use crate::base::{Secret, UnixMillis};
 use crate::domain::Head;
 use crate::replay::ReplayKey;
 
@@ -57,12 +57,14 @@ pub struct StoredRequest {
     pub source: std::net::IpAddr,
     /// The sender spoke TLS to us.
     pub https: bool,
-    /// As received.
+    /// As received, but for blanks.
     pub head: Head,
     /// Bytes at the end of the path behind a prefix route's prefix.
     pub suffix: usize,
-    /// As received.
+    /// As received, but for blanks.
     pub body: Bytes,
+    /// What was blanked in both before they were kept.
+    pub held: Option<Secret>,
     /// The id of the secret that matched.
     pub key: Option<Arc<str>>,
     /// What replay memory knows it by.

@@ -61,6 +61,7 @@ impl Material {
         let secret = |name: &str| format!("{CANARY}-{name}-0123456789abcdef");
         self.put("secrets/good", secret("good") + "\n", 0o640);
         self.put("secrets/second", secret("second"), 0o600);
+        self.put("open/secret", secret("open-folder"), 0o600);
         self.put("secrets/short", "canary-7f3a", 0o600);
         self.put("secrets/empty", "", 0o600);
         self.put("secrets/newline", "\n", 0o600);

@@ -34,6 +34,7 @@ mod handshakes; // G4: TLS
 mod ids; // G2 and G5: ids and signatures, odd and twice
 mod loops; // G8: relays that lead to relays, names that lead home
 mod memory; // the formula, and a relay driven toward it
+mod misplaced; // G8: credentials where they do not belong
 mod peers; // the same bytes at nginx and HAProxy, when asked
 mod proofs; // G5: signatures
 mod streams; // G3: HTTP/2

@@ -23,7 +23,7 @@ async fn filled() -> Rig {
 
 /// Everything that a relay does with a store. Errors are answers; only a panic of the writer would end it.
 async fn use_it(store: &Store) {
-    let _ = store.page(Query { limit: 1000, text: Some("x".into()), ..Query::default() }).await;
+    let _ = store.page(Query { limit: 1000, text: Some("x".into()), ..Query::default() }, Arc::default()).await;
     let _ = store.claim(&Arc::from("dastra"), 100, false).await;
     let _ = store.accept(accept(NOW, None)).await;
     store.record(entry(NOW));

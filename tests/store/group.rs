@@ -54,7 +54,7 @@ async fn a_reader_never_holds_the_writer_up() {
         store.accept(accept(NOW, None)).await.unwrap();
     }
     assert_eq!(count(&reader).unwrap(), 1, "it reads its own moment");
-    assert_eq!(store.page(Query { limit: 1000, ..Query::default() }).await.unwrap().events.len(), 51);
+    assert_eq!(store.page(Query { limit: 1000, ..Query::default() }, Arc::default()).await.unwrap().events.len(), 51);
     reader.execute_batch("COMMIT").unwrap();
     assert_eq!(count(&reader).unwrap(), 51);
     assert!(store.standing().open);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dmz_relay::base::{Clock, UnixMillis};
-use dmz_relay::domain::{Fault, Framing, Head, Method, Version};
+use dmz_relay::domain::{Fault, Framing, Head, Marks, Method, Version};
 use dmz_relay::pipeline::record::request_id;
 use dmz_relay::store::{Accept, Attempt, AttemptKind, Entry, News, OpenError, Recovered, Settings, Store, Took};
 
@@ -83,7 +83,8 @@ pub(crate) fn entry(at: UnixMillis) -> Entry {
         method: Method::Post,
         version: Version::Http11,
         head: Some(head()),
-        sensitive: Arc::from([Box::from("X-Signature")]),
+        marks: Marks::default(),
+        held: None,
         suffix: 3,
         https: true,
         source: IpAddr::from([192, 0, 2, 7]),

@@ -17,7 +17,7 @@ fn body(bytes: usize) -> Option<Bytes> {
 
 async fn rows(store: &Store, outcome: &str) -> usize {
     let query = Query { outcome: Some(outcome.into()), limit: 1000, ..Query::default() };
-    store.page(query).await.unwrap().events.len()
+    store.page(query, Arc::default()).await.unwrap().events.len()
 }
 
 #[tokio::test]
@@ -36,7 +36,7 @@ async fn history_makes_room_and_what_waits_stays() {
     eventually("it is below the quota", async || store.standing().used <= 4 * MIB).await;
     assert!(!store.standing().full && store.standing().history_dropped == 0);
     assert!(store.event(&id).await.unwrap().is_some(), "the oldest of all waits, and stays");
-    let page = store.page(Query { limit: 1000, ..Query::default() }).await.unwrap();
+    let page = store.page(Query { limit: 1000, ..Query::default() }, Arc::default()).await.unwrap();
     assert!(page.events.len() > 50 && page.events.len() < 250, "{}", page.events.len());
     assert_eq!(page.events[0].entry.received_at, UnixMillis(NOW.0 + 599), "the newest are kept");
     assert_eq!(store.claim(&Arc::from("dastra"), 1, false).await.unwrap().len(), 1);

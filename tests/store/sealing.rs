@@ -61,7 +61,10 @@ async fn nothing_that_a_sender_wrote_is_in_the_file() {
         let claimed = store.claim(&Arc::from("dastra"), 1, false).await.unwrap().remove(0);
         assert_eq!(&*claimed.request.body, b"{\"name\": \"canary-in-body\"}");
         assert_eq!(claimed.request.head.host(), "canary-in-host.example");
-        let found = store.page(Query { text: Some("canary-in-header".into()), ..Query::default() }).await.unwrap();
+        let found = store
+            .page(Query { text: Some("canary-in-header".into()), ..Query::default() }, Arc::default())
+            .await
+            .unwrap();
         assert_eq!(found.events.len(), 2, "an operator still searches");
         drop(store);
         assert_eq!(shows(rig.folder.path(), "canary-in-body"), !sealed);
@@ -71,12 +74,12 @@ async fn nothing_that_a_sender_wrote_is_in_the_file() {
 #[tokio::test]
 async fn keys_rotate_and_sealing_is_turned_on_and_off() {
     let rig = Rig::new();
-    // In clear, sealed with a first key, and with a second one that still opens the first's.
-    for keys in [vec![], vec![key(1)], vec![key(2), key(1)]] {
+    // Sealed with a first key, with a second one that still opens the first's, and with a third.
+    for keys in [vec![key(1)], vec![key(2), key(1)], vec![key(3), key(2), key(1)]] {
         let (store, _) = rig.try_open(&rig.keyed(keys)).unwrap();
         store.accept(secret()).await.unwrap();
     }
-    for keys in [vec![], vec![key(1)], vec![key(2)], vec![key(3)]] {
+    for keys in [vec![], vec![key(1)], vec![key(2)], vec![key(3), key(2)]] {
         assert_eq!(rig.try_open(&rig.keyed(keys)).map(drop).unwrap_err(), OpenError::KeyMissing);
     }
     let (store, _) = rig.try_open(&rig.keyed(vec![key(3), key(2), key(1)])).unwrap();
@@ -89,9 +92,86 @@ async fn keys_rotate_and_sealing_is_turned_on_and_off() {
     drop(store);
     // Nothing undelivered needs a key any more. What history cannot open it shows without a head.
     let store = rig.open();
-    let events = store.page(Query::default()).await.unwrap().events;
-    assert_eq!(events.iter().filter(|event| event.entry.head.is_some()).count(), 1);
+    let events = store.page(Query::default(), Arc::default()).await.unwrap().events;
+    assert_eq!(events.iter().filter(|event| event.entry.head.is_some()).count(), 0);
     assert_eq!(events.len(), 3);
+}
+
+#[tokio::test]
+async fn what_lies_in_clear_is_set_aside_once_the_store_seals() {
+    let rig = Rig::new();
+    let store = rig.open();
+    let clear = secret();
+    let id = clear.entry.request_id.clone();
+    store.accept(clear).await.unwrap();
+    drop(store);
+    let (store, _) = rig.try_open(&rig.keyed(vec![key(1)])).unwrap();
+    store.accept(secret()).await.unwrap();
+    let claimed = store.claim(&Arc::from("dastra"), 10, false).await.unwrap();
+    assert_eq!(claimed.len(), 1, "the sealed one");
+    assert_eq!(store.backlog("dastra").dead, 1);
+    let event = store.event(&id).await.unwrap().unwrap();
+    let why = event.history[0].detail.as_deref().unwrap();
+    assert!(why.starts_with("it lies in clear, and the store seals"), "{why}");
+    assert!(event.entry.head.is_none() && event.entry.body.is_none(), "nothing of it is shown either");
+    assert!(store.request(&id).await.unwrap().is_none(), "nor sent by hand");
+    drop(store);
+    // Who turned sealing on too early turns it off again, and it is there.
+    let file = rusqlite::Connection::open(rig.path()).unwrap();
+    file.execute("DELETE FROM spool WHERE seq = 2", []).unwrap();
+    drop(file);
+    assert!(rig.open().request(&id).await.unwrap().is_some());
+}
+
+/// Whoever can write to the file gives a sealed row another route, or another proof.
+#[tokio::test]
+async fn a_sealed_row_that_was_given_another_route_or_proof_is_no_request() {
+    for change in [
+        "UPDATE spool SET route = (SELECT id FROM names WHERE text = 'other')",
+        "UPDATE events SET secret = (SELECT id FROM names WHERE text = 'other')",
+        "UPDATE events SET secret = NULL",
+        "UPDATE names SET text = CASE text WHEN 'dastra' THEN 'x' WHEN 'other' THEN 'dastra' ELSE text END",
+    ] {
+        let rig = Rig::new();
+        let keyed = rig.keyed(vec![key(1)]);
+        let (store, _) = rig.try_open(&keyed).unwrap();
+        store.accept(secret()).await.unwrap();
+        let named = |name: &str| Some(Arc::from(name));
+        store.record(Entry { route: named("other"), key: named("other"), ..entry(NOW) });
+        store.flush().await.unwrap();
+        drop(store);
+        let file = rusqlite::Connection::open(rig.path()).unwrap();
+        assert!(file.execute(change, []).unwrap() > 0, "{change}");
+        drop(file);
+        let (store, _) = rig.try_open(&keyed).unwrap();
+        let mut claimed = 0;
+        for route in ["dastra", "other", "x"] {
+            claimed += store.claim(&Arc::from(route), 10, false).await.unwrap().len();
+        }
+        assert_eq!(claimed, 0, "{change}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_blanked_waits_with_the_body_and_goes_with_it() {
+    for sealed in [false, true] {
+        let rig = Rig::new();
+        let keys = if sealed { vec![key(1)] } else { Vec::new() };
+        let (store, _) = rig.try_open(&rig.keyed(keys)).unwrap();
+        let accepted = secret();
+        let held = Some(Secret::new(b"canary-that-was-blanked".to_vec()));
+        store.accept(Accept { entry: Entry { held, ..accepted.entry }, ..accepted }).await.unwrap();
+        assert_eq!(shows(rig.folder.path(), "canary-that-was-blanked"), !sealed);
+        let claimed = store.claim(&Arc::from("dastra"), 1, false).await.unwrap().remove(0);
+        let held = claimed.request.held.as_ref().unwrap();
+        assert_eq!(held.expose(), b"canary-that-was-blanked");
+        assert!(!format!("{:?}", claimed.request).contains("canary-that"));
+        store.settle(claimed.ticket, Settlement::Delivered(attempt(1))).await.unwrap();
+        drop(store);
+        let file = rusqlite::Connection::open(rig.path()).unwrap();
+        let left: i64 = file.query_row("SELECT count(*) FROM bodies", [], |row| row.get(0)).unwrap();
+        assert_eq!(left, 0);
+    }
 }
 
 #[tokio::test]
@@ -118,7 +198,8 @@ async fn a_blob_that_was_moved_or_altered_is_no_request_and_holds_nothing_up() {
     assert_eq!(claimed.len(), 1, "the sound one");
     let dead = store.backlog("dastra").dead;
     assert_eq!(dead, 2);
-    let dead = store.page(Query { outcome: Some("dead".into()), ..Query::default() }).await.unwrap().events;
+    let dead =
+        store.page(Query { outcome: Some("dead".into()), ..Query::default() }, Arc::default()).await.unwrap().events;
     for event in dead {
         let history = store.event(&event.entry.request_id).await.unwrap().unwrap().history;
         assert_eq!(history[0].detail.as_deref(), Some("what was stored cannot be read"));

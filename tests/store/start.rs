@@ -56,7 +56,7 @@ async fn what_was_answered_survives_a_crash_at_every_stage() {
     let copy = crashed(&rig);
     let after = copy.open();
     assert!(tickets(&after).await.is_empty());
-    assert_eq!(after.page(Query::default()).await.unwrap().events.len(), 2);
+    assert_eq!(after.page(Query::default(), Arc::default()).await.unwrap().events.len(), 2);
 }
 
 #[tokio::test]
@@ -85,7 +85,7 @@ async fn what_was_handed_in_is_written_before_the_end() {
     let mut query = Query { limit: 1000, ..Query::default() };
     let mut rows = 0;
     loop {
-        let page = store.page(query.clone()).await.unwrap();
+        let page = store.page(query.clone(), Arc::default()).await.unwrap();
         rows += page.events.len();
         query.after = page.next;
         if page.next.is_none() {
@@ -135,8 +135,8 @@ async fn a_newer_file_is_refused_and_left_as_it_is() {
     file.pragma_update(None, "user_version", 77).unwrap();
     drop(file);
     let refused = rig.try_open(&rig.settings()).map(drop).unwrap_err();
-    assert_eq!(refused, OpenError::Newer { found: 77, known: 1 });
-    assert_eq!(refused.to_string(), "it was written by a newer dmz-relay (version 77; this one knows up to 1)");
+    assert_eq!(refused, OpenError::Newer { found: 77, known: 2 });
+    assert_eq!(refused.to_string(), "it was written by a newer dmz-relay (version 77; this one knows up to 2)");
     let file = rusqlite::Connection::open(rig.path()).unwrap();
     assert_eq!(file.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)).unwrap(), 77);
 }

@@ -2,20 +2,19 @@
 
 use std::time::Duration;
 
-use crate::admin::events::{AttemptView, EventDetail, EventRow, FieldView, HeadView, MASK, ReplayReport, TookView};
+use crate::admin::events::{AttemptView, EventDetail, EventRow, FieldView, HeadView, ReplayReport, TookView};
 use crate::base::UnixMillis;
 use crate::delivery::Replayed;
-use crate::domain::Head;
-use crate::signature::form;
-use crate::snapshot::{Snapshot, Verification};
+use crate::domain::sensitive::{MASK, View};
+use crate::domain::{Head, Sensitive};
 use crate::store::{Attempt, Entry, Event};
 
 /// A row of a list.
-pub(super) fn row(event: &Event) -> EventRow {
+pub(super) fn row(event: &Event, sensitive: &Sensitive) -> EventRow {
     let Event { outcome, reason, via, entry, stage, due, has_body, .. } = event;
     let text = |text: &Option<std::sync::Arc<str>>| text.as_deref().map(str::to_owned);
     let boxed = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
-    let head = entry.head.as_ref();
+    let view = entry.head.as_ref().map(|head| sensitive.view(head, &entry.marks));
     EventRow {
         id: entry.request_id.to_string(),
         received_at: rfc3339(entry.received_at),
@@ -24,8 +23,8 @@ pub(super) fn row(event: &Event) -> EventRow {
         provider: text(&entry.provider),
         method: entry.method.as_str().to_owned(),
         version: entry.version.as_str().to_owned(),
-        path: head.map(|head| head.path().to_owned()),
-        host: head.map(|head| head.host().to_owned()),
+        path: view.as_ref().map(|view| view.path().into_owned()),
+        host: view.as_ref().map(|view| view.host().to_owned()),
         source: entry.source.to_string(),
         via: via.to_string(),
         allowed_by: boxed(&entry.allowed_by),
@@ -48,11 +47,11 @@ pub(super) fn row(event: &Event) -> EventRow {
 }
 
 /// A row with all that is known of it.
-pub(super) fn detail(event: &Event, snapshot: &Snapshot) -> EventDetail {
-    let Entry { head, took, sensitive, .. } = &event.entry;
+pub(super) fn detail(event: &Event, sensitive: &Sensitive) -> EventDetail {
+    let Entry { head, took, marks, .. } = &event.entry;
     EventDetail {
-        row: row(event),
-        head: head.as_ref().map(|head| self::head(head, &Veil::of(sensitive, snapshot))),
+        row: row(event, sensitive),
+        head: head.as_ref().map(|head| self::head(head, &sensitive.view(head, marks))),
         took: TookView {
             read_ms: millis(took.read),
             verify_ms: millis(took.verify),
@@ -92,81 +91,18 @@ pub(super) fn replayed(id: &str, replayed: &Replayed) -> ReplayReport {
     }
 }
 
-fn head(head: &Head, veil: &Veil<'_>) -> HeadView {
-    let field = |(name, value): (&str, &[u8])| {
-        let masked = veil.header(name);
-        let value = if masked { MASK.to_owned() } else { String::from_utf8_lossy(value).into_owned() };
-        FieldView { name: name.to_owned(), value, masked }
+fn head(head: &Head, view: &View<'_>) -> HeadView {
+    let field = |(name, value): (&str, Option<&[u8]>)| FieldView {
+        name: name.to_owned(),
+        value: value.map_or_else(|| MASK.to_owned(), |value| String::from_utf8_lossy(value).into_owned()),
+        masked: value.is_none(),
     };
-    let mut target = head.path().to_owned();
-    if let Some(query) = head.query() {
-        target.push('?');
-        target.push_str(&veil.query(query));
-    }
     HeadView {
         method: head.method().as_str().to_owned(),
-        target,
-        host: head.host().to_owned(),
-        headers: head.headers().iter().map(field).collect(),
+        target: view.target(),
+        host: view.host().to_owned(),
+        headers: view.fields().map(field).collect(),
     }
-}
-
-/// What is not shown: what verified the request when it came; what verifies requests now, on any route, because a sender
-/// that mixes two routes up sends one's secret to the other; and what its name gives away.
-struct Veil<'s> {
-    headers: Vec<&'s str>,
-    parameters: Vec<&'s str>,
-}
-
-/// Fields that hold credentials, whatever a scheme says.
-const CREDENTIALS: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "set-cookie"];
-/// Parts of names that give a secret or a signature away.
-const TELLING: [&str; 9] = ["sign", "hmac", "secret", "token", "passw", "credential", "api-key", "api_key", "apikey"];
-/// Names that end like one of a secret, and are none.
-const INNOCENT: [&str; 1] = ["idempotency-key"];
-
-impl<'s> Veil<'s> {
-    fn of(sensitive: &'s [Box<str>], snapshot: &'s Snapshot) -> Self {
-        let mut veil = Self { headers: Vec::new(), parameters: Vec::new() };
-        for name in sensitive {
-            match name.strip_prefix('?') {
-                Some(parameter) => veil.parameters.push(parameter),
-                None => veil.headers.push(name),
-            }
-        }
-        for route in snapshot.routes.iter() {
-            if let Verification::Signed(verifier) = &route.verify {
-                veil.headers.extend(verifier.scheme().redacted_headers());
-                veil.parameters.extend(verifier.scheme().redacted_query_parameters());
-            }
-            veil.parameters.extend(route.forward.strip_query.iter().map(String::as_str));
-        }
-        veil
-    }
-
-    fn header(&self, name: &str) -> bool {
-        self.headers.iter().chain(&CREDENTIALS).any(|known| name.eq_ignore_ascii_case(known)) || telling(name)
-    }
-
-    /// Every spelling that verification would take for the name is the name.
-    fn query(&self, query: &str) -> String {
-        let pair = |pair: &str| {
-            let name = pair.split_once('=').map(|(name, _)| name);
-            let known = self.parameters.iter().any(|known| form::is_named(pair.as_bytes(), known));
-            // What has an escape in its name is not read further: it may be any name.
-            match name {
-                Some(name) if known || telling(name) || name.contains('%') => format!("{name}={MASK}"),
-                _ => pair.to_owned(),
-            }
-        };
-        query.split('&').map(pair).collect::<Vec<_>>().join("&")
-    }
-}
-
-fn telling(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    let tells = TELLING.iter().any(|part| name.contains(part)) || name.ends_with("key");
-    tells && !INNOCENT.contains(&&*name)
 }
 
 /// `2026-11-22T10:15:30.123Z`.

@@ -1,7 +1,9 @@
 //! Secrets: where each comes from, and the name by which logs speak of it.
 
+use std::collections::hash_map;
 use std::sync::Arc;
 
+use sha2::{Digest as _, Sha256};
 use toml::Spanned;
 
 use super::Compiler;
@@ -54,7 +56,26 @@ impl Compiler<'_> {
             let what = format!("\"{id}\" has {} bytes; below {SHORT} it can be guessed", secret.len());
             self.warn(entry, key, what, "ask the provider for a longer one");
         }
+        self.shared(entry, key, &id, &secret);
         Some(Key { id, secret })
+    }
+
+    /// Warns of a secret that proves requests to another route as well.
+    fn shared<T>(&mut self, at: &Spanned<T>, key: &str, id: &str, secret: &Secret) {
+        let line = self.problems.line_of(&at.span());
+        match self.seen.entry(Sha256::digest(secret.expose()).into()) {
+            hash_map::Entry::Vacant(free) => {
+                free.insert((key.to_owned(), line));
+            }
+            hash_map::Entry::Occupied(first) if first.get().0 != key => {
+                let (first, line) = first.get();
+                let what = format!(
+                    "\"{id}\" holds the same secret as {first} (line {line}): what one proves, the other takes for genuine"
+                );
+                self.warn(at, key, what, "have the provider make one secret for each endpoint");
+            }
+            hash_map::Entry::Occupied(_) => {}
+        }
     }
 
     /// Whether the secret that was read last is none.

@@ -9,6 +9,7 @@ use super::raw::{RawBodyDigest, RawKey, RawList, RawMac, RawSignature, RawTimest
 use super::verify::{bindings, dedupe, shapes};
 use super::words::Scope;
 use crate::signature::Scheme;
+use crate::signature::algorithm::Algorithm;
 use crate::signature::key::KeyMaterial;
 use crate::signature::scheme::{BodyDigest, Check, Dedupe, Function, MacSpec, Message, TimePlace, TimeSpec};
 use crate::signature::shape::Shape;
@@ -57,6 +58,9 @@ pub(super) fn compile(raw: &RawMac, function: Function, scope: &mut Scope<'_>) -
         for (span, name, what, help) in rules.broken(message, text) {
             scope.problem(Some(span), name, what, help);
             sound = false;
+        }
+        for (what, help) in rules.doubtful(message) {
+            scope.warning(text.span(), "message", what, help);
         }
     }
     let (shapes, bindings, dedupe) = (shapes?, bindings?, dedupe?);
@@ -123,6 +127,42 @@ impl Rules<'_> {
         found
     }
 
+    /// What proves less than it seems to, in schemes that a provider may have all the same.
+    fn doubtful(&self, message: &Message) -> Vec<(String, &'static str)> {
+        let segments = message.template.segments();
+        let mut found = Vec::new();
+        let plain = self.mac.function == Function::Digest && self.mac.algorithm != Algorithm::Sha384;
+        if plain && message.template.has(&Segment::Secret) && segments.last() != Some(&Segment::Secret) {
+            let what = "text stands behind {secret} in a plain digest: whoever has seen one signature can append to what \
+                 was signed and compute another (length extension)";
+            found.push((what.to_owned(), "put {secret} last, or use hmac, where the provider lets you choose"));
+        }
+        for pair in segments.windows(2) {
+            if let [left, right] = pair
+                && let (Some(first), Some(second)) = (self.open_end(left), open_start(right))
+                && self.sliding(&message.template).is_none()
+            {
+                let what =
+                    format!("{first} and {second} stand side by side, so text could move from one into the other");
+                found.push((what, "put a literal between them, where the provider lets you choose"));
+            }
+        }
+        found
+    }
+
+    /// What a segment is called, where its end is the sender's choice: neither fixed in length nor given a shape.
+    fn open_end(&self, segment: &Segment) -> Option<String> {
+        let shaped =
+            |source: &Source| self.shapes.is_some_and(|shapes| shapes.iter().any(|(header, _)| header == source));
+        match segment {
+            Segment::Source(source) if shaped(source) => None,
+            Segment::Id if self.id.is_some_and(shaped) => None,
+            // One digit more makes it ten times as large: outside every window.
+            Segment::Timestamp => None,
+            other => open_start(other),
+        }
+    }
+
     /// Two headers side by side: what belongs to one could be moved to the other, and the message stays the same.
     fn sliding(&self, template: &Template) -> Option<String> {
         let shaped =
@@ -180,6 +220,19 @@ impl Rules<'_> {
 
     fn is_signed_id(&self, source: &Source, template: &Template) -> bool {
         template.has(&Segment::Id) && self.id == Some(source)
+    }
+}
+
+/// What a segment is called, where its text is the sender's choice.
+fn open_start(segment: &Segment) -> Option<String> {
+    match segment {
+        Segment::Source(source) => Some(source.to_string()),
+        Segment::Body => Some("{body}".to_owned()),
+        Segment::FormSorted => Some("{form:sorted}".to_owned()),
+        Segment::Id => Some("{id}".to_owned()),
+        Segment::Path => Some("{path}".to_owned()),
+        Segment::Url => Some("{url}".to_owned()),
+        Segment::Literal(_) | Segment::Method | Segment::Timestamp | Segment::Secret | Segment::BodyDigest(..) => None,
     }
 }
 

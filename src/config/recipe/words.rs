@@ -38,6 +38,11 @@ impl<'p> Scope<'p> {
         self.problems.add(span, key, what, help.map(str::to_owned));
     }
 
+    /// Adds something worth knowing that stops nothing.
+    pub(super) fn warning(&mut self, span: Range<usize>, name: &str, what: impl Into<String>, help: &str) {
+        self.problems.warn(Some(span), format!("{}.{name}", self.key), what, Some(help.to_owned()));
+    }
+
     /// A word from a closed list.
     pub(super) fn word<T: Copy>(
         &mut self,

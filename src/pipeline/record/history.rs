@@ -5,9 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::base::UnixMillis;
-use crate::domain::{Head, Method, Outcome, Refusal, Version};
-use crate::pipeline::{Connection, Gate, answer};
-use crate::snapshot::{Route, Verification};
+use crate::domain::sensitive::starred;
+use crate::domain::{Held, Kept, Marks, Method, Outcome, Own, Refusal, Version};
+use crate::pipeline::{Connection, Gate, answer, held};
+use crate::snapshot::Verification;
 use crate::store::{Entry, Store, StoredRequest, Took};
 
 use super::Record;
@@ -16,10 +17,10 @@ impl Record<'_> {
     /// The row of a request that is about to become durable, with its body.
     pub(in crate::pipeline) fn accepted(&self, body: &Bytes) -> Entry {
         let status = answer::success(self.route()).status;
-        Entry { body: Some(body.clone()), ..self.entry(&Outcome::Accepted, status) }
+        self.entry(&Outcome::Accepted, status, Some(body))
     }
 
-    /// The same request as it is delivered from memory: as it would come out of the store, but with its token.
+    /// The same request as it is delivered from memory: as it would come out of the store, with what was blanked there.
     pub(in crate::pipeline) fn stored(&self, route: &Arc<str>, body: &Bytes) -> StoredRequest {
         StoredRequest {
             request_id: self.request_id.as_str().into(),
@@ -30,6 +31,7 @@ impl Record<'_> {
             head: self.head.clone(),
             suffix: self.suffix,
             body: body.clone(),
+            held: None,
             key: self.proof.as_ref().map(|proof| Arc::clone(&proof.key)),
             dedupe: self.proof.as_ref().and_then(|proof| proof.dedupe.clone()),
             timestamp: self.proof.as_ref().and_then(|proof| proof.timestamp),
@@ -40,16 +42,26 @@ impl Record<'_> {
     /// Adds a row to the history. What was not proven genuine may come as often as strangers like, so its rows are bounded.
     pub(super) fn remember(&self, store: &Store, outcome: &Outcome, status: u16) {
         match outcome {
-            Outcome::Delivered | Outcome::Accepted | Outcome::Duplicate => store.record(self.entry(outcome, status)),
-            Outcome::Failed(_) | Outcome::Gone if self.forwarded.is_some() => store.record(self.entry(outcome, status)),
+            Outcome::Delivered | Outcome::Accepted | Outcome::Duplicate => {
+                store.record(self.entry(outcome, status, self.body.as_ref()))
+            }
+            Outcome::Failed(_) | Outcome::Gone if self.forwarded.is_some() => {
+                store.record(self.entry(outcome, status, self.body.as_ref()))
+            }
             Outcome::Refused(_) | Outcome::Failed(_) | Outcome::Gone | Outcome::Handshake => {
-                store.record_bounded(|| self.entry(outcome, status));
+                store.record_bounded(|| self.entry(outcome, status, self.body.as_ref()));
             }
         }
     }
 
-    fn entry(&self, outcome: &Outcome, status: u16) -> Entry {
+    fn entry(&self, outcome: &Outcome, status: u16, body: Option<&Bytes>) -> Entry {
         let (proof, forwarded) = (self.proof.as_ref(), self.forwarded.as_ref());
+        let verify = self.route().map(|route| &route.verify);
+        let Kept { head, marks, mut held } = self.sensitive.keep(self.head, verify.map(own));
+        let body = body.map(|body| self.kept_body(body, &mut held));
+        // Without a body nothing is delivered, and what was not proven never is.
+        let may_be_delivered = self.genuine && body.is_some() && !held.is_empty();
+        let held = if may_be_delivered { held::hold(verify, proof, &self.request_id, &held) } else { None };
         Entry {
             request_id: self.request_id.as_str().into(),
             received_at: self.received_at,
@@ -58,8 +70,8 @@ impl Record<'_> {
             provider: self.route.and_then(|route| route.provider.clone()),
             method: self.head.method(),
             version: self.head.version(),
-            head: Some(kept_head(self.route(), self.head)),
-            sensitive: sensitive(self.route()),
+            head: Some(head.unwrap_or_else(|| self.head.clone())),
+            marks,
             suffix: self.suffix,
             https: self.https(),
             source: self.source.ip,
@@ -72,7 +84,8 @@ impl Record<'_> {
             dedupe: proof.and_then(|proof| proof.dedupe.clone()),
             timestamp: proof.and_then(|proof| proof.timestamp),
             body_bytes: self.body_bytes,
-            body: self.body.clone(),
+            body,
+            held,
             upstream: forwarded.and(self.route).map(|route| Arc::clone(&route.upstream.name)),
             server: forwarded.and_then(|forwarded| forwarded.server.clone()),
             upstream_status: forwarded.and_then(|forwarded| forwarded.status),
@@ -88,6 +101,21 @@ impl Record<'_> {
     }
 }
 
+impl Record<'_> {
+    /// The body without tokens: those that its route read there, and, where it was not proven, any that some route accepts.
+    fn kept_body(&self, body: &Bytes, held: &mut Held) -> Bytes {
+        let mut tokens = match self.route().map(|route| &route.verify) {
+            Some(Verification::Signed(verifier)) => verifier.tokens_in(self.head, body),
+            Some(Verification::DangerouslyNone) | None => Vec::new(),
+        };
+        if !self.genuine {
+            tokens.extend(self.sensitive.tokens_in(body));
+        }
+        held.hold(body, &tokens);
+        if tokens.is_empty() { body.clone() } else { starred(body, &tokens).into() }
+    }
+}
+
 /// What stands in the place of an entry where none admitted the source and the lists are only observed. No list can have such
 /// a name.
 fn observed(refusal: Refusal) -> &'static str {
@@ -98,25 +126,12 @@ fn observed(refusal: Refusal) -> &'static str {
     }
 }
 
-/// The head without what is a secret by itself. Where no route was found nobody knows what is one, so its query and its
-/// credentials stay out.
-fn kept_head(route: Option<&Route>, head: &Head) -> Head {
-    let blanked = match route.map(|route| &route.verify) {
-        Some(Verification::Signed(verifier)) => verifier.blanked(head),
-        Some(Verification::DangerouslyNone) => None,
-        None => {
-            let secret = |name: &str| ["authorization", "cookie"].iter().any(|known| name.eq_ignore_ascii_case(known));
-            Some(head.rewritten(None, |name, _| secret(name).then(Vec::new)))
-        }
-    };
-    blanked.unwrap_or_else(|| head.clone())
-}
-
-/// What must be masked wherever the head is shown.
-fn sensitive(route: Option<&Route>) -> Arc<[Box<str>]> {
-    match route.map(|route| &route.verify) {
-        Some(Verification::Signed(verifier)) => Arc::clone(verifier.sensitive()),
-        Some(Verification::DangerouslyNone) | None => Arc::default(),
+/// Where the route reads signatures.
+fn own(verify: &Verification) -> &Own {
+    static NONE: Own = Own { fields: Vec::new(), members: Vec::new() };
+    match verify {
+        Verification::Signed(verifier) => verifier.own(),
+        Verification::DangerouslyNone => &NONE,
     }
 }
 
@@ -141,7 +156,7 @@ pub(super) fn refused_at_the_edge(
         method: Method::Other,
         version,
         head: None,
-        sensitive: Arc::default(),
+        marks: Marks::default(),
         suffix: 0,
         https: connection.listener.tls.is_some(),
         source: connection.source.ip,
@@ -155,6 +170,7 @@ pub(super) fn refused_at_the_edge(
         timestamp: None,
         body_bytes: 0,
         body: None,
+        held: None,
         upstream: None,
         server: None,
         upstream_status: None,

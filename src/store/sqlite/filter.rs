@@ -4,10 +4,9 @@ use std::net::IpAddr;
 
 use rusqlite::{Connection, Row};
 
-use crate::domain::Head;
-use crate::store::head;
+use crate::domain::Sensitive;
+use crate::store::entry::{Entry, Event};
 use crate::store::query::Query;
-use crate::store::seal::{Keyring, Kind};
 
 use super::row::{self, PROBES, Table};
 
@@ -43,8 +42,8 @@ impl<'q> Filter<'q> {
         Ok(Some(Self { query, keys, outcome, reason, route, provider, text }))
     }
 
-    /// Looks at a row that was selected with [`row::COLUMNS`]; the dear conditions last.
-    pub(super) fn admits(&mut self, row: &Row<'_>, keys: &Keyring) -> rusqlite::Result<bool> {
+    /// Looks at the columns of a row that was selected with [`row::COLUMNS`].
+    pub(super) fn admits(&self, row: &Row<'_>) -> rusqlite::Result<bool> {
         let numbers = [(self.outcome, 2), (self.reason, 3), (self.route, 5), (self.provider, 6)];
         for (wanted, column) in numbers {
             if wanted.is_some() && row.get::<_, Option<i64>>(column)? != wanted {
@@ -75,12 +74,15 @@ impl<'q> Filter<'q> {
         if self.query.stage.is_some() && row.get::<_, Option<i64>>(31)?.is_none() {
             return Ok(false);
         }
-        let Some(text) = &self.text else { return Ok(true) };
-        let key = row.get(0)?;
-        let Some(sealed) = row.get::<_, Option<Vec<u8>>>(32)? else { return Ok(false) };
-        let head = keys.open(Kind::Head, key, sealed).ok().and_then(|bytes| head::decode(&bytes));
-        let sensitive: Option<String> = row.get(12)?;
-        Ok(head.is_some_and(|head| found(&head, sensitive.as_deref().unwrap_or_default(), text)))
+        Ok(true)
+    }
+
+    /// Whether the text that was asked for stands in what would be shown of a row. Nothing else is searched: a search that
+    /// looks behind a mask gives away, letter by letter, what stands there.
+    pub(super) fn finds(&self, event: &Event, sensitive: &Sensitive) -> bool {
+        let Some(text) = &self.text else { return true };
+        let Entry { head, marks, .. } = &event.entry;
+        head.as_ref().is_some_and(|head| sensitive.view(head, marks).contains(text))
     }
 }
 
@@ -99,31 +101,4 @@ fn keys(query: &Query) -> Option<(i64, i64)> {
         None => {}
     }
     (first <= last).then_some((first, last))
-}
-
-/// Whether lower-case `text` stands in the path, the query, or a header, where it proves nothing.
-fn found(head: &Head, sensitive: &str, text: &[u8]) -> bool {
-    let secret = |name: &str| sensitive.split(',').any(|known| known.eq_ignore_ascii_case(name));
-    let parameters = || head.query().into_iter().flat_map(|query| query.split('&'));
-    let parameter = |pair: &str| {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let secret = sensitive.split(',').any(|known| known.strip_prefix('?') == Some(name));
-        if secret {
-            contains(name.as_bytes(), text)
-        } else {
-            contains(pair.as_bytes(), text) || contains(value.as_bytes(), text)
-        }
-    };
-    let guarded = sensitive.contains('?');
-    contains(head.path().as_bytes(), text)
-        || (!guarded && head.query().is_some_and(|query| contains(query.as_bytes(), text)))
-        || (guarded && parameters().any(parameter))
-        || head
-            .headers()
-            .iter()
-            .any(|(name, value)| contains(name.as_bytes(), text) || (!secret(name) && contains(value, text)))
-}
-
-fn contains(hay: &[u8], lower: &[u8]) -> bool {
-    hay.windows(lower.len()).any(|window| window.eq_ignore_ascii_case(lower))
 }

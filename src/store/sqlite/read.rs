@@ -6,13 +6,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row, Rows, params};
 
-use crate::base::UnixMillis;
-use crate::domain::Fault;
+use crate::base::{Secret, UnixMillis};
+use crate::domain::{Fault, Sensitive};
 use crate::store::engine::{EngineFault, Mark, Reader};
 use crate::store::entry::{Attempt, AttemptKind, Event};
 use crate::store::head;
 use crate::store::query::{Cursor, Page, Query};
-use crate::store::seal::{Keyring, Kind, Unsealed};
+use crate::store::seal::{Keyring, Kind, Place, Unsealed};
 use crate::store::spool::StoredRequest;
 
 use super::fault;
@@ -69,7 +69,9 @@ impl SqliteReader {
             if let Some(row) = rows.next()? {
                 let (key, ticket, mut event) = row::event(&self.connection, &mut self.words, &self.keys, row)?;
                 complete(&self.connection, key, ticket, &mut event)?;
-                event.entry.body = body(&self.connection, &self.keys, key).ok().map(Bytes::from);
+                let (route, proof) = (event.entry.route.clone(), event.entry.key.clone());
+                let owner = Owner { row: key, route: route.as_deref(), proof: proof.as_deref() };
+                event.entry.body = body(&self.connection, &self.keys, owner).ok().map(|(body, _)| body);
                 event.history = attempts(&self.connection, key)?;
                 return Ok(Some(event));
             }
@@ -77,8 +79,8 @@ impl SqliteReader {
         Ok(None)
     }
 
-    fn read_page(&mut self, query: &Query) -> rusqlite::Result<Page> {
-        let Some(mut filter) = Filter::of(&self.connection, query)? else { return Ok(Page::default()) };
+    fn read_page(&mut self, query: &Query, sensitive: &Sensitive) -> rusqlite::Result<Page> {
+        let Some(filter) = Filter::of(&self.connection, query)? else { return Ok(Page::default()) };
         let limit = if query.limit == 0 { DEFAULT_ROWS } else { query.limit.min(MAX_ROWS) };
         let (first, last) = filter.keys;
         let order = if query.ascending { "ASC" } else { "DESC" };
@@ -101,11 +103,13 @@ impl SqliteReader {
             };
             let rows = if order == Ordering::Less { &mut events } else { &mut refusals };
             let (Some(key), Some(row)) = (rows.key, rows.rows.get_ref_row()) else { return Ok(page) };
-            if filter.admits(row, &self.keys)? {
+            if filter.admits(row)? {
                 let (key, ticket, mut event) = row::event(&transaction, &mut self.words, &self.keys, row)?;
-                complete(&transaction, key, ticket, &mut event)?;
-                if query.stage.is_none() || event.stage == query.stage {
-                    page.events.push(event);
+                if filter.finds(&event, sensitive) {
+                    complete(&transaction, key, ticket, &mut event)?;
+                    if query.stage.is_none() || event.stage == query.stage {
+                        page.events.push(event);
+                    }
                 }
             }
             page.next = Some(Cursor(key));
@@ -151,8 +155,8 @@ impl<'s> Peeked<'s> {
 }
 
 impl Reader for SqliteReader {
-    fn page(&mut self, query: &Query) -> Result<Page, EngineFault> {
-        self.read_page(query).map_err(|e| fault(&e))
+    fn page(&mut self, query: &Query, sensitive: &Sensitive) -> Result<Page, EngineFault> {
+        self.read_page(query, sensitive).map_err(|e| fault(&e))
     }
 
     fn event(&mut self, request_id: &str) -> Result<Option<Event>, EngineFault> {
@@ -204,10 +208,28 @@ fn complete(connection: &Connection, key: i64, ticket: Option<i64>, event: &mut 
     Ok(())
 }
 
-fn body(connection: &Connection, keys: &Keyring, key: i64) -> Result<Vec<u8>, Unreadable> {
-    let mut statement = connection.prepare_cached("SELECT body FROM bodies WHERE key = ?1")?;
-    let sealed: Option<Vec<u8>> = statement.query_row([key], |row| row.get(0)).optional()?;
-    Ok(keys.open(Kind::Body, key, sealed.ok_or(Unreadable::Lost(None))?)?)
+/// Whose blobs are opened.
+#[derive(Clone, Copy)]
+struct Owner<'o> {
+    row: i64,
+    route: Option<&'o str>,
+    proof: Option<&'o str>,
+}
+
+impl<'o> Owner<'o> {
+    fn place(self, kind: Kind) -> Place<'o> {
+        let Self { row, route, proof } = self;
+        Place { kind, row, route: route.unwrap_or_default(), proof: proof.unwrap_or_default() }
+    }
+}
+
+/// The body, and what was blanked in it and in the head.
+fn body(connection: &Connection, keys: &Keyring, owner: Owner<'_>) -> Result<(Bytes, Option<Secret>), Unreadable> {
+    let mut statement = connection.prepare_cached("SELECT body, held FROM bodies WHERE key = ?1")?;
+    let found = statement.query_row([owner.row], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    let (sealed, held): (Vec<u8>, Option<Vec<u8>>) = found.ok_or(Unreadable::Lost(None))?;
+    let held = held.map(|held| keys.open(owner.place(Kind::Held), held)).transpose()?;
+    Ok((keys.open(owner.place(Kind::Body), sealed)?.into(), held.map(Secret::new)))
 }
 
 /// A request as it is sent inward.
@@ -223,7 +245,10 @@ pub(super) fn stored(
     let mut rows = statement.query([key])?;
     let row = rows.next()?.ok_or(Unreadable::Lost(None))?;
     let sealed: Option<Vec<u8>> = row.get(9)?;
-    let opened = keys.open(Kind::Head, key, sealed.ok_or(Unreadable::Lost(None))?)?;
+    let proof: Option<String> = row.get(5)?;
+    let owner = Owner { row: key, route: Some(route), proof: proof.as_deref() };
+    let opened = keys.open(owner.place(Kind::Head), sealed.ok_or(Unreadable::Lost(None))?)?;
+    let (body, held) = body(connection, keys, owner)?;
     let source: String = row.get(2)?;
     Ok(StoredRequest {
         request_id: row.get::<_, String>(0)?.into(),
@@ -233,8 +258,9 @@ pub(super) fn stored(
         https: row.get(3)?,
         head: head::decode(&opened).ok_or(Unreadable::Lost(None))?,
         suffix: usize::try_from(row.get::<_, i64>(4)?).unwrap_or_default(),
-        body: body(connection, keys, key)?.into(),
-        key: row.get::<_, Option<String>>(5)?.map(Arc::from),
+        body,
+        held,
+        key: proof.map(Arc::from),
         dedupe: row.get::<_, Option<String>>(6)?.map(Into::into),
         timestamp: row.get::<_, Option<i64>>(7)?.map(UnixMillis),
         attempts: row.get(8)?,

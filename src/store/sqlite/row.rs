@@ -9,14 +9,14 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::base::UnixMillis;
-use crate::domain::Version;
+use crate::domain::{Marks, Version};
 use crate::store::entry::{Entry, Event, Took};
 use crate::store::head;
-use crate::store::seal::{Keyring, Kind};
+use crate::store::seal::{Keyring, Kind, Place};
 
 /// Every column but the key, in the order of [`event`].
 pub(super) const COLUMNS: &str = "key, size, outcome, reason, status, route, provider, request_id, received_at, source, \
-    via, dedupe, sensitive, listener, method, version, https, suffix, allowed_by, secret, timestamp, body_bytes, upstream, \
+    via, dedupe, marks, listener, method, version, https, suffix, allowed_by, secret, timestamp, body_bytes, upstream, \
     server, upstream_status, attempts, detail, took_read, took_verify, took_forward, took_total, ticket, head";
 
 /// How far a key may have moved up because another row had it.
@@ -123,9 +123,11 @@ pub(super) fn event(
     let (route, provider, listener) = (word(5)?, word(6)?, word(13)?);
     let (secret, upstream, server) = (word(19)?, word(22)?, word(23)?);
     let source: String = row.get(9)?;
-    let sensitive: Option<String> = row.get(12)?;
+    let marks = row.get_ref(12)?.as_blob_or_null().unwrap_or_default().map(Marks::from_bytes);
     let sealed: Option<Vec<u8>> = row.get(32)?;
-    let opened = sealed.and_then(|sealed| keys.open(Kind::Head, key, sealed).ok());
+    let proof = secret.as_deref().unwrap_or_default();
+    let place = Place { kind: Kind::Head, row: key, route: route.as_deref().unwrap_or_default(), proof };
+    let opened = sealed.and_then(|sealed| keys.open(place, sealed).ok());
     let micros = |at: usize| row.get(at).map(|micros: i64| Duration::from_micros(micros.unsigned_abs()));
     let entry = Entry {
         request_id: row.get::<_, String>(7)?.into(),
@@ -136,7 +138,7 @@ pub(super) fn event(
         method: head::method_of(row.get(14)?).unwrap_or(crate::domain::Method::Other),
         version: head::version_of(row.get(15)?).unwrap_or(Version::Http11),
         head: opened.and_then(|bytes| head::decode(&bytes)),
-        sensitive: sensitive.iter().flat_map(|list| list.split(',')).map(Box::from).collect(),
+        marks: marks.unwrap_or_default(),
         suffix: usize::try_from(row.get::<_, i64>(17)?).unwrap_or_default(),
         https: row.get(16)?,
         source: source.parse().unwrap_or(IpAddr::from([0, 0, 0, 0])),
@@ -150,6 +152,7 @@ pub(super) fn event(
         timestamp: row.get::<_, Option<i64>>(20)?.map(UnixMillis),
         body_bytes: row.get::<_, i64>(21)?.unsigned_abs(),
         body: None,
+        held: None,
         upstream,
         server,
         upstream_status: row.get(24)?,

@@ -9,7 +9,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(super) const APPLICATION_ID: i32 = 0x646d_7a72;
 
 /// Step by step from an empty file.
-pub(super) const STEPS: &[&str] = &[FIRST];
+pub(super) const STEPS: &[&str] = &[FIRST, SECOND];
 
 /// A row's `key` is the millisecond in its request id, twenty bits up, then nineteen bits of the id's random part and one
 /// that tells the two tables apart. So history lies in the order of time, a row is found by its request id, retention cuts
@@ -65,6 +65,14 @@ SELECT request_id, strftime('%Y-%m-%dT%H:%M:%fZ', received_at / 1000.0, 'unixepo
     status, source, dedupe, (SELECT text FROM names WHERE id = server) AS server, upstream_status, attempts, body_bytes,
     detail
 FROM (SELECT * FROM events UNION ALL SELECT * FROM refusals) ORDER BY key;
+";
+
+/// What is not shown of a head stands as marks and not as names: a row of the first version, whose names are text, has none and is
+/// masked by the configuration of the day. What was blanked waits beside the body.
+const SECOND: &str = "
+ALTER TABLE events RENAME COLUMN sensitive TO marks;
+ALTER TABLE refusals RENAME COLUMN sensitive TO marks;
+ALTER TABLE bodies ADD COLUMN held BLOB;
 ";
 
 /// The newest version that this program knows.

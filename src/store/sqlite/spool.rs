@@ -78,8 +78,7 @@ impl Batch<'_> {
         let seq = self.memory.tickets.fetch_add(1, Ordering::Relaxed);
         let at_once = accept.due.is_none();
         let inserted = self.insert(&accept.entry, Some(seq))?;
-        let body = accept.entry.body.take().unwrap_or_default();
-        self.keep_body(inserted.key, &body)?;
+        self.keep_body(inserted.key, &mut accept.entry)?;
         let route = accept.entry.route.clone().unwrap_or_default();
         let number = self.memory.names.number(self.connection, &route)?;
         let attempts = accept.tried.as_ref().map_or(0, |tried| tried.number) + u32::from(at_once);
@@ -142,6 +141,9 @@ impl Batch<'_> {
                 Err(Unreadable::Lost(why)) => {
                     let detail = match why {
                         Some(Unsealed::KeyMissing) => "no configured key opens it",
+                        Some(Unsealed::InClear) => {
+                            "it lies in clear, and the store seals: nothing says that it is ours"
+                        }
                         Some(Unsealed::Damaged) | None => "what was stored cannot be read",
                     };
                     let attempt = Attempt {

@@ -14,7 +14,7 @@ use crate::store::engine::{Mark, Write, Wrote};
 use crate::store::entry::{Attempt, Entry};
 use crate::store::head;
 use crate::store::ledger::Shift;
-use crate::store::seal::{Keyring, Kind};
+use crate::store::seal::{Keyring, Kind, Place};
 
 use super::row::{self, PROBES, Table};
 
@@ -137,8 +137,8 @@ impl Batch<'_> {
             Write::Accept(accept) => self.accept(accept),
             Write::Record(entry) => {
                 let inserted = self.insert(entry, None)?;
-                if let Some(body) = entry.body.take() {
-                    self.keep_body(inserted.key, &body)?;
+                if entry.body.is_some() {
+                    self.keep_body(inserted.key, entry)?;
                 }
                 Ok(Wrote::Done)
             }
@@ -176,7 +176,7 @@ impl Batch<'_> {
         let secret = names.of(connection, entry.key.as_deref())?;
         let upstream = names.of(connection, entry.upstream.as_deref())?;
         let server = names.of(connection, entry.server.as_deref())?;
-        let sensitive = (!entry.sensitive.is_empty()).then(|| entry.sensitive.join(","));
+        let marks = (!entry.marks.is_empty()).then(|| entry.marks.to_bytes());
         let body = entry.body.as_ref().map_or(0, Bytes::len);
         let size = memory.scratch.len() + body + 160;
         let size = i64::try_from(size).unwrap_or(i64::MAX);
@@ -193,7 +193,7 @@ impl Batch<'_> {
         let mut key = row::key_for(entry, table);
         for _ in 0..PROBES * 1024 {
             if entry.head.is_some() {
-                let sealed = self.keys.seal(Kind::Head, key, &memory.scratch, &mut memory.sealed);
+                let sealed = self.keys.seal(place(entry, Kind::Head, key), &memory.scratch, &mut memory.sealed);
                 sealed.map_err(|_| rusqlite::Error::InvalidQuery)?;
             }
             let head = entry.head.as_ref().map(|_| memory.sealed.as_slice());
@@ -210,7 +210,7 @@ impl Batch<'_> {
                 source,
                 via,
                 entry.dedupe,
-                sensitive,
+                marks,
                 listener,
                 head::method_code(entry.method),
                 head::version_code(entry.version),
@@ -244,11 +244,18 @@ impl Batch<'_> {
         Err(rusqlite::Error::StatementChangedRows(0))
     }
 
-    pub(super) fn keep_body(&mut self, key: i64, body: &[u8]) -> rusqlite::Result<()> {
-        let sealed = self.keys.seal(Kind::Body, key, body, &mut self.memory.sealed);
-        sealed.map_err(|_| rusqlite::Error::InvalidQuery)?;
-        let mut statement = self.connection.prepare_cached("INSERT OR REPLACE INTO bodies VALUES (?1, ?2)")?;
-        statement.execute(params![key, self.memory.sealed]).map(drop)
+    /// Body, and what was blanked in it and in the head.
+    pub(super) fn keep_body(&mut self, key: i64, entry: &mut Entry) -> rusqlite::Result<()> {
+        let (body, held) = (entry.body.take().unwrap_or_default(), entry.held.take());
+        let Memory { scratch, sealed, .. } = self.memory;
+        let unsealed = |_| rusqlite::Error::InvalidQuery;
+        self.keys.seal(place(entry, Kind::Body, key), &body, sealed).map_err(unsealed)?;
+        if let Some(held) = &held {
+            self.keys.seal(place(entry, Kind::Held, key), held.expose(), scratch).map_err(unsealed)?;
+        }
+        let held = held.map(|_| scratch.as_slice());
+        let mut statement = self.connection.prepare_cached("INSERT OR REPLACE INTO bodies VALUES (?1, ?2, ?3)")?;
+        statement.execute(params![key, sealed.as_slice(), held]).map(drop)
     }
 
     pub(super) fn remember(&mut self, key: ReplayKey, until: UnixMillis) -> rusqlite::Result<()> {
@@ -286,6 +293,12 @@ impl Batch<'_> {
         let mut statement = self.connection.prepare_cached("INSERT OR REPLACE INTO marks VALUES (?1, ?2, ?3, ?4)")?;
         statement.execute(params![kind, mark.route, mark.slot, mark.value]).map(drop)
     }
+}
+
+/// What a part of a row is sealed for.
+fn place(entry: &Entry, kind: Kind, row: i64) -> Place<'_> {
+    let route = entry.route.as_deref().unwrap_or_default();
+    Place { kind, row, route, proof: entry.key.as_deref().unwrap_or_default() }
 }
 
 fn micros(took: std::time::Duration) -> i64 {
