@@ -195,13 +195,24 @@ impl Store {
         self.ask(Write::Settle(ticket, Box::new(settlement))).await.map(drop)
     }
 
-    /// Notes an attempt that an operator asked for (a replay). One that was taken makes the request `delivered`; one that
-    /// was not takes nothing back.
+    /// Sets the numbers of one attempt aside ([`Sends::MOST`]), so that no later one has any of them, whatever becomes of this
+    /// one. Gives the first. For what an operator sends again; what is claimed has its number from there. `None`: no such request.
     ///
     /// # Errors
     /// When it was not written.
-    pub async fn note(&self, request_id: &str, attempt: Attempt) -> Result<(), Unstored> {
-        self.ask(Write::Note { request_id: request_id.into(), attempt: Box::new(attempt) }).await.map(drop)
+    pub async fn reserve(&self, request_id: &str) -> Result<Option<u32>, Unstored> {
+        let wrote = self.ask(Write::Reserve { request_id: request_id.into() }).await?;
+        Ok(if let Wrote::Reserved(first) = wrote { first } else { None })
+    }
+
+    /// Notes an attempt that an operator asked for (a replay), whose numbers began with `first`; those that it did not use are
+    /// given back. One that was taken makes the request `delivered`; one that was not takes nothing back.
+    ///
+    /// # Errors
+    /// When it was not written.
+    pub async fn note(&self, request_id: &str, attempt: Attempt, first: u32) -> Result<(), Unstored> {
+        let attempt = Box::new(attempt);
+        self.ask(Write::Note { request_id: request_id.into(), attempt, first }).await.map(drop)
     }
 
     /// Makes a dead letter wait for delivery again, with a fresh allowance of attempts. `false`: it is none.

@@ -1,26 +1,29 @@
 //! Internal servers: which one is tried, over which connection, and what it said.
 //!
-//! The only module that names pingora: its HTTP connector gives pools, TLS and HTTP/2. HTTP/1.1 in clear is spoken by `plain`.
+//! The only module that names pingora: its connector gives TLS and HTTP/2. HTTP/1.1 is spoken by `http1`, in clear and over TLS.
 //!
 //! - [`spec`]: what the configuration says. `registry`: what outlives a reload. `condition`: what is known of a server.
 //! - `select` picks a server, `resolve` finds its addresses, `reserved` says which it never is, `tls` guards the handshake,
-//!   `fields` and `request` write the head, `exchange` (or `plain`) does one attempt, `failure` says what may follow, `health`
-//!   checks in the background.
+//!   `fields` and `request` write the head, `exchange` sends a request to one server over `http1` or `http2`, `answer` says how
+//!   much of an answer is read, `failure` what may follow, `health` checks in the background.
 //!
-//! Each server gets a request at most once, and a request moves on to the next only while nobody is known to have taken it:
-//! no connection, a kept connection that was dead, a 502, 503 or 504 by which a server declines. A timeout is a fault, and
-//! so is a fresh connection that breaks after the request was written: the server may have processed it, and to send it
-//! again could deliver it twice.
+//! A request moves on to the next server only while nobody is known to have taken it: no connection, a stream that was
+//! refused, a 502, 503 or 504 by which a server declines. It is sent again to the same server only where a kept connection
+//! was dead. A timeout is a fault, and so is a fresh connection that breaks after the request was written: the server may have
+//! processed it. Whatever is sent again carries the next number ([`Sends`]): no protocol can say for sure that a dead
+//! connection's server, or one that answers 503, has not looked.
 //!
 //! Deliberately absent: redirects, request bodies that are not in memory, any header that the caller did not give beside
 //! `Host` and `Content-Length`, and telemetry.
 
+mod answer;
 mod condition;
 mod exchange;
 mod failure;
 mod fields;
 mod health;
-mod plain;
+mod http1;
+mod http2;
 mod registry;
 mod request;
 mod reserved;
@@ -39,9 +42,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::domain::Fault;
+use crate::domain::{Fault, Sends};
+use answer::Answer;
 use condition::Verdict;
-use exchange::{Answer, Wanted};
+use exchange::Wanted;
 use failure::{Failure, Next};
 use select::Selection;
 use server::Server;
@@ -71,14 +75,22 @@ pub struct Outbound<'r> {
     pub method: &'static str,
     /// Path and query in origin form.
     pub target: &'r str,
-    /// Every field but framing and `Host`, in order.
+    /// Every field but framing, `Host` and `Relay-Attempt`, in order.
     pub headers: Fields,
     /// Shared with the pipeline: never copied.
     pub body: Cow<'r, Bytes>,
-    /// How many bytes of an answer's body are kept; the rest is read and dropped up to a fixed cap.
-    pub keep_answer: usize,
-    /// Any status is an answer (`answer = "upstream"`), and its body is waited for. Otherwise only 2xx is.
-    pub pass_through: bool,
+    /// Numbers what is sent; `None`: no `Relay-Attempt`.
+    pub sends: Option<&'r Sends>,
+    /// `answer = "upstream"`: any status is an answer, and its body, of at most so many bytes, is part of it. `None`: only 2xx
+    /// is, and no body matters.
+    pub pass_through: Option<usize>,
+}
+
+impl Outbound<'_> {
+    /// Whether one more send is within what one attempt makes.
+    fn may_send(&self) -> bool {
+        self.sends.is_none_or(|sends| !sends.are_used_up())
+    }
 }
 
 impl fmt::Debug for Outbound<'_> {
@@ -97,12 +109,12 @@ impl fmt::Debug for Outbound<'_> {
 pub struct Received {
     /// HTTP status.
     pub status: u16,
-    /// Of the body, where there is one and something of it was wanted.
+    /// Of the body, where answers are passed on.
     pub content_type: Option<Bytes>,
-    /// At most `keep_answer` bytes.
+    /// How the body is encoded, where answers are passed on.
+    pub content_encoding: Option<Bytes>,
+    /// Whole where answers are passed on, else empty.
     pub body: Bytes,
-    /// There was more of the body than is kept.
-    pub truncated: bool,
     /// Which server.
     pub server: Arc<str>,
     /// How many servers were tried, the last one included.
@@ -173,7 +185,8 @@ impl Upstream {
             let outcome = choice.server.send(&self.pingora, request, Wanted::Any, now, deadline).await;
             let (verdict, why) = verdict(&outcome, tried.is_empty());
             in_flight.settle(verdict, &self.ejection, &why);
-            if so_far.add(outcome, choice.server, request.pass_through) == Step::Done {
+            let step = so_far.add(outcome, choice.server, request.pass_through.is_some());
+            if step == Step::Done || !request.may_send() {
                 return so_far.end(unavailable);
             }
             tried.push(choice.index);
@@ -215,6 +228,8 @@ fn verdict(outcome: &Result<Answer, Failure>, first: bool) -> (Verdict, String) 
         Ok(answer) if declined(answer.status) => (Verdict::Bad, format!("status {}", answer.status)),
         Ok(_) => (Verdict::Good, String::new()),
         Err(failure) if failure.fault == Fault::Internal => (Verdict::None, String::new()),
+        // It answered, if more than can be passed on.
+        Err(failure) if failure.fault == Fault::UpstreamTooLarge => (Verdict::Good, String::new()),
         Err(failure) if failure.fault == Fault::UpstreamTimeout && !first => (Verdict::None, String::new()),
         Err(failure) => (Verdict::Bad, failure.detail.clone()),
     }
@@ -259,13 +274,13 @@ impl<'s> SoFar<'s> {
                 return step;
             }
         };
-        let Answer { status, content_type, retry_after, body, truncated } = answer;
+        let Answer { status, content_type, content_encoding, retry_after, body } = answer;
         self.status = Some(status);
         self.retry_after = retry_after;
         let success = (200..300).contains(&status);
         if success || pass_through {
             let server = Arc::clone(&server.url);
-            self.answer = Some(Received { status, content_type, body, truncated, server, attempts: 0 });
+            self.answer = Some(Received { status, content_type, content_encoding, body, server, attempts: 0 });
         } else {
             self.failure = Some(Failure::new(Fault::UpstreamStatus, Next::Nowhere, format!("status {status}")));
         }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::base::UnixMillis;
 use crate::dispatch::{HandedOver, Probe, Slot, Verdict, schedule};
-use crate::domain::Fault;
+use crate::domain::{Fault, Sends};
 use crate::observe::{Delivered, DeliveryEvent, Event};
 use crate::pipeline::Gate;
 use crate::pipeline::compose::Inward;
@@ -46,16 +46,16 @@ pub(super) async fn deliver(
     slot: Option<Slot>,
 ) -> Option<UnixMillis> {
     let mut cut = courier.cut.clone();
-    let sent = Sent::begin(courier.gate.clock.now());
+    let sent = Sent::begin(courier.gate.clock.now(), claimed.attempt);
     let result = tokio::select! {
-        result = send(route, &claimed.request, claimed.attempt, false, sent.at) => result,
+        result = send(route, &claimed.request, &sent, false) => result,
         // The process ends: it may have arrived, so it stays claimed, and the next attempt says that it is not the first.
         _ = cut.wait_for(|cut| *cut) => return None,
     };
     let now = courier.gate.clock.now();
     judge(&courier.gate, route, &result, probe, now);
     let outcome = outcome(route, &claimed, &result, now);
-    let attempt = sent.attempt(claimed.attempt, AttemptKind::Spooled, &result);
+    let attempt = sent.attempt(AttemptKind::Spooled, &result);
     tell(&courier.gate, route, &claimed.request, &attempt, outcome, now);
     let (settlement, again) = match outcome {
         Delivered::Taken => (Settlement::Delivered(attempt), None),
@@ -80,34 +80,35 @@ pub(super) async fn deliver(
 pub(super) async fn send(
     route: &Route,
     request: &StoredRequest,
-    attempt: u32,
+    sent: &Sent,
     replay: bool,
-    now: UnixMillis,
 ) -> Result<Received, Undelivered> {
-    let began = Instant::now();
+    let (now, by) = (sent.began, sent.began + route.retry.timeout);
     let request = restored(route, request);
-    Inward::stored(&request, attempt, replay).forward(route, now, began, began + route.retry.timeout).await
+    Inward::stored(&request, &sent.sends, replay).forward(route, sent.at, now, by).await
 }
 
-/// When an attempt began.
+/// When an attempt began, and how its sends are numbered.
 pub(super) struct Sent {
-    pub(super) at: UnixMillis,
+    at: UnixMillis,
     began: Instant,
+    sends: Sends,
 }
 
 impl Sent {
-    pub(super) fn begin(at: UnixMillis) -> Self {
-        Self { at, began: Instant::now() }
+    /// `number`: of the first send.
+    pub(super) fn begin(at: UnixMillis, number: u32) -> Self {
+        Self { at, began: Instant::now(), sends: Sends::from(number) }
     }
 
     /// As the store remembers it.
-    pub(super) fn attempt(&self, number: u32, kind: AttemptKind, result: &Result<Received, Undelivered>) -> Attempt {
+    pub(super) fn attempt(&self, kind: AttemptKind, result: &Result<Received, Undelivered>) -> Attempt {
         let (server, status, fault, detail) = match result {
             Ok(received) => (Some(&received.server), Some(received.status), None, None),
             Err(missed) => (missed.server.as_ref(), missed.status, Some(missed.fault), Some(missed.detail.as_str())),
         };
         Attempt {
-            number,
+            number: self.sends.last(),
             at: self.at,
             kind,
             server: server.map(|server| (&**server).into()),

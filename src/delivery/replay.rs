@@ -58,7 +58,9 @@ pub async fn replay(gate: &Gate, snapshot: &Snapshot, request_id: &str) -> Resul
     may_go_inward(&event, route.map(Arc::as_ref))?;
     let route = Arc::clone(route.ok_or(NotReplayed::RouteGone)?);
     let request = store.request(request_id).await.map_err(|_| NotReplayed::Store)?.ok_or(NotReplayed::BodyNotKept)?;
-    let task = send(gate.clone(), Arc::clone(store), route, request);
+    // Durable before anything is sent: whatever happens then, no later send has the same number.
+    let number = store.reserve(request_id).await.map_err(|_| NotReplayed::Store)?.ok_or(NotReplayed::Unknown)?;
+    let task = send(gate.clone(), Arc::clone(store), route, request, number);
     // A task of its own: what was sent is noted, whoever still waits to hear of it.
     tokio::spawn(task).await.map_err(|_| NotReplayed::Store)
 }
@@ -79,17 +81,16 @@ fn may_go_inward(event: &Event, route: Option<&Route>) -> Result<(), NotReplayed
     if event.has_body { Ok(()) } else { Err(NotReplayed::BodyNotKept) }
 }
 
-async fn send(gate: Gate, store: Arc<Store>, route: Arc<Route>, request: StoredRequest) -> Replayed {
-    let number = request.attempts.saturating_add(1);
-    let sent = Sent::begin(gate.clock.now());
-    let result = attempt::send(&route, &request, number, true, sent.at).await;
+async fn send(gate: Gate, store: Arc<Store>, route: Arc<Route>, request: StoredRequest, number: u32) -> Replayed {
+    let sent = Sent::begin(gate.clock.now(), number);
+    let result = attempt::send(&route, &request, &sent, true).await;
     let now = gate.clock.now();
     attempt::judge(&gate, &route, &result, None, now);
-    let attempt = sent.attempt(number, AttemptKind::Replay, &result);
+    let attempt = sent.attempt(AttemptKind::Replay, &result);
     let outcome = if attempt.fault.is_none() { Delivered::Taken } else { Delivered::Failed };
     attempt::tell(&gate, &route, &request, &attempt, outcome, now);
     let replayed = Replayed {
-        attempt: number,
+        attempt: attempt.number,
         server: attempt.server.clone(),
         status: attempt.status,
         fault: attempt.fault,
@@ -101,6 +102,6 @@ async fn send(gate: Gate, store: Arc<Store>, route: Arc<Route>, request: StoredR
         },
     };
     // The log has it in any case.
-    let _ = store.note(&request.request_id, attempt).await;
+    let _ = store.note(&request.request_id, attempt, number).await;
     replayed
 }

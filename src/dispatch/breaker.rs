@@ -74,7 +74,7 @@ impl Verdict {
     pub fn of(fault: Fault, status: Option<u16>, wish: Duration) -> Self {
         match (fault, status) {
             (Fault::UpstreamStatus, Some(429 | 502..=504)) => Self::Refuses(wish.min(LONGEST_WISH)),
-            (Fault::UpstreamStatus, _) => Self::Answers,
+            (Fault::UpstreamStatus | Fault::UpstreamTooLarge, _) => Self::Answers,
             _ => Self::Refuses(wish.min(LONGEST_WISH)),
         }
     }

@@ -13,6 +13,8 @@ codes! {
         UpstreamReset = "upstream_reset",
         /// The answer was not HTTP.
         UpstreamMalformed = "upstream_malformed",
+        /// The answer's body is larger than what is passed on to senders.
+        UpstreamTooLarge = "upstream_too_large",
         /// The upstream answered with something other than success.
         UpstreamStatus = "upstream_status",
         /// No answer within the deadline.

@@ -76,6 +76,8 @@ pub struct Answer {
     pub body: Bytes,
     /// `Content-Type` of a body that is not empty.
     pub content_type: Option<Bytes>,
+    /// `Content-Encoding` of a body that is passed on as it came.
+    pub content_encoding: Option<Bytes>,
     /// `Allow`, on 405.
     pub allow: Option<&'static str>,
     /// `Retry-After`, rounded up to whole seconds on the wire.

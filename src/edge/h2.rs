@@ -236,6 +236,9 @@ fn response(answer: &Answer, request_id: &str, now: UnixMillis) -> Option<Respon
     if let Some(content_type) = answer.content_type.as_ref().filter(|_| !answer.body.is_empty()) {
         fields.insert(header::CONTENT_TYPE, HeaderValue::from_bytes(content_type).ok()?);
     }
+    if let Some(encoding) = answer.content_encoding.as_ref().filter(|_| !answer.body.is_empty()) {
+        fields.insert(header::CONTENT_ENCODING, HeaderValue::from_bytes(encoding).ok()?);
+    }
     if let Some(allow) = answer.allow {
         fields.insert(header::ALLOW, HeaderValue::from_static(allow));
     }

@@ -33,6 +33,9 @@ pub(super) fn write_h1(out: &mut Vec<u8>, answer: &Answer, request_id: &str, clo
     if let Some(content_type) = answer.content_type.as_ref().filter(|_| !answer.body.is_empty()) {
         field(out, "content-type", |out| out.extend_from_slice(content_type));
     }
+    if let Some(encoding) = answer.content_encoding.as_ref().filter(|_| !answer.body.is_empty()) {
+        field(out, "content-encoding", |out| out.extend_from_slice(encoding));
+    }
     if let Some(allow) = answer.allow {
         field(out, "allow", |out| out.extend_from_slice(allow.as_bytes()));
     }
@@ -102,6 +105,7 @@ mod tests {
             status: 429,
             body: Bytes::from_static(b"too many requests\n"),
             content_type: Some(Bytes::from_static(b"text/plain")),
+            content_encoding: None,
             allow: None,
             retry_after: Some(Duration::from_millis(1001)),
             close: true,

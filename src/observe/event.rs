@@ -74,6 +74,7 @@ impl RequestEvent<'_> {
                 | Fault::UpstreamTls
                 | Fault::UpstreamReset
                 | Fault::UpstreamMalformed
+                | Fault::UpstreamTooLarge
                 | Fault::UpstreamStatus
                 | Fault::UpstreamTimeout
                 | Fault::UpstreamUnavailable

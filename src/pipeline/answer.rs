@@ -67,6 +67,7 @@ pub fn fault_status(fault: Fault) -> u16 {
         | Fault::UpstreamTls
         | Fault::UpstreamReset
         | Fault::UpstreamMalformed
+        | Fault::UpstreamTooLarge
         | Fault::UpstreamStatus => 502,
         Fault::UpstreamUnavailable
         | Fault::BodyMemory
@@ -118,6 +119,7 @@ pub(super) fn answer(end: &End, head: &Head, route: Option<&Route>) -> Answer {
                 status: received.status,
                 body: received.body.clone(),
                 content_type: received.content_type.clone(),
+                content_encoding: received.content_encoding.clone(),
                 ..plain(received.status)
             },
             Reply::Standard => success(route),
@@ -174,6 +176,7 @@ fn plain(status: u16) -> Answer {
         status,
         body: Bytes::from_static(text.as_bytes()),
         content_type,
+        content_encoding: None,
         allow: None,
         retry_after: None,
         close: false,

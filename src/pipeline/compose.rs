@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::base::UnixMillis;
 use crate::base::text::{self, Text};
-use crate::domain::{Head, SourceAddress};
+use crate::domain::{Head, Sends, SourceAddress};
 use crate::signature::{Resigned, form};
 use crate::snapshot::{AnswerPolicy, Route};
 use crate::store::StoredRequest;
@@ -22,7 +22,7 @@ use super::dedupe::Fresh;
 use super::hops;
 use super::record::Record;
 
-/// How much of an upstream's answer goes out on a route with `answer = "upstream"`.
+/// The largest body that goes out on a route with `answer = "upstream"`.
 const ANSWER_MAX: usize = 1024 * 1024;
 
 /// A genuine request on its way inward. Nothing else can be sent: one that is here was verified, now or before it was stored.
@@ -38,7 +38,7 @@ pub struct Inward<'r> {
     key: Option<&'r str>,
     dedupe: Option<&'r str>,
     body: &'r Bytes,
-    attempt: u32,
+    sends: &'r Sends,
     replay: bool,
     /// Somebody waits for the answer.
     live: bool,
@@ -57,7 +57,7 @@ impl<'r> Inward<'r> {
             key: fresh.proof().map(|proof| &*proof.key),
             dedupe: fresh.proof().and_then(|proof| proof.dedupe.as_deref()),
             body: fresh.body(),
-            attempt: 1,
+            sends: record.sends(),
             replay: false,
             live: true,
         }
@@ -65,7 +65,7 @@ impl<'r> Inward<'r> {
 
     /// A request out of the store, with what was blanked in it: see [`super::held::restored`]. Whoever calls this knows that it
     /// passed verification: everything in the spool did.
-    pub fn stored(request: &'r StoredRequest, attempt: u32, replay: bool) -> Self {
+    pub fn stored(request: &'r StoredRequest, sends: &'r Sends, replay: bool) -> Self {
         Self {
             head: &request.head,
             suffix: request.suffix,
@@ -76,7 +76,7 @@ impl<'r> Inward<'r> {
             key: request.key.as_deref(),
             dedupe: request.dedupe.as_deref(),
             body: &request.body,
-            attempt,
+            sends,
             replay,
             live: false,
         }
@@ -97,8 +97,8 @@ impl<'r> Inward<'r> {
             target: &target,
             headers: self.fields(route, at),
             body: Cow::Borrowed(self.body),
-            keep_answer: if pass_through { ANSWER_MAX } else { 0 },
-            pass_through,
+            sends: Some(self.sends),
+            pass_through: pass_through.then_some(ANSWER_MAX),
         };
         // Boxed: it is copied once where it begins, and the future of a whole request is no larger for it.
         Box::pin(route.upstream.forward(&outbound, now, by)).await
@@ -124,7 +124,6 @@ impl<'r> Inward<'r> {
         if let Some(key) = self.key {
             fields.line(b"\r\nRelay-Key: ").extend_from_slice(key.as_bytes());
         }
-        text::push_number(fields.line(b"\r\nRelay-Attempt: "), self.attempt);
         if self.replay {
             fields.line(b"\r\nRelay-Replay: ").extend_from_slice(b"true");
         }

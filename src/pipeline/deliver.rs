@@ -68,11 +68,11 @@ impl<'s> Delivered<'s> {
         record.forwarded(&result, took);
         match result {
             Ok(received) if is_kept_instead(&fresh, &received, gate) => {
-                let missed = Missed::answered(&received, at, took);
+                let missed = Missed::answered(&received, record.sends().last(), at, took);
                 Tried::Missed(fresh, missed)
             }
             Ok(received) => Tried::Delivered(Self { fresh, received }),
-            Err(undelivered) => Tried::Missed(fresh, Missed::unanswered(undelivered, at, took)),
+            Err(undelivered) => Tried::Missed(fresh, Missed::unanswered(undelivered, record.sends().last(), at, took)),
         }
     }
 
@@ -100,9 +100,9 @@ fn is_kept_instead(fresh: &Fresh<'_>, received: &Received, gate: &Gate) -> bool 
 }
 
 impl Missed {
-    fn answered(received: &Received, at: UnixMillis, took: Duration) -> Self {
+    fn answered(received: &Received, number: u32, at: UnixMillis, took: Duration) -> Self {
         let attempt = Attempt {
-            number: 1,
+            number,
             at,
             kind: AttemptKind::Direct,
             server: Some((&*received.server).into()),
@@ -114,10 +114,10 @@ impl Missed {
         Self { fault: Fault::UpstreamStatus, asked: received.attempts, retry_after: None, attempt }
     }
 
-    fn unanswered(undelivered: Undelivered, at: UnixMillis, took: Duration) -> Self {
+    fn unanswered(undelivered: Undelivered, number: u32, at: UnixMillis, took: Duration) -> Self {
         let Undelivered { fault, status, server, attempts, retry_after, detail } = undelivered;
         let attempt = Attempt {
-            number: 1,
+            number,
             at,
             kind: AttemptKind::Direct,
             server: server.map(|server| (&*server).into()),

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::access::AccessList;
 use crate::base::UnixMillis;
-use crate::domain::{Fault, Head, Method, Outcome, Refusal, Sensitive, SourceAddress, Version};
+use crate::domain::{Fault, Head, Method, Outcome, Refusal, Sends, Sensitive, SourceAddress, Version};
 use crate::observe::{Event, InFlight, RequestEvent};
 use crate::signature::Proof;
 use crate::snapshot::Route;
@@ -43,6 +43,8 @@ pub struct Record<'r> {
     read: Duration,
     verify: Duration,
     proof: Option<Proof>,
+    /// Numbers what goes inward; known also where the sender goes away in the middle of it.
+    sends: Sends,
     forwarded: Option<Forwarded>,
     genuine: bool,
     /// Its failure is counted in the route's error budget.
@@ -84,6 +86,7 @@ impl<'r> Record<'r> {
             read: Duration::ZERO,
             verify: Duration::ZERO,
             proof: None,
+            sends: Sends::from(1),
             forwarded: None,
             genuine: false,
             spent: false,
@@ -160,6 +163,11 @@ impl<'r> Record<'r> {
                 budget,
             });
         }
+    }
+
+    /// The numbers of what is sent while the sender waits.
+    pub(super) fn sends(&self) -> &Sends {
+        &self.sends
     }
 
     pub(super) fn forwarded(&mut self, result: &Result<Received, Undelivered>, took: Duration) {

@@ -32,9 +32,13 @@ pub(super) enum Write {
         ordered: bool,
     },
     Settle(Ticket, Box<Settlement>),
+    Reserve {
+        request_id: Box<str>,
+    },
     Note {
         request_id: Box<str>,
         attempt: Box<Attempt>,
+        first: u32,
     },
     Revive {
         request_id: Box<str>,
@@ -63,6 +67,8 @@ pub(super) enum Wrote {
     Claimed(Vec<Claimed>),
     /// Whether there was something to change.
     Changed(bool),
+    /// The first number, where the request is there.
+    Reserved(Option<u32>),
     /// Not written: the quota or the reserve is used up. The rest of the batch stands.
     NoRoom,
 }

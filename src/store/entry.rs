@@ -49,7 +49,7 @@ pub struct Entry {
     pub upstream: Option<Arc<str>>,
     pub server: Option<Arc<str>>,
     pub upstream_status: Option<u16>,
-    /// Servers tried, or attempts of delivery made.
+    /// The number of the last send, over everything that was tried; zero: nothing was.
     pub attempts: u32,
     pub detail: Option<Box<str>>,
     pub took: Took,
@@ -108,7 +108,7 @@ impl Stage {
 /// One attempt to deliver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
-    /// Counts from 1, over direct attempts, attempts from the spool, and replays.
+    /// Of its last send. Counts from 1, over direct attempts, attempts from the spool, and replays.
     pub number: u32,
     /// When it began.
     pub at: UnixMillis,

@@ -34,7 +34,7 @@ pub struct Ticket(pub i64);
 pub struct Claimed {
     /// For [`super::Store::settle`].
     pub ticket: Ticket,
-    /// Counts from 1. More than 1: an earlier attempt may have arrived.
+    /// The number of its first send. More than 1: an earlier one may have arrived.
     pub attempt: u32,
     /// Attempts since the last time an operator revived it; the route's allowance is judged by these.
     pub attempts_since_revival: u32,
@@ -71,8 +71,6 @@ pub struct StoredRequest {
     pub dedupe: Option<Box<str>>,
     /// The time that the request carries.
     pub timestamp: Option<UnixMillis>,
-    /// Attempts made so far.
-    pub attempts: u32,
 }
 
 /// What became of an attempt.

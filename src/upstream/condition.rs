@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 
-use super::plain::kept::Kept;
+use super::http1::kept::Kept;
 use super::spec::{EjectionSpec, HealthSpec};
 
 /// A server changed its standing: for the log and the counters of whoever listens.
@@ -88,7 +88,7 @@ pub(super) struct Condition {
     unhealthy: AtomicBool,
     /// Checks in a row that contradict `unhealthy`.
     streak: AtomicU32,
-    /// Connections in clear that may serve again.
+    /// HTTP/1.1 connections that may serve again.
     pub(super) kept: Kept,
     changes: broadcast::Sender<ServerChange>,
 }

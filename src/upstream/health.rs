@@ -47,8 +47,8 @@ impl Upstream {
             target: &rule.path,
             headers: Fields::from([("User-Agent", agent), ("Accept", b"*/*")]),
             body: Cow::Owned(Bytes::new()),
-            keep_answer: 0,
-            pass_through: false,
+            sends: None,
+            pass_through: None,
         };
         let now = Instant::now();
         match server.send(&self.pingora, &request, Wanted::Once, now, now + rule.timeout).await {

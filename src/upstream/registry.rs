@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use pingora_core::connectors::ConnectorOptions;
-use pingora_core::connectors::http::Connector;
+use pingora_core::connectors::http::v2::Connector;
 use pingora_core::tls::{RootCertStore, load_platform_certs_incl_env_into_store};
 use tokio::sync::broadcast;
 use tokio::time::Instant;
@@ -17,7 +17,7 @@ use super::condition::{Condition, ServerChange};
 use super::server::Server;
 use super::spec::UpstreamSpec;
 
-/// Idle connections over all servers; past it the one that idled longest is closed.
+/// Idle HTTP/2 connections over all servers; past it the one that idled longest is closed.
 const MAX_IDLE: usize = 1024;
 /// Changes that a slow listener may lag behind before it misses some.
 const MAX_CHANGES: usize = 256;
@@ -28,12 +28,12 @@ const MAX_SPAN: Duration = Duration::from_secs(24 * 60 * 60);
 /// Upstream name and server URL: what a reload may keep while everything else of a server changes.
 type Key = (Arc<str>, Arc<str>);
 
-/// pingora's connector, made when the first server needs it: HTTP/1.1 in clear does without, and to read the platform's root
+/// pingora's connector: TLS and HTTP/2. Made when the first server needs it: HTTP/1.1 in clear does without, and to read the platform's root
 /// certificates takes a third of a start and a megabyte.
 pub(super) struct Pingora(LazyLock<Ready>);
 
 struct Ready {
-    connector: Connector<()>,
+    connector: Connector,
     roots_problem: Option<String>,
 }
 
@@ -42,7 +42,7 @@ impl Pingora {
         Self(LazyLock::new(Ready::new))
     }
 
-    pub(super) fn connector(&self) -> &Connector<()> {
+    pub(super) fn connector(&self) -> &Connector {
         &self.0.connector
     }
 }

@@ -11,21 +11,14 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Outbound;
 use super::condition::Condition;
-use super::exchange::{Answer, Link, Wanted};
+use super::answer::Answer;
+use super::exchange::{Link, Wanted};
 use super::failure::{Failure, Next};
-use super::plain::Plain;
 use super::registry::Pingora;
 use super::resolve::{Name, PeerFor, Peers, Resolver};
 use super::spec::{Http2, ServerSpec, UpstreamSpec};
 use super::tls::{Credentials, group_key, server_name};
 use crate::domain::Fault;
-
-/// Streams that share one HTTP/2 connection.
-const MAX_STREAMS: usize = 100;
-/// Answers are small or dropped: a window of this size per stream bounds what a lying server makes us hold.
-const STREAM_WINDOW: u32 = 256 * 1024;
-/// For all streams of a connection.
-const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
 
 pub(super) struct Server {
     pub(super) url: Arc<str>,
@@ -35,9 +28,8 @@ pub(super) struct Server {
     resolver: Result<Resolver, String>,
     connect_timeout: Duration,
     keepalive: Duration,
-    http2_only: bool,
-    /// HTTP/1.1 in clear.
-    plain: bool,
+    https: bool,
+    http2: Http2,
 }
 
 impl Server {
@@ -57,8 +49,8 @@ impl Server {
             resolver,
             connect_timeout: upstream.connect_timeout,
             keepalive: upstream.keepalive,
-            http2_only: upstream.http2 == Http2::Only,
-            plain: spec.is_plain(upstream.http2),
+            https: spec.https,
+            http2: upstream.http2,
         }
     }
 
@@ -89,26 +81,17 @@ impl Server {
                 &*looked_up
             }
         };
-        if self.plain {
-            let plain = Plain {
-                kept: &self.condition.kept,
-                peers,
-                authority: &self.authority,
-                connect_timeout: self.connect_timeout,
-                keepalive: self.keepalive,
-            };
-            return plain.send(request, wanted, now, deadline).await;
-        }
         let link = Link {
-            connector: pingora.connector(),
+            pingora,
+            kept: &self.condition.kept,
             peers,
             authority: &self.authority,
+            https: self.https,
+            http2: self.http2,
             connect_timeout: self.connect_timeout,
             keepalive: self.keepalive,
-            http2_only: self.http2_only,
         };
-        // Boxed: pingora's futures hold whole TLS handshakes, which the requests of plain servers should not carry along.
-        Box::pin(link.send(request, wanted, deadline)).await
+        link.send(request, wanted, now, deadline).await
     }
 
     async fn look_up(&self, name: &Arc<Name>, now: Instant, deadline: Instant) -> Result<Arc<Peers>, Failure> {
@@ -161,9 +144,6 @@ fn peer_for(spec: &ServerSpec, upstream: &UpstreamSpec, host: &str) -> Result<Pe
             options.verify_cert = true;
             options.verify_hostname = true;
             options.alpn = alpn.clone();
-            options.max_h2_streams = MAX_STREAMS;
-            options.h2_stream_window_size = Some(STREAM_WINDOW);
-            options.h2_connection_window_size = Some(CONNECTION_WINDOW);
             // A firewall between DMZ and inside forgets idle connections without telling.
             options.tcp_keepalive = Some(TcpKeepalive {
                 idle: Duration::from_secs(30),

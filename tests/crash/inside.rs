@@ -12,9 +12,7 @@ use bytes::Bytes;
 pub struct Manner {
     /// 503.
     pub refuses: u8,
-    /// It reads, and closes without a word: the relay cannot know whether it was taken. Half of these count as taken. Only
-    /// the first request of a connection meets it: a kept connection that closes is taken for one that had died before, and
-    /// the request goes over another one, as the same attempt.
+    /// It reads, and closes without a word: the relay cannot know whether it was taken. Half of these count as taken.
     pub hangs_up: u8,
 }
 
@@ -37,6 +35,8 @@ pub struct Arrival {
     pub replay: bool,
     /// It counts as done: a second one is a duplicate.
     pub taken: bool,
+    /// Nobody was told.
+    pub hung_up: bool,
     pub head: String,
     pub body: Bytes,
 }
@@ -87,7 +87,6 @@ impl Inside {
     fn serve(&self, stream: TcpStream) {
         let _ = stream.set_nodelay(true);
         let mut stream = BufReader::new(stream);
-        let mut first = true;
         while let Some((head, body)) = read_message(&mut stream) {
             let field = |name| field(&head, name).unwrap_or_default().to_owned();
             let mut arrival = Arrival {
@@ -98,12 +97,13 @@ impl Inside {
                 received_at: field("relay-received-at"),
                 replay: field("relay-replay") == "true",
                 taken: true,
+                hung_up: false,
                 head: head.clone(),
                 body: body.into(),
             };
             let status = self.with(|seen| {
                 let (manner, dice) = (seen.manner, seen.random.u8(..));
-                let hangs = first && dice >= manner.refuses && dice < manner.refuses.saturating_add(manner.hangs_up);
+                let hangs = dice >= manner.refuses && dice < manner.refuses.saturating_add(manner.hangs_up);
                 let refuses = dice < manner.refuses || manner == Manner::DOWN;
                 if seen.rejected.as_ref() == Some(&arrival.route) {
                     arrival.taken = false;
@@ -111,10 +111,10 @@ impl Inside {
                     return Some("422 Unprocessable Content");
                 }
                 arrival.taken = !refuses && (!hangs || seen.random.bool());
+                arrival.hung_up = hangs;
                 seen.arrivals.push(arrival);
                 if refuses { Some("503 Service Unavailable") } else { (!hangs).then_some("200 OK") }
             });
-            first = false;
             let Some(status) = status else { return };
             let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
             if stream.get_mut().write_all(answer.as_bytes()).is_err() {

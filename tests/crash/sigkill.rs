@@ -78,9 +78,9 @@ fn show(what: &str, rounds: u32, verdict: &Verdict) {
     let _ = writeln!(std::io::stderr(), "{what}: {rounds} rounds, {verdict}");
 }
 
-/// Duplicates come of what was on its way inward at a kill, and of senders that had no answer.
+/// Duplicates come of what was on its way inward at a kill, of senders that had no answer, and of answers that never came.
 fn bounded(verdict: &Verdict, rounds: u32, senders: usize) {
-    let most = rounds as usize * (CONCURRENCY + senders);
+    let most = rounds as usize * (CONCURRENCY + senders) + verdict.hung_up;
     assert!(verdict.duplicates <= most, "{} duplicates of at most {most}", verdict.duplicates);
 }
 

@@ -15,6 +15,8 @@ pub struct Verdict {
     pub delivered: usize,
     /// Arrivals beyond the first that was taken, but for those that an operator asked for.
     pub duplicates: usize,
+    /// Taken by an application that then hung up.
+    pub hung_up: usize,
     /// Of events that their sender sent again because it had no answer.
     pub sent_again: usize,
     /// What a sender was answered beside 200.
@@ -63,7 +65,8 @@ pub fn lost(account: &Account, inside: &Inside, patience: Duration) -> Vec<Strin
 /// counts are given back.
 pub fn judge(account: &Account, inside: &Inside) -> Verdict {
     let (told, arrivals) = (account.told(), inside.arrivals());
-    let mut verdict = Verdict { sent: told.len(), lost: missing(&told, &arrivals), ..Verdict::default() };
+    let hung_up = arrivals.iter().filter(|arrival| arrival.taken && arrival.hung_up).count();
+    let mut verdict = Verdict { sent: told.len(), hung_up, lost: missing(&told, &arrivals), ..Verdict::default() };
     let mut by_mark: BTreeMap<&str, Vec<&Arrival>> = BTreeMap::new();
     for arrival in &arrivals {
         by_mark.entry(arrival.mark.as_str()).or_default().push(arrival);

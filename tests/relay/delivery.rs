@@ -158,6 +158,11 @@ async fn what_nobody_took_goes_to_the_next_server() {
             let answer = rig.send(Protocol::H1, &Call::post("/hooks/plain")).await;
             assert_eq!((answer.status, second.seen().len()), (200, number));
         }
+        // Nobody can say that the one that answered has not looked; one that was never connected to has not.
+        let marked = second.seen().iter().filter(|seen| seen.field("Relay-Attempt") == Some("2")).count();
+        let declined = rig.app.seen().len();
+        assert_eq!(marked, declined);
+        assert_eq!(declined > 0, status.is_some());
         rig.finish().await;
     }
 }

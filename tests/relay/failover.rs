@@ -91,6 +91,40 @@ async fn what_waited_is_the_second_attempt() {
     rig.finish().await;
 }
 
+/// Two servers, each asked by each attempt: no two sends have the same number, while the sender waits, out of the store, and by
+/// an operator.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_send_has_a_higher_number_than_the_one_before() {
+    let ((first, one), (second, other)) = (moody::moody(503).await, moody::moody(503).await);
+    let both = format!(
+        "[upstreams.both]\nservers = [\"http://{}\", \"http://{}\"]\n{}keep_body = true\n",
+        first.address,
+        second.address,
+        ROUTES.replace("upstream = \"app\"", "upstream = \"both\"")
+    );
+    let rig = Rig::with_app(Setup::stored(&both), first).await;
+    let answer = rig.send(Protocol::H1, &call()).await;
+    assert_eq!((answer.status, rig.app.seen().len(), second.seen().len()), (200, 1, 1));
+    rig.clock.advance(Duration::from_secs(3));
+    eventually("an attempt out of the store", async || rig.app.seen().len() == 2 && second.seen().len() == 2).await;
+    one.well();
+    other.well();
+    rig.drained("plain").await;
+    let replayed = dmz_relay::delivery::replay(&rig.gate(), &rig.snapshot(), answer.id()).await.unwrap();
+    let mut numbers: Vec<u32> = [rig.app.seen(), second.seen()]
+        .iter()
+        .flatten()
+        .map(|seen| seen.field("Relay-Attempt").unwrap().parse().unwrap())
+        .collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, [1, 2, 3, 4, 5, 6]);
+    let row = rig.row(answer.id()).await;
+    let history: Vec<_> = row.history.iter().map(|attempt| (attempt.number, attempt.kind.as_str())).collect();
+    assert_eq!(history[..3], [(2, "direct"), (4, "spooled"), (5, "spooled")]);
+    assert_eq!((replayed.attempt, row.entry.attempts), (6, 6));
+    rig.finish().await;
+}
+
 /// Once it is known that the inside takes nothing, no sender waits for it any more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_inside_is_not_waited_for_by_every_sender() {

@@ -17,6 +17,7 @@ mod harness;
 
 mod addresses; // who counts as the source
 mod admin; // the private listener
+mod answers; // what an application may say
 mod bodies; // what arrives inside
 mod budget; // what a provider sees fail
 mod client_certificates; // that senders are asked for

@@ -80,6 +80,7 @@ every! { Fault, fault_status;
     upstream_tls: UpstreamTls = 502,
     upstream_reset: UpstreamReset = 502,
     upstream_malformed: UpstreamMalformed = 502,
+    upstream_too_large: UpstreamTooLarge = 502,
     upstream_status: UpstreamStatus = 502,
     upstream_timeout: UpstreamTimeout = 504,
     upstream_unavailable: UpstreamUnavailable = 503,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dmz_relay::base::UnixMillis;
-use dmz_relay::domain::Fault;
+use dmz_relay::domain::{Fault, Sends};
 use dmz_relay::replay::ReplayKey;
 use dmz_relay::store::{Accept, Attempt, AttemptKind, Backlog, Settlement, Store, Ticket, Unstored};
 
@@ -40,7 +40,7 @@ async fn an_accepted_request_is_claimed_delivered_and_gone() {
         (&*request.body, request.key.as_deref(), request.dedupe.as_deref()),
         (&b"hello"[..], Some("current"), Some("id-1"))
     );
-    assert_eq!((request.timestamp, request.attempts, claimed.allowance_from), (Some(NOW), 0, NOW));
+    assert_eq!((request.timestamp, claimed.allowance_from), (Some(NOW), NOW));
     assert!(request.head.headers().iter().eq(head().headers().iter()));
     assert_eq!((request.head.path(), request.head.query()), (head().path(), head().query()));
     assert_eq!(store.backlog("dastra").claimed, 1);
@@ -217,14 +217,25 @@ async fn a_replay_that_was_taken_makes_it_delivered() {
     store.flush().await.unwrap();
     assert_eq!(&*store.request(&id).await.unwrap().unwrap().body, b"hello");
     let replay = |number, fault| Attempt { kind: AttemptKind::Replay, fault, ..attempt(number) };
-    store.note(&id, replay(2, Some(Fault::UpstreamStatus))).await.unwrap();
+    let first = store.reserve(&id).await.unwrap().unwrap();
+    assert_eq!(first, 2, "a direct attempt came before");
+    store.note(&id, replay(2, Some(Fault::UpstreamStatus)), first).await.unwrap();
     let event = store.event(&id).await.unwrap().unwrap();
     assert_eq!((&*event.outcome, &*event.reason), ("failed", "upstream_connect"));
-    store.note(&id, replay(3, None)).await.unwrap();
+    let first = store.reserve(&id).await.unwrap().unwrap();
+    assert_eq!(first, 3, "what was not used is given back");
+    store.note(&id, replay(3, None), first).await.unwrap();
     let event = store.event(&id).await.unwrap().unwrap();
     assert_eq!((&*event.outcome, &*event.reason, event.entry.attempts), ("delivered", "", 3));
     assert_eq!(event.history, [replay(2, Some(Fault::UpstreamStatus)), replay(3, None)]);
-    store.note("nobody", replay(1, None)).await.unwrap();
+    assert_eq!(store.reserve("nobody").await.unwrap(), None);
+    store.note("nobody", replay(1, None), 1).await.unwrap();
+    // Two at once, and one that was never noted: no number is given twice.
+    let one = store.reserve(&id).await.unwrap().unwrap();
+    let other = store.reserve(&id).await.unwrap().unwrap();
+    assert_eq!((one, other), (4, 4 + Sends::MOST));
+    store.note(&id, replay(one, None), one).await.unwrap();
+    assert_eq!(store.reserve(&id).await.unwrap(), Some(4 + 2 * Sends::MOST));
 }
 
 #[tokio::test]

@@ -46,13 +46,13 @@ pub(crate) fn post(body: impl Into<Bytes>) -> Outbound<'static> {
         target: "/hooks/a?b=%20c",
         headers: Fields::from([("X-Signature", b"s")]),
         body: Cow::Owned(body.into()),
-        keep_answer: 64,
-        pass_through: false,
+        sends: None,
+        pass_through: None,
     }
 }
 
 pub(crate) fn passing() -> Outbound<'static> {
-    Outbound { pass_through: true, ..post("x") }
+    Outbound { pass_through: Some(64), ..post("x") }
 }
 
 pub(crate) async fn send(upstream: &Upstream, request: &Outbound<'_>) -> Result<Received, Undelivered> {

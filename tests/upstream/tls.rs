@@ -1,8 +1,10 @@
 //! Who is trusted: always verified, by name or address, against the upstream's own authority.
 
+use std::sync::Arc;
+
 use dmz_relay::base::Secret;
 use dmz_relay::domain::Fault;
-use dmz_relay::upstream::Upstreams;
+use dmz_relay::upstream::{Upstream, Upstreams};
 use dmz_relay::upstream::spec::{Http2, TlsSpec, UpstreamSpec};
 
 use crate::peers::{Peer, honest};
@@ -17,8 +19,10 @@ async fn refused(upstreams: &Upstreams, peer: &Peer, spec: UpstreamSpec, words: 
     assert_eq!(peer.seen().len(), seen, "the server saw nothing");
 }
 
-async fn accepted(upstreams: &Upstreams, spec: UpstreamSpec) {
-    assert_eq!(send(&upstreams.adopt(spec), &post("x")).await.unwrap().status, 200);
+async fn accepted(upstreams: &Upstreams, spec: UpstreamSpec) -> Arc<Upstream> {
+    let upstream = upstreams.adopt(spec);
+    assert_eq!(send(&upstream, &post("x")).await.unwrap().status, 200);
+    upstream
 }
 
 #[tokio::test]
@@ -42,7 +46,8 @@ async fn a_kept_connection_never_serves_an_upstream_with_other_tls_settings() {
         let peer = honest::tls(ca.server(&["localhost"], alpn, None)).await;
         let port = peer.address.port();
         let upstreams = Upstreams::new();
-        accepted(&upstreams, tls_spec("localhost", port, Http2::Auto, trusting(&ca))).await;
+        // In force until the last one is, as over a reload.
+        let _first = accepted(&upstreams, tls_spec("localhost", port, Http2::Auto, trusting(&ca))).await;
         accepted(&upstreams, tls_spec("localhost", port, Http2::Auto, trusting(&ca))).await;
         assert_eq!(peer.connections(), 1, "the same settings share it");
         refused(&upstreams, &peer, tls_spec("localhost", port, Http2::Auto, trusting(&other)), "UnknownIssuer").await;

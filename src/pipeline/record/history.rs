@@ -35,7 +35,6 @@ impl Record<'_> {
             key: self.proof.as_ref().map(|proof| Arc::clone(&proof.key)),
             dedupe: self.proof.as_ref().and_then(|proof| proof.dedupe.clone()),
             timestamp: self.proof.as_ref().and_then(|proof| proof.timestamp),
-            attempts: 0,
         }
     }
 
@@ -52,6 +51,12 @@ impl Record<'_> {
                 store.record_bounded(|| self.entry(outcome, status, self.body.as_ref()));
             }
         }
+    }
+
+    /// The number of the last send, where a server was tried.
+    fn last_attempt(&self) -> u32 {
+        let tried = self.forwarded.as_ref().is_some_and(|forwarded| forwarded.attempts > 0);
+        if tried || self.sends.begun() > 0 { self.sends.last() } else { 0 }
     }
 
     fn entry(&self, outcome: &Outcome, status: u16, body: Option<&Bytes>) -> Entry {
@@ -89,7 +94,7 @@ impl Record<'_> {
             upstream: forwarded.and(self.route).map(|route| Arc::clone(&route.upstream.name)),
             server: forwarded.and_then(|forwarded| forwarded.server.clone()),
             upstream_status: forwarded.and_then(|forwarded| forwarded.status),
-            attempts: forwarded.map_or(0, |forwarded| forwarded.attempts),
+            attempts: self.last_attempt(),
             detail: forwarded.and_then(|forwarded| forwarded.detail.as_deref()).map(Into::into),
             took: Took {
                 read: self.read,

@@ -240,11 +240,11 @@ pub(super) fn stored(
     route: &Arc<str>,
 ) -> Result<StoredRequest, Unreadable> {
     let sql = "SELECT request_id, received_at, source, https, suffix, (SELECT text FROM names WHERE id = secret), dedupe, \
-         timestamp, attempts, head FROM events WHERE key = ?1";
+         timestamp, head FROM events WHERE key = ?1";
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query([key])?;
     let row = rows.next()?.ok_or(Unreadable::Lost(None))?;
-    let sealed: Option<Vec<u8>> = row.get(9)?;
+    let sealed: Option<Vec<u8>> = row.get(8)?;
     let proof: Option<String> = row.get(5)?;
     let owner = Owner { row: key, route: Some(route), proof: proof.as_deref() };
     let opened = keys.open(owner.place(Kind::Head), sealed.ok_or(Unreadable::Lost(None))?)?;
@@ -263,7 +263,6 @@ pub(super) fn stored(
         key: proof.map(Arc::from),
         dedupe: row.get::<_, Option<String>>(6)?.map(Into::into),
         timestamp: row.get::<_, Option<i64>>(7)?.map(UnixMillis),
-        attempts: row.get(8)?,
     })
 }
 

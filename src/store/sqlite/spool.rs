@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::base::UnixMillis;
-use crate::domain::Fault;
+use crate::domain::{Fault, Sends};
 use crate::store::engine::Wrote;
 use crate::store::entry::{Attempt, AttemptKind, Stage};
 use crate::store::ledger::{Backlogs, Due, Shift};
@@ -123,12 +123,11 @@ impl Batch<'_> {
                 break;
             }
             match read::stored(self.connection, self.keys, spooled.key, route) {
-                Ok(mut request) => {
+                Ok(request) => {
                     let sql = "UPDATE spool SET due = NULL, attempts = attempts + 1, since_revival = since_revival + 1 \
                          WHERE seq = ?1";
                     self.connection.prepare_cached(sql)?.execute([spooled.seq])?;
                     bytes = bytes.saturating_add(request.body.len());
-                    request.attempts = spooled.attempts;
                     claimed.push(Claimed {
                         ticket: Ticket(spooled.seq),
                         attempt: spooled.attempts.saturating_add(1),
@@ -213,9 +212,8 @@ impl Batch<'_> {
             Settlement::Again(attempt, due) => {
                 self.tried(spooled.key, attempt)?;
                 self.follow(spooled.key, attempt)?;
-                self.connection
-                    .prepare_cached("UPDATE spool SET due = ?2 WHERE seq = ?1")?
-                    .execute(params![spooled.seq, due.0])?;
+                let sql = "UPDATE spool SET due = ?2, attempts = max(attempts, ?3) WHERE seq = ?1";
+                self.connection.prepare_cached(sql)?.execute(params![spooled.seq, due.0, attempt.number])?;
                 self.shift(&route, 0, -1, 0, Due::Add(*due));
             }
             Settlement::Dead(attempt) => {
@@ -232,10 +230,22 @@ impl Batch<'_> {
         Ok(())
     }
 
-    pub(super) fn note(&mut self, request_id: &str, attempt: &Attempt) -> rusqlite::Result<()> {
+    pub(super) fn reserve(&mut self, request_id: &str) -> rusqlite::Result<Option<u32>> {
+        let Some((key, _)) = self.find(request_id)? else { return Ok(None) };
+        let sql = "UPDATE events SET attempts = attempts + ?2 WHERE key = ?1 RETURNING attempts";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let last: u32 = statement.query_row(params![key, Sends::MOST], |row| row.get(0))?;
+        Ok(Some(last.saturating_sub(Sends::MOST).saturating_add(1)))
+    }
+
+    pub(super) fn note(&mut self, request_id: &str, attempt: &Attempt, first: u32) -> rusqlite::Result<()> {
         let Some((key, _)) = self.find(request_id)? else { return Ok(()) };
         self.tried(key, attempt)?;
         self.follow(key, attempt)?;
+        // Unless another attempt has numbers behind these.
+        let sql = "UPDATE events SET attempts = ?2 WHERE key = ?1 AND attempts = ?3";
+        let reserved = first.saturating_add(Sends::MOST).saturating_sub(1);
+        self.connection.prepare_cached(sql)?.execute(params![key, attempt.number, reserved])?;
         // A replay that was taken makes it delivered; one that was not takes nothing back. What is in the spool stays what
         // the spool says.
         if attempt.fault.is_none() && self.found(request_id)?.is_none() {
@@ -269,7 +279,7 @@ impl Batch<'_> {
             return Ok(true);
         }
         self.unspool(&spooled)?;
-        self.outcome(spooled.key, "discarded")?;
+        self.discarded(&spooled)?;
         let route = self.memory.names.word(self.connection, spooled.route)?;
         let dead = i64::from(spooled.state == DEAD);
         self.shift(&route, dead - 1, 0, -dead, Due::Same);
@@ -278,9 +288,16 @@ impl Batch<'_> {
 
     fn give_up(&mut self, spooled: &Spooled, route: &Arc<str>) -> rusqlite::Result<()> {
         self.unspool(spooled)?;
-        self.outcome(spooled.key, "discarded")?;
+        self.discarded(spooled)?;
         self.shift(route, -1, -1, 0, Due::Same);
         Ok(())
+    }
+
+    /// The row takes over the count, for whoever sends it again.
+    fn discarded(&mut self, spooled: &Spooled) -> rusqlite::Result<()> {
+        self.outcome(spooled.key, "discarded")?;
+        let sql = "UPDATE events SET attempts = max(attempts, ?2) WHERE key = ?1";
+        self.connection.prepare_cached(sql)?.execute(params![spooled.key, spooled.attempts]).map(drop)
     }
 
     fn die(&mut self, spooled: &Spooled, attempt: &Attempt) -> rusqlite::Result<()> {
@@ -357,6 +374,8 @@ impl Batch<'_> {
 /// a crash interrupted are the same here: nobody was told of success, or somebody was and nobody delivers it.
 pub(super) fn recover(connection: &Connection, ours: &HashSet<Ticket>, now: UnixMillis) -> rusqlite::Result<u64> {
     let mut interrupted = 0;
+    // How many sends the interrupted attempt made, nobody knows; the next one's numbers are beyond all that it may have used.
+    let used = Sends::MOST - 1;
     let mut claimed: Vec<(i64, i64, i64, bool)> = Vec::new();
     {
         let mut statement = connection
@@ -372,6 +391,9 @@ pub(super) fn recover(connection: &Connection, ours: &HashSet<Ticket>, now: Unix
     for (seq, key, state, keep_body) in claimed {
         interrupted += 1;
         if state == DISCARDED {
+            let sql = "UPDATE events SET attempts = max(attempts, (SELECT attempts FROM spool WHERE seq = ?2) + ?3) \
+                 WHERE key = ?1";
+            connection.execute(sql, params![key, seq, used])?;
             connection.execute("DELETE FROM spool WHERE seq = ?1", [seq])?;
             if !keep_body {
                 connection.execute("DELETE FROM bodies WHERE key = ?1", [key])?;
@@ -381,8 +403,8 @@ pub(super) fn recover(connection: &Connection, ours: &HashSet<Ticket>, now: Unix
             connection.execute(sql, [key])?;
         } else {
             // As old as they are, so that they come before what was accepted after them.
-            let sql = "UPDATE spool SET due = min(received_at, ?2) WHERE seq = ?1";
-            connection.prepare_cached(sql)?.execute([seq, now.0])?;
+            let sql = "UPDATE spool SET due = min(received_at, ?2), attempts = attempts + ?3 WHERE seq = ?1";
+            connection.prepare_cached(sql)?.execute(params![seq, now.0, used])?;
         }
     }
     Ok(interrupted)

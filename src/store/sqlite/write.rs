@@ -145,7 +145,8 @@ impl Batch<'_> {
             Write::Remember(key, until) => self.remember(*key, *until).map(|()| Wrote::Done),
             Write::Claim { route, most, ordered } => self.claim(route, *most, *ordered).map(Wrote::Claimed),
             Write::Settle(ticket, settlement) => self.settle(*ticket, settlement).map(|()| Wrote::Done),
-            Write::Note { request_id, attempt } => self.note(request_id, attempt).map(|()| Wrote::Done),
+            Write::Reserve { request_id } => self.reserve(request_id).map(Wrote::Reserved),
+            Write::Note { request_id, attempt, first } => self.note(request_id, attempt, *first).map(|()| Wrote::Done),
             Write::Revive { request_id } => self.revive(request_id).map(Wrote::Changed),
             Write::Discard { request_id } => self.discard(request_id).map(Wrote::Changed),
             Write::Mark { kind, mark } => self.mark(kind, mark).map(|()| Wrote::Done),
@@ -280,8 +281,10 @@ impl Batch<'_> {
             micros(attempt.took),
         ])?;
         if attempt.number > MAX_ATTEMPTS {
-            let mut trim = self.connection.prepare_cached("DELETE FROM attempts WHERE event = ?1 AND number <= ?2")?;
-            trim.execute(params![key, attempt.number - MAX_ATTEMPTS])?;
+            // Not every number has a row: an interrupted attempt has none.
+            let sql = "DELETE FROM attempts WHERE event = ?1 AND number <= \
+                 (SELECT number FROM attempts WHERE event = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2)";
+            self.connection.prepare_cached(sql)?.execute(params![key, MAX_ATTEMPTS])?;
         }
         Ok(())
     }

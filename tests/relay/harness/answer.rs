@@ -1,8 +1,16 @@
 //! What a sender got back.
 
 /// The only fields that go out.
-const ALLOWED: [&str; 7] =
-    ["content-length", "date", "x-request-id", "content-type", "allow", "retry-after", "connection"];
+const ALLOWED: [&str; 8] = [
+    "content-length",
+    "date",
+    "x-request-id",
+    "content-type",
+    "content-encoding",
+    "allow",
+    "retry-after",
+    "connection",
+];
 
 #[derive(Clone, Debug)]
 pub struct Answer {

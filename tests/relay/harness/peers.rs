@@ -5,8 +5,10 @@ pub mod honest;
 pub mod lying;
 pub mod moody;
 pub mod resetting;
+pub mod scripted;
 pub mod silent;
 pub mod slow;
+pub mod streams;
 pub mod tls;
 
 use std::future::Future;

@@ -26,6 +26,16 @@ pub async fn upstream_malformed(fault: Fault) {
     fails(fault, lying::says("SSH-2.0-inside\r\n\r\n").await, "").await;
 }
 
+pub async fn upstream_too_large(fault: Fault) {
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 1048577\r\n\r\n";
+    let setup = Setup::routes(&format!("{PLAIN}answer = \"upstream\"\n"));
+    for protocol in BOTH {
+        let rig = Rig::with_app(setup.clone(), lying::says(answer).await).await;
+        rig.ends(fault, rig.send(protocol, &Call::post("/hooks/plain"))).await;
+        rig.finish().await;
+    }
+}
+
 pub async fn upstream_status(fault: Fault) {
     fails(fault, honest::status(418).await, "").await;
 }

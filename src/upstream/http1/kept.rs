@@ -1,26 +1,35 @@
-//! Connections to one server that may serve again. They outlive a reload, with the server's condition.
+//! HTTP/1.1 connections to one server that may serve again. They outlive a reload, with the server's condition; what the reload
+//! changed of the server's address or TLS is no longer theirs, and they are closed.
 //!
 //! Each worker thread has a shelf of its own, so that a request takes and returns a connection without waiting for another
 //! core. A thread whose shelf is empty looks at the others', without waiting for those either.
 
 use std::collections::VecDeque;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use tokio::net::TcpStream;
 use tokio::time::Instant;
+
+use super::wire::Wire;
 
 const SHELVES: usize = 16;
 /// On one shelf; past it the one that was idle longest is closed. As many as one core may well have under way at once, four
 /// HTTP/2 connections of 128 streams each: below that, a busy relay would open a connection for nearly every request.
 const SHELF_MAX: usize = 512;
 
+/// Whom a connection was made to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::upstream) struct Home {
+    pub(in crate::upstream) address: SocketAddr,
+    /// Everything of upstream, protocol and TLS settings that was agreed on or verified.
+    pub(in crate::upstream) group: u64,
+}
+
 #[derive(Debug)]
 struct Idle {
-    stream: TcpStream,
-    address: SocketAddr,
+    wire: Wire,
+    home: Home,
     until: Instant,
 }
 
@@ -32,24 +41,24 @@ pub(in crate::upstream) struct Kept {
 
 impl Kept {
     /// The connection that was used last, to an address that still is the server's.
-    pub(super) fn take(&self, now: Instant, leads_to: impl Fn(SocketAddr) -> bool) -> Option<(TcpStream, SocketAddr)> {
+    pub(in crate::upstream) fn take(&self, now: Instant, leads_to: impl Fn(Home) -> bool) -> Option<(Wire, Home)> {
         let own = shelf();
         let others = (1..SHELVES).map(|step| (own + step) % SHELVES);
         for place in std::iter::once(own).chain(others) {
             let Ok(mut shelf) = self.shelves.get(place)?.try_lock() else { continue };
-            while let Some(idle) = shelf.pop_back() {
-                if idle.until > now && leads_to(idle.address) && is_quiet(&idle.stream) {
-                    return Some((idle.stream, idle.address));
+            while let Some(mut idle) = shelf.pop_back() {
+                if idle.until > now && leads_to(idle.home) && idle.wire.is_quiet() {
+                    return Some((idle.wire, idle.home));
                 }
             }
         }
         None
     }
 
-    pub(super) fn put(&self, stream: TcpStream, address: SocketAddr, until: Instant) {
+    pub(in crate::upstream) fn put(&self, wire: Wire, home: Home, until: Instant) {
         let Some(shelf) = self.shelves.get(shelf()) else { return };
         let mut shelf = shelf.lock().unwrap_or_else(PoisonError::into_inner);
-        shelf.push_back(Idle { stream, address, until });
+        shelf.push_back(Idle { wire, home, until });
         if shelf.len() > SHELF_MAX {
             shelf.pop_front();
         }
@@ -60,14 +69,9 @@ impl Kept {
     pub(in crate::upstream) fn sweep(&self, now: Instant) {
         for shelf in &self.shelves {
             let mut shelf = shelf.lock().unwrap_or_else(PoisonError::into_inner);
-            shelf.retain(|idle| idle.until > now && is_quiet(&idle.stream));
+            shelf.retain_mut(|idle| idle.until > now && idle.wire.is_quiet());
         }
     }
-}
-
-/// Neither closed nor saying what nobody asked for. Costs a system call only where the runtime has heard something.
-fn is_quiet(stream: &TcpStream) -> bool {
-    matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }
 
 /// Threads get shelves in turn, as they first ask.
@@ -84,13 +88,13 @@ mod tests {
     use super::*;
     use std::time::Duration;
     use tokio::io::AsyncWriteExt as _;
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
-    async fn pair() -> (TcpStream, TcpStream, SocketAddr) {
+    async fn pair() -> (TcpStream, TcpStream, Home) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (ours, theirs) = tokio::join!(TcpStream::connect(address), listener.accept());
-        (ours.unwrap(), theirs.unwrap().0, address)
+        (ours.unwrap(), theirs.unwrap().0, Home { address, group: 1 })
     }
 
     fn later() -> Instant {
@@ -100,11 +104,12 @@ mod tests {
     #[tokio::test]
     async fn the_last_one_returned_is_the_first_one_taken() {
         let kept = Kept::default();
-        let ((one, _one, address), (two, _two, _)) = (pair().await, pair().await);
+        let ((one, _one, home), (two, _two, _)) = (pair().await, pair().await);
         let second = two.local_addr().unwrap();
-        kept.put(one, address, later());
-        kept.put(two, address, later());
-        assert_eq!(kept.take(Instant::now(), |_| true).unwrap().0.local_addr().unwrap(), second);
+        kept.put(Wire::Clear(one), home, later());
+        kept.put(Wire::Clear(two), home, later());
+        let Some((Wire::Clear(taken), _)) = kept.take(Instant::now(), |_| true) else { panic!("nothing is kept") };
+        assert_eq!(taken.local_addr().unwrap(), second);
         assert!(kept.take(Instant::now(), |_| false).is_none(), "an address that is no longer the server's");
         assert!(kept.take(Instant::now(), |_| true).is_none(), "it was closed, not put back");
     }
@@ -112,26 +117,26 @@ mod tests {
     #[tokio::test]
     async fn what_is_closed_talkative_or_old_is_not_given_out() {
         let kept = Kept::default();
-        let (closed, theirs, address) = pair().await;
+        let (closed, theirs, home) = pair().await;
         drop(theirs);
         closed.readable().await.unwrap();
-        kept.put(closed, address, later());
-        let (talkative, mut theirs, address) = pair().await;
+        kept.put(Wire::Clear(closed), home, later());
+        let (talkative, mut theirs, home) = pair().await;
         theirs.write_all(b"x").await.unwrap();
         talkative.readable().await.unwrap();
-        kept.put(talkative, address, later());
-        let (old, _theirs, address) = pair().await;
-        kept.put(old, address, Instant::now());
+        kept.put(Wire::Clear(talkative), home, later());
+        let (old, _theirs, home) = pair().await;
+        kept.put(Wire::Clear(old), home, Instant::now());
         assert!(kept.take(Instant::now(), |_| true).is_none());
     }
 
     #[tokio::test]
     async fn a_sweep_closes_what_nobody_will_ask_for() {
         let kept = Kept::default();
-        let (good, _good, address) = pair().await;
+        let (good, _good, home) = pair().await;
         let (old, _old, _) = pair().await;
-        kept.put(good, address, later());
-        kept.put(old, address, Instant::now());
+        kept.put(Wire::Clear(good), home, later());
+        kept.put(Wire::Clear(old), home, Instant::now());
         kept.sweep(Instant::now());
         let left: usize = kept.shelves.iter().map(|shelf| shelf.lock().unwrap().len()).sum();
         assert_eq!(left, 1);
@@ -142,9 +147,9 @@ mod tests {
         let kept = Kept::default();
         let mut peers = Vec::new();
         for _ in 0..SHELF_MAX + 3 {
-            let (ours, theirs, address) = pair().await;
+            let (ours, theirs, home) = pair().await;
             peers.push(theirs);
-            kept.put(ours, address, later());
+            kept.put(Wire::Clear(ours), home, later());
         }
         let left: usize = kept.shelves.iter().map(|shelf| shelf.lock().unwrap().len()).sum();
         assert_eq!(left, SHELF_MAX);
