@@ -58,6 +58,7 @@ pub struct Record<'r> {
 struct Forwarded {
     server: Option<Arc<str>>,
     status: Option<u16>,
+    /// Servers tried, or sends where a server got more than one.
     attempts: u32,
     detail: Option<String>,
     took: Duration,
@@ -175,14 +176,14 @@ impl<'r> Record<'r> {
             Ok(received) => Forwarded {
                 server: Some(Arc::clone(&received.server)),
                 status: Some(received.status),
-                attempts: received.attempts,
+                attempts: received.attempts.max(self.sends.begun()),
                 detail: None,
                 took,
             },
             Err(undelivered) => Forwarded {
                 server: undelivered.server.clone(),
                 status: undelivered.status,
-                attempts: undelivered.attempts,
+                attempts: undelivered.attempts.max(self.sends.begun()),
                 detail: Some(undelivered.detail.clone()),
                 took,
             },

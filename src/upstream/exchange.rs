@@ -51,7 +51,7 @@ pub(super) enum Wanted {
 /// A new connection.
 enum Connected<'a> {
     Http1(Wire, Home),
-    Http2(Http2Session, &'a HttpPeer),
+    Http2(Box<Http2Session>, &'a HttpPeer),
 }
 
 impl<'a> Link<'a> {
@@ -78,7 +78,7 @@ impl<'a> Link<'a> {
                 Box::pin(self.over_http1(wire, home, false, keep, request, deadline)).await
             }
             Connected::Http2(session, home) => {
-                Box::pin(self.over_http2(session, home, false, keep, request, deadline)).await
+                Box::pin(self.over_http2(*session, home, false, keep, request, deadline)).await
             }
         }
     }
@@ -184,7 +184,7 @@ impl<'a> Link<'a> {
             return Ok(Connected::Http1(Wire::Tls(stream), here));
         }
         let session = Box::pin(http2::begin(stream, self.pingora.connector(), home, keep)).await;
-        session.map(|session| Connected::Http2(session, home)).map_err(|error| Failure::connecting(&error))
+        session.map(|session| Connected::Http2(Box::new(session), home)).map_err(|error| Failure::connecting(&error))
     }
 }
 

@@ -166,7 +166,6 @@ pub async fn internal(_: Fault) {
         "src/pipeline/accept.rs",
         "src/pipeline/record.rs",
         "src/store/sqlite/spool.rs",
-        "src/upstream/exchange.rs",
         "src/upstream/request.rs",
     ];
     assert_eq!(makers("Fault::Internal"), expected);
