@@ -7,14 +7,14 @@ pub mod fault;
 pub mod head;
 pub mod outcome;
 pub mod refusal;
-pub mod sensitive;
 pub mod sends;
+pub mod sensitive;
 pub mod source;
 
 pub use fault::Fault;
 pub use head::{Framing, Head, HeadBuilder, Headers, Method, RequestLine, Version};
 pub use outcome::{Answer, Outcome};
 pub use refusal::{Refusal, Turned};
-pub use sensitive::{Class, Held, Kept, Marks, Own, Place, Sensitive};
 pub use sends::Sends;
+pub use sensitive::{Class, Held, Kept, Marks, Own, Place, Sensitive};
 pub use source::{SourceAddress, Via};

@@ -74,9 +74,7 @@ impl<'a> Link<'a> {
         }
         // Boxed, because it is rare: a request over a kept connection should not pay for its size.
         match Box::pin(self.connect(keep, deadline)).await? {
-            Connected::Http1(wire, home) => {
-                Box::pin(self.over_http1(wire, home, false, keep, request, deadline)).await
-            }
+            Connected::Http1(wire, home) => Box::pin(self.over_http1(wire, home, false, keep, request, deadline)).await,
             Connected::Http2(session, home) => {
                 Box::pin(self.over_http2(*session, home, false, keep, request, deadline)).await
             }

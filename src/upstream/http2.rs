@@ -160,7 +160,11 @@ async fn push(writer: &mut SendStream<Bytes>, rest: &mut Bytes) -> Result<(), h2
     writer.send_data(piece, rest.is_empty())
 }
 
-async fn read(session: &mut Http2Session, request: &Outbound<'_>, deadline: Instant) -> Result<(Answer, bool), Failure> {
+async fn read(
+    session: &mut Http2Session,
+    request: &Outbound<'_>,
+    deadline: Instant,
+) -> Result<(Answer, bool), Failure> {
     let head = session.response_header().ok_or_else(|| Failure::malformed("no head"))?;
     let answer = of_head(head.status.as_u16(), &head.headers, request.pass_through.is_some());
     let announced = announced(&head.headers);
@@ -192,7 +196,10 @@ fn of_head(status: u16, fields: &HeaderMap, passed_on: bool) -> Answer {
     let list = fields.get_all(CONTENT_ENCODING).iter().map(http::HeaderValue::as_bytes).collect::<Vec<_>>();
     Answer {
         status,
-        content_type: fields.get(CONTENT_TYPE).filter(|_| passed_on).map(|value| Bytes::copy_from_slice(value.as_bytes())),
+        content_type: fields
+            .get(CONTENT_TYPE)
+            .filter(|_| passed_on)
+            .map(|value| Bytes::copy_from_slice(value.as_bytes())),
         content_encoding: (passed_on && !list.is_empty()).then(|| Bytes::from(list.join(&b", "[..]))),
         retry_after: fields.get(RETRY_AFTER).and_then(|value| RetryAfter::parse(value.as_bytes())),
         body: Bytes::new(),

@@ -10,8 +10,8 @@ use pingora_core::upstreams::peer::{ALPN, HttpPeer, Peer};
 use tokio::time::{Instant, timeout_at};
 
 use super::Outbound;
-use super::condition::Condition;
 use super::answer::Answer;
+use super::condition::Condition;
 use super::exchange::{Link, Wanted};
 use super::failure::{Failure, Next};
 use super::registry::Pingora;

@@ -141,10 +141,9 @@ async fn a_success_whose_body_is_short_is_delivered_once() {
     for over in OVER {
         for answer in answers {
             for delivery in ["direct", "failover", "queue"] {
-                let rig = http1(over, &format!("delivery = \"{delivery}\""), "", move |_, _| {
-                    Says::new(answer).and_closes()
-                })
-                .await;
+                let rig =
+                    http1(over, &format!("delivery = \"{delivery}\""), "", move |_, _| Says::new(answer).and_closes())
+                        .await;
                 let told = rig.send(Protocol::H1, &call()).await;
                 assert_eq!(told.status, 200, "{over:?} {delivery} {answer:?}");
                 rig.drained("plain").await;
@@ -191,8 +190,9 @@ async fn an_answer_is_passed_on_whole_or_not_at_all() {
     let most = "a".repeat(1024 * 1024);
     let large = format!("{most}a");
     let with_length = |body: &str| format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-    let chunked =
-        |body: &str| format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    let chunked = |body: &str| {
+        format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len())
+    };
     for over in OVER {
         for answer in [with_length(&large), chunked(&large), format!("HTTP/1.1 200 OK\r\n\r\n{large}")] {
             let rig = http1(over, PASSED_ON, "", move |_, _| Says::new(answer.clone()).and_closes()).await;
@@ -224,10 +224,8 @@ async fn an_answer_is_heard_while_the_body_is_written() {
     for over in OVER {
         for hints in ["", "HTTP/1.1 103 Early Hints\r\n\r\n"] {
             let answer = format!("{hints}{refused}");
-            let rig = http1(over, &keys, LARGE, move |_, _| {
-                Says::new(answer.clone()).without_reading_on().and_hangs()
-            })
-            .await;
+            let rig =
+                http1(over, &keys, LARGE, move |_, _| Says::new(answer.clone()).without_reading_on().and_hangs()).await;
             let began = Instant::now();
             let told = rig.ends(Fault::UpstreamStatus, rig.send(Protocol::H1, &large)).await;
             assert_eq!(rig.log.of(told.id()).await["upstream_status"], 413);

@@ -43,11 +43,7 @@ async fn what_is_not_http_is_malformed() {
 
 #[tokio::test]
 async fn a_connection_that_ends_early_is_a_reset() {
-    for answer in [
-        "",
-        "HTTP/1.1 20",
-        "HTTP/1.1 100 Continue\r\n\r\n",
-    ] {
+    for answer in ["", "HTTP/1.1 20", "HTTP/1.1 100 Continue\r\n\r\n"] {
         fails(liars::says(answer).await, Fault::UpstreamReset).await;
     }
     fails(liars::resets().await, Fault::UpstreamReset).await;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use dmz_relay::base::Secret;
 use dmz_relay::domain::Fault;
-use dmz_relay::upstream::{Upstream, Upstreams};
 use dmz_relay::upstream::spec::{Http2, TlsSpec, UpstreamSpec};
+use dmz_relay::upstream::{Upstream, Upstreams};
 
 use crate::peers::{Peer, honest};
 use crate::pki::Authority;
