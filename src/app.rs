@@ -10,6 +10,7 @@ mod events;
 mod memory;
 mod providers;
 mod reload;
+mod room;
 mod shape;
 mod spool;
 
@@ -197,8 +198,10 @@ fn open_store(snapshot: &Snapshot, state: &State, observer: &Arc<Observer>, cloc
     if recovered.interrupted > 0 {
         observer.record(&Event::Interrupted { requests: recovered.interrupted });
     }
-    state.replay.restore(recovered.replay, clock.moment());
+    // How the room is shared is known first: what is restored is counted against it.
     state.set_store(store);
+    room::share(snapshot, state);
+    state.replay.restore(recovered.replay, clock.moment());
     Ok(())
 }
 
@@ -208,6 +211,8 @@ fn tell(observer: &Observer, news: &News) {
         News::Recovered => Event::StoreRecovered,
         News::Full => Event::StoreFull,
         News::Room => Event::StoreRoom,
+        News::RouteFull { route } => Event::RouteFull { route },
+        News::RouteRoom { route } => Event::RouteRoom { route },
         News::HistoryDropped { count } => Event::HistoryDropped { count: *count },
     });
 }

@@ -1,6 +1,9 @@
 //! Token buckets and in-flight caps: of one route, and of whoever else counts sources. Arithmetic over a given instant, no
 //! timer, bounded memory.
 //!
+//! Two kinds that never mix: what a source address may take before anything is proven, which only that address spends; and
+//! what the whole route shares, which only verified requests spend that no one has delivered before.
+//!
 //! Each bucket is one atomic word (the generic cell rate algorithm): the time at which the bucket would be full again. A
 //! request may pass while that time is not further ahead than the burst allows. No background task refills anything.
 //!
@@ -17,10 +20,13 @@ use tokio::time::Instant;
 use crate::domain::source::network;
 use crate::domain::{Refusal, Turned};
 
-/// How many sources one table remembers. Sources beyond it share one bucket, so a flood from many addresses cannot buy
-/// itself fresh ones.
+/// How many sources one table remembers. Whoever is new to a full one takes the place of a source that has little to be
+/// remembered for: an owner of more addresses than this gains nothing by being forgotten, and a first request is never
+/// refused because strangers came before it.
 pub const SOURCES_MAX: usize = 65_536;
 const SHARDS: usize = 16;
+/// Sources of a full shard that are compared before one of them is forgotten.
+const SAMPLE: usize = 8;
 
 /// A rate: so many per second in the long run, so many at once.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,11 +40,11 @@ pub struct Rate {
 /// What a route allows; `None` is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct RouteLimits {
-    /// For the route as a whole.
+    /// For the verified requests of the route as a whole.
     pub rate: Option<Rate>,
-    /// For each source address (an IPv6 source is its /64).
+    /// For each source address (an IPv6 source is its /64), before anything is verified.
     pub rate_per_source: Option<Rate>,
-    /// Requests between admission and answer.
+    /// Verified requests between their verification and their answer.
     pub max_in_flight: Option<usize>,
 }
 
@@ -73,13 +79,15 @@ impl Default for RouteMeter {
 }
 
 impl RouteMeter {
-    /// Takes one request's worth of everything, or says what ran out. The source is asked before the route, so that one
-    /// loud source cannot drain what the others share.
-    pub fn take(&self, limits: &RouteLimits, source: IpAddr, now: Instant) -> Result<Permit<'_>, Turned> {
+    /// Takes one request's worth of what its source may send, verified or not.
+    pub fn charge_source(&self, limits: &RouteLimits, source: IpAddr, now: Instant) -> Result<(), Turned> {
+        let Some(rate) = limits.rate_per_source else { return Ok(()) };
+        self.sources.take(rate, source, now).map_err(|wait| limited(Refusal::SourceRateLimited, wait))
+    }
+
+    /// Takes one request's worth of what the whole route shares, or says what ran out. Only for verified requests.
+    pub fn charge_route(&self, limits: &RouteLimits, now: Instant) -> Result<Permit<'_>, Turned> {
         let permit = self.enter(limits.max_in_flight)?;
-        if let Some(rate) = limits.rate_per_source {
-            self.sources.take(rate, source, now).map_err(|wait| limited(Refusal::SourceRateLimited, wait))?;
-        }
         if let Some(rate) = limits.rate {
             let now = nanos(now.saturating_duration_since(self.epoch));
             self.route.take(rate, now).map_err(|wait| limited(Refusal::RouteRateLimited, wait))?;
@@ -108,7 +116,6 @@ pub struct Sources {
     epoch: Instant,
     /// Made when the first source is counted: most routes count none.
     shards: OnceLock<Box<[Shard]>>,
-    crowd: Bucket,
 }
 
 /// When the bucket of each source is full again.
@@ -116,7 +123,7 @@ type Shard = Mutex<HashMap<IpAddr, u64>>;
 
 impl Default for Sources {
     fn default() -> Self {
-        Self { epoch: Instant::now(), shards: OnceLock::new(), crowd: Bucket::default() }
+        Self { epoch: Instant::now(), shards: OnceLock::new() }
     }
 }
 
@@ -126,18 +133,16 @@ impl Sources {
         let now = nanos(now.saturating_duration_since(self.epoch));
         let source = network(source);
         let shards = self.shards.get_or_init(|| (0..SHARDS).map(|_| Shard::default()).collect());
-        let Some(shard) = shards.get(shard_of(source)) else { return self.crowd.take(rate, now) };
+        let Some(shard) = shards.get(shard_of(source)) else { return Ok(()) };
         let mut known = shard.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(full_at) = known.get_mut(&source) {
             return advance(full_at, rate, now);
         }
         if known.len() >= SOURCES_MAX / SHARDS {
-            // A source whose bucket is full again is indistinguishable from one never seen.
-            known.retain(|_, full_at| *full_at > now);
-        }
-        if known.len() >= SOURCES_MAX / SHARDS {
-            drop(known);
-            return self.crowd.take(rate, now);
+            // Of a few, whose order nobody outside knows, the one whose bucket is full again first: often it is already, and
+            // then it is indistinguishable from one never seen.
+            let calmest = known.iter().take(SAMPLE).min_by_key(|(_, full_at)| **full_at).map(|(source, _)| *source);
+            calmest.and_then(|source| known.remove(&source));
         }
         let mut full_at = now;
         let verdict = advance(&mut full_at, rate, now);

@@ -305,6 +305,8 @@ impl Observer {
             | Event::Stopped { .. }
             | Event::TaskEnded { .. }
             | Event::Stranded { .. }
+            | Event::RouteFull { .. }
+            | Event::RouteRoom { .. }
             | Event::Interrupted { .. }
             | Event::Library { .. } => {}
         }

@@ -9,12 +9,12 @@
 //! | [`source`] | the source, and the listener's `deny` | `address_denied`, `address_unknown` |
 //! | [`Routed`] | head → route | `route_unknown`, `host_misdirected`, `method_not_allowed` |
 //! | [`Admitted`] | method, address, headers, declared size | `method_not_allowed`, `address_not_allowed`, `address_denied`, `address_unknown`, `header_required`, `content_type_unsupported`, `loop_detected`, `body_too_large` |
-//! | [`Metered`] | token buckets, in-flight cap | `route_rate_limited`, `source_rate_limited`, `route_busy` |
+//! | [`Metered`] | what its source address may send | `source_rate_limited` |
 //! | [`challenge`] | a handshake that needs no body | answered here |
 //! | [`Received`] | the body, whole, in memory | `body_too_large`, `body_timeout`, `body_too_slow`, `body_malformed`, `body_incomplete`, `body_memory` |
 //! | [`Verified`] | signature, time, ids | the 401 family |
 //! | [`challenge`] | a handshake that the provider signs | answered here |
-//! | [`Fresh`] | replay memory | duplicate, `twin_in_flight`, `replay_memory` |
+//! | [`Fresh`] | replay memory; what the route's genuine requests share | duplicate, `twin_in_flight`, `replay_memory`, `route_rate_limited`, `route_busy` |
 //! | [`Way`] | the route's delivery, and how its upstream stands | nobody |
 //! | [`Delivered`] | an internal server's answer | the `upstream_` family |
 //! | [`Accepted`] | the store's word that it is durable | `store_full`, `store_failed` |
@@ -79,7 +79,7 @@ pub struct Connection {
     pub certificate: Option<usize>,
     /// Whether the peer showed a client certificate that was accepted.
     pub client_certificate: bool,
-    /// Whether a genuine request came over it.
+    /// Whether a genuine request came over it that nobody had delivered before.
     pub proven: Proven,
 }
 
@@ -150,7 +150,7 @@ async fn steps<'r, B: BodySource>(
     record.routed(&routed);
     let admitted = Admitted::check(routed, connection, source, head)?;
     record.admitted(&admitted);
-    let metered = Metered::take(admitted, source, record.started())?;
+    let metered = Metered::charge(admitted, source, record.started())?;
     if let Some(fixed) = challenge::unsigned(metered.route(), head) {
         return Ok(handshake(fixed, body.is_done()));
     }
@@ -161,20 +161,18 @@ async fn steps<'r, B: BodySource>(
     record.received(&received);
     let verified = Verified::check(received, head, gate.clock.now())?;
     record.verified(&verified);
-    if verified.proof().is_some() {
-        connection.proven.set();
-    }
     if let Some(fixed) = challenge::signed(verified.route(), head) {
         return Ok(handshake(fixed, true));
     }
 
-    let fresh = match Fresh::reserve(verified, &gate.state.replay, &gate.clock)? {
+    let fresh = match Fresh::reserve(verified, &gate.state.replay, &gate.clock, record.started())? {
         Deduped::Fresh(fresh) => fresh,
         Deduped::Duplicate => return Ok(End { outcome: Outcome::Duplicate, reply: Reply::Standard, body_done: true }),
     };
+    record.fresh(&fresh);
 
-    let (route, started) = (fresh.route(), record.started());
-    match Way::choose(gate, route) {
+    let (route, started, proves) = (fresh.route(), record.started(), fresh.is_remembered());
+    let end = match Way::choose(gate, route) {
         Way::Inward => match Delivered::forward(fresh, head, source, gate, record, started + route.deadline).await {
             Tried::Delivered(delivered) => Ok(taken(delivered.commit(gate))),
             Tried::Missed(_, missed) => Err(missed.fault.into()),
@@ -201,7 +199,12 @@ async fn steps<'r, B: BodySource>(
             }
         }
         Way::Store => Accepted::keep(fresh, None, gate, record).await.map(durable),
+    };
+    // Only now: until it was delivered or accepted, a copy of it would be as fresh as it is.
+    if proves && end.is_ok() {
+        connection.proven.set();
     }
+    end
 }
 
 fn taken(reply: Reply) -> End {

@@ -9,8 +9,9 @@
 //! A key is forgotten when its window has passed by the wall clock and by one that only goes on. A wall clock that is set forward
 //! and back again, which makes recorded requests fresh once more, does not make them forgotten.
 //!
-//! Bounded: when the memory is full of keys that are still inside their window, a new request is turned away rather than an
-//! old key forgotten, because a forgotten key is an open door.
+//! Bounded: when there is no room beside keys that are still inside their window, a new request is turned away rather than an
+//! old key forgotten, because a forgotten key is an open door. Each route has a share of the room that no other can take, so
+//! that a route whose sender brings more ids than expected turns its own requests away and nobody else's.
 //!
 //! Deliberately absent: the ids themselves. A key is the first 128 bits of a SHA-256 over route and id, so a sender can
 //! neither choose where it lands nor make the memory large.
@@ -18,15 +19,17 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::ops::Deref;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use crate::base::{Moment, UnixMillis};
+use crate::base::{Moment, Sharing, UnixMillis};
 
 const SHARDS: usize = 64;
+/// Routes whose keys are counted apart, over the life of a process. More of them share their counts.
+const SHARES: usize = 4096;
 
 /// What replay memory knows a request by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -56,6 +59,15 @@ impl ReplayKey {
     }
 }
 
+/// Whose keys they are: the share of one route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share(u16);
+
+impl Share {
+    /// Of keys that an older version stored, which does not say which route they are of.
+    const UNKNOWN: Self = Self(0);
+}
+
 /// Why a key could not be reserved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {
@@ -63,16 +75,85 @@ pub enum Seen {
     InFlight,
     /// The same request was delivered inside the window.
     Committed,
-    /// There is no room to remember it.
+    /// Its route has no room to remember it.
     Full,
+}
+
+/// A key that an earlier process committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The key.
+    pub key: ReplayKey,
+    /// The end of its window.
+    pub until: UnixMillis,
+    /// The route, where that is known.
+    pub route: Option<Arc<str>>,
 }
 
 /// The memory, shared by all routes.
 #[derive(Debug)]
 pub struct ReplayMemory {
     shards: Vec<Mutex<Shard>>,
-    entries: AtomicUsize,
-    max: AtomicUsize,
+    room: Room,
+}
+
+/// Who holds how much of it.
+#[derive(Debug)]
+struct Room {
+    guaranteed: AtomicU64,
+    rest: AtomicU64,
+    /// Keys of each share.
+    held: Box<[AtomicU64]>,
+    /// Shares that were given out, the unknown one included.
+    given: AtomicUsize,
+    numbers: Mutex<HashMap<Arc<str>, Share>>,
+}
+
+impl Room {
+    fn new(max: usize) -> Self {
+        Self {
+            guaranteed: AtomicU64::new(max as u64),
+            rest: AtomicU64::new(0),
+            held: (0..SHARES).map(|_| AtomicU64::new(0)).collect(),
+            given: AtomicUsize::new(1),
+            numbers: Mutex::default(),
+        }
+    }
+
+    fn share(&self, route: &Arc<str>) -> Share {
+        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = 1 + numbers.len() % (SHARES - 1);
+        let share = *numbers.entry(Arc::clone(route)).or_insert(Share(u16::try_from(next).unwrap_or(u16::MAX)));
+        self.given.fetch_max(usize::from(share.0) + 1, Ordering::Relaxed);
+        share
+    }
+
+    fn of(&self, share: Share) -> &AtomicU64 {
+        #[expect(clippy::indexing_slicing, reason = "a share is made only by `share`, as a remainder, or is the first")]
+        &self.held[usize::from(share.0)]
+    }
+
+    fn given(&self) -> impl Iterator<Item = u64> {
+        self.held.iter().take(self.given.load(Ordering::Relaxed)).map(|held| held.load(Ordering::Relaxed))
+    }
+
+    /// Room for one more key. Threads that meet here may take one each beyond the bound.
+    fn take(&self, share: Share) -> bool {
+        let held = self.of(share).fetch_add(1, Ordering::Relaxed);
+        let [guaranteed, rest] = [&self.guaranteed, &self.rest].map(|part| part.load(Ordering::Relaxed));
+        let sharing = Sharing { guaranteed, rest };
+        // The one that asks is counted already.
+        let others = || self.given().map(|held| sharing.beyond(held)).sum::<u64>().saturating_sub(1);
+        let taken = sharing.admits(held, 1, others);
+        if !taken {
+            self.give_back(share);
+        }
+        taken
+    }
+
+    fn give_back(&self, share: Share) {
+        self.of(share).fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -82,8 +163,8 @@ struct Shard {
 }
 
 impl Shard {
-    fn commit(&mut self, key: ReplayKey, until: Moment) {
-        self.known.insert(key, Standing::CommittedUntil(until.wall, until.steady));
+    fn commit(&mut self, key: ReplayKey, share: Share, until: Moment) {
+        self.known.insert(key, Standing::CommittedUntil(until.wall, until.steady, share));
         self.expiries.push(Reverse((until.wall, key)));
     }
 }
@@ -91,8 +172,8 @@ impl Shard {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
     Reserved,
-    /// Two fields and not a [`Moment`]: so it is 16 bytes.
-    CommittedUntil(UnixMillis, u32),
+    /// Three fields and not a [`Moment`]: so it is 16 bytes.
+    CommittedUntil(UnixMillis, u32, Share),
 }
 
 impl ReplayMemory {
@@ -100,19 +181,26 @@ impl ReplayMemory {
     pub fn new(max: usize) -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            entries: AtomicUsize::new(0),
-            max: AtomicUsize::new(max),
+            room: Room::new(max),
         }
     }
 
-    /// Changes the bound; a smaller one forgets nothing, it only lets no more in until old keys expired.
-    pub fn set_max(&self, max: usize) {
-        self.max.store(max, Ordering::Relaxed);
+    /// Changes the bound, and the number of routes that share it; a smaller one forgets nothing, it only lets no more in until
+    /// old keys expired.
+    pub fn share_among(&self, routes: usize, max: usize) {
+        let Sharing { guaranteed, rest } = Sharing::new(max as u64, routes as u64);
+        self.room.guaranteed.store(guaranteed, Ordering::Relaxed);
+        self.room.rest.store(rest, Ordering::Relaxed);
+    }
+
+    /// The share of a route, the same one for as long as the process lives.
+    pub fn share(&self, route: &Arc<str>) -> Share {
+        self.room.share(route)
     }
 
     /// Keys held at this moment.
     pub fn len(&self) -> usize {
-        self.entries.load(Ordering::Relaxed)
+        usize::try_from(self.room.given().sum::<u64>()).unwrap_or(usize::MAX)
     }
 
     /// Whether no key is held.
@@ -120,18 +208,18 @@ impl ReplayMemory {
         self.len() == 0
     }
 
-    /// Reserves a key, or says where its twin stands. A memory that seems full is swept once before it says so.
-    pub fn reserve(&self, key: ReplayKey, now: Moment) -> Result<Reservation<&Self>, Seen> {
-        match self.try_reserve(key, now) {
+    /// Reserves a key of a route, or says where its twin stands. A memory that seems full is swept once before it says so.
+    pub fn reserve(&self, key: ReplayKey, share: Share, now: Moment) -> Result<Reservation<&Self>, Seen> {
+        match self.try_reserve(key, share, now) {
             Err(Seen::Full) => {
                 self.sweep(now);
-                self.try_reserve(key, now)
+                self.try_reserve(key, share, now)
             }
             other => other,
         }
     }
 
-    fn try_reserve(&self, key: ReplayKey, now: Moment) -> Result<Reservation<&Self>, Seen> {
+    fn try_reserve(&self, key: ReplayKey, share: Share, now: Moment) -> Result<Reservation<&Self>, Seen> {
         let mut shard = self.shard(key);
         self.forget_expired(&mut shard, now);
         match shard.known.get(&key) {
@@ -139,27 +227,30 @@ impl ReplayMemory {
             Some(Standing::CommittedUntil(..)) => return Err(Seen::Committed),
             None => {}
         }
-        if self.entries.fetch_add(1, Ordering::Relaxed) >= self.max.load(Ordering::Relaxed) {
-            self.entries.fetch_sub(1, Ordering::Relaxed);
+        if !self.room.take(share) {
             return Err(Seen::Full);
         }
         shard.known.insert(key, Standing::Reserved);
-        Ok(Reservation { memory: self, key, open: true })
+        Ok(Reservation { memory: self, key, share, open: true })
     }
 
     /// Takes keys that an earlier process committed, whatever the bound is: none of them may be forgotten early.
-    pub fn restore(&self, keys: impl IntoIterator<Item = (ReplayKey, UnixMillis)>, now: Moment) {
-        for (key, until) in keys {
+    pub fn restore(&self, keys: impl IntoIterator<Item = Kept>, now: Moment) {
+        for Kept { key, until, route } in keys {
             let mut shard = self.shard(key);
-            let before = shard.known.get(&key).copied();
-            if matches!(before, Some(Standing::CommittedUntil(known, _)) if known >= until) {
-                continue;
-            }
-            if before.is_none() {
-                self.entries.fetch_add(1, Ordering::Relaxed);
-            }
+            let of_route = || route.as_ref().map_or(Share::UNKNOWN, |route| self.room.share(route));
+            let share = match shard.known.get(&key) {
+                Some(Standing::CommittedUntil(known, ..)) if *known >= until => continue,
+                Some(Standing::CommittedUntil(_, _, share)) => *share,
+                Some(Standing::Reserved) => of_route(),
+                None => {
+                    let share = of_route();
+                    self.room.of(share).fetch_add(1, Ordering::Relaxed);
+                    share
+                }
+            };
             let left = u64::try_from(until.0.saturating_sub(now.wall.0)).unwrap_or_default();
-            shard.commit(key, Moment { wall: until, ..now.plus(Duration::from_millis(left)) });
+            shard.commit(key, share, Moment { wall: until, ..now.plus(Duration::from_millis(left)) });
         }
     }
 
@@ -175,15 +266,15 @@ impl ReplayMemory {
             if until > now.wall {
                 return;
             }
-            if let Some(Standing::CommittedUntil(wall, steady)) = shard.known.get(&key)
-                && *wall == until
+            if let Some(Standing::CommittedUntil(wall, steady, share)) = shard.known.get(&key).copied()
+                && wall == until
             {
                 // The clock was set forward. What stands behind this one is not over either, or can wait.
-                if *steady > now.steady {
+                if steady > now.steady {
                     return;
                 }
                 shard.known.remove(&key);
-                self.entries.fetch_sub(1, Ordering::Relaxed);
+                self.room.give_back(share);
             }
             shard.expiries.pop();
         }
@@ -201,6 +292,7 @@ impl ReplayMemory {
 pub struct Reservation<M: Deref<Target = ReplayMemory>> {
     memory: M,
     key: ReplayKey,
+    share: Share,
     open: bool,
 }
 
@@ -214,20 +306,20 @@ impl<M: Deref<Target = ReplayMemory>> Reservation<M> {
     /// is in.
     pub fn hand_over(mut self, memory: Arc<ReplayMemory>) -> Reservation<Arc<ReplayMemory>> {
         self.open = false;
-        Reservation { memory, key: self.key, open: true }
+        Reservation { memory, key: self.key, share: self.share, open: true }
     }
 
     /// The request was delivered: its twins are duplicates until then.
     pub fn commit(mut self, until: Moment) {
         self.open = false;
-        self.memory.shard(self.key).commit(self.key, until);
+        self.memory.shard(self.key).commit(self.key, self.share, until);
     }
 }
 
 impl<M: Deref<Target = ReplayMemory>> Drop for Reservation<M> {
     fn drop(&mut self) {
         if self.open && self.memory.shard(self.key).known.remove(&self.key).is_some() {
-            self.memory.entries.fetch_sub(1, Ordering::Relaxed);
+            self.memory.room.give_back(self.share);
         }
     }
 }
@@ -246,37 +338,46 @@ mod tests {
         ReplayKey::new("route", id)
     }
 
+    /// The share of the only route.
+    fn share() -> Share {
+        Share(1)
+    }
+
+    fn kept(key: ReplayKey, until: Moment) -> Kept {
+        Kept { key, until: until.wall, route: Some("route".into()) }
+    }
+
     #[test]
     fn a_committed_key_is_a_duplicate_until_its_window_has_passed() {
         let memory = ReplayMemory::new(10);
         let now = at(1000);
-        memory.reserve(key("a"), now).unwrap().commit(now.plus(WINDOW));
-        assert_eq!(memory.reserve(key("a"), now).unwrap_err(), Seen::Committed);
-        assert_eq!(memory.reserve(key("a"), now.plus(WINDOW - Duration::from_secs(1))).unwrap_err(), Seen::Committed);
-        assert!(memory.reserve(key("a"), now.plus(WINDOW)).is_ok());
+        memory.reserve(key("a"), share(), share(), now).unwrap().commit(now.plus(WINDOW));
+        assert_eq!(memory.reserve(key("a"), share(), share(), now).unwrap_err(), Seen::Committed);
+        assert_eq!(memory.reserve(key("a"), share(), share(), now.plus(WINDOW - Duration::from_secs(1))).unwrap_err(), Seen::Committed);
+        assert!(memory.reserve(key("a"), share(), share(), now.plus(WINDOW)).is_ok());
     }
 
     #[test]
     fn a_failed_delivery_leaves_no_trace() {
         let memory = ReplayMemory::new(10);
         let now = at(1000);
-        let first = memory.reserve(key("a"), now).unwrap();
-        assert_eq!(memory.reserve(key("a"), now).unwrap_err(), Seen::InFlight);
+        let first = memory.reserve(key("a"), share(), share(), now).unwrap();
+        assert_eq!(memory.reserve(key("a"), share(), share(), now).unwrap_err(), Seen::InFlight);
         drop(first);
         assert!(memory.is_empty());
-        assert!(memory.reserve(key("a"), now).is_ok());
+        assert!(memory.reserve(key("a"), share(), share(), now).is_ok());
     }
 
     #[test]
     fn a_reservation_in_other_hands_is_the_same_one() {
         let memory = Arc::new(ReplayMemory::new(10));
         let now = at(1000);
-        let ours = memory.reserve(key("a"), now).unwrap().hand_over(Arc::clone(&memory));
-        assert_eq!(memory.reserve(key("a"), now).unwrap_err(), Seen::InFlight);
+        let ours = memory.reserve(key("a"), share(), share(), now).unwrap().hand_over(Arc::clone(&memory));
+        assert_eq!(memory.reserve(key("a"), share(), share(), now).unwrap_err(), Seen::InFlight);
         drop(ours);
         assert!(memory.is_empty());
-        memory.reserve(key("a"), now).unwrap().hand_over(Arc::clone(&memory)).commit(now.plus(WINDOW));
-        assert_eq!(memory.reserve(key("a"), now).unwrap_err(), Seen::Committed);
+        memory.reserve(key("a"), share(), share(), now).unwrap().hand_over(Arc::clone(&memory)).commit(now.plus(WINDOW));
+        assert_eq!(memory.reserve(key("a"), share(), share(), now).unwrap_err(), Seen::Committed);
         assert_eq!(memory.len(), 1);
     }
 
@@ -285,14 +386,14 @@ mod tests {
         let memory = ReplayMemory::new(1);
         let now = at(1000);
         let until = now.plus(WINDOW);
-        let known = [(key("a"), until.wall), (key("b"), until.wall), (key("a"), now.plus(WINDOW / 2).wall)];
+        let known = [kept(key("a"), until), kept(key("b"), until), kept(key("a"), now.plus(WINDOW / 2))];
         memory.restore(known, now);
         assert_eq!(memory.len(), 2);
         for id in ["a", "b"] {
-            assert_eq!(memory.reserve(key(id), now).unwrap_err(), Seen::Committed);
+            assert_eq!(memory.reserve(key(id), share(), now).unwrap_err(), Seen::Committed);
         }
-        assert_eq!(memory.reserve(key("c"), now).unwrap_err(), Seen::Full);
-        assert!(memory.reserve(key("a"), until).is_ok());
+        assert_eq!(memory.reserve(key("c"), share(), now).unwrap_err(), Seen::Full);
+        assert!(memory.reserve(key("a"), share(), share(), until).is_ok());
     }
 
     /// Forward by a day, where everything seems old, and back; by one clock after the other.
@@ -300,20 +401,20 @@ mod tests {
     fn a_clock_that_is_set_makes_nothing_forgotten() {
         let memory = ReplayMemory::new(2);
         let now = at(1000);
-        memory.reserve(key("a"), now).unwrap().commit(now.plus(WINDOW));
-        memory.restore([(key("b"), now.plus(WINDOW).wall)], now);
+        memory.reserve(key("a"), share(), share(), now).unwrap().commit(now.plus(WINDOW));
+        memory.restore([kept(key("b"), now.plus(WINDOW))], now);
         for set in [86_400, -900] {
             let wall = UnixMillis(now.wall.0 + set * 1000);
-            assert_eq!(memory.reserve(key("c"), Moment { wall, ..now }).unwrap_err(), Seen::Full);
-            assert_eq!(memory.reserve(key("a"), Moment { wall, ..now }).unwrap_err(), Seen::Committed);
+            assert_eq!(memory.reserve(key("c"), share(), Moment { wall, ..now }).unwrap_err(), Seen::Full);
+            assert_eq!(memory.reserve(key("a"), share(), share(), Moment { wall, ..now }).unwrap_err(), Seen::Committed);
         }
         let long_after = Moment { steady: 9000, ..now };
         for id in ["a", "b"] {
-            assert_eq!(memory.reserve(key(id), now).unwrap_err(), Seen::Committed);
-            assert_eq!(memory.reserve(key(id), long_after).unwrap_err(), Seen::Committed);
+            assert_eq!(memory.reserve(key(id), share(), now).unwrap_err(), Seen::Committed);
+            assert_eq!(memory.reserve(key(id), share(), long_after).unwrap_err(), Seen::Committed);
         }
-        assert!(memory.reserve(key("a"), now.plus(WINDOW)).is_ok());
-        assert!(memory.reserve(key("c"), now.plus(WINDOW)).is_ok());
+        assert!(memory.reserve(key("a"), share(), share(), now.plus(WINDOW)).is_ok());
+        assert!(memory.reserve(key("c"), share(), now.plus(WINDOW)).is_ok());
     }
 
     #[test]
@@ -326,13 +427,65 @@ mod tests {
         let memory = ReplayMemory::new(2);
         let now = at(1000);
         for id in ["a", "b"] {
-            memory.reserve(key(id), now).unwrap().commit(now.plus(WINDOW));
+            memory.reserve(key(id), share(), now).unwrap().commit(now.plus(WINDOW));
         }
-        assert_eq!(memory.reserve(key("c"), now).unwrap_err(), Seen::Full);
-        assert_eq!(memory.reserve(key("a"), now).unwrap_err(), Seen::Committed);
+        assert_eq!(memory.reserve(key("c"), share(), now).unwrap_err(), Seen::Full);
+        assert_eq!(memory.reserve(key("a"), share(), share(), now).unwrap_err(), Seen::Committed);
         assert_eq!(memory.len(), 2);
         let later = now.plus(WINDOW);
-        assert!(memory.reserve(key("c"), later).is_ok());
+        assert!(memory.reserve(key("c"), share(), later).is_ok());
+    }
+
+    /// A flood on one route, with as many ids as it likes; across a restart, too.
+    #[test]
+    fn no_route_takes_the_room_of_another() {
+        let memory = ReplayMemory::new(1000);
+        memory.share_among(3, 1000);
+        let [flooded, quiet, other] = ["flooded", "quiet", "other"].map(|route| memory.share(&route.into()));
+        let (now, until) = (at(1000), at(1000).plus(WINDOW));
+        let fill = |memory: &ReplayMemory, share: Share, name: &str| {
+            let take = |id: &u32| match memory.reserve(ReplayKey::new(name, &id.to_string()), share, now) {
+                Ok(reservation) => {
+                    reservation.commit(until);
+                    true
+                }
+                Err(seen) => {
+                    assert_eq!(seen, Seen::Full);
+                    false
+                }
+            };
+            (0..2000).filter(take).count()
+        };
+        let taken = fill(&memory, flooded, "flooded");
+        assert!((166..1000 / 2).contains(&taken), "{taken}");
+        assert!(fill(&memory, quiet, "quiet") >= 166);
+        assert!(fill(&memory, other, "other") >= 166);
+        assert!(memory.len() <= 1000, "{}", memory.len());
+
+        let later = ReplayMemory::new(1000);
+        later.share_among(3, 1000);
+        let keys = (0..1000).map(|id| Kept {
+            key: ReplayKey::new("flooded", &id.to_string()),
+            until: until.wall,
+            route: Some("flooded".into()),
+        });
+        later.restore(keys, now);
+        let [flooded, quiet] = ["flooded", "quiet"].map(|route| later.share(&route.into()));
+        assert_eq!(later.reserve(ReplayKey::new("flooded", "new"), flooded, now).unwrap_err(), Seen::Full);
+        assert_eq!(fill(&later, quiet, "quiet"), 166, "its guaranteed share");
+        // What is over is given back to the route that held it.
+        assert!(later.reserve(ReplayKey::new("flooded", "new"), flooded, until).is_ok());
+        assert_eq!(later.len(), 0);
+    }
+
+    #[test]
+    fn keys_of_a_route_that_nobody_knows_are_duplicates_all_the_same() {
+        let memory = ReplayMemory::new(10);
+        let now = at(1000);
+        memory.restore([Kept { route: None, ..kept(key("a"), now.plus(WINDOW)) }], now);
+        assert_eq!(memory.reserve(key("a"), share(), now).unwrap_err(), Seen::Committed);
+        assert_eq!(memory.len(), 1);
+        assert!(memory.reserve(key("a"), share(), now.plus(WINDOW)).is_ok());
     }
 
     #[test]
@@ -344,7 +497,7 @@ mod tests {
             for _ in 0..8 {
                 scope.spawn(|| {
                     for id in 0..1000 {
-                        if let Ok(reservation) = memory.reserve(key(&id.to_string()), now) {
+                        if let Ok(reservation) = memory.reserve(key(&id.to_string()), share(), now) {
                             taken.fetch_add(1, Ordering::Relaxed);
                             reservation.commit(now.plus(WINDOW));
                         }

@@ -20,6 +20,7 @@ use crate::budget::Budget;
 use crate::domain::{Method, Sensitive};
 use crate::habit::Habit;
 use crate::meter::{Rate, RouteLimits, RouteMeter};
+use crate::replay::Share;
 use crate::routing::RouteTable;
 use crate::signature::Verifier;
 use crate::store;
@@ -204,7 +205,7 @@ pub struct Route {
     pub max_body: u64,
     /// What the meter allows.
     pub limits: RouteLimits,
-    /// Token buckets and the in-flight count; shared with older snapshots.
+    /// Token buckets and the count of requests in flight; shared with older snapshots.
     pub meter: Arc<RouteMeter>,
     /// Handshakes answered here.
     pub challenges: Vec<Challenge>,
@@ -212,6 +213,8 @@ pub struct Route {
     pub verify: Verification,
     /// How long an id is remembered; `None`: replay memory is off for this route.
     pub replay: Option<Duration>,
+    /// Its share of replay memory; outlives a reload.
+    pub replay_share: Share,
     /// Where genuine requests go.
     pub upstream: Arc<Upstream>,
     /// How the target is written.

@@ -38,7 +38,7 @@ use tokio::sync::oneshot;
 
 use crate::base::{Clock, UnixMillis};
 use crate::domain::Sensitive;
-use crate::replay::ReplayKey;
+use crate::replay::{Kept, ReplayKey};
 
 use engine::{Place, Write, Wrote};
 use intake::Intake;
@@ -80,7 +80,7 @@ impl std::fmt::Debug for Store {
 #[derive(Debug, Default)]
 pub struct Recovered {
     /// Keys of replay memory that are still inside their window.
-    pub replay: Vec<(ReplayKey, UnixMillis)>,
+    pub replay: Vec<Kept>,
     /// Requests that were being delivered when the last process ended: each may have arrived.
     pub interrupted: u64,
 }
@@ -96,11 +96,12 @@ impl Store {
         clock: Clock,
         news: impl Fn(News) + Send + 'static,
     ) -> Result<(Arc<Self>, Recovered), OpenError> {
-        let place: Arc<dyn Place> = Arc::new(sqlite::SqlitePlace::new(settings)?);
+        let shared = Arc::new(Shared::default());
+        let place: Arc<dyn Place> = Arc::new(sqlite::SqlitePlace::new(settings, Arc::clone(&shared.sharers))?);
         let now = clock.now();
         let opened = place.open(&HashSet::new(), now)?;
         let recovered = Recovered { replay: place.replay_keys(now)?, interrupted: opened.interrupted };
-        let (intake, shared) = (Arc::new(Intake::new()), Arc::new(Shared::default()));
+        let intake = Arc::new(Intake::new());
         shared.opened(opened.backlogs);
         shared.room(opened.engine.room());
         let readers = Arc::new(Readers::new(Arc::clone(&place), Arc::clone(&shared)));
@@ -129,16 +130,21 @@ impl Store {
     /// request that was to be delivered at once becomes due when its future is dropped.
     ///
     /// # Errors
-    /// [`Unstored::Full`] at the quota or the disk's reserve, [`Unstored::Failed`] while the disk fails. After an error the
-    /// request may be found on disk all the same, and is then delivered.
+    /// [`Unstored::Full`] at the quota, at the route's share of it, or at the disk's reserve; [`Unstored::Failed`] while the
+    /// disk fails. After an error the request may be found on disk all the same, and is then delivered.
     pub async fn accept(&self, accept: Accept) -> Result<Ticket, Unstored> {
-        if self.shared.is_full() {
+        if self.shared.is_shut() {
             return Err(Unstored::Full);
         }
         match self.ask(Write::Accept(Box::new(accept))).await? {
             Wrote::Accepted(ticket, _) => Ok(ticket),
             _ => Err(Unstored::Failed),
         }
+    }
+
+    /// How many routes may make requests wait: no one of them can take the others' share of the quota. One, until it is said.
+    pub fn share_among(&self, routes: usize) {
+        self.shared.sharers.set(routes as u64);
     }
 
     /// Adds a row to the history. Never waits; a row that finds no room is counted and dropped.
@@ -168,8 +174,8 @@ impl Store {
 
     /// Remembers a replay key beyond this process, with the next group of writes. Never waits; a key that finds no room is
     /// remembered by this process only, and counted.
-    pub fn remember(&self, key: ReplayKey, until: UnixMillis) {
-        if !self.intake.leave(Write::Remember(key, until)) {
+    pub fn remember(&self, key: ReplayKey, until: UnixMillis, route: &Arc<str>) {
+        if !self.intake.leave(Write::Remember { key, until, route: Arc::clone(route) }) {
             self.shared.replay_unkept(1);
         }
     }

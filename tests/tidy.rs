@@ -36,7 +36,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     // What was configured, and what outlives it.
     (
         "snapshot",
-        &["access", "base", "budget", "domain", "habit", "meter", "routing", "signature", "store", "upstream"],
+        &["access", "base", "budget", "domain", "habit", "meter", "replay", "routing", "signature", "store", "upstream"],
     ),
     ("state", &["budget", "dispatch", "habit", "meter", "replay", "store", "upstream"]),
     (
@@ -48,6 +48,7 @@ const FLOORS: &[(&str, &[&str])] = &[
         &[
             "access",
             "base",
+            "budget",
             "dispatch",
             "domain",
             "meter",

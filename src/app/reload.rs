@@ -18,7 +18,7 @@ use crate::service::Service;
 use crate::snapshot::{AdminAddress, ListenAddress, Snapshot};
 use crate::store;
 
-use super::{shape, warn};
+use super::{room, shape, warn};
 
 /// What came of a reload.
 #[derive(Clone, Debug)]
@@ -141,7 +141,7 @@ impl Reload {
     /// Everything that follows a configuration: limits, metrics, health checks, then the swap itself.
     fn apply(&mut self, snapshot: &Arc<Snapshot>, needs_restart: Vec<String>, trigger: &str, began: Instant) -> u64 {
         let gate = &self.relay.gate;
-        gate.state.replay.set_max(snapshot.limits.replay_entries);
+        room::share(snapshot, &gate.state);
         gate.state.bodies.set_max(snapshot.limits.body_memory);
         gate.observer.set_log(snapshot.log.json, snapshot.log.refusals_per_second);
         gate.observer.set_shape(&shape::shape(snapshot));

@@ -113,6 +113,10 @@ pub enum Event<'e> {
     StoreFull,
     /// There is room in the store again.
     StoreRoom,
+    /// A route's share of the store is used up: nothing more is accepted for it.
+    RouteFull { route: &'e str },
+    /// There is room in it again.
+    RouteRoom { route: &'e str },
     /// Rows of the history were not written because the disk was too slow for them.
     HistoryDropped { count: u64 },
     /// No new connections; requests in flight go on.
@@ -157,6 +161,8 @@ impl Event<'_> {
             Self::StoreRecovered => "store_recovered",
             Self::StoreFull => "store_full",
             Self::StoreRoom => "store_room",
+            Self::RouteFull { .. } => "store_route_full",
+            Self::RouteRoom { .. } => "store_route_room",
             Self::HistoryDropped { .. } => "history_dropped",
             Self::Draining { .. } => "draining",
             Self::Stopped { .. } => "stopped",
@@ -177,6 +183,7 @@ impl Event<'_> {
             | Self::BreakerClosed { .. }
             | Self::StoreRecovered
             | Self::StoreRoom
+            | Self::RouteRoom { .. }
             | Self::Stopped { unfinished: 0, interrupted: 0 }
             | Self::ServerHealth { healthy: true, .. } => Level::Info,
             Self::ConfigWarning { .. }
@@ -193,7 +200,8 @@ impl Event<'_> {
             | Self::PanicCaught { .. }
             | Self::TaskEnded { .. }
             | Self::StoreFailed { .. }
-            | Self::StoreFull => Level::Error,
+            | Self::StoreFull
+            | Self::RouteFull { .. } => Level::Error,
             Self::Delivery(event) => event.level(),
             Self::Library { level, .. } => *level,
         }
@@ -263,6 +271,9 @@ impl Event<'_> {
                 line.long("detail", detail);
             }
             Self::StoreRecovered | Self::StoreFull | Self::StoreRoom => {}
+            Self::RouteFull { route } | Self::RouteRoom { route } => {
+                line.text("route", route);
+            }
             Self::HistoryDropped { count } => {
                 line.number("count", count);
             }

@@ -1,11 +1,17 @@
-//! Step 10: replay memory. The key is reserved before anything is forwarded.
+//! Step 10: replay memory, then the route's own limits. The key is reserved before anything is forwarded.
+//!
+//! `rate` and `max_in_flight` are charged here and not before: neither a forged request nor a copy of a genuine one may use up
+//! what genuine requests need.
 
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::base::{Clock, Moment, UnixMillis};
 use crate::domain::{Fault, Outcome, Refusal, Turned};
+use crate::meter::Permit;
 use crate::replay::{ReplayKey, ReplayMemory, Reservation, Seen};
 use crate::store::Store;
 
@@ -19,6 +25,7 @@ const TWIN_WAIT: Duration = Duration::from_secs(2);
 pub struct Fresh<'s> {
     verified: Verified<'s>,
     reservation: Option<(Reservation<&'s ReplayMemory>, Duration)>,
+    _permit: Permit<'s>,
 }
 
 /// A reservation that is in the hands of the task that makes its request durable.
@@ -51,23 +58,37 @@ pub enum Deduped<'s> {
 }
 
 impl<'s> Fresh<'s> {
-    /// Reserves the request's id, where the route remembers ids and the request has one.
+    /// Reserves the request's id, where the route remembers ids and the request has one; then one request's worth of what the
+    /// route's genuine requests share. A request that is turned away leaves no trace.
     pub(super) fn reserve(
         verified: Verified<'s>,
         memory: &'s ReplayMemory,
         clock: &Clock,
+        now: Instant,
     ) -> Result<Deduped<'s>, Outcome> {
         let route = verified.route();
         let id = verified.proof().and_then(|proof| proof.dedupe.as_deref());
-        let (Some(window), Some(id)) = (route.replay, id) else {
-            return Ok(Deduped::Fresh(Self { verified, reservation: None }));
+        let reservation = match (route.replay, id) {
+            (Some(window), Some(id)) => {
+                match memory.reserve(ReplayKey::new(&route.name, id), route.replay_share, clock.moment()) {
+                    Ok(reservation) => Some((reservation, window)),
+                    Err(Seen::Committed) => return Ok(Deduped::Duplicate),
+                    Err(Seen::InFlight) => {
+                        return Err(Turned { refusal: Refusal::TwinInFlight, retry_after: Some(TWIN_WAIT) }.into());
+                    }
+                    Err(Seen::Full) => return Err(Fault::ReplayMemory.into()),
+                }
+            }
+            _ => None,
         };
-        match memory.reserve(ReplayKey::new(&route.name, id), clock.moment()) {
-            Ok(reservation) => Ok(Deduped::Fresh(Self { verified, reservation: Some((reservation, window)) })),
-            Err(Seen::Committed) => Ok(Deduped::Duplicate),
-            Err(Seen::InFlight) => Err(Turned { refusal: Refusal::TwinInFlight, retry_after: Some(TWIN_WAIT) }.into()),
-            Err(Seen::Full) => Err(Fault::ReplayMemory.into()),
-        }
+        let permit = route.meter.charge_route(&route.limits, now)?;
+        Ok(Deduped::Fresh(Self { verified, reservation, _permit: permit }))
+    }
+
+    /// Whether a copy of this request would be known. Only then does it prove who sent it: of a copy that passes again and
+    /// again nobody can tell who sends it.
+    pub(super) fn is_remembered(&self) -> bool {
+        self.reservation.is_some()
     }
 
     /// Remembers the request as delivered; with a store, beyond this process.
@@ -75,7 +96,7 @@ impl<'s> Fresh<'s> {
         if let Some((reservation, window)) = self.reservation {
             let until = clock.moment().plus(window);
             if let Some(store) = store {
-                store.remember(reservation.key(), until.wall);
+                store.remember(reservation.key(), until.wall, &self.verified.route().name);
             }
             reservation.commit(until);
         }

@@ -1,27 +1,26 @@
-//! Step 6: token buckets and the in-flight cap.
+//! Step 6: what a source address may send, verified or not. What the route's genuine requests share is charged in step 10,
+//! when it is known that this is one of them: forged requests must not use it up.
 
 use std::ops::Deref;
 
 use tokio::time::Instant;
 
 use crate::domain::{SourceAddress, Turned};
-use crate::meter::Permit;
 
 use super::admit::Admitted;
 
-/// A request that was counted; its in-flight permit lives as long as it does.
+/// A request that its source was charged for.
 #[derive(Debug)]
 pub struct Metered<'s> {
     admitted: Admitted<'s>,
-    _permit: Permit<'s>,
 }
 
 impl<'s> Metered<'s> {
-    /// Takes one request's worth of the route's budgets.
-    pub(super) fn take(admitted: Admitted<'s>, source: SourceAddress, now: Instant) -> Result<Self, Turned> {
+    /// Takes one request's worth of what the source may send.
+    pub(super) fn charge(admitted: Admitted<'s>, source: SourceAddress, now: Instant) -> Result<Self, Turned> {
         let route = admitted.route();
-        let permit = route.meter.take(&route.limits, source.ip, now)?;
-        Ok(Self { admitted, _permit: permit })
+        route.meter.charge_source(&route.limits, source.ip, now)?;
+        Ok(Self { admitted })
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::access::AccessList;
 use crate::base::UnixMillis;
+use crate::budget::Failure;
 use crate::domain::{Fault, Head, Method, Outcome, Refusal, Sends, Sensitive, SourceAddress, Version};
 use crate::observe::{Event, InFlight, RequestEvent};
 use crate::signature::Proof;
@@ -46,6 +47,7 @@ pub struct Record<'r> {
     /// Numbers what goes inward; known also where the sender goes away in the middle of it.
     sends: Sends,
     forwarded: Option<Forwarded>,
+    /// Verified, and not delivered before.
     genuine: bool,
     /// Its failure is counted in the route's error budget.
     spent: bool,
@@ -122,8 +124,12 @@ impl<'r> Record<'r> {
     pub(super) fn verified(&mut self, verified: &super::verify::Verified<'r>) {
         self.verify = verified.took();
         self.proof = verified.proof().cloned();
+    }
+
+    /// It is genuine, and no copy of one that was delivered.
+    pub(super) fn fresh(&mut self, fresh: &super::dedupe::Fresh<'r>) {
         self.genuine = true;
-        verified.route().habit.heard(self.received_at);
+        fresh.route().habit.heard(self.received_at);
     }
 
     /// Whether the provider may see this genuine request fail. `true` counts the failure at once, so that requests that fail
@@ -138,13 +144,12 @@ impl<'r> Record<'r> {
     }
 
     /// What a provider takes for a failure: an answer that is no success, and none at all.
-    fn spend(&mut self, status: u16) {
-        if !self.genuine || self.spent || (200..300).contains(&status) {
-            return;
-        }
+    fn spend(&mut self, outcome: &Outcome, status: u16) {
+        let failure = if self.genuine { Some(Failure::Certain) } else { before_proof(outcome) };
+        let Some(failure) = failure.filter(|_| !self.spent && !(200..300).contains(&status)) else { return };
         if let Some((route, budget)) = self.budget() {
             self.spent = true;
-            route.budget.spend(budget, self.gate.clock.now());
+            route.budget.spend(failure, budget, self.gate.clock.now());
             self.tell(route, budget);
         }
     }
@@ -250,7 +255,7 @@ impl<'r> Record<'r> {
 
     /// Writes the event; gives the request id back for the answer.
     pub(super) fn close(mut self, outcome: Outcome, status: u16) -> String {
-        self.spend(status);
+        self.spend(&outcome, status);
         self.write(outcome, status);
         self.open = false;
         std::mem::take(&mut self.request_id)
@@ -298,6 +303,23 @@ impl<'r> Record<'r> {
     }
 }
 
+/// What the end of a request is to its provider that was turned away before it was known to be a fresh genuine one. What the
+/// relay itself had no room for may have been such a request; one with something wrong about it was not.
+fn before_proof(outcome: &Outcome) -> Option<Failure> {
+    match outcome {
+        Outcome::Refused(turned) => match turned.refusal {
+            // Asked last, about requests that are both.
+            Refusal::RouteRateLimited | Refusal::RouteBusy => Some(Failure::Certain),
+            // Of the second, anybody may have sent the copy.
+            Refusal::SourceRateLimited | Refusal::TwinInFlight => Some(Failure::Possible),
+            _ => None,
+        },
+        Outcome::Failed(Fault::ReplayMemory) => Some(Failure::Certain),
+        Outcome::Failed(_) => Some(Failure::Possible),
+        Outcome::Delivered | Outcome::Accepted | Outcome::Handshake | Outcome::Duplicate | Outcome::Gone => None,
+    }
+}
+
 impl Drop for Record<'_> {
     fn drop(&mut self) {
         if !self.open {
@@ -305,7 +327,7 @@ impl Drop for Record<'_> {
         }
         let (outcome, status) =
             if std::thread::panicking() { (Fault::Internal.into(), 500) } else { (Outcome::Gone, 0) };
-        self.spend(status);
+        self.spend(&outcome, status);
         self.write(outcome, status);
     }
 }

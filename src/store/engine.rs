@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::base::UnixMillis;
 use crate::domain::Sensitive;
-use crate::replay::ReplayKey;
+use crate::replay::{Kept, ReplayKey};
 
 use super::entry::{Attempt, Entry, Event};
 use super::error::OpenError;
@@ -25,7 +25,11 @@ use super::spool::{Accept, Claimed, Settlement, StoredRequest, Ticket};
 pub(super) enum Write {
     Accept(Box<Accept>),
     Record(Box<Entry>),
-    Remember(ReplayKey, UnixMillis),
+    Remember {
+        key: ReplayKey,
+        until: UnixMillis,
+        route: Arc<str>,
+    },
     Claim {
         route: Arc<str>,
         most: usize,
@@ -69,7 +73,7 @@ pub(super) enum Wrote {
     Changed(bool),
     /// The first number, where the request is there.
     Reserved(Option<u32>),
-    /// Not written: the quota or the reserve is used up. The rest of the batch stands.
+    /// Not written: the quota, the route's share of it, or the reserve is used up. The rest of the batch stands.
     NoRoom,
 }
 
@@ -85,8 +89,10 @@ pub(super) struct Committed {
 /// Room, as it was found.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Room {
-    /// Nothing is accepted.
+    /// The quota is used up, or the reserve: no history is written, and only what is guaranteed to a route is accepted.
     pub(super) full: bool,
+    /// The reserve is used up: nothing is accepted.
+    pub(super) shut: bool,
     pub(super) used: u64,
     pub(super) disk_free: u64,
 }
@@ -138,7 +144,7 @@ pub(super) trait Place: Send + Sync {
     fn open(&self, ours: &HashSet<Ticket>, now: UnixMillis) -> Result<Opened, OpenError>;
 
     /// The keys of replay memory that are still inside their window; once, at the start.
-    fn replay_keys(&self, now: UnixMillis) -> Result<Vec<(ReplayKey, UnixMillis)>, OpenError>;
+    fn replay_keys(&self, now: UnixMillis) -> Result<Vec<Kept>, OpenError>;
 
     /// Opens a reading side.
     fn reader(&self) -> Result<Box<dyn Reader>, EngineFault>;

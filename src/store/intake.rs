@@ -172,7 +172,7 @@ fn weight(write: &Write) -> usize {
     match write {
         Write::Accept(accept) => entry(&accept.entry),
         Write::Record(recorded) => entry(recorded),
-        Write::Remember(..) => size_of::<Job>(),
+        Write::Remember { .. } => size_of::<Job>(),
         Write::Mark { mark, .. } => WRITE + mark.value.len(),
         _ => WRITE,
     }

@@ -9,6 +9,20 @@ use super::ledger::{Backlogs, Ledger, Oldest, Shift};
 use super::recent::Recent;
 use super::standing::Standing;
 
+/// How many routes may make requests wait: each has a share of the quota. The configuration says it, and a reload again.
+#[derive(Debug, Default)]
+pub(super) struct Sharers(AtomicU64);
+
+impl Sharers {
+    pub(super) fn set(&self, routes: u64) {
+        self.0.store(routes, Ordering::Relaxed);
+    }
+
+    pub(super) fn routes(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     pub(super) ledger: Ledger,
@@ -17,6 +31,9 @@ pub(super) struct Shared {
     /// Also in `state`, for those who only pass by.
     open: AtomicBool,
     full: AtomicBool,
+    /// The disk's reserve is reached: nothing is taken, whoever's share it is.
+    shut: AtomicBool,
+    pub(super) sharers: Arc<Sharers>,
     history_dropped: AtomicU64,
     refusals_skipped: AtomicU64,
     replay_unkept: AtomicU64,
@@ -37,8 +54,8 @@ impl Shared {
         self.open.load(Ordering::Acquire)
     }
 
-    pub(super) fn is_full(&self) -> bool {
-        self.full.load(Ordering::Acquire)
+    pub(super) fn is_shut(&self) -> bool {
+        self.shut.load(Ordering::Acquire)
     }
 
     pub(super) fn openings(&self) -> u64 {
@@ -88,6 +105,7 @@ impl Shared {
     /// `Some`: whether it is full has changed.
     pub(super) fn room(&self, room: Room) -> Option<bool> {
         self.state().room = room;
+        self.shut.store(room.shut, Ordering::Release);
         (self.full.swap(room.full, Ordering::AcqRel) != room.full).then_some(room.full)
     }
 

@@ -11,6 +11,7 @@ mod prune;
 mod read;
 mod row;
 mod schema;
+mod share;
 mod spool;
 mod write;
 
@@ -23,12 +24,13 @@ use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use rusqlite::Connection;
 
 use crate::base::UnixMillis;
-use crate::replay::ReplayKey;
+use crate::replay::{Kept, ReplayKey};
 
 use super::engine::{EngineFault, Opened, Place, Reader};
 use super::error::OpenError;
 use super::seal::Keyring;
 use super::settings::Settings;
+use super::shared::Sharers;
 use super::spool::Ticket;
 
 use fault::{fault, open_error};
@@ -46,6 +48,7 @@ pub(super) struct SqlitePlace {
     path: PathBuf,
     keys: Arc<Keyring>,
     bounds: Bounds,
+    sharers: Arc<Sharers>,
     /// The next ticket of this process, over all openings.
     tickets: Arc<AtomicI64>,
     /// Held as long as the place is.
@@ -54,7 +57,7 @@ pub(super) struct SqlitePlace {
 
 impl SqlitePlace {
     /// Locks the place and creates the file if there is none.
-    pub(super) fn new(settings: &Settings) -> Result<Self, OpenError> {
+    pub(super) fn new(settings: &Settings, sharers: Arc<Sharers>) -> Result<Self, OpenError> {
         let keys = Keyring::derive(&settings.keys).ok_or_else(|| OpenError::Io("no key could be derived".into()))?;
         let lock = open::lock(&settings.path)?;
         open::create(&settings.path)?;
@@ -62,6 +65,7 @@ impl SqlitePlace {
             path: settings.path.clone(),
             keys: Arc::new(keys),
             bounds: Bounds { keep_age: settings.keep_age, keep_size: settings.keep_size, reserve: settings.reserve },
+            sharers,
             tickets: Arc::new(AtomicI64::new(1)),
             _lock: lock,
         })
@@ -88,7 +92,8 @@ impl Place for SqlitePlace {
             return Err(OpenError::KeyMissing);
         }
         self.tickets.fetch_max(survey.last_ticket.saturating_add(1), Ordering::Relaxed);
-        let memory = write::Memory::new(Arc::clone(&self.tickets), refusals);
+        let room = share::Held::new(survey.held, self.bounds.keep_size, Arc::clone(&self.sharers));
+        let memory = write::Memory::new(Arc::clone(&self.tickets), refusals, room);
         let file = commit::File { path: self.path.clone(), identity, wal };
         let engine = commit::SqliteEngine::new(connection, file, Arc::clone(&self.keys), self.bounds, memory)
             .map_err(|e| OpenError::Io(e.detail))?;
@@ -96,12 +101,18 @@ impl Place for SqlitePlace {
         Ok(Opened { engine: Box::new(engine), backlogs, interrupted })
     }
 
-    fn replay_keys(&self, now: UnixMillis) -> Result<Vec<(ReplayKey, UnixMillis)>, OpenError> {
+    fn replay_keys(&self, now: UnixMillis) -> Result<Vec<Kept>, OpenError> {
         let read = || {
             let connection = open::reader(&self.path)?;
-            let mut statement = connection.prepare("SELECT key, until FROM replay WHERE until > ?1")?;
-            let key = |row: &rusqlite::Row<'_>| Ok((ReplayKey::from_bytes(row.get(0)?), UnixMillis(row.get(1)?)));
-            statement.query_map([now.0], key)?.collect::<rusqlite::Result<Vec<_>>>()
+            let mut words = row::Words::default();
+            let mut statement = connection.prepare("SELECT key, until, route FROM replay WHERE until > ?1")?;
+            let mut rows = statement.query([now.0])?;
+            let mut kept = Vec::new();
+            while let Some(row) = rows.next()? {
+                let (key, until) = (ReplayKey::from_bytes(row.get(0)?), UnixMillis(row.get(1)?));
+                kept.push(Kept { key, until, route: words.word(&connection, row.get(2)?)? });
+            }
+            Ok::<_, rusqlite::Error>(kept)
         };
         read().map_err(|e| open_error(&e))
     }

@@ -1,5 +1,7 @@
 //! How the store stands, and what an operator should hear of.
 
+use std::sync::Arc;
+
 use crate::base::UnixMillis;
 
 /// A change that an operator should hear of.
@@ -16,6 +18,16 @@ pub enum News {
     Full,
     /// There is room again.
     Room,
+    /// A route's share of the quota is used up: nothing more is accepted for it, and all others go on.
+    RouteFull {
+        /// Its name.
+        route: Arc<str>,
+    },
+    /// It accepts again.
+    RouteRoom {
+        /// Its name.
+        route: Arc<str>,
+    },
     /// History rows that were not written because the disk was too slow for them.
     HistoryDropped {
         /// How many since the last time this was said.

@@ -49,6 +49,8 @@ pub(super) struct Writer {
     /// Settlements that could not be written. They are written before anything else as soon as the place is open again, so
     /// that what was delivered is not delivered twice.
     owed: Vec<(Ticket, Box<Settlement>)>,
+    /// Routes whose share is used up, of those that were told.
+    full_routes: HashSet<Arc<str>>,
     pause: Duration,
     retry_at: Instant,
     upkeep_at: Instant,
@@ -90,6 +92,7 @@ impl Writer {
             news,
             ours: HashSet::new(),
             owed: Vec::new(),
+            full_routes: HashSet::new(),
             pause: FIRST_PAUSE,
             retry_at: now,
             upkeep_at: now,
@@ -194,6 +197,7 @@ impl Writer {
                 for ticket in settled {
                     self.ours.remove(&ticket);
                 }
+                self.shares(writes, &committed.wrote, room);
                 self.shared.committed(std::mem::take(&mut committed.shifts));
                 self.room(room);
                 Ok(committed)
@@ -207,7 +211,7 @@ impl Writer {
         match write {
             Write::Settle(ticket, settlement) if self.ours.contains(&ticket) => self.owed.push((ticket, settlement)),
             Write::Record(_) => self.shared.history_dropped(1),
-            Write::Remember(..) => self.shared.replay_unkept(1),
+            Write::Remember { .. } => self.shared.replay_unkept(1),
             _ => {}
         }
     }
@@ -306,6 +310,27 @@ impl Writer {
             Some(true) => (self.news)(News::Full),
             Some(false) => (self.news)(News::Room),
             None => {}
+        }
+    }
+
+    /// Says that a route's share is used up, while the store itself has room, and that there is room in it again.
+    fn shares(&mut self, writes: &[Write], wrote: &[Wrote], room: Room) {
+        for (write, wrote) in writes.iter().zip(wrote) {
+            let Write::Accept(accept) = write else { continue };
+            let Some(route) = &accept.entry.route else { continue };
+            match wrote {
+                Wrote::NoRoom if !room.full => {
+                    if self.full_routes.insert(Arc::clone(route)) {
+                        (self.news)(News::RouteFull { route: Arc::clone(route) });
+                    }
+                }
+                Wrote::Accepted(..) => {
+                    if self.full_routes.remove(route) {
+                        (self.news)(News::RouteRoom { route: Arc::clone(route) });
+                    }
+                }
+                _ => {}
+            }
         }
     }
 

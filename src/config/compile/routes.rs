@@ -140,6 +140,7 @@ impl Compiler<'_> {
         let Deliveries { delivery, retry, concurrency, ordered, keep_body, error_budget, silence } = deliveries;
         Some(Route {
             meter: self.state.meter(&name),
+            replay_share: self.state.replay.share(&name),
             budget: self.state.budget(&name),
             habit: self.state.habit(&name),
             name,

@@ -93,7 +93,7 @@ impl SqliteEngine {
             memory: &mut self.memory,
             keys: &self.keys,
             now,
-            room: !self.pruner.room().full,
+            room: self.pruner.room(),
             shifts: Vec::new(),
             written: 0,
             inserts: [None, None],

@@ -96,6 +96,7 @@ impl Pruner {
             let _ = self.look_at_disk();
         }
         let over = self.room.used > self.bounds.keep_size;
+        self.room.shut = self.reserve_reached;
         self.room.full = self.reserve_reached || (over && self.barren);
         Ok(())
     }

@@ -9,7 +9,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(super) const APPLICATION_ID: i32 = 0x646d_7a72;
 
 /// Step by step from an empty file.
-pub(super) const STEPS: &[&str] = &[FIRST, SECOND];
+pub(super) const STEPS: &[&str] = &[FIRST, SECOND, SHARES];
 
 /// A row's `key` is the millisecond in its request id, twenty bits up, then nineteen bits of the id's random part and one
 /// that tells the two tables apart. So history lies in the order of time, a row is found by its request id, retention cuts
@@ -73,6 +73,13 @@ const SECOND: &str = "
 ALTER TABLE events RENAME COLUMN sensitive TO marks;
 ALTER TABLE refusals RENAME COLUMN sensitive TO marks;
 ALTER TABLE bodies ADD COLUMN held BLOB;
+";
+
+/// Whose a replay key is, and what a waiting request takes: each route has a share of both kinds of room.
+const SHARES: &str = "
+ALTER TABLE replay ADD COLUMN route INTEGER;
+ALTER TABLE spool ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
+UPDATE spool SET bytes = coalesce((SELECT size FROM events WHERE events.key = spool.key), 0);
 ";
 
 /// The newest version that this program knows.

@@ -19,6 +19,7 @@ use crate::store::spool::{Accept, Backlog, Claimed, Settlement, Ticket};
 
 use super::read::{self, Unreadable};
 use super::row::{self, PROBES, Table};
+use super::share;
 use super::write::Batch;
 
 /// Claimed at once, at most.
@@ -48,9 +49,11 @@ struct Spooled {
     allowance_from: i64,
     received_at: i64,
     keep_body: bool,
+    bytes: i64,
 }
 
-const COLUMNS: &str = "seq, key, route, due, state, attempts, since_revival, allowance_from, received_at, keep_body";
+const COLUMNS: &str =
+    "seq, key, route, due, state, attempts, since_revival, allowance_from, received_at, keep_body, bytes";
 
 impl Spooled {
     fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
@@ -65,6 +68,7 @@ impl Spooled {
             allowance_from: row.get(7)?,
             received_at: row.get(8)?,
             keep_body: row.get(9)?,
+            bytes: row.get(10)?,
         })
     }
 
@@ -75,15 +79,21 @@ impl Spooled {
 
 impl Batch<'_> {
     pub(super) fn accept(&mut self, accept: &mut Accept) -> rusqlite::Result<Wrote> {
+        let route = accept.entry.route.clone().unwrap_or_default();
+        let number = self.memory.names.number(self.connection, &route)?;
+        let head = accept.entry.head.as_ref().map_or(0, |head| head.footprint());
+        let bytes = share::weight(head, accept.entry.body.as_ref().map_or(0, |body| body.len()));
+        if !self.memory.held.admits(number, bytes, self.room.full) {
+            return Ok(Wrote::NoRoom);
+        }
         let seq = self.memory.tickets.fetch_add(1, Ordering::Relaxed);
         let at_once = accept.due.is_none();
         let inserted = self.insert(&accept.entry, Some(seq))?;
         self.keep_body(inserted.key, &mut accept.entry)?;
-        let route = accept.entry.route.clone().unwrap_or_default();
-        let number = self.memory.names.number(self.connection, &route)?;
+        self.memory.held.add(number, bytes);
         let attempts = accept.tried.as_ref().map_or(0, |tried| tried.number) + u32::from(at_once);
         let received_at = accept.entry.received_at;
-        let sql = "INSERT INTO spool VALUES (?1, ?2, ?3, ?4, 0, ?5, ?5, ?6, ?6, ?7, ?8)";
+        let sql = "INSERT INTO spool VALUES (?1, ?2, ?3, ?4, 0, ?5, ?5, ?6, ?6, ?7, ?8, ?9)";
         let due = accept.due.map(|due| due.0);
         let seal = self.keys.name().map(|name| self.memory.names.number(self.connection, &name)).transpose()?;
         self.connection.prepare_cached(sql)?.execute(params![
@@ -95,12 +105,13 @@ impl Batch<'_> {
             received_at.0,
             accept.keep_body,
             seal,
+            i64::try_from(bytes).unwrap_or(i64::MAX),
         ])?;
         if let Some(tried) = &accept.tried {
             self.tried(inserted.key, tried)?;
         }
         if let Some((key, until)) = accept.replay {
-            self.remember(key, until)?;
+            self.remember(key, until, number)?;
         }
         self.shifts.push(Shift {
             route,
@@ -310,6 +321,7 @@ impl Batch<'_> {
     /// Out of the spool, and out of the bodies unless it is to be kept.
     fn unspool(&mut self, spooled: &Spooled) -> rusqlite::Result<()> {
         self.connection.prepare_cached("DELETE FROM spool WHERE seq = ?1")?.execute([spooled.seq])?;
+        self.memory.held.remove(spooled.route, spooled.bytes.unsigned_abs());
         if !spooled.keep_body {
             self.connection.prepare_cached("DELETE FROM bodies WHERE key = ?1")?.execute([spooled.key])?;
         }
@@ -347,9 +359,8 @@ impl Batch<'_> {
     }
 
     fn spooled(&self, seq: i64) -> rusqlite::Result<Option<Spooled>> {
-        let sql = "SELECT seq, key, route, due, state, attempts, since_revival, allowance_from, received_at, keep_body \
-             FROM spool WHERE seq = ?1";
-        self.connection.prepare_cached(sql)?.query_row([seq], Spooled::read).optional()
+        let sql = format!("SELECT {COLUMNS} FROM spool WHERE seq = ?1");
+        self.connection.prepare_cached(&sql)?.query_row([seq], Spooled::read).optional()
     }
 
     /// Key and ticket of the event with this request id.
@@ -413,6 +424,8 @@ pub(super) fn recover(connection: &Connection, ours: &HashSet<Ticket>, now: Unix
 /// What the spool holds.
 pub(super) struct Survey {
     pub(super) backlogs: Backlogs,
+    /// Bytes by the number of a route's name, dead letters included.
+    pub(super) held: HashMap<i64, u64>,
     pub(super) last_ticket: i64,
     /// Names of the keys that it is sealed with.
     pub(super) seals: Vec<String>,
@@ -421,14 +434,16 @@ pub(super) struct Survey {
 /// Counts what waits. One pass over a narrow table: a million rows take a fraction of a second.
 pub(super) fn survey(connection: &Connection) -> rusqlite::Result<Survey> {
     let mut routes: HashMap<i64, Backlog> = HashMap::new();
+    let mut held: HashMap<i64, u64> = HashMap::new();
     let mut last_ticket = 0;
     let mut seals: HashSet<i64> = HashSet::new();
     let mut statement =
-        connection.prepare("SELECT seq, route, due, state, received_at, seal FROM spool NOT INDEXED")?;
+        connection.prepare("SELECT seq, route, due, state, received_at, seal, bytes FROM spool NOT INDEXED")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         last_ticket = row.get(0)?;
         seals.extend(row.get::<_, Option<i64>>(5)?);
+        *held.entry(row.get(1)?).or_default() += row.get::<_, i64>(6)?.unsigned_abs();
         let (due, state): (Option<i64>, i64) = (row.get(2)?, row.get(3)?);
         let backlog = routes.entry(row.get(1)?).or_default();
         if state == DEAD {
@@ -448,6 +463,7 @@ pub(super) fn survey(connection: &Connection) -> rusqlite::Result<Survey> {
     let named = |(route, backlog)| Ok((Arc::from(name(route)?), backlog));
     Ok(Survey {
         backlogs: routes.into_iter().map(named).collect::<rusqlite::Result<_>>()?,
+        held,
         last_ticket,
         seals: seals.into_iter().map(name).collect::<rusqlite::Result<_>>()?,
     })

@@ -10,13 +10,14 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use crate::base::UnixMillis;
 use crate::replay::ReplayKey;
-use crate::store::engine::{Mark, Write, Wrote};
+use crate::store::engine::{Mark, Room, Write, Wrote};
 use crate::store::entry::{Attempt, Entry};
 use crate::store::head;
 use crate::store::ledger::Shift;
 use crate::store::seal::{Keyring, Kind, Place};
 
 use super::row::{self, PROBES, Table};
+use super::share::Held;
 
 /// The longest value of a mark.
 const MAX_MARK: usize = 4096;
@@ -100,13 +101,15 @@ pub(super) struct Memory {
     pub(super) tickets: Arc<AtomicI64>,
     /// Bytes of refused requests, which are bounded apart.
     pub(super) refusals: i64,
+    /// What waits, by route.
+    pub(super) held: Held,
     scratch: Vec<u8>,
     sealed: Vec<u8>,
 }
 
 impl Memory {
-    pub(super) fn new(tickets: Arc<AtomicI64>, refusals: i64) -> Self {
-        Self { tickets, refusals, ..Self::default() }
+    pub(super) fn new(tickets: Arc<AtomicI64>, refusals: i64, held: Held) -> Self {
+        Self { tickets, refusals, held, ..Self::default() }
     }
 }
 
@@ -116,8 +119,8 @@ pub(super) struct Batch<'b> {
     pub(super) memory: &'b mut Memory,
     pub(super) keys: &'b Keyring,
     pub(super) now: UnixMillis,
-    /// Requests may be accepted, and history be written.
-    pub(super) room: bool,
+    /// Whether requests may be accepted, and history be written.
+    pub(super) room: Room,
     pub(super) shifts: Vec<Shift>,
     /// Bytes that rows took, about.
     pub(super) written: i64,
@@ -133,7 +136,8 @@ pub(super) struct Inserted {
 impl Batch<'_> {
     pub(super) fn apply(&mut self, write: &mut Write) -> rusqlite::Result<Wrote> {
         match write {
-            Write::Accept(_) | Write::Record(_) if !self.room => Ok(Wrote::NoRoom),
+            Write::Accept(_) if self.room.shut => Ok(Wrote::NoRoom),
+            Write::Record(_) if self.room.full => Ok(Wrote::NoRoom),
             Write::Accept(accept) => self.accept(accept),
             Write::Record(entry) => {
                 let inserted = self.insert(entry, None)?;
@@ -142,7 +146,10 @@ impl Batch<'_> {
                 }
                 Ok(Wrote::Done)
             }
-            Write::Remember(key, until) => self.remember(*key, *until).map(|()| Wrote::Done),
+            Write::Remember { key, until, route } => {
+                let route = self.memory.names.number(self.connection, route)?;
+                self.remember(*key, *until, route).map(|()| Wrote::Done)
+            }
             Write::Claim { route, most, ordered } => self.claim(route, *most, *ordered).map(Wrote::Claimed),
             Write::Settle(ticket, settlement) => self.settle(*ticket, settlement).map(|()| Wrote::Done),
             Write::Reserve { request_id } => self.reserve(request_id).map(Wrote::Reserved),
@@ -259,10 +266,10 @@ impl Batch<'_> {
         statement.execute(params![key, sealed.as_slice(), held]).map(drop)
     }
 
-    pub(super) fn remember(&mut self, key: ReplayKey, until: UnixMillis) -> rusqlite::Result<()> {
+    pub(super) fn remember(&mut self, key: ReplayKey, until: UnixMillis, route: i64) -> rusqlite::Result<()> {
         self.written = self.written.saturating_add(32);
-        let mut statement = self.connection.prepare_cached("INSERT INTO replay (key, until) VALUES (?1, ?2)")?;
-        statement.execute(params![key.to_bytes(), until.0]).map(drop)
+        let sql = "INSERT INTO replay (key, until, route) VALUES (?1, ?2, ?3)";
+        self.connection.prepare_cached(sql)?.execute(params![key.to_bytes(), until.0, route]).map(drop)
     }
 
     pub(super) fn tried(&mut self, key: i64, attempt: &Attempt) -> rusqlite::Result<()> {
