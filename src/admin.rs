@@ -2,15 +2,18 @@
 //!
 //! It stands on loopback or on a Unix socket. Who reaches it from this machine may also read the history, which holds
 //! personal data, and have stored requests sent inward again; no request can change what the files say. Every connection, head, body and answer is bounded, so that a monitoring
-//! system gone wild cannot harm the gate. Pages in a browser cannot use it: a foreign `Origin` or a `Host` that is a
+//! system gone wild cannot harm the gate, and nobody keeps health checks and reloads out by opening connections and reading
+//! no answer. Pages in a browser cannot use it: a foreign `Origin` or a `Host` that is a
 //! name (DNS rebinding) is turned away.
 
 mod bind;
 pub mod client;
 pub mod events;
+mod places;
 mod respond;
 mod router;
 pub mod status;
+mod unread;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -23,17 +26,16 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use bind::Socket;
 pub use bind::{BindError, Bound, Exposure};
 use events::{EventSource, Waiting};
+use places::{Place, Places};
 pub use router::{Access, ENDPOINTS, Endpoint, Verb};
 use status::{ReloadReport, Status};
+use unread::Unread;
 
-/// Connections at a time; more wait in the kernel's queue.
-const CONNECTIONS: usize = 64;
 /// For a whole request head, and between two requests of one connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// For everything on one connection: a scraper that stays opens a new one.
@@ -78,31 +80,36 @@ impl Peer {
 impl Bound {
     /// Serves until dropped; then every connection ends at once and the Unix socket is removed.
     pub async fn serve<S: AdminSource + EventSource>(self, source: Arc<S>) {
-        let places = Arc::new(Semaphore::new(CONNECTIONS));
-        let waiting = Arc::new(Waiting::default());
+        let (places, waiting) = (Arc::new(Places::default()), Arc::new(Waiting::default()));
         let mut connections = JoinSet::new();
         loop {
-            // The semaphore is never closed.
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            let accepted = match &self.socket {
+                Socket::Tcp(listener) => {
+                    listener.accept().await.map(|(stream, from)| (Box::new(stream) as Stream, Peer::of(from)))
+                }
+                Socket::Unix { listener, .. } => {
+                    listener.accept().await.map(|(stream, _)| (Box::new(stream) as Stream, Peer::Unix))
+                }
+            };
             while connections.try_join_next().is_some() {}
-            let (source, waiting) = (Arc::clone(&source), Arc::clone(&waiting));
-            match &self.socket {
-                Socket::Tcp(listener) => match listener.accept().await {
-                    Ok((stream, from)) => {
-                        connections.spawn(connection(stream, Peer::of(from), self.exposure, source, waiting, place));
-                    }
-                    Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
-                },
-                Socket::Unix { listener, .. } => match listener.accept().await {
-                    Ok((stream, _)) => {
-                        connections.spawn(connection(stream, Peer::Unix, self.exposure, source, waiting, place));
-                    }
-                    Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
-                },
-            }
+            let Ok((stream, peer)) = accepted else {
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            };
+            let Some(place) = Places::take(&places) else { continue };
+            let (source, waiting, served_by) = (Arc::clone(&source), Arc::clone(&waiting), place.served_by());
+            let task = connections.spawn(connection(stream, peer, self.exposure, source, waiting, place));
+            let _ = served_by.set(task);
         }
     }
 }
+
+/// A TCP or Unix connection.
+type Stream = Box<dyn Io>;
+
+trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Io for S {}
 
 async fn connection<S: AdminSource + EventSource>(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -110,17 +117,17 @@ async fn connection<S: AdminSource + EventSource>(
     exposure: Exposure,
     source: Arc<S>,
     waiting: Arc<Waiting>,
-    _place: OwnedSemaphorePermit,
+    place: Place,
 ) {
-    let service = service_fn(|request| {
-        let (source, waiting) = (Arc::clone(&source), Arc::clone(&waiting));
-        async move { Ok::<_, Infallible>(respond::respond(&*source, &waiting, peer, exposure, request).await) }
+    let (source, waiting, place) = (&*source, &*waiting, &place);
+    let service = service_fn(|request| async move {
+        Ok::<_, Infallible>(respond::respond(source, waiting, place, peer, exposure, request).await)
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Unread::new(stream)), service);
     // What a client did wrong on its connection was answered there; nobody else needs to know.
     let _ = tokio::time::timeout(CONNECTION_TIMEOUT, serving).await;
 }

@@ -214,6 +214,7 @@ fn tell(observer: &Observer, news: &News) {
         News::RouteFull { route } => Event::RouteFull { route },
         News::RouteRoom { route } => Event::RouteRoom { route },
         News::HistoryDropped { count } => Event::HistoryDropped { count: *count },
+        News::RowsSkipped { count } => Event::RowsSkipped { count: *count },
     });
 }
 

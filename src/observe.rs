@@ -293,6 +293,7 @@ impl Observer {
             Event::StoreFull => self.store_changed("full"),
             Event::StoreRoom => self.store_changed("room"),
             Event::HistoryDropped { count } => self.metrics.counter(&names::HISTORY_DROPPED, &[]).increment(count),
+            Event::RowsSkipped { count } => self.metrics.counter(&names::HISTORY_SKIPPED, &[]).increment(count),
             Event::PanicCaught { .. } => self.metrics.counter(&names::PANICS, &[]).increment(1),
             Event::Started { .. }
             | Event::Listening { .. }
@@ -342,6 +343,7 @@ impl Observer {
         }
         // Present from the start, so that an alert on their increase sees the first one.
         self.metrics.counter(&names::HISTORY_DROPPED, &[]).increment(0);
+        self.metrics.counter(&names::HISTORY_SKIPPED, &[]).increment(0);
         for state in ["failed", "recovered", "full", "room"] {
             self.metrics.counter(&names::STORE_CHANGES, &[state]).increment(0);
         }

@@ -98,7 +98,6 @@ pub struct ReplayMemory {
 }
 
 /// Who holds how much of it.
-#[derive(Debug)]
 struct Room {
     guaranteed: AtomicU64,
     rest: AtomicU64,
@@ -107,6 +106,12 @@ struct Room {
     /// Shares that were given out, the unknown one included.
     given: AtomicUsize,
     numbers: Mutex<HashMap<Arc<str>, Share>>,
+}
+
+impl std::fmt::Debug for Room {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.given()).finish()
+    }
 }
 
 impl Room {
@@ -340,44 +345,44 @@ mod tests {
 
     /// The share of the only route.
     fn share() -> Share {
-        Share(1)
+        Share::UNKNOWN
     }
 
     fn kept(key: ReplayKey, until: Moment) -> Kept {
-        Kept { key, until: until.wall, route: Some("route".into()) }
+        Kept { key, until: until.wall, route: None }
     }
 
     #[test]
     fn a_committed_key_is_a_duplicate_until_its_window_has_passed() {
         let memory = ReplayMemory::new(10);
         let now = at(1000);
-        memory.reserve(key("a"), share(), share(), now).unwrap().commit(now.plus(WINDOW));
-        assert_eq!(memory.reserve(key("a"), share(), share(), now).unwrap_err(), Seen::Committed);
-        assert_eq!(memory.reserve(key("a"), share(), share(), now.plus(WINDOW - Duration::from_secs(1))).unwrap_err(), Seen::Committed);
-        assert!(memory.reserve(key("a"), share(), share(), now.plus(WINDOW)).is_ok());
+        memory.reserve(key("a"), share(), now).unwrap().commit(now.plus(WINDOW));
+        assert_eq!(memory.reserve(key("a"), share(), now).unwrap_err(), Seen::Committed);
+        assert_eq!(memory.reserve(key("a"), share(), now.plus(WINDOW - Duration::from_secs(1))).unwrap_err(), Seen::Committed);
+        assert!(memory.reserve(key("a"), share(), now.plus(WINDOW)).is_ok());
     }
 
     #[test]
     fn a_failed_delivery_leaves_no_trace() {
         let memory = ReplayMemory::new(10);
         let now = at(1000);
-        let first = memory.reserve(key("a"), share(), share(), now).unwrap();
-        assert_eq!(memory.reserve(key("a"), share(), share(), now).unwrap_err(), Seen::InFlight);
+        let first = memory.reserve(key("a"), share(), now).unwrap();
+        assert_eq!(memory.reserve(key("a"), share(), now).unwrap_err(), Seen::InFlight);
         drop(first);
         assert!(memory.is_empty());
-        assert!(memory.reserve(key("a"), share(), share(), now).is_ok());
+        assert!(memory.reserve(key("a"), share(), now).is_ok());
     }
 
     #[test]
     fn a_reservation_in_other_hands_is_the_same_one() {
         let memory = Arc::new(ReplayMemory::new(10));
         let now = at(1000);
-        let ours = memory.reserve(key("a"), share(), share(), now).unwrap().hand_over(Arc::clone(&memory));
-        assert_eq!(memory.reserve(key("a"), share(), share(), now).unwrap_err(), Seen::InFlight);
+        let ours = memory.reserve(key("a"), share(), now).unwrap().hand_over(Arc::clone(&memory));
+        assert_eq!(memory.reserve(key("a"), share(), now).unwrap_err(), Seen::InFlight);
         drop(ours);
         assert!(memory.is_empty());
-        memory.reserve(key("a"), share(), share(), now).unwrap().hand_over(Arc::clone(&memory)).commit(now.plus(WINDOW));
-        assert_eq!(memory.reserve(key("a"), share(), share(), now).unwrap_err(), Seen::Committed);
+        memory.reserve(key("a"), share(), now).unwrap().hand_over(Arc::clone(&memory)).commit(now.plus(WINDOW));
+        assert_eq!(memory.reserve(key("a"), share(), now).unwrap_err(), Seen::Committed);
         assert_eq!(memory.len(), 1);
     }
 
@@ -393,7 +398,7 @@ mod tests {
             assert_eq!(memory.reserve(key(id), share(), now).unwrap_err(), Seen::Committed);
         }
         assert_eq!(memory.reserve(key("c"), share(), now).unwrap_err(), Seen::Full);
-        assert!(memory.reserve(key("a"), share(), share(), until).is_ok());
+        assert!(memory.reserve(key("a"), share(), until).is_ok());
     }
 
     /// Forward by a day, where everything seems old, and back; by one clock after the other.
@@ -401,19 +406,19 @@ mod tests {
     fn a_clock_that_is_set_makes_nothing_forgotten() {
         let memory = ReplayMemory::new(2);
         let now = at(1000);
-        memory.reserve(key("a"), share(), share(), now).unwrap().commit(now.plus(WINDOW));
+        memory.reserve(key("a"), share(), now).unwrap().commit(now.plus(WINDOW));
         memory.restore([kept(key("b"), now.plus(WINDOW))], now);
         for set in [86_400, -900] {
             let wall = UnixMillis(now.wall.0 + set * 1000);
             assert_eq!(memory.reserve(key("c"), share(), Moment { wall, ..now }).unwrap_err(), Seen::Full);
-            assert_eq!(memory.reserve(key("a"), share(), share(), Moment { wall, ..now }).unwrap_err(), Seen::Committed);
+            assert_eq!(memory.reserve(key("a"), share(), Moment { wall, ..now }).unwrap_err(), Seen::Committed);
         }
         let long_after = Moment { steady: 9000, ..now };
         for id in ["a", "b"] {
             assert_eq!(memory.reserve(key(id), share(), now).unwrap_err(), Seen::Committed);
             assert_eq!(memory.reserve(key(id), share(), long_after).unwrap_err(), Seen::Committed);
         }
-        assert!(memory.reserve(key("a"), share(), share(), now.plus(WINDOW)).is_ok());
+        assert!(memory.reserve(key("a"), share(), now.plus(WINDOW)).is_ok());
         assert!(memory.reserve(key("c"), share(), now.plus(WINDOW)).is_ok());
     }
 
@@ -430,7 +435,7 @@ mod tests {
             memory.reserve(key(id), share(), now).unwrap().commit(now.plus(WINDOW));
         }
         assert_eq!(memory.reserve(key("c"), share(), now).unwrap_err(), Seen::Full);
-        assert_eq!(memory.reserve(key("a"), share(), share(), now).unwrap_err(), Seen::Committed);
+        assert_eq!(memory.reserve(key("a"), share(), now).unwrap_err(), Seen::Committed);
         assert_eq!(memory.len(), 2);
         let later = now.plus(WINDOW);
         assert!(memory.reserve(key("c"), share(), later).is_ok());
@@ -482,10 +487,11 @@ mod tests {
     fn keys_of_a_route_that_nobody_knows_are_duplicates_all_the_same() {
         let memory = ReplayMemory::new(10);
         let now = at(1000);
-        memory.restore([Kept { route: None, ..kept(key("a"), now.plus(WINDOW)) }], now);
-        assert_eq!(memory.reserve(key("a"), share(), now).unwrap_err(), Seen::Committed);
+        memory.restore([kept(key("a"), now.plus(WINDOW))], now);
+        let share = memory.share(&"route".into());
+        assert_eq!(memory.reserve(key("a"), share, now).unwrap_err(), Seen::Committed);
         assert_eq!(memory.len(), 1);
-        assert!(memory.reserve(key("a"), share(), now.plus(WINDOW)).is_ok());
+        assert!(memory.reserve(key("a"), share, now.plus(WINDOW)).is_ok());
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //!
 //! Deliberately absent: routes, upstreams, time-outs, and when to try again. `delivery` decides, this remembers.
 
+mod bounded;
 mod engine;
 pub mod entry;
 mod error;
@@ -29,7 +30,6 @@ mod standing;
 mod writer;
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -40,6 +40,7 @@ use crate::base::{Clock, UnixMillis};
 use crate::domain::Sensitive;
 use crate::replay::{Kept, ReplayKey};
 
+use bounded::{BoundedRows, Repeats};
 use engine::{Place, Write, Wrote};
 use intake::Intake;
 use reading::Readers;
@@ -66,7 +67,8 @@ pub struct Store {
     shared: Arc<Shared>,
     readers: Arc<Readers>,
     limit: u64,
-    refusals: RefusalRate,
+    bounded: BoundedRows,
+    repeats: Repeats,
     ended: Mutex<Receiver<()>>,
 }
 
@@ -120,7 +122,8 @@ impl Store {
             shared,
             readers,
             limit: settings.keep_size,
-            refusals: RefusalRate::new(settings.refusals_per_second),
+            bounded: BoundedRows::new(settings.refusals_per_second),
+            repeats: Repeats::default(),
             ended: Mutex::new(ended),
         };
         Ok((Arc::new(store), recovered))
@@ -149,21 +152,33 @@ impl Store {
 
     /// Adds a row to the history. Never waits; a row that finds no room is counted and dropped.
     pub fn record(&self, entry: Entry) {
-        if entry.outcome == "refused" {
-            self.record_bounded(|| entry);
+        if entry.is_bounded() {
+            let (route, kind) = (entry.route.clone(), entry.kind());
+            self.record_bounded(route.as_ref(), kind, || entry);
         } else {
             self.leave_row(entry);
         }
     }
 
     /// As [`Store::record`], for what a stranger can bring about at will: the row is not even made when there were enough of
-    /// them in this second.
-    pub fn record_bounded(&self, entry: impl FnOnce() -> Entry) {
-        if self.refusals.admits(self.clock.now()) {
-            self.leave_row(entry());
-        } else {
-            self.shared.refusal_skipped();
+    /// its kind in this second. The next one of the kind says how many there were.
+    pub fn record_bounded(&self, route: Option<&Arc<str>>, kind: &'static str, entry: impl FnOnce() -> Entry) {
+        match self.bounded.admits(route, kind, self.clock.now()) {
+            Some(skipped) => {
+                let mut entry = entry();
+                if skipped > 0 && entry.detail.is_none() {
+                    entry.detail = Some(format!("{skipped} more of this kind before it have no row").into());
+                }
+                self.leave_row(entry);
+            }
+            None => self.shared.row_skipped(),
         }
+    }
+
+    /// Whether a request that failed had failed shortly before, so that its row need not say everything once more: who has a
+    /// copy of it can have it fail as often as they like. Asked about failures only.
+    pub fn failed_before(&self, route: &str, id: &str) -> bool {
+        self.repeats.seen(route, id, self.clock.now())
     }
 
     fn leave_row(&self, entry: Entry) {
@@ -345,27 +360,5 @@ impl Drop for Store {
         self.readers.close();
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = ended.recv_timeout(LAST_ROWS);
-    }
-}
-
-/// Rows of refused requests in the present second.
-#[derive(Debug)]
-struct RefusalRate {
-    most: u32,
-    second: AtomicI64,
-    rows: AtomicU32,
-}
-
-impl RefusalRate {
-    fn new(most: u32) -> Self {
-        Self { most, second: AtomicI64::new(i64::MIN), rows: AtomicU32::new(0) }
-    }
-
-    /// A few more than allowed when threads meet at the turn of a second; it is a bound on disk, not on money.
-    fn admits(&self, now: UnixMillis) -> bool {
-        if self.second.swap(now.secs(), Ordering::Relaxed) != now.secs() {
-            self.rows.store(0, Ordering::Relaxed);
-        }
-        self.rows.fetch_add(1, Ordering::Relaxed) < self.most
     }
 }

@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use serde::Serialize;
 
 use super::events::{self, Denied, EventSource, Waiting};
+use super::places::Place;
 use super::router::{self, Access, Action, Found};
 use super::status::ReloadReport;
 use super::{AdminSource, Exposure, Peer};
@@ -22,6 +23,9 @@ const BODY: usize = 64 * 1024;
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 /// For a reload, which reads files that may be on a slow disk.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What takes time: a disk is read.
+const EVENTS: &str = "/api/v1/events";
 
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -35,6 +39,7 @@ pub(super) type Answer = Response<Full<Bytes>>;
 pub(super) async fn respond<S: AdminSource + EventSource>(
     source: &S,
     waiting: &Waiting,
+    place: &Place,
     peer: Peer,
     exposure: Exposure,
     request: Request<Incoming>,
@@ -59,6 +64,20 @@ pub(super) async fn respond<S: AdminSource + EventSource>(
             _ => events::failure(&Denied::NotLocal),
         };
     }
+    // Until here its sender could be waited for; from here on it has an answer coming, and keeps its place.
+    let _busy = place.busy();
+    let about_events = endpoint.path.starts_with(EVENTS);
+    let _asked = match (endpoint.action, about_events) {
+        (Action::Reload, _) => match place.all().reload() {
+            None => return text(StatusCode::SERVICE_UNAVAILABLE, "too many wait for a reload already\n"),
+            permit => permit,
+        },
+        (_, true) => match place.all().question() {
+            None => return events::failure(&Denied::Busy),
+            permit => permit,
+        },
+        (_, false) => None,
+    };
     match endpoint.action {
         Action::Health => text(StatusCode::OK, "ok\n"),
         Action::Readiness => readiness(source.ready()),

@@ -100,7 +100,7 @@ fn memory_is_bounded() {
         budget.spend(Failure::Certain, 5, NOW);
     }
     assert_eq!(budget.failures(5, NOW) as usize, FAILURES_MAX);
-    assert!(budget.lock().at.len() <= FAILURES_MAX);
+    assert!(budget.lock().certain.len() <= FAILURES_MAX);
     assert!(budget.changed().unwrap().len() <= 4096);
 }
 

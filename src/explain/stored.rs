@@ -76,6 +76,13 @@ fn alike(one: &Explanation, other: &Explanation) -> bool {
 
 fn notes(event: &Event, then: Option<&Explanation>) -> Vec<String> {
     let Some(then) = then else {
+        if &*event.outcome == "duplicate" {
+            let id = event.entry.dedupe.as_deref().unwrap_or_default();
+            return vec![format!("it is a copy of a request that was taken before ({id}): that one's row has head and body")];
+        }
+        if ["failed", "gone"].contains(&&*event.outcome) && event.entry.key.is_some() {
+            return vec!["it is one more try of a request that failed shortly before: that one's row has head and body".to_owned()];
+        }
         return vec!["it never became a request: its head was refused before there was a route".to_owned()];
     };
     let mut notes = Vec::new();

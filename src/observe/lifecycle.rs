@@ -119,6 +119,8 @@ pub enum Event<'e> {
     RouteRoom { route: &'e str },
     /// Rows of the history were not written because the disk was too slow for them.
     HistoryDropped { count: u64 },
+    /// Rows of what anybody can bring about were counted only, because there were too many of them.
+    RowsSkipped { count: u64 },
     /// No new connections; requests in flight go on.
     Draining { in_flight: u64, timeout: Duration },
     /// The end. `unfinished` requests and `interrupted` deliveries were cut off.
@@ -164,6 +166,7 @@ impl Event<'_> {
             Self::RouteFull { .. } => "store_route_full",
             Self::RouteRoom { .. } => "store_route_room",
             Self::HistoryDropped { .. } => "history_dropped",
+            Self::RowsSkipped { .. } => "history_skipped",
             Self::Draining { .. } => "draining",
             Self::Stopped { .. } => "stopped",
             Self::PanicCaught { .. } => "panic_caught",
@@ -195,6 +198,7 @@ impl Event<'_> {
             | Self::Stranded { .. }
             | Self::Interrupted { .. }
             | Self::HistoryDropped { .. }
+            | Self::RowsSkipped { .. }
             | Self::ServerHealth { healthy: false, .. } => Level::Warn,
             Self::Kept { .. }
             | Self::PanicCaught { .. }
@@ -274,7 +278,7 @@ impl Event<'_> {
             Self::RouteFull { route } | Self::RouteRoom { route } => {
                 line.text("route", route);
             }
-            Self::HistoryDropped { count } => {
+            Self::HistoryDropped { count } | Self::RowsSkipped { count } => {
                 line.number("count", count);
             }
             Self::Draining { in_flight, timeout } => {

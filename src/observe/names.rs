@@ -101,6 +101,8 @@ metrics! {
         "How often the store failed, recovered, was full, and had room again.";
     HISTORY_DROPPED = "dmz_relay_history_dropped_total", Kind::Counter, [],
         "Rows of the history that were not written because the disk was too slow for them.";
+    HISTORY_SKIPPED = "dmz_relay_history_skipped_total", Kind::Counter, [],
+        "Rows of refused requests and of copies that were counted only, because there were too many of them.";
     REQUESTS_IN_FLIGHT = "dmz_relay_requests_in_flight", Kind::Gauge, [],
         "Requests whose answer is not yet out.";
     CONNECTIONS = "dmz_relay_connections_total", Kind::Counter, ["listener"],

@@ -55,6 +55,24 @@ pub struct Entry {
     pub took: Took,
 }
 
+impl Entry {
+    /// Whether a stranger can bring such a row about at will: everything short of a fresh genuine request, and whatever has no
+    /// head because it was one more of the same.
+    pub(super) fn is_bounded(&self) -> bool {
+        let proven = self.key.is_some() || self.upstream.is_some();
+        match self.outcome {
+            "refused" | "duplicate" | "handshake" => true,
+            "failed" | "gone" => !proven || self.head.is_none(),
+            _ => false,
+        }
+    }
+
+    /// What rows are counted by.
+    pub(super) fn kind(&self) -> &'static str {
+        if self.reason.is_empty() { self.outcome } else { self.reason }
+    }
+}
+
 /// How long the parts of a request took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "docs/operating.md explains each field under the same name")]

@@ -35,7 +35,7 @@ pub(super) struct Shared {
     shut: AtomicBool,
     pub(super) sharers: Arc<Sharers>,
     history_dropped: AtomicU64,
-    refusals_skipped: AtomicU64,
+    rows_skipped: AtomicU64,
     replay_unkept: AtomicU64,
     commits: AtomicU64,
     /// How often it was opened: readers of an older opening are not used any more.
@@ -117,8 +117,12 @@ impl Shared {
         self.history_dropped.load(Ordering::Relaxed)
     }
 
-    pub(super) fn refusal_skipped(&self) {
-        self.refusals_skipped.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn row_skipped(&self) {
+        self.rows_skipped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn skipped(&self) -> u64 {
+        self.rows_skipped.load(Ordering::Relaxed)
     }
 
     pub(super) fn replay_unkept(&self, keys: u64) {
@@ -140,7 +144,7 @@ impl Shared {
             dead: backlogs.iter().map(|(_, backlog)| backlog.dead).sum(),
             oldest_waiting: backlogs.iter().filter_map(|(_, backlog)| backlog.oldest).min(),
             history_dropped: self.dropped(),
-            refusals_skipped: self.refusals_skipped.load(Ordering::Relaxed),
+            rows_skipped: self.skipped(),
             replay_unkept: self.replay_unkept.load(Ordering::Relaxed),
             commits: self.commits.load(Ordering::Relaxed),
         }

@@ -33,6 +33,11 @@ pub enum News {
         /// How many since the last time this was said.
         count: u64,
     },
+    /// Rows of what anybody can bring about that were counted only, because there were too many of them.
+    RowsSkipped {
+        /// How many since the last time this was said.
+        count: u64,
+    },
 }
 
 /// How the store stands, for status and metrics.
@@ -58,9 +63,9 @@ pub struct Standing {
     pub oldest_waiting: Option<UnixMillis>,
     /// History rows that were dropped since the start: for want of room, or because the disk failed.
     pub history_dropped: u64,
-    /// Rows of refused requests that were counted only, since the start, because there were more of them in a second than
-    /// `refusals_per_second`.
-    pub refusals_skipped: u64,
+    /// Rows of what anybody can bring about (refused requests, copies) that were counted only, since the start, because there
+    /// were more of them in a second than `refusals_per_second`, or more of one kind than its part of that.
+    pub rows_skipped: u64,
     /// Replay keys that live in this process's memory only, since the start, for want of room or because the disk failed.
     pub replay_unkept: u64,
     /// Transactions since the start; what went into one shared the cost of one `fsync`.

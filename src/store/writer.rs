@@ -34,7 +34,7 @@ const UPKEEP: Duration = Duration::from_secs(1);
 /// The first pause before the place is opened anew; it doubles up to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_secs(5);
-/// Between two words about dropped rows.
+/// Between two words about rows that were dropped or skipped.
 const DROPPED: Duration = Duration::from_secs(10);
 
 pub(super) struct Writer {
@@ -56,6 +56,8 @@ pub(super) struct Writer {
     upkeep_at: Instant,
     told_at: Option<Instant>,
     told: u64,
+    skipped_at: Option<Instant>,
+    skipped: u64,
     busy_at: Instant,
 }
 
@@ -98,6 +100,8 @@ impl Writer {
             upkeep_at: now,
             told_at: None,
             told: 0,
+            skipped_at: None,
+            skipped: 0,
             busy_at: now,
         }
     }
@@ -261,6 +265,7 @@ impl Writer {
             self.checkpoint(true);
         }
         self.tell_dropped(now);
+        self.tell_skipped(now);
     }
 
     fn checkpoint(&mut self, idle: bool) {
@@ -331,6 +336,14 @@ impl Writer {
                 }
                 _ => {}
             }
+        }
+    }
+
+    fn tell_skipped(&mut self, now: Instant) {
+        let skipped = self.shared.skipped();
+        if skipped > self.skipped && self.skipped_at.is_none_or(|at| now.duration_since(at) >= DROPPED) {
+            (self.news)(News::RowsSkipped { count: skipped - self.skipped });
+            (self.skipped, self.skipped_at) = (skipped, Some(now));
         }
     }
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use dmz_relay::base::UnixMillis;
 use dmz_relay::domain::{Class, Head, Marks, Method, Own, Place, Refusal, Sensitive, Version};
-use dmz_relay::store::{Cursor, Entry, Event, Page, Query, Settings, Store};
+use dmz_relay::store::{Cursor, Entry, Event, News, Page, Query, Settings, Store};
 
-use crate::rig::{NOW, Rig, accept, entry, head};
+use crate::rig::{NOW, Rig, accept, entry, eventually, head};
 
 async fn ids(store: &Store, query: Query) -> Vec<Box<str>> {
     all(store, query).await.into_iter().map(|event| event.entry.request_id).collect()
@@ -238,18 +238,25 @@ async fn a_page_looks_at_a_bounded_part_and_goes_on() {
 }
 
 #[tokio::test]
-async fn refused_rows_beyond_the_rate_are_counted_only() {
+async fn rows_that_strangers_bring_about_are_bounded_by_kind_and_the_rest_is_said() {
     let rig = Rig::new();
-    let (store, _) = rig.try_open(&Settings { refusals_per_second: 3, ..rig.settings() }).unwrap();
-    let refused = || Entry { outcome: "refused", reason: "route_unknown", status: 404, ..entry(rig.clock.now()) };
-    (0..10).for_each(|_| store.record(refused()));
+    let (store, _) = rig.try_open(&Settings { refusals_per_second: 8, ..rig.settings() }).unwrap();
+    let refused = |reason| Entry { outcome: "refused", reason, status: 404, ..entry(rig.clock.now()) };
+    (0..10).for_each(|_| store.record(refused("route_unknown")));
+    store.record(refused("signature_mismatch"));
+    (0..10).for_each(|_| store.record(Entry { outcome: "duplicate", head: None, ..entry(NOW) }));
     store.record(entry(NOW));
     rig.clock.advance(Duration::from_secs(1));
-    store.record(refused());
+    store.record(refused("route_unknown"));
     store.flush().await.unwrap();
-    assert_eq!(ids(&store, Query { outcome: Some("refused".into()), ..Query::default() }).await.len(), 4);
-    assert_eq!(ids(&store, Query::default()).await.len(), 5);
-    assert_eq!((store.standing().refusals_skipped, store.standing().history_dropped), (7, 0));
+    let of = |outcome: &str| Query { outcome: Some(outcome.into()), ..Query::default() };
+    assert_eq!(ids(&store, of("refused")).await.len(), 2 + 1 + 1, "one kind takes no more than its part");
+    assert_eq!(ids(&store, of("duplicate")).await.len(), 2);
+    assert_eq!(ids(&store, Query::default()).await.len(), 7);
+    assert_eq!((store.standing().rows_skipped, store.standing().history_dropped), (8 + 8, 0));
+    let newest = &store.page(Query { limit: 1, ..Query::default() }).await.unwrap().events[0];
+    assert_eq!(newest.entry.detail.as_deref(), Some("8 more of this kind before it have no row"));
+    eventually("it is said", async || rig.news.lock().unwrap().iter().any(|news| matches!(news, News::RowsSkipped { .. }))).await;
 }
 
 /// Two ids may meet in the bits that make the key.

@@ -292,8 +292,9 @@ async fn replay_keys_come_back_until_their_window_has_passed() {
     let store = rig.open();
     let until = |secs| NOW.plus(Duration::from_secs(secs));
     let key = |id| ReplayKey::new("dastra", id);
-    store.remember(key("a"), until(10));
-    store.remember(key("b"), until(100));
+    let route = Arc::from("dastra");
+    store.remember(key("a"), until(10), &route);
+    store.remember(key("b"), until(100), &route);
     store.accept(Accept { replay: Some((key("c"), until(100))), ..accept(NOW, None) }).await.unwrap();
     drop(store);
     rig.clock.set(UnixMillis(NOW.0 + 50_000));

@@ -38,18 +38,20 @@ impl Record<'_> {
         }
     }
 
-    /// Adds a row to the history. What was not proven genuine may come as often as strangers like, so its rows are bounded.
+    /// Adds a row to the history. Everything short of a fresh genuine request may come as often as strangers like, so the rows
+    /// of it are bounded; and a copy's row has neither head nor body: the row of what it is a copy of has them.
     pub(super) fn remember(&self, store: &Store, outcome: &Outcome, status: u16) {
+        let bounded = |entry: fn(&Self, &Outcome, u16) -> Entry| {
+            let kind = if outcome.reason().is_empty() { outcome.as_str() } else { outcome.reason() };
+            store.record_bounded(self.route.map(|route| &route.name), kind, || entry(self, outcome, status));
+        };
         match outcome {
-            Outcome::Delivered | Outcome::Accepted | Outcome::Duplicate => {
-                store.record(self.entry(outcome, status, self.body.as_ref()))
-            }
-            Outcome::Failed(_) | Outcome::Gone if self.forwarded.is_some() => {
-                store.record(self.entry(outcome, status, self.body.as_ref()))
-            }
-            Outcome::Refused(_) | Outcome::Failed(_) | Outcome::Gone | Outcome::Handshake => {
-                store.record_bounded(|| self.entry(outcome, status, self.body.as_ref()));
-            }
+            Outcome::Delivered | Outcome::Accepted => store.record(self.full_entry(outcome, status)),
+            Outcome::Duplicate => bounded(Self::slim_entry),
+            // Who has a copy of a request that nobody could deliver yet can have it fail again and again.
+            Outcome::Failed(_) | Outcome::Gone if self.genuine && self.failed_before(store) => bounded(Self::slim_entry),
+            Outcome::Failed(_) | Outcome::Gone if self.genuine => store.record(self.full_entry(outcome, status)),
+            Outcome::Refused(_) | Outcome::Failed(_) | Outcome::Gone | Outcome::Handshake => bounded(Self::full_entry),
         }
     }
 
@@ -57,6 +59,20 @@ impl Record<'_> {
     fn last_attempt(&self) -> u32 {
         let tried = self.forwarded.as_ref().is_some_and(|forwarded| forwarded.attempts > 0);
         if tried || self.sends.begun() > 0 { self.sends.last() } else { 0 }
+    }
+
+    fn failed_before(&self, store: &Store) -> bool {
+        let id = self.proof.as_ref().and_then(|proof| proof.dedupe.as_deref());
+        self.route().zip(id).is_some_and(|(route, id)| store.failed_before(&route.name, id))
+    }
+
+    fn full_entry(&self, outcome: &Outcome, status: u16) -> Entry {
+        self.entry(outcome, status, self.body.as_ref())
+    }
+
+    /// One more of the same.
+    fn slim_entry(&self, outcome: &Outcome, status: u16) -> Entry {
+        Entry { head: None, ..self.entry(outcome, status, None) }
     }
 
     fn entry(&self, outcome: &Outcome, status: u16, body: Option<&Bytes>) -> Entry {
@@ -152,7 +168,7 @@ pub(super) fn refused_at_the_edge(
 ) {
     let Some(store) = gate.state.store() else { return };
     let outcome = Outcome::from(refusal);
-    store.record_bounded(|| Entry {
+    store.record_bounded(None, outcome.reason(), || Entry {
         request_id: id.into(),
         received_at,
         listener: Arc::clone(&connection.listener.name),

@@ -46,14 +46,9 @@ impl Table {
         }
     }
 
-    /// Refused requests are bounded apart, and so is everything that a stranger can bring about at will.
+    /// What a stranger can bring about at will is bounded apart.
     pub(super) fn of(entry: &Entry) -> Self {
-        let proven = entry.key.is_some() || entry.upstream.is_some();
-        match entry.outcome {
-            "refused" => Self::Refusals,
-            "failed" | "gone" | "handshake" if !proven => Self::Refusals,
-            _ => Self::Events,
-        }
+        if entry.is_bounded() { Self::Refusals } else { Self::Events }
     }
 }
 
