@@ -192,6 +192,7 @@ fn judge(snapshot: &Snapshot, subject: &Subject<'_>) -> Explanation {
     explanation.push(step, &mut reached);
     reached = reached && !answered;
     explanation.push(onward::replay(route, subject, judged.dedupe.as_deref()), &mut reached);
+    explanation.push(admit::route_limits(route, subject), &mut reached);
     explanation.push(onward::delivery(&routed, subject, &snapshot.sensitive), &mut reached);
     explanation
 }

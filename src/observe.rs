@@ -37,7 +37,7 @@ pub use metrics::{Counted, InFlight, ListenerMetrics, RouteLabels, Tally};
 use journal::Journal;
 use line::{Line, Style};
 use metrics::Metrics;
-use throttle::Throttle;
+use throttle::{Kinds, Throttle};
 
 /// Lines of libraries per second.
 const LIBRARY_LINES: u32 = 10;
@@ -52,6 +52,8 @@ pub struct Observer {
     clock: Clock,
     gauges: Gauges,
     refusals: Throttle,
+    /// What of them each reason may have.
+    kinds: Kinds,
     connections: Throttle,
     http2: Throttle,
     library: Throttle,
@@ -164,6 +166,7 @@ impl Observer {
             metrics,
             clock,
             refusals: Throttle::new(REFUSAL_LINES),
+            kinds: Kinds::new(REFUSAL_LINES),
             connections: Throttle::new(REFUSAL_LINES),
             http2: Throttle::new(REFUSAL_LINES),
             library: Throttle::new(LIBRARY_LINES),
@@ -174,6 +177,7 @@ impl Observer {
     pub fn set_log(&self, json: bool, refusals_per_second: u32) {
         self.journal.set_json(json);
         self.refusals.set_rate(refusals_per_second);
+        self.kinds.set_rate(refusals_per_second);
         self.connections.set_rate(refusals_per_second);
         self.http2.set_rate(refusals_per_second);
     }
@@ -210,7 +214,7 @@ impl Observer {
     /// One request, exactly once.
     pub fn request(&self, event: &RequestEvent<'_>) {
         self.metrics.request(event);
-        if !event.is_throttled() || self.admits(&self.refusals, "requests_suppressed") {
+        if !event.is_throttled() || self.admits_request(event) {
             self.journal.append(|text| event.line(text, self.journal.style()));
         }
     }
@@ -396,9 +400,18 @@ impl Observer {
         self.admits(&self.library, "library_suppressed")
     }
 
+    fn admits_request(&self, event: &RequestEvent<'_>) -> bool {
+        let kind = if event.outcome.reason().is_empty() { event.outcome.as_str() } else { event.outcome.reason() };
+        let now = self.refusals.now();
+        self.said(&self.refusals, self.refusals.admits_of(&self.kinds, kind, now), now, "requests_suppressed")
+    }
+
     fn admits(&self, throttle: &Throttle, event: &'static str) -> bool {
         let now = throttle.now();
-        let admitted = throttle.admits(now);
+        self.said(throttle, throttle.admits(now), now, event)
+    }
+
+    fn said(&self, throttle: &Throttle, admitted: bool, now: Duration, event: &'static str) -> bool {
         if !admitted {
             self.gauges.suppressed.increment(1);
         }

@@ -1,4 +1,4 @@
-//! Steps 5, 6 and 8: what the head alone decides, what the meter allows, and how large the body is.
+//! Steps 5, 6, 8 and 10: what the head alone decides, what the meters allow, and how large the body is.
 
 use std::net::IpAddr;
 
@@ -49,7 +49,7 @@ pub(super) fn judge(snapshot: &Snapshot, route: &Route, subject: &Subject<'_>) -
     steps.push(content_type(route, head));
     steps.extend(loops(head));
     steps.push(size(route, head));
-    steps.push(limits(route, subject));
+    steps.push(source_limits(route, subject));
     steps
 }
 
@@ -216,26 +216,32 @@ fn size(route: &Route, head: &Head) -> Step {
     }
 }
 
-/// What is configured; how full a bucket was at some moment is nobody's memory.
-fn limits(route: &Route, subject: &Subject<'_>) -> Step {
-    const STEP: &str = "meter";
-    const CHECK: &str = "limits";
-    let rate = |what: &str, rate: Option<Rate>| {
-        rate.map(|rate| format!("{} per second {what}, {} at once", rate.per_second, rate.burst))
-    };
-    let limits = [
-        rate("for the route", route.limits.rate),
-        rate("from one source", route.limits.rate_per_source),
-        route.limits.max_in_flight.map(|most| format!("{most} in flight")),
-    ];
+/// What one address may send, before anything is proven.
+fn source_limits(route: &Route, subject: &Subject<'_>) -> Step {
+    let limits = rate("from one source", route.limits.rate_per_source);
+    metered("limits", limits.as_slice(), &[Refusal::SourceRateLimited], subject)
+}
+
+/// What the route's genuine requests share; asked last, about them only.
+pub(super) fn route_limits(route: &Route, subject: &Subject<'_>) -> Step {
+    let limits = [rate("for the route", route.limits.rate), route.limits.max_in_flight.map(|most| format!("{most} in flight"))];
     let limits: Vec<String> = limits.into_iter().flatten().collect();
+    metered("route limits", &limits, &[Refusal::RouteRateLimited, Refusal::RouteBusy], subject)
+}
+
+fn rate(what: &str, rate: Option<Rate>) -> Option<String> {
+    rate.map(|rate| format!("{} per second {what}, {} at once", rate.per_second, rate.burst))
+}
+
+/// What is configured; how full a bucket was at some moment is nobody's memory.
+fn metered(check: &'static str, limits: &[String], refusals: &[Refusal], subject: &Subject<'_>) -> Step {
+    const STEP: &str = "meter";
     let limits = limits.join("; ");
-    let of_meter = [Refusal::RouteRateLimited, Refusal::SourceRateLimited, Refusal::RouteBusy];
     let recorded = subject.recorded.map(|recorded| recorded.reason);
-    match recorded.and_then(|reason| of_meter.into_iter().find(|refusal| refusal.code() == reason)) {
-        Some(refusal) => Step::refused(STEP, CHECK, refusal.code(), format!("used up when it came; allowed: {limits}")),
-        None if limits.is_empty() => Step::new(STEP, CHECK, Verdict::Skipped, "the route has none"),
-        None => Step::new(STEP, CHECK, Verdict::Unknown, format!("{limits}; what was used at a moment is not kept")),
+    match recorded.and_then(|reason| refusals.iter().find(|refusal| refusal.code() == reason)) {
+        Some(refusal) => Step::refused(STEP, check, refusal.code(), format!("used up when it came; allowed: {limits}")),
+        None if limits.is_empty() => Step::new(STEP, check, Verdict::Skipped, "the route has none"),
+        None => Step::new(STEP, check, Verdict::Unknown, format!("{limits}; what was used at a moment is not kept")),
     }
 }
 

@@ -123,7 +123,7 @@ fn notes(event: &Event, then: Option<&Explanation>) -> Vec<String> {
 /// Whether everything was judged; a step that is not known may be the one that refused.
 fn judged(then: &Explanation, reason: &str) -> bool {
     let of_connection = ["body_timeout", "body_too_slow", "body_malformed", "body_incomplete"].contains(&reason);
-    let open = |step: &Step| step.verdict == Verdict::Unknown && step.check != "limits" && step.check != "replay";
+    let open = |step: &Step| step.verdict == Verdict::Unknown && !["limits", "route limits", "replay"].contains(&&*step.check);
     !of_connection && !then.steps.iter().any(open)
 }
 

@@ -202,7 +202,7 @@ fn a_good_request_is_told_what_let_it_in() {
     ] {
         says(&explanation, check, Verdict::Passed, words);
     }
-    says(&explanation, "limits", Verdict::Unknown, "5 per second for the route, 10 at once; 3 in flight");
+    says(&explanation, "route limits", Verdict::Unknown, "5 per second for the route, 10 at once; 3 in flight");
     says(&explanation, "replay", Verdict::Unknown, "a request with the id h:d1 is taken once in 3 d");
     says(&explanation, "timestamp", Verdict::Skipped, "no time");
     assert!(explanation.steps.iter().any(|step| step.because == "X-Tenant is one of: north, south"));

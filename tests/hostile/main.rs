@@ -37,5 +37,6 @@ mod memory; // the formula, and a relay driven toward it
 mod misplaced; // G8: credentials where they do not belong
 mod peers; // the same bytes at nginx and HAProxy, when asked
 mod proofs; // G5: signatures
+mod strangers; // G9: what strangers can spend
 mod streams; // G3: HTTP/2
 mod table; // what a row is

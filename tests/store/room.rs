@@ -70,6 +70,51 @@ async fn when_what_waits_fills_the_quota_nothing_more_is_accepted_until_it_left(
     store.accept(accept(NOW, None)).await.unwrap();
 }
 
+/// What is flooded fills its own share, dead letters and restarts included, and the other routes go on.
+#[tokio::test]
+async fn no_route_takes_the_share_of_another() {
+    let rig = Rig::new();
+    let settings = Settings { keep_size: 4 * MIB, ..rig.settings() };
+    let (store, _) = rig.try_open(&settings).unwrap();
+    store.share_among(2);
+    let of = |route: &str, due| {
+        let accepted = accept(NOW, due);
+        Accept { entry: Entry { route: Some(Arc::from(route)), body: body(30_000), ..accepted.entry }, ..accepted }
+    };
+    let fill = async |store: &Store, route: &str| {
+        let mut taken = 0;
+        while store.accept(of(route, Some(NOW))).await.is_ok() {
+            taken += 1;
+            assert!(taken < 200, "{route} has no bound");
+        }
+        taken
+    };
+    let flooded = fill(&store, "flooded").await;
+    assert!((30..90).contains(&flooded), "{flooded}");
+    assert!(!store.standing().full, "there is room, and it is another's");
+    let full = |route: &str| News::RouteFull { route: Arc::from(route) };
+    assert!(rig.news.lock().unwrap().contains(&full("flooded")));
+    for claimed in store.claim(&Arc::from("flooded"), 10, false).await.unwrap() {
+        store.settle(claimed.ticket, Settlement::Dead(crate::rig::failed(1))).await.unwrap();
+    }
+    assert_eq!(store.accept(of("flooded", None)).await, Err(Unstored::Full), "a dead letter holds its room");
+
+    drop(store);
+    let (store, _) = rig.try_open(&settings).unwrap();
+    store.share_among(2);
+    assert_eq!(store.accept(of("flooded", None)).await, Err(Unstored::Full), "a restart forgets nothing");
+    let quiet = fill(&store, "quiet").await;
+    assert!(quiet >= 25, "{quiet}");
+    // Room that was delivered away is the route's own again.
+    let claimed = store.claim(&Arc::from("flooded"), 10, false).await.unwrap();
+    assert!(claimed.len() > 3);
+    for claimed in claimed {
+        store.settle(claimed.ticket, Settlement::Delivered(attempt(1))).await.unwrap();
+    }
+    store.accept(of("flooded", None)).await.unwrap();
+    assert!(rig.news.lock().unwrap().contains(&News::RouteRoom { route: Arc::from("flooded") }));
+}
+
 #[tokio::test]
 async fn the_reserve_of_the_disk_is_left_alone() {
     let rig = Rig::new();

@@ -137,6 +137,11 @@ impl Compiler<'_> {
         let rate = raw.rate.as_ref().and_then(|rate| self.rate(rate, &join(key, "rate")));
         let per_source = &raw.rate_per_source;
         let rate_per_source = per_source.as_ref().and_then(|rate| self.rate(rate, &join(key, "rate_per_source")));
+        if let (Some(at), None) = (&raw.rate, per_source) {
+            let what = "counts verified requests only: what one address sends before that is bounded by nothing here";
+            let help = "add rate_per_source, well above what one address of the provider sends";
+            self.warn(at, &join(key, "rate"), what, help);
+        }
         let max_in_flight = raw.max_in_flight.as_ref().map(|_| {
             let (key, range) = (join(key, "max_in_flight"), number(1, 1, 1_000_000));
             let count = self.count_with(&raw.max_in_flight, &key, range, "leave it out for no limit");
