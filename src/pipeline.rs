@@ -171,7 +171,7 @@ async fn steps<'r, B: BodySource>(
     };
     record.fresh(&fresh);
 
-    let (route, started, proves) = (fresh.route(), record.started(), fresh.is_remembered());
+    let (route, started, proves) = (fresh.route(), record.started(), fresh.proves());
     let end = match Way::choose(gate, route) {
         Way::Inward => match Delivered::forward(fresh, head, source, gate, record, started + route.deadline).await {
             Tried::Delivered(delivered) => Ok(taken(delivered.commit(gate))),

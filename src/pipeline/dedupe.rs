@@ -13,6 +13,7 @@ use crate::base::{Clock, Moment, UnixMillis};
 use crate::domain::{Fault, Outcome, Refusal, Turned};
 use crate::meter::Permit;
 use crate::replay::{ReplayKey, ReplayMemory, Reservation, Seen};
+use crate::snapshot::Verification;
 use crate::store::Store;
 
 use super::verify::Verified;
@@ -85,10 +86,14 @@ impl<'s> Fresh<'s> {
         Ok(Deduped::Fresh(Self { verified, reservation, _permit: permit }))
     }
 
-    /// Whether a copy of this request would be known. Only then does it prove who sent it: of a copy that passes again and
-    /// again nobody can tell who sends it.
-    pub(super) fn is_remembered(&self) -> bool {
-        self.reservation.is_some()
+    /// Whether its delivery proves who sent it: a copy of it would be known from then on, or is worth as much, because whoever
+    /// has one has the token in it. Of a copy that passes again and again nobody can tell who sends it.
+    pub(super) fn proves(&self) -> bool {
+        let by_token = || match &self.route().verify {
+            Verification::Signed(verifier) => verifier.scheme().is_token(),
+            Verification::DangerouslyNone => false,
+        };
+        self.reservation.is_some() || by_token()
     }
 
     /// Remembers the request as delivered; with a store, beyond this process.

@@ -202,6 +202,11 @@ impl Scheme {
         matches!(self.check, Check::Token(_))
     }
 
+    /// Whether requests prove themselves by a token that is the same in all of them: who has a copy of one has the token.
+    pub fn is_token(&self) -> bool {
+        matches!(&self.check, Check::Token(_))
+    }
+
     /// Whether a route needs secrets for it. True for every scheme there is today; public keys will need none.
     pub fn needs_secret(&self) -> bool {
         match &self.check {

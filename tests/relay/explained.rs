@@ -60,7 +60,6 @@ async fn an_explanation_agrees_with_what_was_recorded() {
     let octolis = |query: &str| Call::post(&format!("/hooks/octolis{query}"));
     for (call, outcome, reason) in [
         (event(1), "delivered", Value::Null),
-        (event(1), "duplicate", Value::Null),
         (event(2).set("X-Tenant", "south"), "refused", json!("header_required")),
         (event(3).set("Oktave-Signature", &"0".repeat(64)), "refused", json!("signature_mismatch")),
         (event(4).set("Oktave-Signature", "short"), "refused", json!("signature_malformed")),
@@ -79,6 +78,11 @@ async fn an_explanation_agrees_with_what_was_recorded() {
         assert_eq!(refusal(&explanation["then"]), reason, "{explanation:#}");
         assert_eq!((&explanation["notes"], &explanation["today"]), (&json!([]), &Value::Null), "{explanation:#}");
     }
+    // Of a copy only the fact is kept, and which request it is a copy of.
+    let copy = explained(&rig, &event(1)).await;
+    assert_eq!((&copy["outcome"], &copy["then"]), (&json!("duplicate"), &Value::Null), "{copy:#}");
+    let note = copy["notes"][0].as_str().unwrap();
+    assert!(note.contains("copy of a request that was taken before (h:0191e2a4-7b1c-7c3e-9f00-000000000001)"), "{note}");
     rig.finish().await;
 }
 
