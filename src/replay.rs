@@ -184,10 +184,7 @@ enum Standing {
 impl ReplayMemory {
     /// A memory of at most `max` keys (about 100 bytes each).
     pub fn new(max: usize) -> Self {
-        Self {
-            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            room: Room::new(max),
-        }
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), room: Room::new(max) }
     }
 
     /// Changes the bound, and the number of routes that share it; a smaller one forgets nothing, it only lets no more in until
@@ -358,7 +355,10 @@ mod tests {
         let now = at(1000);
         memory.reserve(key("a"), share(), now).unwrap().commit(now.plus(WINDOW));
         assert_eq!(memory.reserve(key("a"), share(), now).unwrap_err(), Seen::Committed);
-        assert_eq!(memory.reserve(key("a"), share(), now.plus(WINDOW - Duration::from_secs(1))).unwrap_err(), Seen::Committed);
+        assert_eq!(
+            memory.reserve(key("a"), share(), now.plus(WINDOW - Duration::from_secs(1))).unwrap_err(),
+            Seen::Committed
+        );
         assert!(memory.reserve(key("a"), share(), now.plus(WINDOW)).is_ok());
     }
 

@@ -36,7 +36,19 @@ const FLOORS: &[(&str, &[&str])] = &[
     // What was configured, and what outlives it.
     (
         "snapshot",
-        &["access", "base", "budget", "domain", "habit", "meter", "replay", "routing", "signature", "store", "upstream"],
+        &[
+            "access",
+            "base",
+            "budget",
+            "domain",
+            "habit",
+            "meter",
+            "replay",
+            "routing",
+            "signature",
+            "store",
+            "upstream",
+        ],
     ),
     ("state", &["budget", "dispatch", "habit", "meter", "replay", "store", "upstream"]),
     (

@@ -219,14 +219,15 @@ fn size(route: &Route, head: &Head) -> Step {
 /// What one address may send, before anything is proven.
 fn source_limits(route: &Route, subject: &Subject<'_>) -> Step {
     let limits = rate("from one source", route.limits.rate_per_source);
-    metered("limits", limits.as_slice(), &[Refusal::SourceRateLimited], subject)
+    metered("meter", "limits", limits.as_slice(), &[Refusal::SourceRateLimited], subject)
 }
 
 /// What the route's genuine requests share; asked last, about them only.
 pub(super) fn route_limits(route: &Route, subject: &Subject<'_>) -> Step {
-    let limits = [rate("for the route", route.limits.rate), route.limits.max_in_flight.map(|most| format!("{most} in flight"))];
+    let limits =
+        [rate("for the route", route.limits.rate), route.limits.max_in_flight.map(|most| format!("{most} in flight"))];
     let limits: Vec<String> = limits.into_iter().flatten().collect();
-    metered("route limits", &limits, &[Refusal::RouteRateLimited, Refusal::RouteBusy], subject)
+    metered("replay", "route limits", &limits, &[Refusal::RouteRateLimited, Refusal::RouteBusy], subject)
 }
 
 fn rate(what: &str, rate: Option<Rate>) -> Option<String> {
@@ -234,14 +235,19 @@ fn rate(what: &str, rate: Option<Rate>) -> Option<String> {
 }
 
 /// What is configured; how full a bucket was at some moment is nobody's memory.
-fn metered(check: &'static str, limits: &[String], refusals: &[Refusal], subject: &Subject<'_>) -> Step {
-    const STEP: &str = "meter";
+fn metered(
+    step: &'static str,
+    check: &'static str,
+    limits: &[String],
+    refusals: &[Refusal],
+    subject: &Subject<'_>,
+) -> Step {
     let limits = limits.join("; ");
     let recorded = subject.recorded.map(|recorded| recorded.reason);
     match recorded.and_then(|reason| refusals.iter().find(|refusal| refusal.code() == reason)) {
-        Some(refusal) => Step::refused(STEP, check, refusal.code(), format!("used up when it came; allowed: {limits}")),
-        None if limits.is_empty() => Step::new(STEP, check, Verdict::Skipped, "the route has none"),
-        None => Step::new(STEP, check, Verdict::Unknown, format!("{limits}; what was used at a moment is not kept")),
+        Some(refusal) => Step::refused(step, check, refusal.code(), format!("used up when it came; allowed: {limits}")),
+        None if limits.is_empty() => Step::new(step, check, Verdict::Skipped, "the route has none"),
+        None => Step::new(step, check, Verdict::Unknown, format!("{limits}; what was used at a moment is not kept")),
     }
 }
 

@@ -78,10 +78,15 @@ fn notes(event: &Event, then: Option<&Explanation>) -> Vec<String> {
     let Some(then) = then else {
         if &*event.outcome == "duplicate" {
             let id = event.entry.dedupe.as_deref().unwrap_or_default();
-            return vec![format!("it is a copy of a request that was taken before ({id}): that one's row has head and body")];
+            return vec![format!(
+                "it is a copy of a request that was taken before ({id}): that one's row has head and body"
+            )];
         }
         if ["failed", "gone"].contains(&&*event.outcome) && event.entry.key.is_some() {
-            return vec!["it is one more try of a request that failed shortly before: that one's row has head and body".to_owned()];
+            return vec![
+                "it is one more try of a request that failed shortly before: that one's row has head and body"
+                    .to_owned(),
+            ];
         }
         return vec!["it never became a request: its head was refused before there was a route".to_owned()];
     };
@@ -123,7 +128,8 @@ fn notes(event: &Event, then: Option<&Explanation>) -> Vec<String> {
 /// Whether everything was judged; a step that is not known may be the one that refused.
 fn judged(then: &Explanation, reason: &str) -> bool {
     let of_connection = ["body_timeout", "body_too_slow", "body_malformed", "body_incomplete"].contains(&reason);
-    let open = |step: &Step| step.verdict == Verdict::Unknown && !["limits", "route limits", "replay"].contains(&&*step.check);
+    let open =
+        |step: &Step| step.verdict == Verdict::Unknown && !["limits", "route limits", "replay"].contains(&&*step.check);
     !of_connection && !then.steps.iter().any(open)
 }
 

@@ -90,7 +90,9 @@ impl Senders {
     async fn are_served(&mut self, rig: &Rig) {
         self.kept.send((self.call)().h1()).await;
         assert_eq!(self.kept.answer().await.status, 200, "who keeps a connection");
-        for (source, who) in [("127.0.0.51".to_owned(), "who opens a new one"), (first_time(), "who comes for the first time")] {
+        for (source, who) in
+            [("127.0.0.51".to_owned(), "who opens a new one"), (first_time(), "who comes for the first time")]
+        {
             let mut wire = rig.tls().from(&source).connect(rig.address).await;
             wire.send((self.call)().h1()).await;
             assert_eq!(wire.answer().await.status, 200, "{who}");
@@ -245,7 +247,8 @@ async fn one_routes_backlog_takes_no_room_of_another() {
 async fn copies_do_not_erase_the_history() {
     let stored = files(Setup::stored_with("keep = { size = \"16MiB\" }", &routes("", "")));
     // As it is by default.
-    let stored = Setup { rest: stored.rest.replace("refusals_per_second = 100000", "refusals_per_second = 20"), ..stored };
+    let stored =
+        Setup { rest: stored.rest.replace("refusals_per_second = 100000", "refusals_per_second = 20"), ..stored };
     let rig = Rig::start(stored).await;
     let genuine_id = rig.delivers(Protocol::H1, &genuine()).await.id().to_owned();
     let captured = dastra("captured").field("x-padding", &"x".repeat(28_000));
@@ -285,7 +288,8 @@ async fn copies_do_not_erase_the_history() {
 /// 124: a captured request that nobody could deliver yet fails as often as it is sent. One row of it has everything.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_that_fails_again_and_again_is_kept_once() {
-    let rig = Rig::with_app(files(Setup::stored(&routes("delivery = \"direct\"", ""))), honest::status(500).await).await;
+    let rig =
+        Rig::with_app(files(Setup::stored(&routes("delivery = \"direct\"", ""))), honest::status(500).await).await;
     let captured = genuine().field("x-padding", &"x".repeat(28_000));
     let mut ids = Vec::new();
     let mut wire = rig.tls().from("127.0.0.66").connect(rig.address).await;

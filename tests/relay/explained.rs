@@ -82,7 +82,10 @@ async fn an_explanation_agrees_with_what_was_recorded() {
     let copy = explained(&rig, &event(1)).await;
     assert_eq!((&copy["outcome"], &copy["then"]), (&json!("duplicate"), &Value::Null), "{copy:#}");
     let note = copy["notes"][0].as_str().unwrap();
-    assert!(note.contains("copy of a request that was taken before (h:0191e2a4-7b1c-7c3e-9f00-000000000001)"), "{note}");
+    assert!(
+        note.contains("copy of a request that was taken before (h:0191e2a4-7b1c-7c3e-9f00-000000000001)"),
+        "{note}"
+    );
     rig.finish().await;
 }
 

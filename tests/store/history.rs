@@ -256,7 +256,10 @@ async fn rows_that_strangers_bring_about_are_bounded_by_kind_and_the_rest_is_sai
     assert_eq!((store.standing().rows_skipped, store.standing().history_dropped), (8 + 8, 0));
     let newest = &store.page(Query { limit: 1, ..Query::default() }).await.unwrap().events[0];
     assert_eq!(newest.entry.detail.as_deref(), Some("8 more of this kind before it have no row"));
-    eventually("it is said", async || rig.news.lock().unwrap().iter().any(|news| matches!(news, News::RowsSkipped { .. }))).await;
+    eventually("it is said", async || {
+        rig.news.lock().unwrap().iter().any(|news| matches!(news, News::RowsSkipped { .. }))
+    })
+    .await;
 }
 
 /// Two ids may meet in the bits that make the key.
