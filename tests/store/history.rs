@@ -254,7 +254,7 @@ async fn rows_that_strangers_bring_about_are_bounded_by_kind_and_the_rest_is_sai
     assert_eq!(ids(&store, of("duplicate")).await.len(), 2);
     assert_eq!(ids(&store, Query::default()).await.len(), 7);
     assert_eq!((store.standing().rows_skipped, store.standing().history_dropped), (8 + 8, 0));
-    let newest = &store.page(Query { limit: 1, ..Query::default() }).await.unwrap().events[0];
+    let newest = &store.page(Query { limit: 1, ..Query::default() }, Arc::default()).await.unwrap().events[0];
     assert_eq!(newest.entry.detail.as_deref(), Some("8 more of this kind before it have no row"));
     eventually("it is said", async || {
         rig.news.lock().unwrap().iter().any(|news| matches!(news, News::RowsSkipped { .. }))
