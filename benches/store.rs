@@ -50,6 +50,7 @@ fn entry(head: &Head, outcome: &'static str) -> Entry {
         reason: "",
         status: 200,
         key: Some(Arc::from("0123456789ab")),
+        verified_by: None,
         dedupe: Some("0b7c7f3e-4e0f-4f0c-9a51-0d6a7f4f0001".into()),
         timestamp: Some(at),
         body_bytes: 1843,

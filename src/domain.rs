@@ -4,6 +4,7 @@
 //! counted against the sender, never a 4xx), and a problem of the configuration is a `config::report::Problem`.
 
 pub mod fault;
+pub mod field_list;
 pub mod head;
 pub mod outcome;
 pub mod refusal;
@@ -12,6 +13,7 @@ pub mod sensitive;
 pub mod source;
 
 pub use fault::Fault;
+pub use field_list::{FieldList, FieldPattern};
 pub use head::{Framing, Head, HeadBuilder, Headers, Method, RequestLine, Version};
 pub use outcome::{Answer, Outcome};
 pub use refusal::{Refusal, Turned};

@@ -194,6 +194,7 @@ fn judge(snapshot: &Snapshot, subject: &Subject<'_>) -> Explanation {
     explanation.push(onward::replay(route, subject, judged.dedupe.as_deref()), &mut reached);
     explanation.push(admit::route_limits(route, subject), &mut reached);
     explanation.push(onward::delivery(&routed, subject, &snapshot.sensitive), &mut reached);
+    explanation.push(onward::fields(route, subject), &mut reached);
     explanation
 }
 

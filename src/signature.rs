@@ -20,6 +20,7 @@ pub(crate) mod scheme;
 pub(crate) mod shape;
 mod sign;
 pub(crate) mod source;
+pub(crate) mod spelling;
 pub(crate) mod template;
 pub(crate) mod timestamp;
 mod token;

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use crate::access::{AccessList, IpSet, RequiredHeader};
 use crate::base::{Secret, UnixMillis};
 use crate::budget::Budget;
-use crate::domain::{Method, Sensitive};
+use crate::domain::{FieldList, Method, Sensitive};
 use crate::habit::Habit;
 use crate::meter::{Rate, RouteLimits, RouteMeter};
 use crate::replay::Share;
@@ -211,6 +211,9 @@ pub struct Route {
     pub challenges: Vec<Challenge>,
     /// How a request proves that it is genuine.
     pub verify: Verification,
+    /// The same as a name that a stored request carries: the shipped recipe's, or that of a scheme of the file with what it
+    /// checks; `None` where nothing is verified.
+    pub verified_by: Option<Arc<str>>,
     /// How long an id is remembered; `None`: replay memory is off for this route.
     pub replay: Option<Duration>,
     /// Its share of replay memory; outlives a reload.
@@ -279,9 +282,13 @@ impl AddressCheck {
     }
 }
 
-/// How a request is written toward the inside.
+/// How a request is written toward the upstream.
 #[derive(Debug, Default)]
 pub struct Forwarding {
+    /// The sender's fields that go to the upstream; nothing else of its head does.
+    pub fields: FieldList,
+    /// Senders whose trace context goes with them; everybody else's starts at the edge.
+    pub trust_trace_from: IpSet,
     /// Replaces the path; for a prefix route, what follows the prefix is appended.
     pub path: Option<String>,
     /// Set on the way in, replacing what the sender sent under the same name. The name is as configured.
@@ -290,8 +297,11 @@ pub struct Forwarding {
     pub query: Vec<(String, Secret)>,
     /// Signs what is forwarded anew, as Standard Webhooks has it.
     pub resign: Option<crate::signature::Resigner>,
-    /// Query parameters of the sender that stay outside, by their decoded names.
+    /// Query parameters of the sender that hold its secret, by their decoded names. They stay outside.
     pub strip_query: Vec<String>,
+    /// Those and the names of `query`, as [`crate::signature::spelling::folded`] has them: the sender's stay outside in every
+    /// spelling.
+    pub replaced_query: Vec<Box<[u8]>>,
 }
 
 /// When the sender hears of success.

@@ -153,6 +153,7 @@ fn accept(number: u64, body: &Bytes, now: UnixMillis, keys: bool) -> Accept {
         reason: "",
         status: 200,
         key: Some("1".into()),
+        verified_by: None,
         dedupe: Some(id.as_str().into()),
         timestamp: None,
         body_bytes: body.len() as u64,

@@ -75,6 +75,8 @@ pub enum Denied {
     BodyNotKept,
     /// It never passed verification, so it never goes inward.
     Unverified,
+    /// It was verified by something else than its route asks for now.
+    VerifiedOtherwise,
     /// The configuration has no route of its name any more.
     RouteGone,
     /// It waits for delivery or is a dead letter: retry it instead.
@@ -99,6 +101,7 @@ impl Denied {
             Self::Unknown => "unknown_event",
             Self::BodyNotKept => "body_not_kept",
             Self::Unverified => "unverified",
+            Self::VerifiedOtherwise => "verified_otherwise",
             Self::RouteGone => "route_gone",
             Self::Waiting => "waiting",
             Self::NotDead => "not_dead",
@@ -117,6 +120,7 @@ impl Denied {
             Self::Unknown => "there is no event with this id",
             Self::BodyNotKept => "its body was not kept; keep_body = true on the route keeps those to come",
             Self::Unverified => "it never passed verification, so it never goes inward",
+            Self::VerifiedOtherwise => "it was verified by something else than its route asks for now",
             Self::RouteGone => "the configuration has no route of its name any more",
             Self::Waiting => "it waits for delivery or is a dead letter; retry it instead",
             Self::NotDead => "it is no dead letter",

@@ -143,6 +143,7 @@ impl From<NotReplayed> for Denied {
             NotReplayed::NoStore => Self::NoStore,
             NotReplayed::Unknown => Self::Unknown,
             NotReplayed::Unverified => Self::Unverified,
+            NotReplayed::VerifiedOtherwise => Self::VerifiedOtherwise,
             NotReplayed::BodyNotKept => Self::BodyNotKept,
             NotReplayed::RouteGone => Self::RouteGone,
             NotReplayed::Waiting => Self::Waiting,

@@ -35,6 +35,7 @@ struct Provider {
     dedupe: bool,
     needs_public_url: bool,
     addresses: Vec<String>,
+    forward_headers: Vec<String>,
     handshakes: Vec<Handshake>,
     scheme: Vec<Line>,
     example: String,
@@ -105,6 +106,7 @@ impl Provider {
             dedupe: recipe.scheme.has_dedupe(),
             needs_public_url: recipe.scheme.needs_public_url(),
             addresses: recipe.addresses.iter().map(network).collect(),
+            forward_headers: recipe.forwarded().entries(),
             handshakes: recipe.challenges().into_iter().map(handshake).collect(),
             scheme: recipe.scheme.describe().lines,
             example: example(recipe),
@@ -144,6 +146,7 @@ impl Provider {
             let signed = if handshake.signed { "signed" } else { "not signed" };
             line("handshake", format!("{} ({signed}) is answered {}", handshake.when, handshake.status));
         }
+        line("goes to the upstream", self.forward_headers.join(", "));
         for address in &self.addresses {
             line("sends from", address.clone());
         }

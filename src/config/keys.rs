@@ -191,6 +191,8 @@ const ROUTE: &[Key] = &[
     key("replay", Table(&[key("window", Duration), key("off", Flag)])),
     key("upstream", Text),
     key("upstream_path", Text),
+    key("forward_headers", TEXTS),
+    key("trust_trace_from", TEXTS),
     key("upstream_headers", Named(&VALUE)),
     key("upstream_query", Named(&VALUE)),
     key("resign", SECRETS),

@@ -233,6 +233,8 @@ pub struct RawRoute {
     pub replay: Placed<RawReplay>,
     pub upstream: Placed<String>,
     pub upstream_path: Placed<String>,
+    pub forward_headers: Placed<Vec<Spanned<String>>>,
+    pub trust_trace_from: Option<Vec<Spanned<String>>>,
     pub upstream_headers: Option<Table<Spanned<RawValue>>>,
     pub upstream_query: Option<Table<Spanned<RawValue>>>,
     pub resign: Placed<Vec<Spanned<RawSecretEntry>>>,

@@ -6,6 +6,7 @@
 
 mod builtin;
 mod compile;
+mod forward;
 mod mac;
 mod raw;
 mod verify;
@@ -19,12 +20,14 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::domain::Method;
+use crate::domain::field_list::BASE;
+use crate::domain::{FieldList, FieldPattern, Method};
 use crate::signature::Scheme;
 use crate::snapshot::{Challenge, ChallengeMatch, FixedAnswer};
 
 pub use builtin::{builtin, builtin_names};
 pub use compile::compile_recipe;
+pub(crate) use forward::field_pattern;
 pub use raw::{RawRecipe, RawVerify};
 pub use verify::{CompiledVerify, compile_verify};
 
@@ -59,6 +62,8 @@ pub struct Recipe {
     pub replay_window: Option<Duration>,
     /// Published source addresses, for `allow = ["@name"]`.
     pub addresses: Vec<IpNet>,
+    /// Fields that belong to the webhook, beside those of every webhook and those that the scheme reads.
+    pub forward_headers: Vec<FieldPattern>,
     /// How a request proves that it is genuine.
     pub scheme: Arc<Scheme>,
     challenges: Vec<ChallengeSpec>,
@@ -74,6 +79,13 @@ struct ChallengeSpec {
 }
 
 impl Recipe {
+    /// The sender's fields that go to the upstream of a route that adds none.
+    pub fn forwarded(&self) -> FieldList {
+        let read = BASE.iter().copied().chain(self.scheme.headers_read());
+        let read = read.filter_map(|name| FieldPattern::parse(name).ok());
+        FieldList::new(read.chain(self.forward_headers.iter().cloned()), [])
+    }
+
     /// The handshakes, fresh for one route.
     pub fn challenges(&self) -> Vec<Challenge> {
         let fresh = |spec: &ChallengeSpec| Challenge {

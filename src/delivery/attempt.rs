@@ -9,7 +9,7 @@ use crate::dispatch::{HandedOver, Probe, Slot, Verdict, schedule};
 use crate::domain::{Fault, Sends};
 use crate::observe::{Delivered, DeliveryEvent, Event};
 use crate::pipeline::Gate;
-use crate::pipeline::compose::Inward;
+use crate::pipeline::compose::{Inward, Unfit};
 use crate::pipeline::held::restored;
 use crate::pipeline::way::turned;
 use crate::snapshot::Route;
@@ -47,8 +47,19 @@ pub(super) async fn deliver(
 ) -> Option<UnixMillis> {
     let mut cut = courier.cut.clone();
     let sent = Sent::begin(courier.gate.clock.now(), claimed.attempt);
+    let request = restored(route, &claimed.request);
+    let inward = match Inward::stored(route, &request, &sent.sends, false) {
+        Ok(inward) => inward,
+        Err(unfit) => {
+            let attempt = sent.not_sent(claimed.attempt, &unfit);
+            tell(&courier.gate, route, &claimed.request, &attempt, Delivered::Dead, sent.at);
+            drop((probe, slot));
+            settle(courier, claimed.ticket, Settlement::Dead(attempt)).await;
+            return None;
+        }
+    };
     let result = tokio::select! {
-        result = send(route, &claimed.request, &sent, false) => result,
+        result = send(route, &inward, &sent) => result,
         // The process ends: it may have arrived, so it stays claimed, and the next attempt says that it is not the first.
         _ = cut.wait_for(|cut| *cut) => return None,
     };
@@ -77,28 +88,35 @@ pub(super) async fn deliver(
 }
 
 /// The one way inward for what comes out of the store; a replay takes it too.
-pub(super) async fn send(
-    route: &Route,
-    request: &StoredRequest,
-    sent: &Sent,
-    replay: bool,
-) -> Result<Received, Undelivered> {
-    let (now, by) = (sent.began, sent.began + route.retry.timeout);
-    let request = restored(route, request);
-    Inward::stored(&request, &sent.sends, replay).forward(route, sent.at, now, by).await
+pub(super) async fn send(route: &Route, inward: &Inward<'_>, sent: &Sent) -> Result<Received, Undelivered> {
+    inward.forward(route, sent.at, sent.began, sent.began + route.retry.timeout).await
 }
 
 /// When an attempt began, and how its sends are numbered.
 pub(super) struct Sent {
     at: UnixMillis,
     began: Instant,
-    sends: Sends,
+    pub(super) sends: Sends,
 }
 
 impl Sent {
     /// `number`: of the first send.
     pub(super) fn begin(at: UnixMillis, number: u32) -> Self {
         Self { at, began: Instant::now(), sends: Sends::from(number) }
+    }
+
+    /// An attempt that ended before anything was sent: the request does not fit its route any more.
+    fn not_sent(&self, number: u32, unfit: &Unfit) -> Attempt {
+        Attempt {
+            number,
+            at: self.at,
+            kind: AttemptKind::Spooled,
+            server: None,
+            status: None,
+            fault: Some(Fault::Internal),
+            detail: Some(unfit.to_string().into()),
+            took: Duration::ZERO,
+        }
     }
 
     /// As the store remembers it.

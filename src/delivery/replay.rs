@@ -6,6 +6,8 @@ use std::time::Duration;
 use crate::domain::Fault;
 use crate::observe::Delivered;
 use crate::pipeline::Gate;
+use crate::pipeline::compose::{Inward, fits};
+use crate::pipeline::held::restored;
 use crate::snapshot::{Route, Snapshot, Verification};
 use crate::store::{AttemptKind, Event, Store, StoredRequest};
 
@@ -40,6 +42,8 @@ pub enum NotReplayed {
     Unknown,
     /// It never passed verification, so it never goes inward.
     Unverified,
+    /// It was verified by something else than its route asks for now.
+    VerifiedOtherwise,
     /// Its body was not kept.
     BodyNotKept,
     /// The configuration has no route of its name any more.
@@ -58,11 +62,12 @@ pub async fn replay(gate: &Gate, snapshot: &Snapshot, request_id: &str) -> Resul
     may_go_inward(&event, route.map(Arc::as_ref))?;
     let route = Arc::clone(route.ok_or(NotReplayed::RouteGone)?);
     let request = store.request(request_id).await.map_err(|_| NotReplayed::Store)?.ok_or(NotReplayed::BodyNotKept)?;
+    fits(&route, &request).map_err(|_| NotReplayed::VerifiedOtherwise)?;
     // Durable before anything is sent: whatever happens then, no later send has the same number.
     let number = store.reserve(request_id).await.map_err(|_| NotReplayed::Store)?.ok_or(NotReplayed::Unknown)?;
     let task = send(gate.clone(), Arc::clone(store), route, request, number);
     // A task of its own: what was sent is noted, whoever still waits to hear of it.
-    tokio::spawn(task).await.map_err(|_| NotReplayed::Store)
+    tokio::spawn(task).await.map_err(|_| NotReplayed::Store)?
 }
 
 /// Only what was proven genuine, and only what nobody is about to deliver anyway.
@@ -81,9 +86,17 @@ fn may_go_inward(event: &Event, route: Option<&Route>) -> Result<(), NotReplayed
     if event.has_body { Ok(()) } else { Err(NotReplayed::BodyNotKept) }
 }
 
-async fn send(gate: Gate, store: Arc<Store>, route: Arc<Route>, request: StoredRequest, number: u32) -> Replayed {
+async fn send(
+    gate: Gate,
+    store: Arc<Store>,
+    route: Arc<Route>,
+    request: StoredRequest,
+    number: u32,
+) -> Result<Replayed, NotReplayed> {
     let sent = Sent::begin(gate.clock.now(), number);
-    let result = attempt::send(&route, &request, &sent, true).await;
+    let restored = restored(&route, &request);
+    let inward = Inward::stored(&route, &restored, &sent.sends, true).map_err(|_| NotReplayed::VerifiedOtherwise)?;
+    let result = attempt::send(&route, &inward, &sent).await;
     let now = gate.clock.now();
     attempt::judge(&gate, &route, &result, None, now);
     let attempt = sent.attempt(AttemptKind::Replay, &result);
@@ -103,5 +116,5 @@ async fn send(gate: Gate, store: Arc<Store>, route: Arc<Route>, request: StoredR
     };
     // The log has it in any case.
     let _ = store.note(&request.request_id, attempt, number).await;
-    replayed
+    Ok(replayed)
 }

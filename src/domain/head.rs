@@ -6,7 +6,7 @@
 //!
 //! Deliberately absent: a mutable header map. What goes to the upstream is written from this, never edited in place.
 
-mod name;
+pub(super) mod name;
 
 use std::fmt;
 use std::ops::Range;

@@ -1,14 +1,19 @@
 //! Steps 7, 10 and 11: handshakes, replay memory, and the way inward.
 
 use super::{Step, Subject, Verdict};
+use std::net::{IpAddr, Ipv4Addr};
+
 use crate::domain::Sensitive;
+use crate::domain::field_list::reserved;
 use crate::domain::sensitive::MASK;
-use crate::pipeline::compose::received_target;
+use crate::pipeline::compose::{dropped_members, passes, received_target};
 use crate::pipeline::route::Routed;
 use crate::snapshot::{Delivery, FixedAnswer, Route};
 
 /// Longest target that is shown in full.
 const MAX_TARGET: usize = 500;
+/// Names that are shown of one kind.
+const MAX_NAMES: usize = 40;
 
 /// Whether it is a handshake that the relay answers itself.
 pub(super) fn handshake(route: &Route, answer: Option<&FixedAnswer>, check: &'static str) -> (Step, bool) {
@@ -76,6 +81,44 @@ pub(super) fn delivery(routed: &Routed<'_>, subject: &Subject<'_>, sensitive: &S
         servers.join(", ")
     );
     Step::new("deliver", "delivery", Verdict::Passed, because)
+}
+
+/// Which of its fields and query members go to the upstream. Names only: each value may be a secret.
+pub(super) fn fields(route: &Route, subject: &Subject<'_>) -> Step {
+    // An unknown source is in no list.
+    let source = subject.source.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let names = subject.head.headers().iter().map(|(name, _)| name);
+    let (kept, dropped): (Vec<&str>, Vec<&str>) = names.partition(|name| passes(route, source, name));
+    let mut because = if kept.is_empty() { "none".to_owned() } else { shown_names(&kept) };
+    because.push_str(" to the upstream");
+    if !dropped.is_empty() {
+        because.push_str(&format!("; dropped: {}", shown_names(&dropped)));
+        if dropped.iter().any(|name| reserved(name).is_none()) {
+            because.push_str(" (a field that the application needs is named in forward_headers)");
+        }
+    }
+    let members: Vec<&str> = dropped_members(route, subject.head).collect();
+    if !members.is_empty() {
+        because.push_str(&format!("; query without {}", shown_names(&members)));
+    }
+    Step::new("deliver", "fields", Verdict::Passed, because)
+}
+
+/// Names, each once, and not too many: a sender chose them.
+fn shown_names(names: &[&str]) -> String {
+    let mut shown: Vec<String> = Vec::new();
+    for name in names {
+        let name: String = name.chars().take(64).flat_map(char::escape_debug).collect();
+        if !shown.contains(&name) {
+            shown.push(name);
+        }
+    }
+    let more = shown.len().saturating_sub(MAX_NAMES);
+    shown.truncate(MAX_NAMES);
+    if more > 0 {
+        shown.push(format!("{more} more"));
+    }
+    shown.join(", ")
 }
 
 fn shown_target(route: &Route, routed: &Routed<'_>, subject: &Subject<'_>, sensitive: &Sensitive) -> String {

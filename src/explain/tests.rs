@@ -264,7 +264,7 @@ fn each_step_refuses_by_its_own_code_and_later_ones_are_judged() {
         let at = explanation.steps.iter().position(|step| step.verdict == Verdict::Refused).unwrap();
         assert!(explanation.steps[..=at].iter().all(|step| step.reached), "{check}");
         assert!(explanation.steps[at + 1..].iter().all(|step| !step.reached), "{check}");
-        assert_eq!(explanation.steps.last().unwrap().check, "delivery");
+        assert_eq!(explanation.steps.last().unwrap().check, "fields");
     }
     let explanation = Given { source: Some(far), ..given() }.explained(&snapshot);
     assert_eq!(step(&explanation, "address").hints, ["the nearest entry is office with 192.0.2.0 to 192.0.2.255"]);
@@ -388,6 +388,7 @@ fn event(given: &Given, route: &str, outcome: &str, reason: &str) -> Event {
             reason: "",
             status: 200,
             key: None,
+            verified_by: None,
             dedupe: None,
             timestamp: None,
             body_bytes: given.body.len() as u64,

@@ -1,10 +1,12 @@
-//! What a request looks like toward the inside: the fields that may pass, our own, the target, and our own signature.
+//! What a request looks like toward the upstream: the fields that are listed, our own, the target, and our own signature.
 //!
 //! A request that is delivered while its sender waits and one that comes out of the store are written by the same code from the
 //! same facts, so the application cannot tell them apart but by `Relay-Attempt` and `Relay-Replay`.
 
+mod target;
+
 use std::borrow::Cow;
-use std::fmt::Write as _;
+use std::fmt;
 use std::net::IpAddr;
 
 use bytes::Bytes;
@@ -12,8 +14,9 @@ use tokio::time::Instant;
 
 use crate::base::UnixMillis;
 use crate::base::text::{self, Text};
+use crate::domain::field_list::TRACE_CONTEXT;
 use crate::domain::{Head, Sends, SourceAddress};
-use crate::signature::{Resigned, form};
+use crate::signature::Resigned;
 use crate::snapshot::{AnswerPolicy, Route};
 use crate::store::StoredRequest;
 use crate::upstream::{Fields, Outbound, Received, Undelivered};
@@ -21,6 +24,8 @@ use crate::upstream::{Fields, Outbound, Received, Undelivered};
 use super::dedupe::Fresh;
 use super::hops;
 use super::record::Record;
+
+pub(crate) use self::target::{dropped_members, received_target};
 
 /// The largest body that goes out on a route with `answer = "upstream"`.
 const ANSWER_MAX: usize = 1024 * 1024;
@@ -63,10 +68,11 @@ impl<'r> Inward<'r> {
         }
     }
 
-    /// A request out of the store, with what was blanked in it: see [`super::held::restored`]. Whoever calls this knows that it
-    /// passed verification: everything in the spool did.
-    pub fn stored(request: &'r StoredRequest, sends: &'r Sends, replay: bool) -> Self {
-        Self {
+    /// A request out of the store, with what was blanked in it ([`super::held::restored`]), where its route still asks for what it was
+    /// verified by.
+    pub fn stored(route: &Route, request: &'r StoredRequest, sends: &'r Sends, replay: bool) -> Result<Self, Unfit> {
+        fits(route, request)?;
+        Ok(Self {
             head: &request.head,
             suffix: request.suffix,
             source: request.source,
@@ -79,7 +85,7 @@ impl<'r> Inward<'r> {
             sends,
             replay,
             live: false,
-        }
+        })
     }
 
     /// Sends it to the route's upstream, from now until then. `at` is what our own signature says.
@@ -90,7 +96,7 @@ impl<'r> Inward<'r> {
         now: Instant,
         by: Instant,
     ) -> Result<Received, Undelivered> {
-        let target = target(route, self.head, self.suffix);
+        let target = target::target(route, self.head, self.suffix);
         let pass_through = self.live && matches!(route.answer, AnswerPolicy::Upstream);
         let outbound = Outbound {
             method: self.head.method().as_str(),
@@ -111,8 +117,8 @@ impl<'r> Inward<'r> {
         self.head
             .headers()
             .iter()
-            .filter(|(name, _)| passes(route, name))
-            .for_each(|(name, value)| fields.add_unless_underscored(name, value));
+            .filter(|(name, _)| passes(route, self.source, name))
+            .for_each(|(name, value)| fields.add(name, value));
         fields.line(b"\r\nX-Forwarded-For: ").extend_from_slice(text::address(self.source).as_bytes());
         let scheme: &[u8] = if self.https { b"https" } else { b"http" };
         fields.line(b"\r\nX-Forwarded-Proto: ").extend_from_slice(scheme);
@@ -148,138 +154,43 @@ impl<'r> Inward<'r> {
     }
 }
 
-/// Fields that describe one hop, that steer an application behind the relay's back, or that the relay writes itself. They
-/// never pass. The shortest first, so that a name is compared with those of its length only.
-const NEVER: [&str; 28] = [
-    "te",
-    "via",
-    "host",
-    "expect",
-    "trailer",
-    "upgrade",
-    "forwarded",
-    "x-real-ip",
-    "connection",
-    "keep-alive",
-    "x-request-id",
-    "x-rewrite-url",
-    "x-http-method",
-    "content-length",
-    "true-client-ip",
-    "x-original-url",
-    "x-forwarded-for",
-    "proxy-connection",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "cf-connecting-ip",
-    "transfer-encoding",
-    "x-forwarded-proto",
-    "x-method-override",
-    "proxy-authenticate",
-    "x-forwarded-server",
-    "proxy-authorization",
-    "x-http-method-override",
-];
+/// Why a request out of the store does not go to the upstream of its route any more, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfit(String);
 
-/// How many of them are shorter than so many bytes.
-#[expect(clippy::indexing_slicing, reason = "worked out by the compiler, which would refuse a place that is not there")]
-const SHORTER: [u8; 25] = {
-    let (mut shorter, mut length, mut at) = ([0; 25], 0, 0);
-    while length < shorter.len() {
-        while at < NEVER.len() && NEVER[at].len() < length {
-            at += 1;
-        }
-        shorter[length] = at as u8;
-        length += 1;
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
-    shorter
-};
+}
 
-fn never(name: &str) -> bool {
-    let shorter = |length: usize| SHORTER.get(length).map_or(NEVER.len(), |count| usize::from(*count));
-    let same_length = NEVER.get(shorter(name.len())..shorter(name.len() + 1)).unwrap_or_default();
-    // The last letter alone rules nearly all of them out.
-    let last = name.as_bytes().last().map(u8::to_ascii_lowercase);
-    same_length.iter().any(|never| never.as_bytes().last().copied() == last && name.eq_ignore_ascii_case(never))
+/// Whether what proved a request when it came is what its route asks for now. A key that was rotated out since has proved it all the
+/// same. A route that verifies nothing takes what was verified.
+pub fn fits(route: &Route, request: &StoredRequest) -> Result<(), Unfit> {
+    let Some(wanted) = &route.verified_by else { return Ok(()) };
+    let was = match (&request.key, &request.verified_by) {
+        (Some(_), Some(was)) if was == wanted => return Ok(()),
+        // An older version did not write down which scheme of the file it was.
+        (Some(_), None) if route.provider.is_none() => return Ok(()),
+        (Some(_), Some(was)) => was,
+        (Some(_), None) => "a scheme of the file",
+        (None, _) => "nothing",
+    };
+    Err(Unfit(format!("it was verified by {was} when it came, and its route now asks for {wanted}")))
 }
 
 /// Bytes of the fields that the relay sets by itself, more or less.
 const OURS: usize = 400;
 
-/// What stands there while our own signature is made: the sender's would be taken for it.
-const RESIGNED: [&str; 3] = ["webhook-id", "webhook-timestamp", "webhook-signature"];
+/// Whether a sender's field goes to the upstream: where the route lists it, or as trace context of a sender whose it keeps.
+pub(crate) fn passes(route: &Route, source: IpAddr, name: &str) -> bool {
+    route.forward.fields.passes(name)
+        || (!route.forward.trust_trace_from.is_empty()
+            && TRACE_CONTEXT.iter().any(|known| name.eq_ignore_ascii_case(known))
+            && route.forward.trust_trace_from.contains(source))
+}
 
 /// Replay memory's name of an id without the letter that says where it stood: `h:evt_1` is the provider's `evt_1`.
 fn bare(dedupe: &str) -> &str {
     dedupe.split_once(':').map_or(dedupe, |(_, id)| id)
-}
-
-/// Whether a field of the sender's goes on, its underscores aside.
-fn passes(route: &Route, name: &str) -> bool {
-    let is = |other: &str| name.eq_ignore_ascii_case(other);
-    let is_relays = name.as_bytes().first_chunk().is_some_and(|start: &[u8; 6]| start.eq_ignore_ascii_case(b"relay-"));
-    let is_resigned = || route.forward.resign.is_some() && RESIGNED.iter().any(|ours| is(ours));
-    let is_set = || route.forward.headers.iter().any(|(set, _)| is(set));
-    let stays_out = never(name) || is_relays || is_resigned() || is_set();
-    !stays_out
-}
-
-/// The configured path with what follows a prefix, or the sender's; the sender's query without what stays outside, plus ours.
-fn target<'h>(route: &Route, head: &'h Head, suffix: usize) -> Cow<'h, str> {
-    let mut target = received_target(route, head, suffix);
-    if !route.forward.query.is_empty() {
-        let target = target.to_mut();
-        let mut separator = match target.split_once('?') {
-            None => "?",
-            Some((_, "")) => "",
-            Some(_) => "&",
-        };
-        for (name, value) in &route.forward.query {
-            let value = std::str::from_utf8(value.expose()).unwrap_or_default();
-            let _ = write!(target, "{separator}{name}={value}");
-            separator = "&";
-        }
-    }
-    target
-}
-
-/// The part of it that the sender chose: as it was sent, but for what stays outside. `explain` shows this one, and only the names of ours.
-pub(crate) fn received_target<'h>(route: &Route, head: &'h Head, suffix: usize) -> Cow<'h, str> {
-    let received = head.path();
-    let path = match &route.forward.path {
-        Some(path) => {
-            let rest = received.len().checked_sub(suffix).and_then(|at| received.get(at..)).unwrap_or_default();
-            Cow::Owned(format!("{path}{rest}"))
-        }
-        None => Cow::Borrowed(received),
-    };
-    let Some(query) = head.query() else { return path };
-    let mut target = path.into_owned();
-    // Every spelling that verification would take for the name is the name: `api%2Dkey` holds the same secret.
-    let stripped = |pair: &str| route.forward.strip_query.iter().any(|name| form::is_named(pair.as_bytes(), name));
-    // A member that goes takes one separator along, and the rest stays as it was, empty members and all.
-    let kept = query.split('&').filter(|pair| !stripped(pair));
-    for (separator, pair) in std::iter::once('?').chain(std::iter::repeat('&')).zip(kept) {
-        target.push(separator);
-        target.push_str(pair);
-    }
-    Cow::Owned(target)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_never_passes_is_found_in_any_case_and_nothing_else_is() {
-        assert!(NEVER.is_sorted_by_key(|name| name.len()), "the look-up goes by length");
-        for name in NEVER {
-            assert!(never(name) && never(&name.to_uppercase()), "{name}");
-            let rest: String = name.chars().skip(1).collect();
-            for other in [format!("{name}x"), format!("x{name}"), format!("_{rest}"), rest] {
-                assert!(!never(&other), "{other}");
-            }
-        }
-        assert!(!never("") && !never(&"x".repeat(300)));
-    }
 }

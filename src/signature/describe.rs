@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::algorithm::Algorithm;
 use super::scheme::{BodyDigest, Check, Dedupe, Function, MacSpec, Scheme, TimePlace, TokenPlace};
 use super::source::Source;
 use super::wrapping::{Item, Wrapping};
@@ -23,6 +24,18 @@ pub struct Line {
 }
 
 impl Scheme {
+    /// What proves a request, in a few letters: two schemes that ask for another proof have another one. How long a time is good and
+    /// what an id is are no part of it.
+    pub fn fingerprint(&self) -> String {
+        const NO_PROOF: [&str; 4] = ["timestamp", "dedupe", "query token", "body signed"];
+        let mut text = String::new();
+        for line in self.describe().lines.iter().filter(|line| !NO_PROOF.contains(&line.what)) {
+            text.push_str(&format!("{}={};", line.what, line.how));
+        }
+        let digest = Algorithm::Sha256.digest(text.as_bytes());
+        data_encoding::HEXLOWER.encode(digest.as_bytes().get(..8).unwrap_or_default())
+    }
+
     /// The scheme in words.
     pub fn describe(&self) -> Description {
         let mut lines = Vec::new();

@@ -50,11 +50,6 @@ pub(crate) fn sole<'a>(text: &'a [u8], name: &str) -> Result<Option<Cow<'a, [u8]
     found.map(|value| decode(value).ok_or(FieldFault::Malformed)).transpose()
 }
 
-/// Whether a raw `name=value` is the field called `name`, by the same reading that [`sole`] finds it with.
-pub(crate) fn is_named(raw: &[u8], name: &str) -> bool {
-    decode(split(raw).0).is_some_and(|decoded| *decoded == *name.as_bytes())
-}
-
 /// Percent-encodes everything but RFC 3986's unreserved characters.
 pub(crate) fn encode(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());

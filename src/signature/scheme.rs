@@ -197,6 +197,17 @@ impl Scheme {
         found
     }
 
+    /// Header fields that it reads, in any order, some perhaps twice.
+    pub fn headers_read(&self) -> Vec<&str> {
+        let shaped = self.shapes.iter().map(|(source, _)| source);
+        let mut names: Vec<&str> = self.sources().into_iter().chain(shaped).filter_map(Source::header).collect();
+        if let Check::Token(token) = &self.check {
+            let credentials = |place: &TokenPlace| matches!(place, TokenPlace::Bearer | TokenPlace::Basic);
+            names.extend(token.places.iter().any(credentials).then_some("Authorization"));
+        }
+        names
+    }
+
     /// Whether the secret itself is in the request, so that what is kept of it has a blank there.
     pub fn blanks_token(&self) -> bool {
         matches!(self.check, Check::Token(_))

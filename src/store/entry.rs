@@ -38,6 +38,8 @@ pub struct Entry {
     /// What the sender was answered; zero where nobody was left.
     pub status: u16,
     pub key: Option<Arc<str>>,
+    /// How it was verified, as `snapshot::Route::verified_by` has it; `None`: not at all.
+    pub verified_by: Option<Arc<str>>,
     pub dedupe: Option<Box<str>>,
     /// The time that the request carries.
     pub timestamp: Option<UnixMillis>,

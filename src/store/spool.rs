@@ -67,6 +67,8 @@ pub struct StoredRequest {
     pub held: Option<Secret>,
     /// The id of the secret that matched.
     pub key: Option<Arc<str>>,
+    /// What it was verified by, as [`Entry`] has it; of an older version the provider's name.
+    pub verified_by: Option<Arc<str>>,
     /// What replay memory knows it by.
     pub dedupe: Option<Box<str>>,
     /// The time that the request carries.

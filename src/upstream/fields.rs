@@ -29,24 +29,11 @@ impl Fields {
 
     /// Adds a field.
     pub fn add(&mut self, name: &str, value: &[u8]) {
-        let signs = signs(name.as_bytes());
-        self.put(name.as_bytes(), signs, value);
-    }
-
-    /// Adds a field, unless there is an underscore in its name: many application servers read `X_Signature` and `X-Signature`
-    /// as one.
-    pub(crate) fn add_unless_underscored(&mut self, name: &str, value: &[u8]) {
-        let signs = signs(name.as_bytes());
-        if signs & UNDERSCORE == 0 {
-            self.put(name.as_bytes(), signs, value);
-        }
-    }
-
-    fn put(&mut self, name: &[u8], signs: u8, value: &[u8]) {
+        let name = name.as_bytes();
         if is_ours(name) {
             return;
         }
-        self.misnamed |= name.is_empty() || signs & ODD != 0;
+        self.misnamed |= !is_name(name);
         self.lines += 1;
         self.text.extend_from_slice(b"\r\n");
         self.text.extend_from_slice(name);
@@ -124,26 +111,21 @@ fn controls(text: &[u8]) -> usize {
     text.chunks(128).map(|bytes| usize::from(piece(bytes))).sum()
 }
 
-/// A byte that no name has (RFC 9110 section 5.6.2).
-const ODD: u8 = 1;
-const UNDERSCORE: u8 = 2;
-
-/// Which of both a name has, anywhere.
-fn signs(name: &[u8]) -> u8 {
+/// Whether it has a byte, and every one is of a token (RFC 9110 section 5.6.2).
+fn is_name(name: &[u8]) -> bool {
     #[expect(clippy::indexing_slicing, reason = "worked out by the compiler; a byte has a place among 256")]
-    const SIGNS: [u8; 256] = {
-        let (mut signs, mut byte) = ([ODD; 256], 0_u8);
+    const ODD: [bool; 256] = {
+        let (mut odd, mut byte) = ([true; 256], 0_u8);
         while byte < 0x80 {
-            let sign = matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'`' | b'|' | b'~');
-            if sign || byte.is_ascii_alphanumeric() {
-                signs[byte as usize] = 0;
-            }
+            let sign =
+                matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~');
+            odd[byte as usize] = !(sign || byte.is_ascii_alphanumeric());
             byte += 1;
         }
-        signs[b'_' as usize] = UNDERSCORE;
-        signs
+        odd
     };
-    name.iter().fold(0, |found, byte| found | SIGNS.get(usize::from(*byte)).copied().unwrap_or(ODD))
+    !name.is_empty()
+        && !name.iter().fold(false, |found, byte| found | ODD.get(usize::from(*byte)).copied().unwrap_or(true))
 }
 
 #[cfg(test)]
@@ -154,8 +136,7 @@ mod tests {
     fn what_a_name_may_have() {
         for byte in 0..=255_u8 {
             let token = byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-            assert_eq!(signs(&[b'a', byte, b'b']) & ODD == 0, token, "{byte:#x}");
-            assert_eq!(signs(&[byte]) & UNDERSCORE != 0, byte == b'_', "{byte:#x}");
+            assert_eq!((is_name(&[b'a', byte, b'b']), is_name(&[byte])), (token, token), "{byte:#x}");
         }
     }
 

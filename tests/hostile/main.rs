@@ -35,8 +35,10 @@ mod ids; // G2 and G5: ids and signatures, odd and twice
 mod loops; // G8: relays that lead to relays, names that lead home
 mod memory; // the formula, and a relay driven toward it
 mod misplaced; // G8: credentials where they do not belong
+mod passing; // G2: what of a head goes to the upstream, behind every recipe
 mod peers; // the same bytes at nginx and HAProxy, when asked
 mod proofs; // G5: signatures
+mod servers; // G2: application servers of the field
 mod strangers; // G9: what strangers can spend
 mod streams; // G3: HTTP/2
 mod table; // what a row is

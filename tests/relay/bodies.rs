@@ -153,8 +153,9 @@ async fn who_is_refused_by_the_head_gets_no_invitation() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn end_to_end_fields_pass_as_they_were() {
-    let rig = Rig::plain().await;
+async fn listed_fields_and_the_query_pass_as_they_were() {
+    let listed = "forward_headers = [\"X-Odd-Case\", \"X-Hub-*\", \"Authorization\", \"Cookie\", \"X-Empty\"]\n";
+    let rig = Rig::start(Setup::routes(&format!("{PLAIN}{listed}"))).await;
     let call = Call::post("/hooks/plain?a=%20b&a=c&&d")
         .field("X-ODD-case", "1")
         .field("x-odd-case", "2")

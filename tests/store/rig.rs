@@ -94,6 +94,7 @@ pub(crate) fn entry(at: UnixMillis) -> Entry {
         reason: "",
         status: 200,
         key: Some(Arc::from("current")),
+        verified_by: None,
         dedupe: Some("id-1".into()),
         timestamp: Some(at),
         body_bytes: 5,

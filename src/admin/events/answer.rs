@@ -107,6 +107,7 @@ pub(in crate::admin) fn failure(denied: &Denied) -> Answer {
         Denied::NoStore | Denied::Unknown => StatusCode::NOT_FOUND,
         Denied::BodyNotKept
         | Denied::Unverified
+        | Denied::VerifiedOtherwise
         | Denied::RouteGone
         | Denied::Waiting
         | Denied::NotDead

@@ -13,7 +13,7 @@ use crate::access::Networks;
 use crate::config::near::suggest;
 use crate::config::raw::{RawRoute, Table};
 use crate::config::recipe::{self, CompiledVerify, RawRecipe, Recipe};
-use crate::domain::Method;
+use crate::domain::{FieldPattern, Method};
 use crate::signature::{Key, PublicUrl, Scheme, Verifier};
 use crate::snapshot::{Challenge, FixedAnswer, Verification};
 
@@ -35,6 +35,8 @@ pub(super) struct Suggested {
     /// How long a request's own time counts as fresh, both ways together.
     pub(super) fresh_for: Option<Duration>,
     pub(super) strip_query: Vec<String>,
+    /// The sender's fields that go to the upstream beside those of every webhook: what the scheme reads and the recipe lists.
+    pub(super) forward: Vec<FieldPattern>,
     pub(super) challenges: Vec<Challenge>,
     /// Failed requests after which the provider gives the endpoint up.
     pub(super) error_budget: Option<u32>,
@@ -52,6 +54,7 @@ impl Default for Suggested {
             has_id: false,
             fresh_for: None,
             strip_query: Vec::new(),
+            forward: Vec::new(),
             challenges: Vec::new(),
             error_budget: None,
         }
@@ -62,6 +65,8 @@ impl Default for Suggested {
 pub(super) struct Proven {
     pub(super) provider: Option<Arc<str>>,
     pub(super) verify: Verification,
+    /// What a stored request remembers of it.
+    pub(super) verified_by: Option<Arc<str>>,
     pub(super) suggested: Suggested,
 }
 
@@ -74,11 +79,13 @@ impl Suggested {
             has_id: scheme.has_dedupe(),
             fresh_for,
             strip_query: secret_parameters.map(str::to_owned).collect(),
+            forward: scheme.headers_read().into_iter().filter_map(|name| FieldPattern::parse(name).ok()).collect(),
             ..Self::default()
         }
     }
 
     fn of_recipe(recipe: &Recipe) -> Self {
+        let scheme = Self::of_scheme(&recipe.scheme);
         Self {
             methods: Some(recipe.methods.clone()),
             content_types: recipe.content_types.clone(),
@@ -88,7 +95,8 @@ impl Suggested {
             replay: recipe.replay_window,
             challenges: recipe.challenges(),
             error_budget: recipe.error_budget.filter(|budget| *budget > 0),
-            ..Self::of_scheme(&recipe.scheme)
+            forward: [scheme.forward.clone(), recipe.forward_headers.clone()].concat(),
+            ..scheme
         }
     }
 }
@@ -146,7 +154,14 @@ impl Compiler<'_> {
                 let recipe = self.recipe(provider, provider.get_ref(), &join(key, "provider"), named)?;
                 let verify = self.signed(name, raw, key, &recipe.scheme, secrets)?;
                 let suggested = Suggested::of_recipe(&recipe);
-                Some(Proven { provider: Some(Arc::clone(&recipe.id)), verify, suggested })
+                // A shipped recipe keeps its name over versions of the relay; one of the file is what it says.
+                let is_own = named.providers.contains_key(provider.get_ref());
+                let verified_by = match is_own {
+                    true => format!("{}:{}", recipe.id, recipe.scheme.fingerprint()).into(),
+                    false => Arc::clone(&recipe.id),
+                };
+                let provider = Some(Arc::clone(&recipe.id));
+                Some(Proven { provider, verify, verified_by: Some(verified_by), suggested })
             }
             (None, Some(verify)) => {
                 let compiled = recipe::compile_verify(verify.get_ref(), &join(key, "verify"), &mut self.problems);
@@ -154,7 +169,9 @@ impl Compiler<'_> {
                     CompiledVerify::DangerouslyNone => self.unverified(verify, raw, key),
                     CompiledVerify::Scheme(scheme) => {
                         let verify = self.signed(name, raw, key, &scheme, secrets)?;
-                        Some(Proven { provider: None, verify, suggested: Suggested::of_scheme(&scheme) })
+                        let verified_by = Some(format!("custom:{}", scheme.fingerprint()).into());
+                        let suggested = Suggested::of_scheme(&scheme);
+                        Some(Proven { provider: None, verify, verified_by, suggested })
                     }
                 }
             }
@@ -223,7 +240,8 @@ impl Compiler<'_> {
             self.reject(secrets, &join(key, "secrets"), what, "remove secrets, or name a scheme");
             return None;
         }
-        Some(Proven { provider: None, verify: Verification::DangerouslyNone, suggested: Suggested::default() })
+        let (verify, suggested) = (Verification::DangerouslyNone, Suggested::default());
+        Some(Proven { provider: None, verify, verified_by: None, suggested })
     }
 
     /// A route's secrets are read whatever else is wrong with it, so that their problems are told in the same run.

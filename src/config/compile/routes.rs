@@ -130,9 +130,9 @@ impl Compiler<'_> {
         let answer = self.answer(raw.answer.as_ref(), &join(key, "answer"), suggested);
         let deliveries = self.deliveries(raw, key, named, suggested);
         self.delivery_together(raw, key, &deliveries, deadline, proven.as_ref().map(|proven| &proven.verify));
-        let forward = self.forwarding(raw, key, path, suggested);
+        let forward = self.forwarding(raw, key, path, &headers, suggested, named);
         let replay = self.replay(name, raw, key, suggested);
-        let (Proven { provider, verify, suggested }, upstream) = (proven?, upstream?);
+        let (Proven { provider, verify, verified_by, suggested }, upstream) = (proven?, upstream?);
         if self.problems.len() != before {
             return None;
         }
@@ -159,6 +159,7 @@ impl Compiler<'_> {
             limits,
             challenges: suggested.challenges,
             verify,
+            verified_by,
             replay,
             upstream,
             forward,

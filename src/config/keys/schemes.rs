@@ -35,6 +35,7 @@ pub(super) const RECIPE: &[Key] = &[
     key("retry", Text),
     key("replay_window", Text),
     key("addresses", TEXTS),
+    key("forward_headers", TEXTS),
     required("verify", VERIFY),
     key(
         "challenge",

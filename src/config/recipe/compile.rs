@@ -6,12 +6,13 @@ use bytes::Bytes;
 use ipnet::IpNet;
 use toml::Spanned;
 
+use super::forward::field_pattern;
 use super::raw::{RawAnswer, RawChallenge, RawRecipe};
 use super::verify::{CompiledVerify, compile_verify};
 use super::words::Scope;
 use super::{ChallengeSpec, Recipe};
 use crate::config::report::Problems;
-use crate::domain::Method;
+use crate::domain::{FieldPattern, Method};
 use crate::signature::template::is_token;
 use crate::snapshot::FixedAnswer;
 
@@ -29,6 +30,7 @@ pub fn compile_recipe(id: &str, raw: &RawRecipe, key: &str, problems: &mut Probl
     let deadline = duration(raw.deadline.as_ref(), "deadline", DAY, &mut scope);
     let replay_window = duration(raw.replay_window.as_ref(), "replay_window", 30 * DAY, &mut scope);
     let addresses = addresses(raw, &mut scope);
+    let forward_headers = forward_headers(raw, &mut scope);
     let challenges: Vec<_> = raw.challenge.iter().map(|raw| challenge(raw, &mut scope)).collect();
     let (timeout, deadline, replay_window) = (timeout?, deadline?, replay_window?);
     let CompiledVerify::Scheme(scheme) = verify? else {
@@ -64,6 +66,7 @@ pub fn compile_recipe(id: &str, raw: &RawRecipe, key: &str, problems: &mut Probl
         retry: raw.retry.clone(),
         replay_window,
         addresses: addresses?,
+        forward_headers: forward_headers?,
         scheme,
         challenges: challenges.into_iter().collect::<Option<_>>()?,
     })
@@ -135,6 +138,21 @@ fn addresses(raw: &RawRecipe, scope: &mut Scope<'_>) -> Option<Vec<IpNet>> {
         }
     }
     found
+}
+
+fn forward_headers(raw: &RawRecipe, scope: &mut Scope<'_>) -> Option<Vec<FieldPattern>> {
+    let mut found: Vec<FieldPattern> = Vec::new();
+    let mut sound = true;
+    for text in raw.forward_headers.iter().flatten() {
+        match field_pattern(text.get_ref(), &found) {
+            Ok(pattern) => found.push(pattern),
+            Err((what, help)) => {
+                scope.problem(Some(text.span()), "forward_headers", format!("`{}` {what}", text.get_ref()), Some(help));
+                sound = false;
+            }
+        }
+    }
+    sound.then_some(found)
 }
 
 fn plain(status: u16) -> FixedAnswer {

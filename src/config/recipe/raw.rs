@@ -26,6 +26,7 @@ pub struct RawRecipe {
     pub retry: Option<String>,
     pub replay_window: Option<Spanned<String>>,
     pub addresses: Option<Vec<Spanned<String>>>,
+    pub forward_headers: Option<Vec<Spanned<String>>>,
     pub verify: RawVerify,
     #[serde(default)]
     pub challenge: Vec<RawChallenge>,

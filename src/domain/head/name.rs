@@ -1,7 +1,7 @@
 //! Whether two field names are the same name: letters in any case, eight bytes at a time. Every look-up asks.
 
 /// Whether they are; like `eq_ignore_ascii_case`, for the lengths that names have.
-pub(super) fn same(one: &[u8], other: &[u8]) -> bool {
+pub(in crate::domain) fn same(one: &[u8], other: &[u8]) -> bool {
     if one.len() != other.len() {
         return false;
     }

@@ -33,9 +33,15 @@ impl Record<'_> {
             body: body.clone(),
             held: None,
             key: self.proof.as_ref().map(|proof| Arc::clone(&proof.key)),
+            verified_by: self.verified_by(),
             dedupe: self.proof.as_ref().and_then(|proof| proof.dedupe.clone()),
             timestamp: self.proof.as_ref().and_then(|proof| proof.timestamp),
         }
+    }
+
+    /// Nothing was, unless there is a proof.
+    fn verified_by(&self) -> Option<Arc<str>> {
+        self.proof.as_ref().and(self.route)?.verified_by.clone()
     }
 
     /// Adds a row to the history. Everything short of a fresh genuine request may come as often as strangers like, so the rows
@@ -104,6 +110,7 @@ impl Record<'_> {
             reason: outcome.reason(),
             status,
             key: proof.map(|proof| Arc::clone(&proof.key)),
+            verified_by: self.verified_by(),
             dedupe: proof.and_then(|proof| proof.dedupe.clone()),
             timestamp: proof.and_then(|proof| proof.timestamp),
             body_bytes: self.body_bytes,
@@ -189,6 +196,7 @@ pub(super) fn refused_at_the_edge(
         reason: outcome.reason(),
         status,
         key: None,
+        verified_by: None,
         dedupe: None,
         timestamp: None,
         body_bytes: 0,

@@ -240,7 +240,8 @@ pub(super) fn stored(
     route: &Arc<str>,
 ) -> Result<StoredRequest, Unreadable> {
     let sql = "SELECT request_id, received_at, source, https, suffix, (SELECT text FROM names WHERE id = secret), dedupe, \
-         timestamp, head FROM events WHERE key = ?1";
+         timestamp, head, (SELECT text FROM names WHERE id = coalesce(verified_by, provider)) FROM events \
+         WHERE key = ?1";
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query([key])?;
     let row = rows.next()?.ok_or(Unreadable::Lost(None))?;
@@ -261,6 +262,7 @@ pub(super) fn stored(
         body,
         held,
         key: proof.map(Arc::from),
+        verified_by: row.get::<_, Option<String>>(9)?.map(Arc::from),
         dedupe: row.get::<_, Option<String>>(6)?.map(Into::into),
         timestamp: row.get::<_, Option<i64>>(7)?.map(UnixMillis),
     })

@@ -17,7 +17,8 @@ use crate::store::seal::{Keyring, Kind, Place};
 /// Every column but the key, in the order of [`event`].
 pub(super) const COLUMNS: &str = "key, size, outcome, reason, status, route, provider, request_id, received_at, source, \
     via, dedupe, marks, listener, method, version, https, suffix, allowed_by, secret, timestamp, body_bytes, upstream, \
-    server, upstream_status, attempts, detail, took_read, took_verify, took_forward, took_total, ticket, head";
+    server, upstream_status, attempts, detail, took_read, took_verify, took_forward, took_total, ticket, head, \
+    verified_by";
 
 /// How far a key may have moved up because another row had it.
 pub(super) const PROBES: i64 = 64;
@@ -116,7 +117,7 @@ pub(super) fn event(
     let text = |word: Option<Arc<str>>| Box::<str>::from(word.as_deref().unwrap_or_default());
     let (outcome, reason, via) = (word(2)?, word(3)?, word(10)?);
     let (route, provider, listener) = (word(5)?, word(6)?, word(13)?);
-    let (secret, upstream, server) = (word(19)?, word(22)?, word(23)?);
+    let (secret, upstream, server, verified_by) = (word(19)?, word(22)?, word(23)?, word(33)?);
     let source: String = row.get(9)?;
     let marks = row.get_ref(12)?.as_blob_or_null().unwrap_or_default().map(Marks::from_bytes);
     let sealed: Option<Vec<u8>> = row.get(32)?;
@@ -143,6 +144,7 @@ pub(super) fn event(
         reason: "",
         status: row.get(4)?,
         key: secret,
+        verified_by,
         dedupe: row.get::<_, Option<String>>(11)?.map(Into::into),
         timestamp: row.get::<_, Option<i64>>(20)?.map(UnixMillis),
         body_bytes: row.get::<_, i64>(21)?.unsigned_abs(),

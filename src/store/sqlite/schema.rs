@@ -9,7 +9,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(super) const APPLICATION_ID: i32 = 0x646d_7a72;
 
 /// Step by step from an empty file.
-pub(super) const STEPS: &[&str] = &[FIRST, SECOND, SHARES];
+pub(super) const STEPS: &[&str] = &[FIRST, SECOND, SHARES, PROOF];
 
 /// A row's `key` is the millisecond in its request id, twenty bits up, then nineteen bits of the id's random part and one
 /// that tells the two tables apart. So history lies in the order of time, a row is found by its request id, retention cuts
@@ -80,6 +80,12 @@ const SHARES: &str = "
 ALTER TABLE replay ADD COLUMN route INTEGER;
 ALTER TABLE spool ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
 UPDATE spool SET bytes = coalesce((SELECT size FROM events WHERE events.key = spool.key), 0);
+";
+
+/// What a request was verified by when it was accepted: its delivery asks for it again.
+const PROOF: &str = "
+ALTER TABLE events ADD COLUMN verified_by INTEGER;
+ALTER TABLE refusals ADD COLUMN verified_by INTEGER;
 ";
 
 /// The newest version that this program knows.

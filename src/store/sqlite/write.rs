@@ -26,9 +26,9 @@ const MAX_ATTEMPTS: u32 = 200;
 
 const INSERT: [&str; 2] = [
     "INSERT OR IGNORE INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, \
-     ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33)",
+     ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34)",
     "INSERT OR IGNORE INTO refusals VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, \
-     ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33)",
+     ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34)",
 ];
 
 /// Words and their numbers, as far as this connection met them. An engine whose transaction failed is dropped, and its
@@ -182,6 +182,7 @@ impl Batch<'_> {
         let via = names.number(connection, entry.via)?;
         let listener = names.number(connection, &entry.listener)?;
         let secret = names.of(connection, entry.key.as_deref())?;
+        let verified_by = names.of(connection, entry.verified_by.as_deref())?;
         let upstream = names.of(connection, entry.upstream.as_deref())?;
         let server = names.of(connection, entry.server.as_deref())?;
         let marks = (!entry.marks.is_empty()).then(|| entry.marks.to_bytes());
@@ -239,6 +240,7 @@ impl Batch<'_> {
                 micros(entry.took.total),
                 ticket,
                 head,
+                verified_by,
             ])?;
             if changed > 0 {
                 self.written = self.written.saturating_add(size);

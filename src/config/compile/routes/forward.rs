@@ -2,13 +2,16 @@
 
 use toml::Spanned;
 
-use super::super::Compiler;
 use super::super::recipes::Suggested;
 use super::super::values::{join, shown};
+use super::super::{Compiler, Named};
+use crate::access::RequiredHeader;
 use crate::base::Secret;
 use crate::config::raw::{RawRoute, RawSecretEntry, RawValue, Table};
+use crate::config::recipe::field_pattern;
+use crate::domain::field_list::{self, BASE, FieldList, FieldPattern};
 use crate::routing::PathPattern;
-use crate::signature::Resigner;
+use crate::signature::{Resigner, spelling};
 use crate::snapshot::Forwarding;
 
 /// Names that the relay sets itself, or that belong to one connection.
@@ -37,15 +40,56 @@ impl Compiler<'_> {
         raw: &RawRoute,
         key: &str,
         path: Option<&PathPattern>,
+        required: &[RequiredHeader],
         suggested: &Suggested,
+        named: &Named,
     ) -> Forwarding {
+        let resign = self.resign(raw, &join(key, "resign"));
+        let headers = self.upstream_headers(raw.upstream_headers.as_ref(), &join(key, "upstream_headers"));
+        let query = self.upstream_query(raw.upstream_query.as_ref(), &join(key, "upstream_query"));
+        let set = headers.iter().map(|(name, _)| name.as_str());
+        let set: Vec<&str> = set.chain(resign.iter().flat_map(|_| Resigner::FIELDS)).collect();
+        let listed = self.forward_headers(raw, &join(key, "forward_headers"), &set);
+        let read = BASE.iter().copied().chain(required.iter().map(|header| header.name.as_str()));
+        let read = read.filter_map(|name| FieldPattern::parse(name).ok());
+        let fields = FieldList::new(read.chain(suggested.forward.iter().cloned()).chain(listed), set);
+        let trace_key = join(key, "trust_trace_from");
+        let replaced = suggested.strip_query.iter().map(|name| name.as_bytes());
+        let replaced = replaced.chain(query.iter().map(|(name, _)| name.as_bytes()));
         Forwarding {
-            resign: self.resign(raw, &join(key, "resign")),
+            fields,
+            trust_trace_from: self.peers(raw.trust_trace_from.as_ref(), &trace_key, &named.lists),
+            replaced_query: replaced.map(|name| spelling::folded(name).collect()).collect(),
+            resign,
             path: raw.upstream_path.as_ref().and_then(|at| self.upstream_path(at, &join(key, "upstream_path"), path)),
-            headers: self.upstream_headers(raw.upstream_headers.as_ref(), &join(key, "upstream_headers")),
-            query: self.upstream_query(raw.upstream_query.as_ref(), &join(key, "upstream_query")),
+            headers,
+            query,
             strip_query: suggested.strip_query.clone(),
         }
+    }
+
+    /// The operator's own entries. One that a configured value replaces would say nothing.
+    fn forward_headers(&mut self, raw: &RawRoute, key: &str, set: &[&str]) -> Vec<FieldPattern> {
+        let Some(list) = &raw.forward_headers else { return Vec::new() };
+        if list.get_ref().is_empty() {
+            let help = "leave it out: what belongs to the webhook goes to the upstream anyway";
+            self.reject(list, key, "the list is empty, which says nothing", help);
+        }
+        let mut found: Vec<FieldPattern> = Vec::new();
+        for entry in list.get_ref() {
+            let text = entry.get_ref();
+            if set.iter().any(|name| field_list::folds_alike(name, text)) {
+                let what =
+                    format!("\"{}\" is set by upstream_headers or resign, so the sender's never passes", shown(text));
+                self.reject(entry, key, what, "remove one of them");
+                continue;
+            }
+            match field_pattern(text, &found) {
+                Ok(pattern) => found.push(pattern),
+                Err((what, help)) => self.reject(entry, key, format!("\"{}\" {what}", shown(text)), help),
+            }
+        }
+        found
     }
 
     /// Secrets that the inside checks with, as its Standard Webhooks library has them.
@@ -110,14 +154,16 @@ impl Compiler<'_> {
             if !self.header_name(name, &key) {
                 continue;
             }
-            let lower = name.get_ref().to_ascii_lowercase();
-            if OWN.contains(&lower.as_str()) || lower.starts_with("relay-") {
+            let is_own = |own: &&str| field_list::folds_alike(own, name.get_ref().as_str());
+            let start = name.get_ref().get(..6).unwrap_or_default();
+            if OWN.iter().any(is_own) || field_list::folds_alike(start, "relay-") {
                 let what = format!("\"{}\" is set by the relay itself, or belongs to the connection", name.get_ref());
                 self.reject(name, &key, what, "choose another name");
                 continue;
             }
-            if headers.iter().any(|(other, _)| other.eq_ignore_ascii_case(name.get_ref())) {
-                self.reject(name, &key, "this header is listed twice; case makes no difference", "remove one");
+            if headers.iter().any(|(other, _)| field_list::folds_alike(other, name.get_ref())) {
+                let what = "this header is listed twice; case and the kind of separator make no difference";
+                self.reject(name, &key, what, "remove one");
             }
             let Some(secret) = self.value(value, &key) else { continue };
             if self.header_value(value, secret.expose(), &key) {
