@@ -11,7 +11,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use dmz_relay::base::{Clock, UnixMillis};
 use dmz_relay::domain::{Framing, Head, HeadBuilder, Marks, Method, Version};
 use dmz_relay::pipeline::record::request_id;
-use dmz_relay::store::{Accept, Attempt, AttemptKind, Entry, Query, Settings, Settlement, Store, Took};
+use dmz_relay::store::{Accept, Attempt, AttemptKind, Early, Entry, Query, Settings, Settlement, Store, Took};
 
 const SENDERS: u64 = 64;
 
@@ -66,7 +66,8 @@ fn entry(head: &Head, outcome: &'static str) -> Entry {
 
 fn accepted(head: &Head) -> Accept {
     let body = Some(Bytes::from(vec![b'x'; 1843]));
-    Accept { entry: Entry { body, ..entry(head, "accepted") }, replay: None, tried: None, due: None, keep_body: false }
+    let entry = Entry { body, ..entry(head, "accepted") };
+    Accept { entry, replay: None, tried: None, due: None, refused: None, keep_body: false }
 }
 
 fn delivered() -> Settlement {
@@ -224,7 +225,7 @@ fn backlog(bench: &mut Criterion) {
     group.bench_function("claim 64 and release them", |bench| {
         bench.iter(|| {
             rig.runtime.block_on(async {
-                let claimed = rig.store.claim(&route, 64, false).await.expect("claimed");
+                let claimed = rig.store.claim(&route, 64, false, Early::Nothing).await.expect("claimed");
                 assert_eq!(claimed.len(), 64);
                 let mut settles = tokio::task::JoinSet::new();
                 for claimed in claimed {

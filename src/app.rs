@@ -198,6 +198,9 @@ fn open_store(snapshot: &Snapshot, state: &State, observer: &Arc<Observer>, cloc
     if recovered.interrupted > 0 {
         observer.record(&Event::Interrupted { requests: recovered.interrupted });
     }
+    if let Some(last) = recovered.last_refusal {
+        state.dispatch.begin_after(last);
+    }
     // How the room is shared is known first: what is restored is counted against it.
     state.set_store(store);
     room::share(snapshot, state);
@@ -256,11 +259,11 @@ fn spawn_upkeep(
         }
         "upkeep"
     });
-    let observer = Arc::clone(&relay.gate.observer);
+    let gate = relay.gate.clone();
     tasks.spawn(async move {
         loop {
             match changes.recv().await {
-                Ok(change) => shape::server_change(&observer, &change),
+                Ok(change) => shape::server_change(&gate, &change),
                 Err(broadcast::error::RecvError::Lagged(_)) => {}
                 Err(broadcast::error::RecvError::Closed) => return "health",
             }

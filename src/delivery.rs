@@ -17,7 +17,7 @@ pub mod by_hand;
 mod dispatcher;
 pub mod replay;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,13 +26,15 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
 use crate::observe::Event;
-use crate::pipeline::Gate;
+use crate::pipeline::{Gate, way};
 use crate::snapshot::{Route, Snapshot};
 use crate::store::Store;
 
-pub use by_hand::{discard, retry};
+pub use by_hand::{discard, retry, retry_waiting};
 pub use replay::{NotReplayed, Replayed, replay};
 
+/// How often it is looked whether something waits that nobody was woken for: a store that was opened again may have found it.
+const LOOK: Duration = Duration::from_secs(1);
 /// What a delivery that is cut off gets to notice it.
 const CUT: Duration = Duration::from_secs(1);
 
@@ -47,9 +49,16 @@ struct Courier {
     routes: watch::Receiver<Arc<Routes>>,
     /// Set when those that are on their way are cut off.
     cut: watch::Receiver<bool>,
+    /// When delivery began, by the clock that nobody sets.
+    since: u32,
 }
 
 impl Courier {
+    /// For how long this process has been delivering.
+    fn running(&self) -> Duration {
+        Duration::from_secs(self.gate.clock.moment().steady.saturating_sub(self.since).into())
+    }
+
     /// The route as it is configured at this moment.
     fn route(&self, name: &str) -> Option<Arc<Route>> {
         self.routes.borrow().get(name).map(Arc::clone)
@@ -71,7 +80,16 @@ impl Delivery {
         let store = Arc::clone(gate.state.store()?);
         let (routes, known) = watch::channel(Arc::new(by_name(snapshot)));
         let (cut, cutting) = watch::channel(false);
-        let courier = Arc::new(Courier { gate: gate.clone(), store, routes: known, cut: cutting });
+        let since = gate.clock.moment().steady;
+        for (name, backlog) in store.backlogs() {
+            // Everything that waits is due at once, and nobody knows yet what the upstream can take.
+            if backlog.waiting > 0
+                && let Some(route) = snapshot.routes.iter().find(|route| route.name == name)
+            {
+                way::circuit(gate, route).begin_slowly();
+            }
+        }
+        let courier = Arc::new(Courier { gate: gate.clone(), store, routes: known, cut: cutting, since });
         let carrier = Arc::downgrade(&courier);
         gate.state.dispatch.set_carrier(Box::new(move |handed| {
             let courier = carrier.upgrade();
@@ -87,9 +105,14 @@ impl Delivery {
 
     /// Puts a configuration in force: what is already on its way ends under the old one.
     pub fn apply(&self, snapshot: &Snapshot) {
-        self.routes.send_replace(Arc::new(by_name(snapshot)));
         let dispatch = &self.gate.state.dispatch;
-        dispatch.keep_breakers(|upstream| snapshot.upstreams.contains_key(upstream));
+        let servers: HashSet<_> = snapshot
+            .routes
+            .iter()
+            .map(|route| (&*route.name, &*route.upstream.name, route.upstream.identity()))
+            .collect();
+        dispatch.keep_circuits(|route, upstream, identity| servers.contains(&(route, upstream, identity)));
+        self.routes.send_replace(Arc::new(by_name(snapshot)));
     }
 
     /// Takes nothing more out of the store and waits for what is on its way; what is not done in time is cut off, and tried
@@ -116,17 +139,17 @@ fn by_name(snapshot: &Snapshot) -> Routes {
 /// Gives every lane its dispatcher.
 async fn look_after(courier: Arc<Courier>) {
     let dispatch = &courier.gate.state.dispatch;
-    for (route, backlog) in courier.store.backlogs() {
-        if backlog.waiting > 0 {
-            dispatch.wake(&route);
-        }
-    }
     let (mut routes, mut cut) = (courier.routes.clone(), courier.cut.clone());
     let mut told = Vec::new();
     let mut dispatchers = JoinSet::new();
     let mut attended = HashMap::new();
     loop {
         let known = Arc::clone(&routes.borrow_and_update());
+        for (route, backlog) in courier.store.backlogs() {
+            if backlog.waiting > backlog.claimed {
+                dispatch.wake(&route);
+            }
+        }
         tell_stranded(&courier, &known, &mut told);
         dispatch.keep(|route| known.contains_key(route) || courier.store.backlog(route).waiting > 0);
         let lanes = dispatch.lanes();
@@ -144,6 +167,7 @@ async fn look_after(courier: Arc<Courier>) {
         }
         tokio::select! {
             () = dispatch.news() => {}
+            () = tokio::time::sleep(LOOK) => {}
             _ = routes.changed() => {}
             _ = cut.wait_for(|cut| *cut) => break,
             Some(_) = dispatchers.join_next(), if !dispatchers.is_empty() => {}

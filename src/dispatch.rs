@@ -6,7 +6,9 @@
 //!
 //! Deliberately absent: requests, and any knowledge of when one is due. [`schedule`] only reckons.
 
-pub mod breaker;
+mod breaker;
+mod circuit;
+mod circuits;
 mod lane;
 pub mod schedule;
 
@@ -19,9 +21,13 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::store::{Claimed, StoredRequest, Ticket};
+use crate::store::{Claimed, RefusedAt, StoredRequest, Ticket};
 
-pub use breaker::{Admission, Breaker, Probe, Turn, Verdict};
+use circuits::Circuits;
+
+pub use breaker::{BreakerStanding, Turn};
+pub use circuit::{Admission, Circuit, Probe, Turns, Verdict};
+pub use circuits::Servers;
 pub use lane::{Busy, Lane, Slot};
 
 /// An accepted request that goes on its way at once: its row says that its first attempt has begun.
@@ -39,8 +45,10 @@ impl HandedOver {
     /// As if it had been taken out of the store.
     pub fn claimed(self) -> (Claimed, Slot) {
         let Self { ticket, request, slot } = self;
-        let allowance_from = request.received_at;
-        (Claimed { ticket, attempt: 1, attempts_since_revival: 1, allowance_from, request }, slot)
+        let received_at = request.received_at;
+        let claimed =
+            Claimed { ticket, attempt: 1, failures: 0, allowance_from: received_at, due: received_at, request };
+        (claimed, slot)
     }
 }
 
@@ -51,7 +59,7 @@ pub type Carrier = Box<dyn Fn(HandedOver) -> Pin<Box<dyn Future<Output = ()> + S
 #[derive(Default)]
 pub struct Dispatch {
     lanes: Mutex<HashMap<Arc<str>, Arc<Lane>>>,
-    breakers: Mutex<HashMap<Arc<str>, Arc<Breaker>>>,
+    circuits: Circuits,
     carrier: OnceLock<Carrier>,
     shared: Arc<Shared>,
 }
@@ -101,15 +109,30 @@ impl Dispatch {
         lanes.retain(|route, lane| lane.used() > 0 || wanted(route));
     }
 
-    /// The breaker before an upstream, the same one across reloads.
-    pub fn breaker(&self, upstream: &Arc<str>) -> Arc<Breaker> {
-        let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(breakers.entry(Arc::clone(upstream)).or_default())
+    /// Goes on behind the last refusal that the store knows; before anything is delivered.
+    pub fn begin_after(&self, last: RefusedAt) {
+        self.circuits.begin_after(last);
     }
 
-    /// Forgets breakers of upstreams that are gone.
-    pub fn keep_breakers(&self, known: impl Fn(&str) -> bool) {
-        self.breakers.lock().unwrap_or_else(PoisonError::into_inner).retain(|upstream, _| known(upstream));
+    /// What stands between a route and these servers; the same across reloads for as long as they are the same servers.
+    pub fn circuit(&self, route: &Arc<str>, servers: Servers<'_>) -> Arc<Circuit> {
+        self.circuits.of(route, servers)
+    }
+
+    /// Forgets circuits before servers that are configured no more.
+    pub fn keep_circuits(&self, known: impl Fn(&str, &str, u64) -> bool) {
+        self.circuits.keep(known);
+    }
+
+    /// How the breaker stands that all routes of an upstream share.
+    pub fn upstream_standing(&self, servers: Servers<'_>) -> BreakerStanding {
+        self.circuits.standing(servers)
+    }
+
+    /// A server of an upstream takes requests again, as a health check or a request found: whatever waits for it is looked at.
+    pub fn expect(&self, upstream: &str) {
+        self.circuits.before(upstream).iter().for_each(|circuit| circuit.expect());
+        self.lanes().iter().for_each(|lane| lane.wake());
     }
 
     /// Sets who delivers; only at the start, and only once.

@@ -148,6 +148,17 @@ pub struct SpoolStanding {
     pub oldest: Duration,
 }
 
+/// One circuit breaker.
+#[derive(Clone, Debug)]
+pub struct BreakerGauge {
+    /// From `relay.toml`.
+    pub upstream: Arc<str>,
+    /// `None`: that of the whole upstream.
+    pub route: Option<Arc<str>>,
+    /// Only probes are sent.
+    pub open: bool,
+}
+
 impl Observer {
     /// Starts the writer thread. Lines are JSON until [`Observer::set_log`] is called.
     pub fn start(sink: Sink, clock: Clock) -> io::Result<Arc<Self>> {
@@ -286,12 +297,8 @@ impl Observer {
                 let labels = [delivery.route, delivery.result.as_str()];
                 self.metrics.counter(&names::ATTEMPTS, &labels).increment(1);
             }
-            Event::BreakerOpened { upstream, .. } => {
-                self.metrics.counter(&names::BREAKERS, &[upstream, "opened"]).increment(1);
-            }
-            Event::BreakerClosed { upstream } => {
-                self.metrics.counter(&names::BREAKERS, &[upstream, "closed"]).increment(1);
-            }
+            Event::BreakerOpened { upstream, route, .. } => self.breaker_turned(upstream, route, "opened"),
+            Event::BreakerClosed { upstream, route } => self.breaker_turned(upstream, route, "closed"),
             Event::StoreFailed { .. } => self.store_changed("failed"),
             Event::StoreRecovered => self.store_changed("recovered"),
             Event::StoreFull => self.store_changed("full"),
@@ -326,6 +333,20 @@ impl Observer {
     /// Ids in replay memory.
     pub fn set_replay_entries(&self, entries: usize) {
         self.gauges.replay_entries.set(count(entries));
+    }
+
+    fn breaker_turned(&self, upstream: &str, route: Option<&str>, state: &str) {
+        let labels = [upstream, route.unwrap_or(metrics::NONE), state];
+        self.metrics.counter(&names::BREAKER_CHANGES, &labels).increment(1);
+    }
+
+    /// Which breakers are open; read when metrics are asked for.
+    pub fn set_breakers(&self, breakers: &[BreakerGauge]) {
+        let members = breakers.iter().map(|breaker| {
+            let route = breaker.route.as_deref().unwrap_or(metrics::NONE);
+            (vec![breaker.upstream.to_string(), route.to_owned()], f64::from(breaker.open))
+        });
+        self.metrics.set_family(&names::BREAKER_OPEN, members);
     }
 
     fn store_changed(&self, state: &str) {

@@ -182,18 +182,21 @@ async fn steps<'r, B: BodySource>(
             match Delivered::forward(fresh, head, source, gate, record, by).await {
                 Tried::Delivered(delivered) => Ok(taken(delivered.commit(gate))),
                 Tried::Missed(_, missed) if record.may_fail() => Err(missed.fault.into()),
-                Tried::Missed(fresh, missed) => Accepted::keep(fresh, Some(missed), gate, record).await.map(durable),
+                Tried::Missed(fresh, mut missed) => {
+                    way::spared(&mut missed, gate, route);
+                    Accepted::keep(fresh, Some(missed), gate, record).await.map(durable)
+                }
             }
         }
         Way::InwardFirst(passage) => {
             let by = Passage::by(started, route.deadline);
             match Delivered::forward(fresh, head, source, gate, record, by).await {
                 Tried::Delivered(delivered) => {
-                    passage.taken(gate, route);
+                    passage.taken(gate);
                     Ok(taken(delivered.commit(gate)))
                 }
-                Tried::Missed(fresh, missed) => {
-                    let _place = passage.missed(&missed, gate, route);
+                Tried::Missed(fresh, mut missed) => {
+                    let _place = passage.missed(&mut missed, gate);
                     Accepted::keep(fresh, Some(missed), gate, record).await.map(durable)
                 }
             }

@@ -333,9 +333,9 @@ pub struct Retry {
     pub first: Duration,
     /// The longest wait.
     pub max: Duration,
-    /// A failed attempt later than this after the request was received (or revived) is the last.
+    /// A failed attempt later than this after the request was received (or revived) is the last, unless it was hardly tried.
     pub give_up_after: Duration,
-    /// The attempt of this number is the last; `None`: only time decides.
+    /// So many failed attempts are the last; `None`: only time decides.
     pub attempts: Option<u32>,
     /// What one attempt may take.
     pub timeout: Duration,

@@ -52,11 +52,13 @@ pub use error::{OpenError, Unstored};
 pub use query::{Cursor, Page, Query};
 pub use recent::Bookmark;
 pub use settings::{SealingKey, Settings};
-pub use spool::{Accept, Backlog, Claimed, Settlement, StoredRequest, Ticket};
+pub use spool::{Accept, Backlog, Claimed, Early, RefusedAt, Settlement, StoredRequest, Ticket, Wait};
 pub use standing::{News, Standing};
 
 /// The longest that anybody waits for a write. A disk that takes longer is as good as none.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Requests that become due in one step of [`Store::hasten`].
+const HASTENED: usize = 500;
 /// The longest that the end of the process waits for the last rows.
 const LAST_ROWS: Duration = Duration::from_secs(10);
 
@@ -85,6 +87,8 @@ pub struct Recovered {
     pub replay: Vec<Kept>,
     /// Requests that were being delivered when the last process ended: each may have arrived.
     pub interrupted: u64,
+    /// The last of those that an upstream refused; `None`: none of those that wait was.
+    pub last_refusal: Option<RefusedAt>,
 }
 
 impl Store {
@@ -102,7 +106,8 @@ impl Store {
         let place: Arc<dyn Place> = Arc::new(sqlite::SqlitePlace::new(settings, Arc::clone(&shared.sharers))?);
         let now = clock.now();
         let opened = place.open(&HashSet::new(), now)?;
-        let recovered = Recovered { replay: place.replay_keys(now)?, interrupted: opened.interrupted };
+        let (interrupted, last_refusal) = (opened.interrupted, opened.last_refusal);
+        let recovered = Recovered { replay: place.replay_keys(now)?, interrupted, last_refusal };
         let intake = Arc::new(Intake::new());
         shared.opened(opened.backlogs);
         shared.room(opened.engine.room());
@@ -196,12 +201,19 @@ impl Store {
     }
 
     /// Takes up to `most` requests of a route that are due, the oldest first (of an ordered route: in the order of their
-    /// acceptance, due or not, and none that stands behind one on its way), and counts an attempt for each, durably.
+    /// acceptance, and none that stands behind one on its way or not yet due), and counts an attempt for each, durably. `early`
+    /// says what is taken although it is not due.
     ///
     /// # Errors
     /// When the claim could not be made durable; nothing is claimed then.
-    pub async fn claim(&self, route: &Arc<str>, most: usize, ordered: bool) -> Result<Vec<Claimed>, Unstored> {
-        match self.ask(Write::Claim { route: Arc::clone(route), most, ordered }).await? {
+    pub async fn claim(
+        &self,
+        route: &Arc<str>,
+        most: usize,
+        ordered: bool,
+        early: Early,
+    ) -> Result<Vec<Claimed>, Unstored> {
+        match self.ask(Write::Claim { route: Arc::clone(route), most, ordered, early }).await? {
             Wrote::Claimed(claimed) => Ok(claimed),
             _ => Err(Unstored::Failed),
         }
@@ -236,24 +248,43 @@ impl Store {
         self.ask(Write::Note { request_id: request_id.into(), attempt, first }).await.map(drop)
     }
 
-    /// Makes a dead letter wait for delivery again, with a fresh allowance of attempts. `false`: it is none.
+    /// Makes a dead letter wait for delivery again, with a fresh allowance of attempts; one that waits for its time is due now.
+    /// Gives its route; `None`: it is neither.
     ///
     /// # Errors
     /// When it was not written.
-    pub async fn revive(&self, request_id: &str) -> Result<bool, Unstored> {
-        self.ask(Write::Revive { request_id: request_id.into() })
-            .await
-            .map(|wrote| matches!(wrote, Wrote::Changed(true)))
+    pub async fn revive(&self, request_id: &str) -> Result<Option<Arc<str>>, Unstored> {
+        self.changed(Write::Revive { request_id: request_id.into() }).await
     }
 
     /// Gives a waiting request or a dead letter up for good; its history stays. One that is on its way leaves when that
-    /// attempt fails. `false`: it is neither.
+    /// attempt fails. Gives its route; `None`: it is neither.
     ///
     /// # Errors
     /// When it was not written.
-    pub async fn discard(&self, request_id: &str) -> Result<bool, Unstored> {
-        let wrote = self.ask(Write::Discard { request_id: request_id.into() }).await?;
-        Ok(matches!(wrote, Wrote::Changed(true)))
+    pub async fn discard(&self, request_id: &str) -> Result<Option<Arc<str>>, Unstored> {
+        self.changed(Write::Discard { request_id: request_id.into() }).await
+    }
+
+    async fn changed(&self, write: Write) -> Result<Option<Arc<str>>, Unstored> {
+        Ok(if let Wrote::Changed(route) = self.ask(write).await? { route } else { None })
+    }
+
+    /// Makes what waits for its time on a route due now, step by step: a step takes as long as any other write, so a million of
+    /// them hold nobody up. Gives their number.
+    ///
+    /// # Errors
+    /// When a step was not written; those before it are.
+    pub async fn hasten(&self, route: &Arc<str>) -> Result<u64, Unstored> {
+        let mut hastened = 0;
+        loop {
+            let step = Write::Hasten { route: Arc::clone(route), most: HASTENED };
+            let Wrote::Hastened(count) = self.ask(step).await? else { return Err(Unstored::Failed) };
+            hastened += count as u64;
+            if count < HASTENED {
+                return Ok(hastened);
+            }
+        }
     }
 
     /// Waits until everything that was handed in before is durable.

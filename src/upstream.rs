@@ -36,6 +36,7 @@ mod tls;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -192,6 +193,15 @@ impl Upstream {
             tried.push(choice.index);
             now = Instant::now();
         }
+    }
+
+    /// The same for the same servers, whatever their order, and another one for others.
+    pub fn identity(&self) -> u64 {
+        let mut urls: Vec<&str> = self.servers.iter().map(|server| &*server.url).collect();
+        urls.sort_unstable();
+        let mut hasher = std::hash::DefaultHasher::new();
+        urls.hash(&mut hasher);
+        hasher.finish()
     }
 
     /// Every server, in the order of the file.

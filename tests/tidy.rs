@@ -82,8 +82,8 @@ const FLOORS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "admin", "base", "budget", "config", "delivery", "domain", "edge", "explain", "habit", "meter", "observe",
-            "pipeline", "reload", "service", "snapshot", "state", "store", "upstream",
+            "admin", "base", "budget", "config", "delivery", "dispatch", "domain", "edge", "explain", "habit", "meter",
+            "observe", "pipeline", "reload", "service", "snapshot", "state", "store", "upstream",
         ],
     ),
     // A provider, for the demo and for `send`: it signs with the scheme and never sees the relay's own path.

@@ -166,7 +166,7 @@ fn accept(number: u64, body: &Bytes, now: UnixMillis, keys: bool) -> Accept {
         took: Took::default(),
     };
     let replay = keys.then(|| (ReplayKey::new("github", &id), now.plus(Duration::from_hours(72))));
-    Accept { entry, replay, tried: None, due: Some(now), keep_body: false }
+    Accept { entry, replay, tried: None, due: Some(now), refused: None, keep_body: false }
 }
 
 fn start(port: u16, program: &str, arguments: &[&str]) {

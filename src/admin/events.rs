@@ -18,7 +18,7 @@ use crate::base::UnixMillis;
 use crate::explain::EventExplanation;
 use crate::store::{Bookmark, Cursor, Query};
 
-pub(super) use answer::{body, discard, event, events, explanation, failure, replay, retry};
+pub(super) use answer::{body, discard, event, events, explanation, failure, replay, retry, retry_waiting};
 pub(super) use wait::Waiting;
 
 /// An answer under way.
@@ -45,10 +45,23 @@ pub trait EventSource: Send + Sync + 'static {
     fn explanation<'a>(&'a self, id: &'a str) -> Asking<'a, EventExplanation>;
     /// Sends it inward once more, now.
     fn replay<'a>(&'a self, id: &'a str) -> Asking<'a, ReplayReport>;
-    /// Makes a dead letter wait for delivery again.
+    /// Makes a dead letter wait for delivery again, and tries one that waits now.
     fn retry<'a>(&'a self, id: &'a str) -> Asking<'a, ()>;
     /// Gives a waiting request or a dead letter up.
     fn discard<'a>(&'a self, id: &'a str) -> Asking<'a, ()>;
+    /// Tries what waits now, whatever it waits for. Gives the number of requests that waited.
+    fn retry_waiting(&self, whose: Whose) -> Asking<'_, u64>;
+}
+
+/// Whose waiting requests are meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// Of every route.
+    All,
+    /// Of this route.
+    Route(String),
+    /// Of every route of this upstream.
+    Upstream(String),
 }
 
 /// Some rows, and where to go on.
@@ -79,10 +92,16 @@ pub enum Denied {
     VerifiedOtherwise,
     /// The configuration has no route of its name any more.
     RouteGone,
-    /// It waits for delivery or is a dead letter: retry it instead.
+    /// The configuration has no such route.
+    RouteUnknown,
+    /// The configuration has no such upstream.
+    UpstreamUnknown,
+    /// It waits for delivery: the relay sends it by itself.
     Waiting,
-    /// A retry of what is no dead letter.
-    NotDead,
+    /// It is a dead letter: retry it instead.
+    Dead,
+    /// A retry of what neither waits nor is dead.
+    NotRetryable,
     /// A discard of what neither waits nor is dead.
     NotWaiting,
     /// Too many are at work on the same; ask again.
@@ -103,8 +122,11 @@ impl Denied {
             Self::Unverified => "unverified",
             Self::VerifiedOtherwise => "verified_otherwise",
             Self::RouteGone => "route_gone",
+            Self::RouteUnknown => "unknown_route",
+            Self::UpstreamUnknown => "unknown_upstream",
             Self::Waiting => "waiting",
-            Self::NotDead => "not_dead",
+            Self::Dead => "dead",
+            Self::NotRetryable => "not_retryable",
             Self::NotWaiting => "not_waiting",
             Self::Busy => "busy",
             Self::StoreFailed => "store_failed",
@@ -122,8 +144,11 @@ impl Denied {
             Self::Unverified => "it never passed verification, so it never goes inward",
             Self::VerifiedOtherwise => "it was verified by something else than its route asks for now",
             Self::RouteGone => "the configuration has no route of its name any more",
-            Self::Waiting => "it waits for delivery or is a dead letter; retry it instead",
-            Self::NotDead => "it is no dead letter",
+            Self::RouteUnknown => "the configuration has no such route",
+            Self::UpstreamUnknown => "the configuration has no such upstream",
+            Self::Waiting => "it waits for delivery; events retry tries it now, events retry --waiting all that wait",
+            Self::Dead => "it is a dead letter; events retry makes it wait for delivery again",
+            Self::NotRetryable => "it neither waits for its next attempt nor is a dead letter",
             Self::NotWaiting => "it neither waits for delivery nor is a dead letter",
             Self::Busy => "too many requests of this kind are under way; ask again",
             Self::StoreFailed => "the store could not be read or written; the log says why",
@@ -279,4 +304,11 @@ pub struct Done {
     pub id: String,
     /// `waiting` after a retry, `discarded` after a discard.
     pub state: String,
+}
+
+/// `POST /api/v1/waiting/retry`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retried {
+    /// Requests that waited and are tried now.
+    pub waiting: u64,
 }

@@ -92,6 +92,7 @@ pub(super) async fn respond<S: AdminSource + EventSource>(
         Action::Replay => events::replay(source, id).await,
         Action::Retry => events::retry(source, id).await,
         Action::Discard => events::discard(source, id).await,
+        Action::RetryWaiting => events::retry_waiting(source, head.uri.query().unwrap_or_default()).await,
     }
 }
 

@@ -64,6 +64,7 @@ pub(super) enum Action {
     Replay,
     Retry,
     Discard,
+    RetryWaiting,
 }
 
 const fn get(path: &'static str, access: Access, action: Action) -> Endpoint {
@@ -89,6 +90,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     post("/api/v1/events/{id}/replay", Action::Replay),
     post("/api/v1/events/{id}/retry", Action::Retry),
     post("/api/v1/events/{id}/discard", Action::Discard),
+    post("/api/v1/waiting/retry", Action::RetryWaiting),
 ];
 
 /// What a method and a path lead to.

@@ -145,6 +145,18 @@ pub struct RouteStatus {
     pub delivery: String,
     #[serde(default)]
     pub spool: SpoolStatus,
+    /// Set while only probes are sent for this route: the upstream declines its requests, or does not answer them.
+    #[serde(default)]
+    pub breaker: Option<OpenBreaker>,
+}
+
+/// An open circuit breaker: only probes are sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenBreaker {
+    /// Refusals in a row.
+    pub failures: u32,
+    /// When the next probe may go, seconds since the epoch.
+    pub next_probe: i64,
 }
 
 /// The failures that a provider was shown.
@@ -244,6 +256,9 @@ impl From<Tally> for RouteCounts {
 pub struct UpstreamStatus {
     pub name: String,
     pub servers: Vec<ServerStatus>,
+    /// Set while only probes are sent for all its routes: nobody can connect.
+    #[serde(default)]
+    pub breaker: Option<OpenBreaker>,
 }
 
 /// One upstream server.

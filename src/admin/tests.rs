@@ -1,7 +1,7 @@
 //! Over real sockets, TCP and Unix.
 
 use super::*;
-use crate::admin::events::{Asking, Denied, EventDetail, Listed, Recorded, ReplayReport};
+use crate::admin::events::{Asking, Denied, EventDetail, Listed, Recorded, ReplayReport, Whose};
 use crate::base::UnixMillis;
 use crate::explain::EventExplanation;
 use crate::snapshot::AdminAddress;
@@ -84,6 +84,10 @@ impl EventSource for Relay {
     }
 
     fn discard<'a>(&'a self, _id: &'a str) -> Asking<'a, ()> {
+        self.none()
+    }
+
+    fn retry_waiting(&self, _whose: Whose) -> Asking<'_, u64> {
         self.none()
     }
 }
@@ -213,7 +217,8 @@ async fn other_machines_may_read_but_neither_reload_nor_see_events() {
             let answer = over_a_pipe(&relay, peer, method, &path).await;
             assert_eq!(answer.starts_with("HTTP/1.1 403 "), refused, "{method} {path} of {peer:?}: {answer}");
             let asked = relay.asked.load(Ordering::Relaxed) - before;
-            assert_eq!(asked, usize::from(path.contains("/events") && !refused), "{path} of {peer:?}");
+            let of_events = path.contains("/events") || path.contains("/waiting");
+            assert_eq!(asked, usize::from(of_events && !refused), "{path} of {peer:?}");
         }
     }
 }

@@ -8,13 +8,14 @@ use std::time::Instant;
 use data_encoding::HEXLOWER;
 
 use crate::admin::status::{
-    BudgetStatus, CertificateStatus, ConfigStatus, ListenerStatus, Problem, ReloadError, ReloadReport, RouteCounts,
-    RouteStatus, ServerStatus, State, Status, StoreStatus, UpstreamStatus, Usage, Used,
+    BudgetStatus, CertificateStatus, ConfigStatus, ListenerStatus, OpenBreaker, Problem, ReloadError, ReloadReport,
+    RouteCounts, RouteStatus, ServerStatus, State, Status, StoreStatus, UpstreamStatus, Usage, Used,
 };
 use crate::admin::{AdminSource, Reloading};
 use crate::base::UnixMillis;
+use crate::dispatch::{BreakerStanding, Servers};
 use crate::edge::{Draining, Relay};
-use crate::pipeline::Gate;
+use crate::pipeline::{Gate, way};
 use crate::reload::Requests;
 use crate::snapshot::{Route, Snapshot, Verification};
 use crate::upstream::Upstream;
@@ -127,7 +128,7 @@ impl AdminSource for Source {
             config: self.config(&snapshot, &standing),
             listeners: self.listeners(&snapshot),
             routes: snapshot.routes.iter().map(|known| route(known, &self.relay.gate)).collect(),
-            upstreams: snapshot.upstreams.values().map(|known| upstream(known)).collect(),
+            upstreams: snapshot.upstreams.values().map(|known| upstream(known, &self.relay.gate)).collect(),
             usage: self.usage(&snapshot),
             store: self.store(&snapshot),
             warnings: standing.warnings.iter().map(ToString::to_string).collect(),
@@ -186,10 +187,16 @@ fn route(route: &Route, gate: &Gate) -> RouteStatus {
         silent: route.habit.is_silent(),
         delivery: route.delivery.as_str().to_owned(),
         spool: gate.state.store().map(|store| spool::of(&store.backlog(&route.name))).unwrap_or_default(),
+        breaker: gate.state.store().and_then(|_| open(way::circuit(gate, route).standing())),
     }
 }
 
-fn upstream(upstream: &Upstream) -> UpstreamStatus {
+fn open(standing: BreakerStanding) -> Option<OpenBreaker> {
+    let next_probe = standing.next_probe?.secs();
+    Some(OpenBreaker { failures: standing.failures, next_probe })
+}
+
+fn upstream(upstream: &Upstream, gate: &Gate) -> UpstreamStatus {
     let server = |server: crate::upstream::ServerStatus| ServerStatus {
         address: server.url.to_string(),
         healthy: server.healthy && !server.ejected,
@@ -201,5 +208,10 @@ fn upstream(upstream: &Upstream) -> UpstreamStatus {
         },
         in_flight: server.in_flight as u64,
     };
-    UpstreamStatus { name: upstream.name.to_string(), servers: upstream.status().into_iter().map(server).collect() }
+    let servers = Servers { upstream: &upstream.name, identity: upstream.identity() };
+    UpstreamStatus {
+        name: upstream.name.to_string(),
+        servers: upstream.status().into_iter().map(server).collect(),
+        breaker: open(gate.state.dispatch.upstream_standing(servers)),
+    }
 }

@@ -10,9 +10,9 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use super::admin::Source;
-use crate::admin::events::{Asking, Denied, EventDetail, EventSource, Listed, Recorded, ReplayReport};
+use crate::admin::events::{Asking, Denied, EventDetail, EventSource, Listed, Recorded, ReplayReport, Whose};
 use crate::base::UnixMillis;
-use crate::delivery::by_hand::Refused;
+use crate::delivery::by_hand::{Refused, Waiting};
 use crate::delivery::{self, NotReplayed};
 use crate::explain::{EventExplanation, explain_event};
 use crate::store::{Bookmark, Query, Store, Unstored};
@@ -105,7 +105,7 @@ impl EventSource for Source {
     fn retry<'a>(&'a self, id: &'a str) -> Asking<'a, ()> {
         Box::pin(async move {
             match delivery::retry(&self.relay().gate, id).await {
-                Err(Refused::NotThere) => Err(self.otherwise(id, Denied::NotDead).await),
+                Err(Refused::NotThere) => Err(self.otherwise(id, Denied::NotRetryable).await),
                 done => Ok(done?),
             }
         })
@@ -118,6 +118,21 @@ impl EventSource for Source {
                 done => Ok(done?),
             }
         })
+    }
+
+    fn retry_waiting(&self, whose: Whose) -> Asking<'_, u64> {
+        Box::pin(async move {
+            let relay = self.relay();
+            Ok(delivery::retry_waiting(&relay.gate, &relay.snapshot(), waiting_of(&whose)).await?)
+        })
+    }
+}
+
+fn waiting_of(whose: &Whose) -> Waiting<'_> {
+    match whose {
+        Whose::All => Waiting::Every,
+        Whose::Route(name) => Waiting::Route(name),
+        Whose::Upstream(name) => Waiting::Upstream(name),
     }
 }
 
@@ -132,6 +147,8 @@ impl From<Refused> for Denied {
         match why {
             Refused::NoStore => Self::NoStore,
             Refused::NotThere => Self::Unknown,
+            Refused::RouteUnknown => Self::RouteUnknown,
+            Refused::UpstreamUnknown => Self::UpstreamUnknown,
             Refused::Store(_) => Self::StoreFailed,
         }
     }
@@ -147,6 +164,7 @@ impl From<NotReplayed> for Denied {
             NotReplayed::BodyNotKept => Self::BodyNotKept,
             NotReplayed::RouteGone => Self::RouteGone,
             NotReplayed::Waiting => Self::Waiting,
+            NotReplayed::Dead => Self::Dead,
             NotReplayed::Store => Self::StoreFailed,
         }
     }

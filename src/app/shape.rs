@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::observe::{Event, Observer, RouteLabels, Shape};
+use crate::observe::{Event, RouteLabels, Shape};
+use crate::pipeline::Gate;
 use crate::snapshot::{AddressCheck, Snapshot, Verification};
 use crate::upstream::{ServerChange, ServerTurn};
 
@@ -39,13 +40,16 @@ pub(super) fn shape(snapshot: &Snapshot) -> Shape {
     }
 }
 
-/// A server turned: one line, one gauge.
-pub(super) fn server_change(observer: &Observer, change: &ServerChange) {
+/// A server turned: one line, one gauge, and what waits for it goes on.
+pub(super) fn server_change(gate: &Gate, change: &ServerChange) {
     let healthy = matches!(change.now, ServerTurn::Healthy | ServerTurn::Readmitted);
-    observer.record(&Event::ServerHealth {
+    gate.observer.record(&Event::ServerHealth {
         upstream: &change.upstream,
         server: &change.server,
         healthy,
         why: if change.detail.is_empty() { change.now.as_str() } else { &change.detail },
     });
+    if healthy {
+        gate.state.dispatch.expect(&change.upstream);
+    }
 }

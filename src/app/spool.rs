@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::admin::status::{SpoolStatus, StoreStatus, StrandedStatus, Used};
-use crate::observe::{SpoolStanding, StoreStanding};
-use crate::pipeline::Gate;
-use crate::snapshot::Snapshot;
+use crate::dispatch::Servers;
+use crate::observe::{BreakerGauge, SpoolStanding, StoreStanding};
+use crate::pipeline::{Gate, way};
+use crate::snapshot::{Delivery, Route, Snapshot};
 use crate::store::{Backlog, Store};
+use crate::upstream::Upstream;
 
 /// One route's share.
 pub(super) fn of(backlog: &Backlog) -> SpoolStatus {
@@ -60,4 +62,16 @@ pub(super) fn set_metrics(gate: &Gate, snapshot: &Snapshot) {
         SpoolStanding { route, waiting: backlog.waiting, dead: backlog.dead, oldest: Duration::from_millis(age) }
     };
     gate.observer.set_spool(&routes.into_iter().map(spool).collect::<Vec<_>>());
+    let of_route = |route: &Arc<Route>| {
+        let open = way::circuit(gate, route).standing().open;
+        BreakerGauge { upstream: Arc::clone(&route.upstream.name), route: Some(Arc::clone(&route.name)), open }
+    };
+    let of_upstream = |upstream: &Arc<Upstream>| {
+        let servers = Servers { upstream: &upstream.name, identity: upstream.identity() };
+        let open = gate.state.dispatch.upstream_standing(servers).open;
+        BreakerGauge { upstream: Arc::clone(&upstream.name), route: None, open }
+    };
+    let stored = snapshot.routes.iter().filter(|route| route.delivery != Delivery::Direct);
+    let breakers: Vec<_> = snapshot.upstreams.values().map(of_upstream).chain(stored.map(of_route)).collect();
+    gate.observer.set_breakers(&breakers);
 }

@@ -8,7 +8,8 @@ use super::reload::{lines, problem_text};
 use super::{Exit, Unusable, say_json};
 use crate::admin::client;
 use crate::admin::status::{
-    BudgetStatus, CertificateStatus, RouteCounts, RouteStatus, SpoolStatus, State, Status, StoreStatus, Used,
+    BudgetStatus, CertificateStatus, OpenBreaker, RouteCounts, RouteStatus, SpoolStatus, State, Status, StoreStatus,
+    Used,
 };
 use crate::base::Clock;
 use crate::terminal::{Cell, Palette, Table, Tone, cell, counted, harmless, say};
@@ -29,10 +30,12 @@ pub(super) async fn status(args: &Args, format: Format) -> Result<Exit, Unusable
     Ok(if healthy(&status) { Exit::Fine } else { Exit::No })
 }
 
-/// Nothing needs a look: it runs what the files say, and every upstream has a server.
+/// Nothing needs a look: it runs what the files say, every upstream has a server, and each takes what is sent to it.
 fn healthy(status: &Status) -> bool {
     let served = status.upstreams.iter().all(|upstream| upstream.servers.iter().any(|server| server.healthy));
-    status.state == State::Running && status.config.last_error.is_none() && served
+    let open = status.upstreams.iter().any(|upstream| upstream.breaker.is_some())
+        || status.routes.iter().any(|route| route.breaker.is_some());
+    status.state == State::Running && status.config.last_error.is_none() && served && !open
 }
 
 fn text(status: &Status, now: i64, palette: Palette) -> String {
@@ -49,6 +52,7 @@ fn text(status: &Status, now: i64, palette: Palette) -> String {
     section(&mut text, "Routes", &routes(status), palette);
     troubled(&mut text, status, now, palette);
     section(&mut text, "Upstreams", &upstreams(status), palette);
+    shut(&mut text, status, now, palette);
     section(&mut text, "Usage", &usage(status), palette);
     if let Some(store) = &status.store {
         section(&mut text, "Store", &self::store(store, status, now), palette);
@@ -159,6 +163,30 @@ fn troubled(text: &mut String, status: &Status, now: i64, palette: Palette) {
             let last = route.last_genuine.map_or_else(|| "never".to_owned(), |at| ago(at, now));
             let what = format!("{name}: the provider has gone quiet; last genuine request: {last}");
             let _ = writeln!(text, "  {}", palette.paint(Tone::Odd, &what));
+        }
+    }
+}
+
+/// Breakers that are open.
+fn shut(text: &mut String, status: &Status, now: i64, palette: Palette) {
+    let mut line = |what: String, breaker: &OpenBreaker| {
+        let probe = match breaker.next_probe.saturating_sub(now) {
+            left @ 1.. => format!("probed again in {left} s"),
+            _ => "probed now".to_owned(),
+        };
+        let what = format!("{what} ({} failures in a row); {probe}", breaker.failures);
+        let _ = writeln!(text, "  {}", palette.paint(Tone::Bad, &what));
+    };
+    for upstream in &status.upstreams {
+        if let Some(breaker) = &upstream.breaker {
+            let name = harmless(&upstream.name);
+            line(format!("{name}: cannot be reached, so stored requests wait"), breaker);
+        }
+    }
+    for route in &status.routes {
+        if let Some(breaker) = &route.breaker {
+            let (route, upstream) = (harmless(&route.name), harmless(&route.upstream));
+            line(format!("{upstream}: does not take requests of {route}, so they wait"), breaker);
         }
     }
 }
@@ -286,6 +314,7 @@ mod tests {
             upstreams: vec![UpstreamStatus {
                 name: "crm".into(),
                 servers: vec![ServerStatus { address: "http://x".into(), healthy: true, why: None, in_flight: 1 }],
+                breaker: None,
             }],
             ..Status::default()
         }
@@ -304,6 +333,28 @@ mod tests {
         let mut status = example();
         status.config.last_error = Some(ReloadError::default());
         assert!(!healthy(&status));
+    }
+
+    #[test]
+    fn open_breakers_stand_below_the_upstreams() {
+        let mut status = example();
+        let breaker = Some(OpenBreaker { failures: 7, next_probe: 103 });
+        status.upstreams[0].breaker = breaker;
+        assert!(!healthy(&status));
+        let shown = text(&status, 100, Palette::plain());
+        let line = "crm: cannot be reached, so stored requests wait (7 failures in a row); probed again in 3 s";
+        assert!(shown.contains(line), "{shown}");
+        let mut status = example();
+        status.routes.push(RouteStatus {
+            name: "gh".into(),
+            upstream: "crm".into(),
+            breaker,
+            ..RouteStatus::default()
+        });
+        assert!(!healthy(&status));
+        let shown = text(&status, 103, Palette::plain());
+        let line = "crm: does not take requests of gh, so they wait (7 failures in a row); probed now";
+        assert!(shown.contains(line), "{shown}");
     }
 
     #[test]

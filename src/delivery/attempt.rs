@@ -5,15 +5,15 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::base::UnixMillis;
-use crate::dispatch::{HandedOver, Probe, Slot, Verdict, schedule};
+use crate::dispatch::{Circuit, HandedOver, Probe, Slot, Verdict, schedule};
 use crate::domain::{Fault, Sends};
 use crate::observe::{Delivered, DeliveryEvent, Event};
 use crate::pipeline::Gate;
 use crate::pipeline::compose::{Inward, Unfit};
 use crate::pipeline::held::restored;
-use crate::pipeline::way::turned;
+use crate::pipeline::way;
 use crate::snapshot::Route;
-use crate::store::{Attempt, AttemptKind, Claimed, Settlement, StoredRequest, Ticket};
+use crate::store::{Attempt, AttemptKind, Claimed, RefusedAt, Settlement, StoredRequest, Ticket, Wait};
 use crate::upstream::{Received, Undelivered};
 
 use super::Courier;
@@ -46,13 +46,14 @@ pub(super) async fn deliver(
     slot: Option<Slot>,
 ) -> Option<UnixMillis> {
     let mut cut = courier.cut.clone();
-    let sent = Sent::begin(courier.gate.clock.now(), claimed.attempt);
+    let gate = &courier.gate;
+    let sent = Sent::begin(gate.clock.now(), claimed.attempt);
     let request = restored(route, &claimed.request);
     let inward = match Inward::stored(route, &request, &sent.sends, false) {
         Ok(inward) => inward,
         Err(unfit) => {
             let attempt = sent.not_sent(claimed.attempt, &unfit);
-            tell(&courier.gate, route, &claimed.request, &attempt, Delivered::Dead, sent.at);
+            tell(gate, route, &claimed.request, &attempt, Delivered::Dead, sent.at);
             drop((probe, slot));
             settle(courier, claimed.ticket, Settlement::Dead(attempt)).await;
             return None;
@@ -63,28 +64,50 @@ pub(super) async fn deliver(
         // The process ends: it may have arrived, so it stays claimed, and the next attempt says that it is not the first.
         _ = cut.wait_for(|cut| *cut) => return None,
     };
-    let now = courier.gate.clock.now();
-    judge(&courier.gate, route, &result, probe, now);
-    let outcome = outcome(route, &claimed, &result, now);
+    let now = gate.clock.now();
+    let circuit = way::circuit(gate, route);
+    let refused = judge(gate, &circuit, &result, probe, now);
+    let next = next(courier, route, &claimed, &result, refused, &sent, now);
     let attempt = sent.attempt(AttemptKind::Spooled, &result);
-    tell(&courier.gate, route, &claimed.request, &attempt, outcome, now);
-    let (settlement, again) = match outcome {
-        Delivered::Taken => (Settlement::Delivered(attempt), None),
-        Delivered::Again(due) => (Settlement::Again(attempt, due), Some(due)),
-        Delivered::Dead => (Settlement::Dead(attempt), None),
-        Delivered::Failed | Delivered::Released => {
-            let due = now.plus(route.retry.first);
-            (Settlement::Released(due), Some(due))
-        }
+    tell(gate, route, &claimed.request, &attempt, next.told(), now);
+    let (settlement, again) = match next {
+        Next::Taken => (Settlement::Delivered(attempt), None),
+        Next::Again(wait) => (Settlement::Again(attempt, wait), Some(wait.due)),
+        Next::Dead => (Settlement::Dead(attempt), None),
+        Next::Released => (Settlement::Released(claimed.due), Some(claimed.due)),
     };
-    let _busy = courier.gate.state.dispatch.busy();
+    let _busy = gate.state.dispatch.busy();
     drop(slot);
     settle(courier, claimed.ticket, settlement).await;
     if again.is_some() {
+        let lane = gate.state.dispatch.lane(&claimed.request.route);
+        if let Some(refused) = refused {
+            lane.was_refused(refused < circuit.recovered());
+        }
         // It waits again only now; the slot's bell rang before.
-        courier.gate.state.dispatch.wake(&claimed.request.route);
+        lane.wake();
     }
     again
+}
+
+/// What follows an attempt.
+enum Next {
+    Taken,
+    Again(Wait),
+    Dead,
+    /// Nobody could be asked: as if nothing had been tried.
+    Released,
+}
+
+impl Next {
+    fn told(&self) -> Delivered {
+        match self {
+            Self::Taken => Delivered::Taken,
+            Self::Again(wait) => Delivered::Again(wait.due),
+            Self::Dead => Delivered::Dead,
+            Self::Released => Delivered::Released,
+        }
+    }
 }
 
 /// The one way inward for what comes out of the store; a replay takes it too.
@@ -138,41 +161,53 @@ impl Sent {
     }
 }
 
-/// Tells the breaker; a fault of our own says nothing of the upstream.
+/// Takes note of what an attempt says of the upstream. A fault of our own says nothing.
 pub(super) fn judge(
     gate: &Gate,
-    route: &Route,
+    circuit: &Circuit,
     result: &Result<Received, Undelivered>,
     probe: Option<Probe>,
     now: UnixMillis,
-) {
+) -> Option<RefusedAt> {
     let verdict = match result {
         Ok(_) => Verdict::Answers,
-        Err(missed) if missed.fault == Fault::Internal => return,
-        Err(missed) => Verdict::of(missed.fault, missed.status, wish(missed, now)),
+        Err(missed) => Verdict::of(missed.fault, missed.status, wish(missed, now))?,
     };
-    let breaker = gate.state.dispatch.breaker(&route.upstream.name);
-    if let Some(turn) = breaker.judge(verdict, probe, now) {
-        turned(gate, &route.upstream.name, turn);
-    }
+    way::judge(gate, circuit, verdict, probe, now)
 }
 
 fn wish(missed: &Undelivered, now: UnixMillis) -> Duration {
     missed.retry_after.map_or(Duration::ZERO, |wish| wish.from(now))
 }
 
-fn outcome(route: &Route, claimed: &Claimed, result: &Result<Received, Undelivered>, now: UnixMillis) -> Delivered {
-    let Err(missed) = result else { return Delivered::Taken };
+/// What follows. An attempt before its time that only found out that the upstream is still away is taken off no allowance, and
+/// its time stays: otherwise the probes of an outage would use up what the route allows.
+fn next(
+    courier: &Courier,
+    route: &Route,
+    claimed: &Claimed,
+    result: &Result<Received, Undelivered>,
+    refused: Option<RefusedAt>,
+    sent: &Sent,
+    now: UnixMillis,
+) -> Next {
+    let Err(missed) = result else { return Next::Taken };
     if missed.attempts == 0 {
-        return Delivered::Released;
+        return Next::Released;
     }
-    let (retry, failures) = (&route.retry, claimed.attempts_since_revival);
+    if refused.is_some() && claimed.due > sent.at {
+        return Next::Again(Wait { due: claimed.due, refused, counts: false });
+    }
+    let (retry, failures) = (&route.retry, claimed.failures.saturating_add(1));
+    let age = now.0.saturating_sub(claimed.allowance_from.0);
+    let age = Duration::from_millis(u64::try_from(age).unwrap_or(0));
     let spent = retry.attempts.is_some_and(|most| failures >= most);
-    if spent || now >= claimed.allowance_from.plus(retry.give_up_after) {
-        return Delivered::Dead;
+    if spent || schedule::is_too_old(age, retry.give_up_after, failures, courier.running()) {
+        return Next::Dead;
     }
     let pause = schedule::pause(retry.first, retry.max, failures, fastrand::f64());
-    Delivered::Again(schedule::due(now, pause, wish(missed, now)))
+    let due = schedule::due(now, pause, wish(missed, now), retry.max);
+    Next::Again(Wait { due, refused, counts: true })
 }
 
 /// The log line and the count.

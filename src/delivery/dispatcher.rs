@@ -7,9 +7,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::base::UnixMillis;
-use crate::dispatch::{Admission, Lane, Slot};
+use crate::dispatch::{Admission, Circuit, Lane, Probe, Slot};
+use crate::pipeline::way;
 use crate::snapshot::Route;
-use crate::store::Backlog;
+use crate::store::{Backlog, Early, RefusedAt};
 
 use super::{Courier, attempt};
 
@@ -66,20 +67,20 @@ async fn step(courier: &Arc<Courier>, lane: &Arc<Lane>, route: &Arc<Route>, gath
         return Look::WhenWoken;
     }
     let now = courier.gate.clock.now();
-    if next_due(lane, route, &backlog).is_some_and(|due| due > now) {
+    let due = next_due(lane, route, &backlog).is_none_or(|due| due <= now);
+    let circuit = way::circuit(&courier.gate, route);
+    let recovered = circuit.recovered();
+    let draws = lane.is_to_draw(recovered);
+    if !due && !draws && !lane.may_have_refused() {
         return Look::Soon;
     }
     let limit = if route.ordered { 1 } else { route.concurrency };
-    let (probe, most) = match dispatch.breaker(&route.upstream.name).admit(now) {
-        Admission::Free => (None, limit),
-        Admission::Probe(probe) => (Some(probe), 1),
-        Admission::Shut => return Look::Soon,
-    };
-    let slots = lane.slots(limit, most);
+    let Some(mut going) = Going::admitted(&circuit, lane, recovered, due, draws, limit, now) else { return Look::Soon };
+    let slots = lane.slots(going.limit, going.most);
     if slots.is_empty() {
         return Look::WhenWoken;
     }
-    if slots.len() < (most / 2).min(usize::try_from(backlog.waiting - backlog.claimed).unwrap_or(usize::MAX)) {
+    if slots.len() < (going.most / 2).min(usize::try_from(backlog.waiting - backlog.claimed).unwrap_or(usize::MAX)) {
         let until = *gathering.get_or_insert_with(|| Instant::now() + GATHER);
         if Instant::now() < until {
             slots.into_iter().for_each(Slot::put_back);
@@ -87,15 +88,26 @@ async fn step(courier: &Arc<Courier>, lane: &Arc<Lane>, route: &Arc<Route>, gath
         }
     }
     *gathering = None;
-    let claimed = courier.store.claim(lane.route(), slots.len(), route.ordered).await.unwrap_or_default();
+    let Ok(claimed) = courier.store.claim(lane.route(), slots.len(), route.ordered, going.early).await else {
+        slots.into_iter().for_each(Slot::put_back);
+        return Look::Soon;
+    };
+    if claimed.len() < slots.len() {
+        going.found_all(lane);
+    }
     if claimed.is_empty() {
         slots.into_iter().for_each(Slot::put_back);
+        if route.ordered {
+            lane.set_head_due(courier.store.backlog(lane.route()).next_due);
+        }
+        if let Some(probe) = going.probe.take() {
+            probe.unused();
+        }
         return Look::Soon;
     }
     let mut slots = slots.into_iter();
-    let mut probe = probe;
     for (claimed, slot) in claimed.into_iter().zip(slots.by_ref()) {
-        let (courier, route, probe) = (Arc::clone(courier), Arc::clone(route), probe.take());
+        let (courier, route, probe) = (Arc::clone(courier), Arc::clone(route), going.probe.take());
         if route.ordered {
             // The line stands still until the head has gone, or is known to have to wait.
             let due = attempt::deliver(&courier, &route, claimed, probe, None).await;
@@ -111,8 +123,50 @@ async fn step(courier: &Arc<Courier>, lane: &Arc<Lane>, route: &Arc<Route>, gath
     Look::Now
 }
 
-/// When there may be something to take; `None`: now. Of an ordered route only its head counts, and what is in memory of it is
-/// lost with the process: a restart tries it at once.
+/// What may be taken out now.
+struct Going {
+    early: Early,
+    probe: Option<Probe>,
+    /// Slots of the route.
+    limit: usize,
+    /// Of these, at most.
+    most: usize,
+}
+
+impl Going {
+    /// `None`: nothing. What is `due` goes unless the circuit is open; what the upstream refused goes when it has recovered since
+    /// (`draws`), and one of it in order to find out whether it has.
+    fn admitted(
+        circuit: &Circuit,
+        lane: &Lane,
+        recovered: RefusedAt,
+        due: bool,
+        draws: bool,
+        limit: usize,
+        now: UnixMillis,
+    ) -> Option<Self> {
+        match circuit.admit(due, now) {
+            Admission::Free { clear } => {
+                let early = if clear && draws { Early::Refused(recovered) } else { Early::Nothing };
+                let limit = circuit.at_once(limit, lane.used());
+                (due || early != Early::Nothing).then_some(Self { early, probe: None, limit, most: limit })
+            }
+            Admission::Probe(probe) => Some(Self { early: Early::Probe, probe: Some(probe), limit, most: 1 }),
+            Admission::Shut => None,
+        }
+    }
+
+    /// There was less than what was asked for.
+    fn found_all(&self, lane: &Lane) {
+        match self.early {
+            Early::Refused(recovered) => lane.drew(recovered),
+            Early::Probe => lane.none_refused(),
+            Early::Nothing => {}
+        }
+    }
+}
+
+/// When there may be something to take; `None`: now. Of an ordered route only its head counts.
 fn next_due(lane: &Lane, route: &Route, backlog: &Backlog) -> Option<UnixMillis> {
     if route.ordered { lane.head_due() } else { backlog.next_due }
 }

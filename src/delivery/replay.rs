@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use crate::domain::Fault;
 use crate::observe::Delivered;
-use crate::pipeline::Gate;
 use crate::pipeline::compose::{Inward, fits};
 use crate::pipeline::held::restored;
+use crate::pipeline::{Gate, way};
 use crate::snapshot::{Route, Snapshot, Verification};
 use crate::store::{AttemptKind, Event, Store, StoredRequest};
 
@@ -48,8 +48,10 @@ pub enum NotReplayed {
     BodyNotKept,
     /// The configuration has no route of its name any more.
     RouteGone,
-    /// It waits in the spool or is a dead letter: retry it instead.
+    /// It waits in the spool, and is sent by itself.
     Waiting,
+    /// It is a dead letter: retry it instead.
+    Dead,
     /// The store could not be read or written.
     Store,
 }
@@ -73,7 +75,8 @@ pub async fn replay(gate: &Gate, snapshot: &Snapshot, request_id: &str) -> Resul
 /// Only what was proven genuine, and only what nobody is about to deliver anyway.
 fn may_go_inward(event: &Event, route: Option<&Route>) -> Result<(), NotReplayed> {
     match &*event.outcome {
-        "accepted" | "dead" => return Err(NotReplayed::Waiting),
+        "accepted" => return Err(NotReplayed::Waiting),
+        "dead" => return Err(NotReplayed::Dead),
         "refused" | "handshake" => return Err(NotReplayed::Unverified),
         _ => {}
     }
@@ -98,7 +101,7 @@ async fn send(
     let inward = Inward::stored(&route, &restored, &sent.sends, true).map_err(|_| NotReplayed::VerifiedOtherwise)?;
     let result = attempt::send(&route, &inward, &sent).await;
     let now = gate.clock.now();
-    attempt::judge(&gate, &route, &result, None, now);
+    attempt::judge(&gate, &way::circuit(&gate, &route), &result, None, now);
     let attempt = sent.attempt(AttemptKind::Replay, &result);
     let outcome = if attempt.fault.is_none() { Delivered::Taken } else { Delivered::Failed };
     attempt::tell(&gate, &route, &request, &attempt, outcome, now);

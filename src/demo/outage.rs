@@ -272,7 +272,7 @@ mod tests {
         assert!(act.senders_send().await.unwrap().as_expected);
         let lost = act.requests.last().unwrap().request_id.clone();
         let store = act.stage.running.state().store().unwrap();
-        assert!(store.discard(&lost).await.unwrap());
+        assert!(store.discard(&lost).await.unwrap().is_some());
         let step = act.starts_again().await.unwrap();
         assert!(!step.as_expected && step.came.starts_with("7 of 8 arrived once"), "{step:?}");
         let text = show::step(&step, Palette::plain());

@@ -1,142 +1,241 @@
-//! Whether an upstream takes anything at all. While it does not, nobody is sent into the wall but one probe at a time.
+//! One circuit breaker: counts refusals in a row, opens, and admits probes until one of them is answered.
 //!
-//! A status by which a server says something of the request (400, 404, 500) is an answer: the breaker judges the wall, not
-//! the request. Judged by the wall clock, as due times are; a clock that was set back opens it early, never late.
+//! [`super::Circuit`] puts two of them between a route and its upstream. Both judge by the wall clock, as due times do; a clock
+//! that was set back lets a probe through early, never late.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::base::UnixMillis;
-use crate::domain::Fault;
+use crate::store::RefusedAt;
 
-use super::schedule::LONGEST_WISH;
-
-/// So many failures in a row, and nothing more is sent.
+/// So many refusals in a row open it.
 const FAILURES: u32 = 3;
-/// The first pause; it doubles with each probe that fails.
+/// The first pause between two probes; it doubles with each probe that fails.
 const FIRST: Duration = Duration::from_secs(1);
-/// The longest pause, unless the server asks for a longer one.
-const LONGEST: Duration = Duration::from_secs(30);
+/// The longest pause, whatever a server asks for: this is how long it takes to notice that an upstream is back.
+const LONGEST: Duration = Duration::from_secs(5);
+/// Probes under way at once: a server that takes connections and never answers must not hide that it was replaced.
+const PROBES: u32 = 8;
+/// One refusal between answers draws what waits forward at most this often: a single request that is always refused must not have
+/// itself tried in a circle.
+const SETTLE: Duration = Duration::from_secs(5);
 
-/// The breaker before one upstream.
-#[derive(Debug, Default)]
-pub struct Breaker(Mutex<Inner>);
+/// Numbers refusals and recoveries of one process in their order, so that a recovery knows what was refused before it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Marks(Arc<AtomicI64>);
 
-#[derive(Debug, Default)]
-struct Inner {
-    /// In a row.
-    failures: u32,
-    open: Option<Open>,
-}
-
-#[derive(Debug)]
-struct Open {
-    since: UnixMillis,
-    pause: Duration,
-    /// Whether the one probe is on its way.
-    probing: bool,
-}
-
-/// Whether something may be sent.
-#[derive(Debug)]
-pub enum Admission {
-    /// Yes.
-    Free,
-    /// This one, to find out.
-    Probe(Probe),
-    /// No.
-    Shut,
-}
-
-/// The one request that finds out whether an upstream is back. Dropped unjudged, it leaves the next one to find out.
-#[derive(Debug)]
-pub struct Probe(Arc<Breaker>);
-
-impl Drop for Probe {
-    fn drop(&mut self) {
-        if let Some(open) = &mut self.0.lock().open {
-            open.probing = false;
-        }
+impl Marks {
+    /// The next one.
+    pub(super) fn next(&self) -> RefusedAt {
+        RefusedAt(self.0.fetch_add(1, Ordering::Relaxed))
     }
-}
 
-/// What an attempt says of its upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It answered.
-    Answers,
-    /// It does not take anything, and wants to be left alone for this long.
-    Refuses(Duration),
-}
-
-impl Verdict {
-    /// What a fault says. A status counts as an answer, unless a server declines with it.
-    pub fn of(fault: Fault, status: Option<u16>, wish: Duration) -> Self {
-        match (fault, status) {
-            (Fault::UpstreamStatus, Some(429 | 502..=504)) => Self::Refuses(wish.min(LONGEST_WISH)),
-            (Fault::UpstreamStatus | Fault::UpstreamTooLarge, _) => Self::Answers,
-            _ => Self::Refuses(wish.min(LONGEST_WISH)),
-        }
+    /// Goes on behind what the last process gave.
+    pub(super) fn begin_after(&self, last: RefusedAt) {
+        self.0.fetch_max(last.0.saturating_add(1), Ordering::Relaxed);
     }
 }
 
 /// What became of a breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
-    /// Nothing more is sent for this long.
+    /// Nothing more is sent but probes, the first after this long.
     Opened(Duration),
-    /// It takes requests again.
+    /// It was open, and an answer closed it.
     Closed,
+    /// It was never open, and an answer ended a doubt; what was refused meanwhile is drawn forward.
+    Cleared,
+}
+
+/// How a breaker stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BreakerStanding {
+    /// Only probes are sent.
+    pub open: bool,
+    /// Refusals in a row.
+    pub failures: u32,
+    /// Where it is open: when the next probe may go.
+    pub next_probe: Option<UnixMillis>,
+}
+
+#[derive(Debug)]
+pub(super) struct Breaker {
+    inner: Mutex<Inner>,
+    marks: Marks,
+}
+
+#[derive(Debug)]
+struct Inner {
+    failures: u32,
+    open: bool,
+    /// The pause until the next probe runs from here.
+    since: UnixMillis,
+    pause: Duration,
+    /// Probes under way.
+    probing: u32,
+    /// What was refused before this mark is drawn forward.
+    recovered: RefusedAt,
+    recovered_at: Option<UnixMillis>,
+    /// How often it closed.
+    closings: u64,
+}
+
+/// What one breaker says to a request.
+#[derive(Debug)]
+pub(super) enum Entry {
+    /// Nothing was refused lately.
+    Clear,
+    /// Something was, too little to open it.
+    Doubtful,
+    Probe(Ticket),
+    Shut,
+}
+
+/// A place among the probes of one breaker. Dropped unjudged, it leaves the next request to find out.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    breaker: Arc<Breaker>,
+    since: UnixMillis,
+    before: UnixMillis,
+    over: bool,
+}
+
+impl Ticket {
+    /// There was nothing to send: the pause goes on.
+    pub(super) fn unused(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.over = true;
+        let mut inner = self.breaker.lock();
+        inner.probing = inner.probing.saturating_sub(1);
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if self.over {
+            return;
+        }
+        let mut inner = self.breaker.lock();
+        inner.probing = inner.probing.saturating_sub(1);
+        if inner.since == self.since {
+            inner.since = self.before;
+        }
+    }
 }
 
 impl Breaker {
-    /// Whether it is open.
-    pub fn is_open(&self) -> bool {
-        self.lock().open.is_some()
+    pub(super) fn new(marks: &Marks) -> Self {
+        let inner = Inner {
+            failures: 0,
+            open: false,
+            since: UnixMillis(0),
+            pause: Duration::ZERO,
+            probing: 0,
+            // It stands before servers that nobody has asked yet: what others refused is drawn forward.
+            recovered: marks.next(),
+            recovered_at: None,
+            closings: 0,
+        };
+        Self { inner: Mutex::new(inner), marks: marks.clone() }
     }
 
-    /// Whether something may be sent; a probe where one is due.
-    pub fn admit(self: &Arc<Self>, now: UnixMillis) -> Admission {
+    /// Whether something may be sent. `due`: there is something to send even if nothing has to be found out.
+    pub(super) fn admit(self: &Arc<Self>, due: bool, now: UnixMillis) -> Entry {
         let mut inner = self.lock();
-        let Some(open) = &mut inner.open else { return Admission::Free };
-        let due = now >= open.since.plus(open.pause) || now < open.since;
-        if open.probing || !due {
-            return Admission::Shut;
+        if inner.failures == 0 {
+            return Entry::Clear;
         }
-        open.probing = true;
+        if !inner.open && due {
+            return Entry::Doubtful;
+        }
+        let paused = now < inner.since.plus(inner.pause) && now >= inner.since;
+        if paused || inner.probing >= PROBES {
+            return Entry::Shut;
+        }
+        inner.probing += 1;
+        let before = std::mem::replace(&mut inner.since, now);
         drop(inner);
-        Admission::Probe(Probe(Arc::clone(self)))
+        Entry::Probe(Ticket { breaker: Arc::clone(self), since: now, before, over: false })
     }
 
-    /// Takes note of an attempt; `probe` is what it was admitted as. Says when the breaker has turned.
-    pub fn judge(&self, verdict: Verdict, probe: Option<Probe>, now: UnixMillis) -> Option<Turn> {
-        let probing = probe.is_some();
-        drop(probe);
+    /// An answer.
+    pub(super) fn answered(&self, probe: Option<Ticket>, now: UnixMillis) -> Option<Turn> {
+        let probed = probe.is_some();
+        if let Some(probe) = probe {
+            probe.unused();
+        }
         let mut inner = self.lock();
-        match verdict {
-            Verdict::Answers => {
-                inner.failures = 0;
-                inner.open.take().map(|_| Turn::Closed)
-            }
-            Verdict::Refuses(wish) => {
-                inner.failures = inner.failures.saturating_add(1);
-                let opened = inner.open.is_none() && inner.failures >= FAILURES;
-                let pause = match &inner.open {
-                    // Those that were on their way when it opened say nothing new.
-                    Some(_) if !probing => return None,
-                    Some(open) => (open.pause * 2).min(LONGEST),
-                    None if opened => FIRST,
-                    None => return None,
-                };
-                let pause = pause.max(wish);
-                inner.open = Some(Open { since: now, pause, probing: false });
-                opened.then_some(Turn::Opened(pause))
-            }
+        if inner.failures == 0 {
+            return None;
+        }
+        let was_open = inner.open;
+        (inner.failures, inner.open, inner.pause) = (0, false, Duration::ZERO);
+        let settling = |at: UnixMillis| now >= at && now < at.plus(SETTLE);
+        if !was_open && !probed && inner.recovered_at.is_some_and(settling) {
+            return None;
+        }
+        inner.recovered = self.marks.next();
+        inner.recovered_at = Some(now);
+        inner.closings += u64::from(was_open);
+        Some(if was_open { Turn::Closed } else { Turn::Cleared })
+    }
+
+    /// A refusal; `wish` is what the server asked for.
+    pub(super) fn refused(&self, probe: Option<Ticket>, wish: Duration, now: UnixMillis) -> Option<Turn> {
+        let probed = probe.is_some();
+        if let Some(probe) = probe {
+            probe.unused();
+        }
+        let mut inner = self.lock();
+        if inner.open && !probed {
+            // It was on its way when the breaker opened, and says nothing new.
+            return None;
+        }
+        inner.failures = inner.failures.saturating_add(1);
+        let pause = if probed { inner.pause * 2 } else { inner.pause };
+        inner.pause = pause.max(wish).clamp(FIRST, LONGEST);
+        inner.since = now;
+        let opens = !inner.open && inner.failures >= FAILURES;
+        inner.open |= opens;
+        opens.then_some(Turn::Opened(inner.pause))
+    }
+
+    /// The next probe need not wait.
+    pub(super) fn probe_now(&self) {
+        let mut inner = self.lock();
+        inner.since = UnixMillis(i64::MIN);
+    }
+
+    /// Everything that was refused until now is drawn forward as soon as something may be sent.
+    pub(super) fn recover(&self) {
+        let mark = self.marks.next();
+        self.lock().recovered = mark;
+    }
+
+    pub(super) fn recovered(&self) -> RefusedAt {
+        self.lock().recovered
+    }
+
+    pub(super) fn closings(&self) -> u64 {
+        self.lock().closings
+    }
+
+    pub(super) fn standing(&self) -> BreakerStanding {
+        let inner = self.lock();
+        BreakerStanding {
+            open: inner.open,
+            failures: inner.failures,
+            next_probe: inner.open.then(|| inner.since.plus(inner.pause)),
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -144,60 +243,102 @@ impl Breaker {
 mod tests {
     use super::*;
 
-    const NO_WISH: Verdict = Verdict::Refuses(Duration::ZERO);
-
     fn at(seconds: i64) -> UnixMillis {
         UnixMillis::from_secs(1000 + seconds)
     }
 
-    fn probe(breaker: &Arc<Breaker>, now: UnixMillis) -> Option<Probe> {
-        match breaker.admit(now) {
-            Admission::Probe(probe) => Some(probe),
-            Admission::Free | Admission::Shut => None,
+    fn breaker() -> Arc<Breaker> {
+        Arc::new(Breaker::new(&Marks::default()))
+    }
+
+    fn probe(breaker: &Arc<Breaker>, now: UnixMillis) -> Option<Ticket> {
+        match breaker.admit(true, now) {
+            Entry::Probe(probe) => Some(probe),
+            Entry::Clear | Entry::Doubtful | Entry::Shut => None,
         }
+    }
+
+    fn refuse(breaker: &Arc<Breaker>, times: u32, now: UnixMillis) -> Option<Turn> {
+        (0..times).fold(None, |turn, _| breaker.refused(None, Duration::ZERO, now).or(turn))
     }
 
     #[test]
     fn three_in_a_row_open_it_and_one_answer_closes_it() {
-        let breaker = Arc::new(Breaker::default());
-        for verdict in [NO_WISH, NO_WISH, Verdict::Answers, NO_WISH, NO_WISH] {
-            assert_eq!(breaker.judge(verdict, None, at(0)), None);
-            assert!(matches!(breaker.admit(at(0)), Admission::Free));
-        }
-        assert_eq!(breaker.judge(NO_WISH, None, at(0)), Some(Turn::Opened(FIRST)));
-        assert!(matches!(breaker.admit(at(0)), Admission::Shut));
-        assert_eq!(breaker.judge(Verdict::Answers, None, at(0)), Some(Turn::Closed));
-        assert!(!breaker.is_open());
+        let breaker = breaker();
+        assert_eq!(refuse(&breaker, 2, at(0)), None);
+        assert!(matches!(breaker.admit(true, at(0)), Entry::Doubtful));
+        assert_eq!(breaker.answered(None, at(0)), Some(Turn::Cleared));
+        assert!(matches!(breaker.admit(true, at(0)), Entry::Clear));
+        assert_eq!(refuse(&breaker, 3, at(0)), Some(Turn::Opened(FIRST)));
+        assert!(matches!(breaker.admit(true, at(0)), Entry::Shut));
+        assert_eq!(breaker.standing().next_probe, Some(at(1)));
+        assert_eq!(breaker.answered(None, at(0)), Some(Turn::Closed));
+        assert!(!breaker.standing().open);
     }
 
     #[test]
-    fn one_probe_at_a_time_with_growing_pauses() {
-        let breaker = Arc::new(Breaker::default());
-        for _ in 0..20 {
-            breaker.judge(NO_WISH, None, at(0));
-        }
+    fn probes_go_on_at_a_bounded_interval_however_long_it_lasts() {
+        let breaker = breaker();
+        refuse(&breaker, 20, at(0));
         let mut now = 0;
-        for pause in [1, 2, 4, 8, 16, 30, 30] {
+        for pause in [1, 2, 4, 5, 5, 5] {
             assert!(probe(&breaker, at(now + pause - 1)).is_none(), "{pause}");
             now += pause;
             let first = probe(&breaker, at(now)).unwrap();
-            assert!(probe(&breaker, at(now)).is_none(), "one");
-            assert_eq!(breaker.judge(NO_WISH, Some(first), at(now)), None);
+            assert!(probe(&breaker, at(now)).is_none(), "one for each pause");
+            assert_eq!(breaker.refused(Some(first), Duration::ZERO, at(now)), None);
         }
-        drop(probe(&breaker, at(now + 30)));
-        let again = probe(&breaker, at(now + 30));
+        drop(probe(&breaker, at(now + 5)));
+        let again = probe(&breaker, at(now + 5));
         assert!(again.is_some(), "a probe that told nothing leaves the next");
-        assert_eq!(breaker.judge(Verdict::Answers, again, at(now + 30)), Some(Turn::Closed));
+        assert_eq!(breaker.answered(again, at(now + 5)), Some(Turn::Closed));
     }
 
     #[test]
-    fn a_server_may_ask_for_longer_and_a_clock_set_back_does_not() {
-        let breaker = Arc::new(Breaker::default());
+    fn a_probe_that_hangs_does_not_hide_that_the_server_is_back() {
+        let breaker = breaker();
+        refuse(&breaker, 3, at(0));
+        let hanging: Vec<_> = (1..100).filter_map(|second| probe(&breaker, at(second))).collect();
+        assert_eq!(hanging.len(), PROBES as usize, "a bounded number");
+        assert_eq!(breaker.answered(None, at(100)), Some(Turn::Closed));
+        drop(hanging);
+        assert!(matches!(breaker.admit(true, at(100)), Entry::Clear));
+    }
+
+    #[test]
+    fn a_doubt_is_looked_into_although_nothing_is_due() {
+        let breaker = breaker();
+        refuse(&breaker, 1, at(0));
+        assert!(matches!(breaker.admit(false, at(0)), Entry::Shut));
+        let Entry::Probe(first) = breaker.admit(false, at(1)) else { panic!("a probe") };
+        breaker.refused(Some(first), Duration::ZERO, at(1));
+        let Entry::Probe(second) = breaker.admit(false, at(3)) else { panic!("a probe") };
+        let before = breaker.recovered();
+        assert_eq!(breaker.answered(Some(second), at(3)), Some(Turn::Cleared));
+        assert!(breaker.recovered() > before);
+    }
+
+    #[test]
+    fn a_request_that_is_always_refused_does_not_run_in_a_circle() {
+        let breaker = breaker();
+        refuse(&breaker, 1, at(0));
+        assert_eq!(breaker.answered(None, at(0)), Some(Turn::Cleared));
+        let mark = breaker.recovered();
+        refuse(&breaker, 1, at(1));
+        assert_eq!(breaker.answered(None, at(1)), None);
+        assert_eq!(breaker.recovered(), mark);
+        refuse(&breaker, 1, at(5));
+        assert_eq!(breaker.answered(None, at(5)), Some(Turn::Cleared));
+    }
+
+    #[test]
+    fn a_servers_wish_is_heeded_up_to_the_longest_pause_and_a_clock_set_back_does_no_harm() {
+        let breaker = breaker();
         for _ in 0..3 {
-            breaker.judge(Verdict::Refuses(Duration::from_secs(300)), None, at(0));
+            breaker.refused(None, Duration::from_secs(3600), at(0));
         }
-        assert!(probe(&breaker, at(299)).is_none());
-        assert!(probe(&breaker, at(300)).is_some());
+        assert!(probe(&breaker, at(4)).is_none());
+        assert!(probe(&breaker, at(5)).is_some());
         assert!(probe(&breaker, at(-1)).is_some());
     }
 }

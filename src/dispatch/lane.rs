@@ -1,12 +1,13 @@
 //! One route's deliveries from the store: how many at once, and a bell.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
 use super::Shared;
 use crate::base::UnixMillis;
+use crate::store::RefusedAt;
 
 /// No head of the line that waits.
 const NO_HEAD: i64 = i64::MIN;
@@ -16,15 +17,28 @@ const NO_HEAD: i64 = i64::MIN;
 pub struct Lane {
     route: Arc<str>,
     used: AtomicUsize,
-    /// When the head of an ordered line may be tried again; lost at a restart, which tries it at once.
+    /// When the head of an ordered line is due, as far as it is known; the store has the last word.
     head_due: AtomicI64,
+    /// Some that wait may have been refused by the upstream.
+    refused: AtomicBool,
+    /// Nothing that was refused before this is left to be drawn forward.
+    drawn: AtomicI64,
     bell: Notify,
     shared: Arc<Shared>,
 }
 
 impl Lane {
     pub(super) fn new(route: Arc<str>, shared: Arc<Shared>) -> Self {
-        Self { route, used: AtomicUsize::new(0), head_due: AtomicI64::new(NO_HEAD), bell: Notify::new(), shared }
+        Self {
+            route,
+            used: AtomicUsize::new(0),
+            head_due: AtomicI64::new(NO_HEAD),
+            // What the last process left is looked at.
+            refused: AtomicBool::new(true),
+            drawn: AtomicI64::new(i64::MIN),
+            bell: Notify::new(),
+            shared,
+        }
     }
 
     /// The route's name.
@@ -62,6 +76,34 @@ impl Lane {
     /// Says when the head may be tried again; `None`: at once.
     pub fn set_head_due(&self, due: Option<UnixMillis>) {
         self.head_due.store(due.map_or(NO_HEAD, |due| due.0), Ordering::Relaxed);
+    }
+
+    /// Whether some that wait may have been refused by the upstream, so that one of them may be the probe before its time.
+    pub fn may_have_refused(&self) -> bool {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// One of those that wait was refused by the upstream. `missed`: the upstream has recovered since.
+    pub fn was_refused(&self, missed: bool) {
+        self.refused.store(true, Ordering::Relaxed);
+        if missed {
+            self.drawn.store(i64::MIN, Ordering::Relaxed);
+        }
+    }
+
+    /// None of those that wait was.
+    pub fn none_refused(&self) {
+        self.refused.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether something that was refused before this may be left to be drawn forward.
+    pub fn is_to_draw(&self, at: RefusedAt) -> bool {
+        self.drawn.load(Ordering::Relaxed) < at.0
+    }
+
+    /// Nothing is.
+    pub fn drew(&self, at: RefusedAt) {
+        self.drawn.store(at.0, Ordering::Relaxed);
     }
 
     /// Something has changed: look again.

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use crate::base::UnixMillis;
 
-/// The longest time that a server may ask for with `Retry-After`, whatever the route's own longest wait is.
-pub const LONGEST_WISH: Duration = Duration::from_secs(3600);
+/// A request that is too old is given up only after so many failed attempts,
+const ATTEMPTS: u32 = 3;
+/// and only by a process that has been running for this long, or for the whole time after which it gives up.
+const RUNNING: Duration = Duration::from_secs(3600);
 
 /// Doubles from `first` up to `longest`, half of it left to chance, so that what failed together does not come back
 /// together. `failures` counts from 1; `chance` is from 0 to 1.
@@ -15,9 +17,15 @@ pub fn pause(first: Duration, longest: Duration, failures: u32, chance: f64) -> 
     whole / 2 + (whole / 2).mul_f64(chance.clamp(0.0, 1.0))
 }
 
-/// The instant of the next attempt. What the server asks for counts where it is later.
-pub fn due(now: UnixMillis, pause: Duration, wish: Duration) -> UnixMillis {
-    now.plus(pause.max(wish.min(LONGEST_WISH)))
+/// The instant of the next attempt. What the server asks for counts where it is later, up to the longest wait.
+pub fn due(now: UnixMillis, pause: Duration, wish: Duration, longest: Duration) -> UnixMillis {
+    now.plus(pause.max(wish.min(longest)))
+}
+
+/// Whether a request that failed `failures` times is too old. Age alone does not say so: while this process did not run nobody was
+/// asked, and the upstream may come up a moment after it.
+pub fn is_too_old(age: Duration, give_up_after: Duration, failures: u32, running: Duration) -> bool {
+    age >= give_up_after && failures >= ATTEMPTS && running >= RUNNING.min(give_up_after)
 }
 
 #[cfg(test)]
@@ -41,9 +49,20 @@ mod tests {
     #[test]
     fn a_servers_wish_counts_where_it_is_later_and_has_a_bound() {
         let now = UnixMillis::from_secs(1000);
-        assert_eq!(due(now, SECOND, Duration::ZERO), now.plus(SECOND));
-        assert_eq!(due(now, SECOND, LONGEST), now.plus(LONGEST));
-        assert_eq!(due(now, LONGEST, SECOND), now.plus(LONGEST));
-        assert_eq!(due(now, SECOND, Duration::from_secs(1_000_000)), now.plus(LONGEST_WISH));
+        let due = |pause, wish| due(now, pause, wish, LONGEST);
+        assert_eq!(due(SECOND, Duration::ZERO), now.plus(SECOND));
+        assert_eq!(due(SECOND, SECOND * 5), now.plus(SECOND * 5));
+        assert_eq!(due(SECOND * 9, SECOND), now.plus(SECOND * 9));
+        assert_eq!(due(SECOND, Duration::from_secs(1_000_000)), now.plus(LONGEST));
+    }
+
+    #[test]
+    fn age_alone_gives_nothing_up() {
+        let (day, hour) = (Duration::from_secs(24 * 3600), Duration::from_secs(3600));
+        assert!(is_too_old(day * 4, day * 3, 3, hour));
+        assert!(!is_too_old(day * 2, day * 3, 300, day * 2), "not old");
+        assert!(!is_too_old(day * 4, day * 3, 2, day), "hardly tried");
+        assert!(!is_too_old(day * 4, day * 3, 30, SECOND * 10), "the relay has only just started");
+        assert!(is_too_old(SECOND * 10, SECOND * 10, 3, SECOND * 10), "a short patience needs no hour");
     }
 }

@@ -97,10 +97,10 @@ pub enum Event<'e> {
     ProviderHeard { route: &'e str, provider: Option<&'e str>, quiet_for: Duration },
     /// An attempt to deliver from the store.
     Delivery(DeliveryEvent<'e>),
-    /// An upstream takes nothing: for this long only one request at a time finds out whether it does again.
-    BreakerOpened { upstream: &'e str, pause: Duration },
-    /// An upstream takes requests again.
-    BreakerClosed { upstream: &'e str },
+    /// An upstream takes nothing (of one route, or of any): nothing is sent but probes, the first after this long.
+    BreakerOpened { upstream: &'e str, route: Option<&'e str>, pause: Duration },
+    /// It takes requests again.
+    BreakerClosed { upstream: &'e str, route: Option<&'e str> },
     /// Requests wait for routes that the configuration does not have.
     Stranded { routes: &'e [Arc<str>], waiting: u64 },
     /// The last process ended in the middle of deliveries; each may have arrived, and is sent again.
@@ -259,11 +259,11 @@ impl Event<'_> {
                 line.text("route", route).maybe("provider", provider).millis("quiet_for_ms", quiet_for);
             }
             Self::Delivery(event) => event.write(&mut line),
-            Self::BreakerOpened { upstream, pause } => {
-                line.text("upstream", upstream).millis("pause_ms", pause);
+            Self::BreakerOpened { upstream, route, pause } => {
+                line.text("upstream", upstream).maybe("route", route).millis("pause_ms", pause);
             }
-            Self::BreakerClosed { upstream } => {
-                line.text("upstream", upstream);
+            Self::BreakerClosed { upstream, route } => {
+                line.text("upstream", upstream).maybe("route", route);
             }
             Self::Stranded { routes, waiting } => {
                 line.long("routes", &routes.join(", ")).number("waiting", waiting);

@@ -85,8 +85,10 @@ metrics! {
         "Dead letters: requests whose last attempt failed; an operator retries or discards them.";
     SPOOL_OLDEST = "dmz_relay_spool_oldest_seconds", Kind::Gauge, ["route"],
         "Age of the oldest waiting request; 0 where nothing waits.";
-    BREAKERS = "dmz_relay_breaker_changes_total", Kind::Counter, ["upstream", "state"],
-        "How often nothing more was sent from the store to an upstream that takes nothing (opened), and again (closed).";
+    BREAKER_OPEN = "dmz_relay_breaker_open", Kind::Gauge, ["upstream", "route"],
+        "1 while only probes are sent from the store: to an upstream that nobody can connect to (route -), or for a route that it declines.";
+    BREAKER_CHANGES = "dmz_relay_breaker_changes_total", Kind::Counter, ["upstream", "route", "state"],
+        "How often such a breaker opened and closed.";
     STORE_UP = "dmz_relay_store_up", Kind::Gauge, [],
         "1 while the store takes writes, 0 while it does not; absent without a store.";
     STORE_FULL = "dmz_relay_store_full", Kind::Gauge, [],

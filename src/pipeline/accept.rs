@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
 use crate::base::UnixMillis;
-use crate::dispatch::{HandedOver, Lane, Slot, schedule};
+use crate::dispatch::{Circuit, HandedOver, Lane, Slot, schedule};
 use crate::domain::{Fault, Outcome};
 use crate::snapshot::Route;
 use crate::state::State;
@@ -66,6 +66,7 @@ struct Keeping {
     state: Arc<State>,
     store: Arc<Store>,
     lane: Arc<Lane>,
+    circuit: Arc<Circuit>,
     accept: Accept,
     pending: Option<Pending>,
     /// Goes on its way at once, from memory.
@@ -86,18 +87,23 @@ impl Keeping {
             (None, None) => Some(now),
         };
         let head_due = due.filter(|_| route.ordered && missed.is_some());
+        let refused = missed.as_ref().and_then(|missed| missed.refused);
         // An attempt that reached nobody is none.
         let tried = missed.filter(|missed| missed.asked > 0).map(|missed| missed.attempt);
         let entry = record.accepted(fresh.body());
         let at_once = slot.map(|slot| (record.stored(&route.name, fresh.body()), slot));
         let keep_body = route.keep_body;
         let pending = fresh.pending(&gate.state.replay, gate.clock.moment());
-        let accept = Accept { entry, replay: pending.as_ref().map(Pending::key), tried, due, keep_body };
-        Self { state: Arc::clone(&gate.state), store: Arc::clone(store), lane, accept, pending, at_once, head_due }
+        let replay = pending.as_ref().map(Pending::key);
+        let accept = Accept { entry, replay, tried, due, refused, keep_body };
+        let circuit = super::way::circuit(gate, &route);
+        let (state, store) = (Arc::clone(&gate.state), Arc::clone(store));
+        Self { state, store, lane, circuit, accept, pending, at_once, head_due }
     }
 
     async fn run(self, told: oneshot::Sender<Result<Ticket, Unstored>>) {
-        let Self { state, store, lane, accept, pending, at_once, head_due } = self;
+        let Self { state, store, lane, circuit, accept, pending, at_once, head_due } = self;
+        let refused = accept.refused;
         let busy = state.dispatch.busy();
         let kept = store.accept(accept).await;
         let Ok(ticket) = kept else {
@@ -120,6 +126,9 @@ impl Keeping {
                 if head_due.is_some() {
                     lane.set_head_due(head_due);
                 }
+                if let Some(refused) = refused {
+                    lane.was_refused(refused < circuit.recovered());
+                }
                 state.dispatch.wake(lane.route());
             }
         }
@@ -136,14 +145,15 @@ fn slot_at_once(gate: &Gate, route: &Route, store: &Store, lane: &Arc<Lane>) -> 
     if backlog.waiting > backlog.claimed {
         return None;
     }
-    let breaker = gate.state.dispatch.breaker(&route.upstream.name);
-    if breaker.is_open() {
+    let circuit = super::way::circuit(gate, route);
+    if circuit.is_open() {
         return None;
     }
-    lane.slot(route.concurrency)
+    lane.slot(circuit.at_once(route.concurrency, lane.used()))
 }
 
 fn due_after(missed: &Missed, route: &Route, now: UnixMillis) -> UnixMillis {
     let pause = schedule::pause(route.retry.first, route.retry.max, 1, fastrand::f64());
-    schedule::due(now, pause, missed.retry_after.map_or(Duration::ZERO, |wish| wish.from(now)))
+    let wish = missed.retry_after.map_or(Duration::ZERO, |wish| wish.from(now));
+    schedule::due(now, pause, wish, route.retry.max)
 }

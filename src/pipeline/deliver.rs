@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::base::UnixMillis;
 use crate::domain::{Fault, Head, SourceAddress, Version};
 use crate::snapshot::{AnswerPolicy, Delivery};
-use crate::store::{Attempt, AttemptKind};
+use crate::store::{Attempt, AttemptKind, RefusedAt};
 use crate::upstream::{Received, RetryAfter, Undelivered};
 
 use super::compose::Inward;
@@ -44,6 +44,8 @@ pub struct Missed {
     pub retry_after: Option<RetryAfter>,
     /// For the history.
     pub attempt: Attempt,
+    /// Where it failed because of the upstream, and that was taken note of.
+    pub refused: Option<RefusedAt>,
 }
 
 impl<'s> Delivered<'s> {
@@ -111,7 +113,7 @@ impl Missed {
             detail: None,
             took,
         };
-        Self { fault: Fault::UpstreamStatus, asked: received.attempts, retry_after: None, attempt }
+        Self { fault: Fault::UpstreamStatus, asked: received.attempts, retry_after: None, attempt, refused: None }
     }
 
     fn unanswered(undelivered: Undelivered, number: u32, at: UnixMillis, took: Duration) -> Self {
@@ -126,6 +128,6 @@ impl Missed {
             detail: Some(detail.into()),
             took,
         };
-        Self { fault, asked: attempts, retry_after, attempt }
+        Self { fault, asked: attempts, retry_after, attempt, refused: None }
     }
 }

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::dispatch::{Admission, Breaker, Probe, Slot, Turn, Verdict};
+use crate::base::UnixMillis;
+use crate::dispatch::{Admission, Circuit, Probe, Servers, Slot, Turn, Turns, Verdict};
 use crate::observe::Event;
 use crate::snapshot::{Delivery, Route};
-use crate::store::Store;
+use crate::store::{RefusedAt, Store};
 
 use super::Gate;
 use super::deliver::Missed;
@@ -34,7 +35,7 @@ pub enum Way {
 /// The right to go inward before what waits in the store.
 #[derive(Debug)]
 pub struct Passage {
-    breaker: Arc<Breaker>,
+    circuit: Arc<Circuit>,
     probe: Option<Probe>,
     /// On an ordered route: nobody else goes inward meanwhile.
     slot: Option<Slot>,
@@ -65,13 +66,13 @@ impl Passage {
         if route.ordered && store.backlog(&route.name).waiting > 0 {
             return None;
         }
-        let breaker = gate.state.dispatch.breaker(&route.upstream.name);
-        let probe = match breaker.admit(gate.clock.now()) {
-            Admission::Free => None,
+        let circuit = circuit(gate, route);
+        let probe = match circuit.admit(true, gate.clock.now()) {
+            Admission::Free { .. } => None,
             Admission::Probe(probe) => Some(probe),
             Admission::Shut => return None,
         };
-        Some(Self { breaker, probe, slot })
+        Some(Self { circuit, probe, slot })
     }
 
     /// The end of the attempt: early enough that the store can still answer for it.
@@ -80,32 +81,62 @@ impl Passage {
     }
 
     /// Somebody took it.
-    pub(super) fn taken(self, gate: &Gate, route: &Route) {
-        self.judge(Verdict::Answers, gate, route);
+    pub(super) fn taken(self, gate: &Gate) {
+        let now = gate.clock.now();
+        judge(gate, &self.circuit, Verdict::Answers, self.probe, now);
     }
 
     /// Nobody took it. What this gives is held until the request is durable, so that on an ordered route nothing overtakes it.
-    pub(super) fn missed(self, missed: &Missed, gate: &Gate, route: &Route) -> Option<Slot> {
-        let wish = missed.retry_after.map_or(Duration::ZERO, |wish| wish.from(gate.clock.now()));
-        self.judge(Verdict::of(missed.fault, missed.attempt.status, wish), gate, route)
-    }
-
-    fn judge(self, verdict: Verdict, gate: &Gate, route: &Route) -> Option<Slot> {
-        let Self { breaker, probe, slot } = self;
-        if let Some(turn) = breaker.judge(verdict, probe, gate.clock.now()) {
-            turned(gate, &route.upstream.name, turn);
-        }
-        slot
+    pub(super) fn missed(self, missed: &mut Missed, gate: &Gate) -> Option<Slot> {
+        note(missed, gate, &self.circuit, self.probe);
+        self.slot
     }
 }
 
-/// Tells that a breaker has turned, and whoever waited behind it.
-pub fn turned(gate: &Gate, upstream: &str, turn: Turn) {
-    match turn {
-        Turn::Opened(pause) => gate.observer.record(&Event::BreakerOpened { upstream, pause }),
-        Turn::Closed => {
-            gate.observer.record(&Event::BreakerClosed { upstream });
-            gate.state.dispatch.lanes().iter().for_each(|lane| lane.wake());
-        }
+/// Nobody took a request that is kept instead of failing.
+pub(super) fn spared(missed: &mut Missed, gate: &Gate, route: &Route) {
+    note(missed, gate, &circuit(gate, route), None);
+}
+
+fn note(missed: &mut Missed, gate: &Gate, circuit: &Circuit, probe: Option<Probe>) {
+    let now = gate.clock.now();
+    let wish = missed.retry_after.map_or(Duration::ZERO, |wish| wish.from(now));
+    if let Some(verdict) = Verdict::of(missed.fault, missed.attempt.status, wish) {
+        missed.refused = judge(gate, circuit, verdict, probe, now);
     }
+}
+
+/// What stands between a route and its upstream.
+pub fn circuit(gate: &Gate, route: &Route) -> Arc<Circuit> {
+    gate.state.dispatch.circuit(&route.name, servers(route))
+}
+
+/// The servers of a route's upstream.
+pub fn servers(route: &Route) -> Servers<'_> {
+    Servers { upstream: &route.upstream.name, identity: route.upstream.identity() }
+}
+
+/// Takes note of what an attempt says of its upstream. Gives its place among the refusals, where it is one.
+pub fn judge(
+    gate: &Gate,
+    circuit: &Circuit,
+    verdict: Verdict,
+    probe: Option<Probe>,
+    now: UnixMillis,
+) -> Option<RefusedAt> {
+    let Turns { of_route, of_upstream } = circuit.judge(verdict, probe, now);
+    turned(gate, circuit.upstream(), Some(circuit.route()), of_route);
+    turned(gate, circuit.upstream(), None, of_upstream);
+    verdict.refuses().then(|| circuit.mark())
+}
+
+/// Tells that a breaker has turned, and whoever waited behind it.
+fn turned(gate: &Gate, upstream: &str, route: Option<&str>, turn: Option<Turn>) {
+    match turn {
+        None => return,
+        Some(Turn::Opened(pause)) => return gate.observer.record(&Event::BreakerOpened { upstream, route, pause }),
+        Some(Turn::Closed) => gate.observer.record(&Event::BreakerClosed { upstream, route }),
+        Some(Turn::Cleared) => {}
+    }
+    gate.state.dispatch.lanes().iter().for_each(|lane| lane.wake());
 }

@@ -18,7 +18,7 @@ use super::entry::{Attempt, Entry, Event};
 use super::error::OpenError;
 use super::ledger::{Backlogs, Oldest, Shift};
 use super::query::{Page, Query};
-use super::spool::{Accept, Claimed, Settlement, StoredRequest, Ticket};
+use super::spool::{Accept, Claimed, Early, RefusedAt, Settlement, StoredRequest, Ticket};
 
 /// One write; many make a transaction.
 #[derive(Debug)]
@@ -34,6 +34,7 @@ pub(super) enum Write {
         route: Arc<str>,
         most: usize,
         ordered: bool,
+        early: Early,
     },
     Settle(Ticket, Box<Settlement>),
     Reserve {
@@ -46,6 +47,11 @@ pub(super) enum Write {
     },
     Revive {
         request_id: Box<str>,
+    },
+    /// What waits on a route is due now; at most so many at a time.
+    Hasten {
+        route: Arc<str>,
+        most: usize,
     },
     Discard {
         request_id: Box<str>,
@@ -69,8 +75,10 @@ pub(super) enum Wrote {
     /// The ticket, and whether the request is already on its way.
     Accepted(Ticket, bool),
     Claimed(Vec<Claimed>),
-    /// Whether there was something to change.
-    Changed(bool),
+    /// The route whose request was changed, if there was one to change.
+    Changed(Option<Arc<str>>),
+    /// How many were changed.
+    Hastened(usize),
     /// The first number, where the request is there.
     Reserved(Option<u32>),
     /// Not written: the quota, the route's share of it, or the reserve is used up. The rest of the batch stands.
@@ -157,6 +165,8 @@ pub(super) struct Opened {
     pub(super) backlogs: Backlogs,
     /// Claimed requests that became due again.
     pub(super) interrupted: u64,
+    /// The last of those that an upstream refused.
+    pub(super) last_refusal: Option<RefusedAt>,
 }
 
 /// A small fact that outlives the process, by kind, route and slot.

@@ -21,6 +21,8 @@ pub struct Accept {
     pub tried: Option<Attempt>,
     /// When delivery may begin; `None`: the caller delivers it at once, and the attempt counts as begun.
     pub due: Option<UnixMillis>,
+    /// Where that attempt failed because of the upstream.
+    pub refused: Option<RefusedAt>,
     /// Keep the body after delivery.
     pub keep_body: bool,
 }
@@ -29,6 +31,26 @@ pub struct Accept {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub i64);
 
+/// Numbers what upstreams refused and when they recovered, in the order in which they did: a clock that cannot be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RefusedAt(pub i64);
+
+impl RefusedAt {
+    /// Before everything.
+    pub const NEVER: Self = Self(i64::MIN);
+}
+
+/// What is taken out beside what is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Early {
+    /// Nothing.
+    Nothing,
+    /// What the upstream refused before this mark, and before what is due: it takes requests again.
+    Refused(RefusedAt),
+    /// One that it refused, if nothing is due: to find out whether it does.
+    Probe,
+}
+
 /// A request that somebody delivers now.
 #[derive(Debug)]
 pub struct Claimed {
@@ -36,10 +58,13 @@ pub struct Claimed {
     pub ticket: Ticket,
     /// The number of its first send. More than 1: an earlier one may have arrived.
     pub attempt: u32,
-    /// Attempts since the last time an operator revived it; the route's allowance is judged by these.
-    pub attempts_since_revival: u32,
+    /// Attempts that the upstream made fail, since an operator last revived it. The route's allowance and its back-off go by
+    /// these: an attempt that our own end interrupted is none of them.
+    pub failures: u32,
     /// When its allowance of time began: when it was received, or last revived.
     pub allowance_from: UnixMillis,
+    /// When it was due. Later than now: it was taken out early.
+    pub due: UnixMillis,
     /// The request.
     pub request: StoredRequest,
 }
@@ -75,13 +100,31 @@ pub struct StoredRequest {
     pub timestamp: Option<UnixMillis>,
 }
 
+/// For what a request waits whose attempt failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// It is tried again then at the latest.
+    pub due: UnixMillis,
+    /// Where the upstream refused it: it need not wait longer than that does.
+    pub refused: Option<RefusedAt>,
+    /// Whether the attempt is taken off its allowance.
+    pub counts: bool,
+}
+
+impl Wait {
+    /// Until then, because of an attempt that counts.
+    pub fn until(due: UnixMillis) -> Self {
+        Self { due, refused: None, counts: true }
+    }
+}
+
 /// What became of an attempt.
 #[derive(Clone, Debug)]
 pub enum Settlement {
     /// Taken; it leaves the spool.
     Delivered(Attempt),
-    /// Not taken; again at this time.
-    Again(Attempt, UnixMillis),
+    /// Not taken; again later.
+    Again(Attempt, Wait),
     /// Not taken for the last time: a dead letter.
     Dead(Attempt),
     /// Nothing was sent; the attempt does not count. Again at this time.

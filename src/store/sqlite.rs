@@ -98,7 +98,7 @@ impl Place for SqlitePlace {
         let engine = commit::SqliteEngine::new(connection, file, Arc::clone(&self.keys), self.bounds, memory)
             .map_err(|e| OpenError::Io(e.detail))?;
         let backlogs = survey.backlogs;
-        Ok(Opened { engine: Box::new(engine), backlogs, interrupted })
+        Ok(Opened { engine: Box::new(engine), backlogs, interrupted, last_refusal: survey.last_refusal })
     }
 
     fn replay_keys(&self, now: UnixMillis) -> Result<Vec<Kept>, OpenError> {

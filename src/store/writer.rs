@@ -291,7 +291,7 @@ impl Writer {
     fn reopen(&mut self) {
         // A ticket that somebody holds stays theirs; so does one whose settlement is owed.
         match self.place.open(&self.ours, self.clock.now()) {
-            Ok(Opened { engine, backlogs, interrupted: _ }) => {
+            Ok(Opened { engine, backlogs, interrupted: _, last_refusal: _ }) => {
                 let room = engine.room();
                 self.engine = Some(engine);
                 self.shared.opened(backlogs);

@@ -44,6 +44,15 @@ secrets = [{ file = \"github\" }]
 upstream = \"nobody\"
 delivery = \"queue\"
 retry = { attempts = 1 }
+
+[routes.line]
+path = \"/hooks/line\"
+provider = \"github\"
+secrets = [{ file = \"github\" }]
+upstream = \"nobody\"
+delivery = \"queue\"
+ordered = true
+retry = { first = \"1h\", max = \"1h\" }
 ";
 
 /// A relay with a store, an application behind it, and routes of every kind.
@@ -305,7 +314,7 @@ fn dead_letters_are_retried_and_given_up() {
     assert!(stage.events(&["show", &dead[0]]).exits(0).out.contains("dmz-relay events retry"));
     assert!(stage.events(&["retry", "--all-dead"]).exits(2).err.contains("Retry 3 events?"));
     let said = stage.events(&["retry", "--all-dead", "--yes"]).exits(0).out;
-    assert!(said.contains("3 of 3 events made to wait for delivery"), "{said}");
+    assert!(said.contains("3 of 3 events queued again"), "{said}");
     // Nobody is there still, so they come back.
     let again: BTreeSet<_> = stage.listed(&["--state", "dead"], 3).into_iter().collect();
     assert_eq!(again, dead.iter().cloned().collect());
@@ -314,11 +323,45 @@ fn dead_letters_are_retried_and_given_up() {
     assert_eq!(stage.listed(&["--state", "dead"], 1), dead[2..]);
     assert_eq!(stage.listed(&["--outcome", "discarded"], 2).len(), 2);
     let said = stage.events(&["retry", &dead[0], "--format", "json"]).exits(1).json();
-    assert_eq!(said["not_possible"], json!({ "not_dead": 1 }));
+    assert_eq!(said["not_possible"], json!({ "not_retryable": 1 }));
     stage.events(&["retry", &dead[2]]).exits(0);
-    for arguments in [&["retry"][..], &["retry", &dead[0], "--route", "queue"], &["discard"]] {
+    for arguments in [
+        &["retry"][..],
+        &["retry", &dead[0], "--route", "queue"],
+        &["retry", "--waiting", "--all-dead"],
+        &["retry", "--waiting", "--since", "2h"],
+        &["retry", "--upstream", "nobody"],
+        &["retry", "--waiting", "--route", "queue", "--upstream", "nobody"],
+        &["discard"],
+    ] {
         stage.events(arguments).exits(2);
     }
+}
+
+#[test]
+fn what_waits_is_tried_now() {
+    let stage = Stage::new();
+    stage.send(&["line", "--count", "2"]).exits(0);
+    let waiting = stage.listed(&["--state", "waiting"], 2);
+    let said = stage.events(&["replay", &waiting[0]]).exits(1).out;
+    assert!(said.contains("events retry --waiting"), "{said}");
+    for (whose, said) in [
+        (&[][..], "2 waiting requests are tried now"),
+        (&["--route", "line"], "2 waiting requests are tried now"),
+        (&["--upstream", "nobody"], "2 waiting requests are tried now"),
+        (&["--route", "queue"], "0 waiting requests are tried now"),
+    ] {
+        let told = || stage.events(&[&["retry", "--waiting"][..], whose].concat()).exits(0).out;
+        // One of them may be on its way at this moment.
+        let began = Instant::now();
+        while !told().contains(said) {
+            assert!(began.elapsed() < Duration::from_secs(30), "{whose:?}: {}", told());
+        }
+    }
+    let json = stage.events(&["retry", "--waiting", "--route", "queue", "--format", "json"]).exits(0).json();
+    assert_eq!(json, json!({ "waiting": 0 }));
+    let said = stage.events(&["retry", "--waiting", "--route", "unknown"]).exits(2).err;
+    assert!(said.contains("no such route"), "{said}");
 }
 
 #[test]

@@ -14,13 +14,17 @@ pub struct Manner {
     pub refuses: u8,
     /// It reads, and closes without a word: the relay cannot know whether it was taken. Half of these count as taken.
     pub hangs_up: u8,
+    /// It reads, says nothing for as long as it behaves so, and hangs up then. Nothing of this counts as taken.
+    pub holds: bool,
 }
 
 impl Manner {
-    pub const WELL: Self = Self { refuses: 0, hangs_up: 0 };
-    pub const FLAPS: Self = Self { refuses: 60, hangs_up: 30 };
+    pub const WELL: Self = Self { refuses: 0, hangs_up: 0, holds: false };
+    pub const FLAPS: Self = Self { refuses: 60, hangs_up: 30, holds: false };
     /// Takes nothing at all.
-    pub const DOWN: Self = Self { refuses: 255, hangs_up: 0 };
+    pub const DOWN: Self = Self { refuses: 255, hangs_up: 0, holds: false };
+    /// Never answers.
+    pub const HELD: Self = Self { refuses: 0, hangs_up: 0, holds: true };
 }
 
 /// A request that reached the application.
@@ -101,6 +105,9 @@ impl Inside {
                 head: head.clone(),
                 body: body.into(),
             };
+            if self.holds_back(&mut arrival) {
+                return;
+            }
             let status = self.with(|seen| {
                 let (manner, dice) = (seen.manner, seen.random.u8(..));
                 let hangs = dice >= manner.refuses && dice < manner.refuses.saturating_add(manner.hangs_up);
@@ -121,6 +128,19 @@ impl Inside {
                 return;
             }
         }
+    }
+
+    /// Whether the request was held until its manner changed.
+    fn holds_back(&self, arrival: &mut Arrival) -> bool {
+        let mut seen = self.seen.0.lock().unwrap();
+        if !seen.manner.holds {
+            return false;
+        }
+        arrival.taken = false;
+        seen.arrivals.push(arrival.clone());
+        self.seen.1.notify_all();
+        drop(self.seen.1.wait_while(seen, |seen| seen.manner.holds).unwrap());
+        true
     }
 
     pub fn behave(&self, manner: Manner) {

@@ -36,6 +36,8 @@ mod verdict;
 mod baseline;
 /// The disk fills up, and has room again.
 mod full;
+/// SIGKILL again and again in the middle of deliveries.
+mod interrupted;
 /// The layer itself, so that a green run means something.
 mod layer;
 /// Every n-th operation on the disk fails once, or from then on.

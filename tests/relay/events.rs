@@ -357,7 +357,7 @@ async fn dead_letters_are_retried_or_given_up() {
     let dead: BTreeSet<_> = ids(&list(&rig, "state=dead").await).into_iter().collect();
     assert_eq!(dead, [first.clone(), second.clone()].into());
     let fetched = act(&rig, &first, "replay").await;
-    assert_eq!((fetched.status, &fetched.json()["code"]), (409, &json!("waiting")));
+    assert_eq!((fetched.status, &fetched.json()["code"]), (409, &json!("dead")));
     assert_eq!(rig.fetch("GET", &format!("/api/v1/events/{first}/body")).await.body, b"dead");
 
     let retried = act(&rig, &first, "retry").await;
@@ -367,7 +367,7 @@ async fn dead_letters_are_retried_or_given_up() {
     assert_eq!((&shown["state"], &shown["due"]), (&Value::Null, &Value::Null));
     assert_eq!(shown["history"].as_array().unwrap().len(), 2, "{shown}");
     let again = act(&rig, &first, "retry").await;
-    assert_eq!((again.status, &again.json()["code"]), (409, &json!("not_dead")));
+    assert_eq!((again.status, &again.json()["code"]), (409, &json!("not_retryable")));
 
     let discarded = act(&rig, &second, "discard").await;
     assert_eq!((discarded.status, discarded.json()), (200, json!({ "id": second, "state": "discarded" })));
@@ -491,6 +491,7 @@ async fn without_a_store() {
         ("POST", format!("/api/v1/events/{id}/replay")),
         ("POST", format!("/api/v1/events/{id}/retry")),
         ("POST", format!("/api/v1/events/{id}/discard")),
+        ("POST", "/api/v1/waiting/retry".to_owned()),
     ] {
         let fetched = rig.fetch(method, &path).await;
         let expected = json!({ "error": "no store is configured: add [store]", "code": "no_store" });
@@ -518,6 +519,7 @@ async fn other_machines_are_refused() {
             ("GET", format!("/api/v1/events/{id}/explain")),
             ("POST", format!("/api/v1/events/{id}/replay")),
             ("POST", format!("/api/v1/events/{id}/discard")),
+            ("POST", "/api/v1/waiting/retry".to_owned()),
         ] {
             let stream = TcpStream::connect(outer).await.unwrap();
             let fetched = fetch(stream, method, &path, "relay.example").await;

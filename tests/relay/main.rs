@@ -33,6 +33,7 @@ mod framing; // bytes that are not a request
 mod history; // a row for every request
 mod lists; // denials, and lists that are only observed
 mod queue; // accepted first, delivered after
+mod recovery; // an upstream that was away is back
 mod refusals; // every reason code, once
 mod reload; // changes under way
 mod replays; // what an operator asks for

@@ -87,7 +87,7 @@ async fn what_is_not_replayed() {
     mood.status(500, "");
     let dead = rig.send(Protocol::H1, &Call::post("/hooks/queue")).await;
     eventually("a dead letter", async || rig.store().backlog("queue").dead == 1).await;
-    assert_eq!(replay(&rig, dead.id()).await, NotReplayed::Waiting);
+    assert_eq!(replay(&rig, dead.id()).await, NotReplayed::Dead);
 
     let known = rig.send(Protocol::H1, &Oktave::event(SECRET, 2).call("/hooks/oktave")).await;
     assert_eq!(known.status, 200);

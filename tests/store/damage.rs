@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use dmz_relay::store::{OpenError, Query, Store};
+use dmz_relay::store::{Early, OpenError, Query, Store};
 
 use crate::rig::{NOW, Rig, accept, entry};
 
@@ -24,7 +24,7 @@ async fn filled() -> Rig {
 /// Everything that a relay does with a store. Errors are answers; only a panic of the writer would end it.
 async fn use_it(store: &Store) {
     let _ = store.page(Query { limit: 1000, text: Some("x".into()), ..Query::default() }, Arc::default()).await;
-    let _ = store.claim(&Arc::from("dastra"), 100, false).await;
+    let _ = store.claim(&Arc::from("dastra"), 100, false, Early::Nothing).await;
     let _ = store.accept(accept(NOW, None)).await;
     store.record(entry(NOW));
     let _ = store.flush().await;
@@ -103,7 +103,7 @@ async fn flipped_bytes_in_the_log_lose_its_end_and_no_more() {
     }
     flip(&copy.folder.path().join("relay.db-wal"), sound + 500);
     let after = copy.open();
-    let claimed = after.claim(&Arc::from("dastra"), 10, false).await.unwrap();
+    let claimed = after.claim(&Arc::from("dastra"), 10, false, Early::Nothing).await.unwrap();
     assert_eq!(claimed.iter().map(|claimed| claimed.ticket).collect::<Vec<_>>(), [first]);
     use_it(&after).await;
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dmz_relay::store::{Backlog, News, Settlement, Unstored};
+use dmz_relay::store::{Backlog, Early, News, Settlement, Unstored};
 use rusqlite::Connection;
 
 use crate::rig::{NOW, Rig, accept, attempt, entry, eventually};
@@ -18,7 +18,7 @@ async fn a_file_that_vanished_takes_nothing_until_it_is_back() {
     eventually("it is noticed", async || !store.standing().open).await;
     assert!(store.standing().problem.is_some());
     assert_eq!(store.accept(accept(NOW, None)).await, Err(Unstored::Failed));
-    assert_eq!(store.claim(&Arc::from("dastra"), 1, false).await.map(|_| ()), Err(Unstored::Failed));
+    assert_eq!(store.claim(&Arc::from("dastra"), 1, false, Early::Nothing).await.map(|_| ()), Err(Unstored::Failed));
     // Said once, and not forgotten.
     let settled = store.settle(on_its_way, Settlement::Delivered(attempt(1))).await;
     assert_eq!(settled, Err(Unstored::Failed));
@@ -32,7 +32,7 @@ async fn a_file_that_vanished_takes_nothing_until_it_is_back() {
     let news = rig.news.lock().unwrap().clone();
     assert!(matches!(&news[..], [News::Failed { .. }, News::Recovered, ..]), "{news:?}");
     eventually("the settlement is written", async || store.backlog("dastra").waiting == 1).await;
-    let claimed = store.claim(&Arc::from("dastra"), 10, false).await.unwrap();
+    let claimed = store.claim(&Arc::from("dastra"), 10, false, Early::Nothing).await.unwrap();
     assert_eq!(claimed.iter().map(|claimed| claimed.ticket).collect::<Vec<_>>(), [waits], "delivered once");
     store.accept(accept(NOW, None)).await.unwrap();
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dmz_relay::base::UnixMillis;
-use dmz_relay::store::{Accept, Entry, News, Query, Settings, Settlement, Store, Unstored};
+use dmz_relay::store::{Accept, Early, Entry, News, Query, Settings, Settlement, Store, Unstored};
 
 use crate::rig::{NOW, Rig, accept, attempt, entry, eventually};
 
@@ -39,7 +39,7 @@ async fn history_makes_room_and_what_waits_stays() {
     let page = store.page(Query { limit: 1000, ..Query::default() }, Arc::default()).await.unwrap();
     assert!(page.events.len() > 50 && page.events.len() < 250, "{}", page.events.len());
     assert_eq!(page.events[0].entry.received_at, UnixMillis(NOW.0 + 599), "the newest are kept");
-    assert_eq!(store.claim(&Arc::from("dastra"), 1, false).await.unwrap().len(), 1);
+    assert_eq!(store.claim(&Arc::from("dastra"), 1, false, Early::Nothing).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -94,7 +94,7 @@ async fn no_route_takes_the_share_of_another() {
     assert!(!store.standing().full, "there is room, and it is another's");
     let full = |route: &str| News::RouteFull { route: Arc::from(route) };
     assert!(rig.news.lock().unwrap().contains(&full("flooded")));
-    for claimed in store.claim(&Arc::from("flooded"), 10, false).await.unwrap() {
+    for claimed in store.claim(&Arc::from("flooded"), 10, false, Early::Nothing).await.unwrap() {
         store.settle(claimed.ticket, Settlement::Dead(crate::rig::failed(1))).await.unwrap();
     }
     assert_eq!(store.accept(of("flooded", None)).await, Err(Unstored::Full), "a dead letter holds its room");
@@ -106,7 +106,7 @@ async fn no_route_takes_the_share_of_another() {
     let quiet = fill(&store, "quiet").await;
     assert!(quiet >= 25, "{quiet}");
     // Room that was delivered away is the route's own again.
-    let claimed = store.claim(&Arc::from("flooded"), 10, false).await.unwrap();
+    let claimed = store.claim(&Arc::from("flooded"), 10, false, Early::Nothing).await.unwrap();
     assert!(claimed.len() > 3);
     for claimed in claimed {
         store.settle(claimed.ticket, Settlement::Delivered(attempt(1))).await.unwrap();
@@ -170,7 +170,7 @@ async fn what_is_too_old_goes_and_what_waits_or_died_stays() {
     .await;
     assert_eq!((rows(&store, "accepted").await, rows(&store, "dead").await), (1, 1));
     // Delivered at last, it is as old as it is.
-    let claimed = store.claim(&Arc::from("dastra"), 1, false).await.unwrap();
+    let claimed = store.claim(&Arc::from("dastra"), 1, false, Early::Nothing).await.unwrap();
     store.settle(claimed[0].ticket, Settlement::Delivered(attempt(1))).await.unwrap();
     assert_eq!(rows(&store, "accepted").await, 0);
 }

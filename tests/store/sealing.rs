@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use dmz_relay::base::Secret;
 use dmz_relay::domain::{Head, Method, Version};
-use dmz_relay::store::{Accept, Entry, OpenError, Query, SealingKey, Settings, Settlement};
+use dmz_relay::store::{Accept, Early, Entry, OpenError, Query, SealingKey, Settings, Settlement};
 
 use crate::rig::{NOW, Rig, accept, attempt, entry};
 
@@ -58,7 +58,7 @@ async fn nothing_that_a_sender_wrote_is_in_the_file() {
         for word in ["canary-in-query", "canary-in-host", "canary-in-header", "canary-in-body"] {
             assert_eq!(shows(rig.folder.path(), word), !sealed, "{word}");
         }
-        let claimed = store.claim(&Arc::from("dastra"), 1, false).await.unwrap().remove(0);
+        let claimed = store.claim(&Arc::from("dastra"), 1, false, Early::Nothing).await.unwrap().remove(0);
         assert_eq!(&*claimed.request.body, b"{\"name\": \"canary-in-body\"}");
         assert_eq!(claimed.request.head.host(), "canary-in-host.example");
         let found = store
@@ -83,7 +83,7 @@ async fn keys_rotate_and_sealing_is_turned_on_and_off() {
         assert_eq!(rig.try_open(&rig.keyed(keys)).map(drop).unwrap_err(), OpenError::KeyMissing);
     }
     let (store, _) = rig.try_open(&rig.keyed(vec![key(3), key(2), key(1)])).unwrap();
-    let claimed = store.claim(&Arc::from("dastra"), 10, false).await.unwrap();
+    let claimed = store.claim(&Arc::from("dastra"), 10, false, Early::Nothing).await.unwrap();
     assert_eq!(claimed.len(), 3);
     for claimed in claimed {
         assert_eq!(&*claimed.request.body, b"{\"name\": \"canary-in-body\"}");
@@ -107,7 +107,7 @@ async fn what_lies_in_clear_is_set_aside_once_the_store_seals() {
     drop(store);
     let (store, _) = rig.try_open(&rig.keyed(vec![key(1)])).unwrap();
     store.accept(secret()).await.unwrap();
-    let claimed = store.claim(&Arc::from("dastra"), 10, false).await.unwrap();
+    let claimed = store.claim(&Arc::from("dastra"), 10, false, Early::Nothing).await.unwrap();
     assert_eq!(claimed.len(), 1, "the sealed one");
     assert_eq!(store.backlog("dastra").dead, 1);
     let event = store.event(&id).await.unwrap().unwrap();
@@ -146,7 +146,7 @@ async fn a_sealed_row_that_was_given_another_route_or_proof_is_no_request() {
         let (store, _) = rig.try_open(&keyed).unwrap();
         let mut claimed = 0;
         for route in ["dastra", "other", "x"] {
-            claimed += store.claim(&Arc::from(route), 10, false).await.unwrap().len();
+            claimed += store.claim(&Arc::from(route), 10, false, Early::Nothing).await.unwrap().len();
         }
         assert_eq!(claimed, 0, "{change}");
     }
@@ -162,7 +162,7 @@ async fn what_was_blanked_waits_with_the_body_and_goes_with_it() {
         let held = Some(Secret::new(b"canary-that-was-blanked".to_vec()));
         store.accept(Accept { entry: Entry { held, ..accepted.entry }, ..accepted }).await.unwrap();
         assert_eq!(shows(rig.folder.path(), "canary-that-was-blanked"), !sealed);
-        let claimed = store.claim(&Arc::from("dastra"), 1, false).await.unwrap().remove(0);
+        let claimed = store.claim(&Arc::from("dastra"), 1, false, Early::Nothing).await.unwrap().remove(0);
         let held = claimed.request.held.as_ref().unwrap();
         assert_eq!(held.expose(), b"canary-that-was-blanked");
         assert!(!format!("{:?}", claimed.request).contains("canary-that"));
@@ -194,7 +194,7 @@ async fn a_blob_that_was_moved_or_altered_is_no_request_and_holds_nothing_up() {
     assert_eq!(file.execute(cut, []).unwrap(), 1);
     drop(file);
     let (store, _) = rig.try_open(&rig.keyed(vec![key(1)])).unwrap();
-    let claimed = store.claim(&Arc::from("dastra"), 10, false).await.unwrap();
+    let claimed = store.claim(&Arc::from("dastra"), 10, false, Early::Nothing).await.unwrap();
     assert_eq!(claimed.len(), 1, "the sound one");
     let dead = store.backlog("dastra").dead;
     assert_eq!(dead, 2);

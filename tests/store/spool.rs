@@ -6,7 +6,9 @@ use std::time::Duration;
 use dmz_relay::base::UnixMillis;
 use dmz_relay::domain::{Fault, Sends};
 use dmz_relay::replay::{Kept, ReplayKey};
-use dmz_relay::store::{Accept, Attempt, AttemptKind, Backlog, Settlement, Store, Ticket, Unstored};
+use dmz_relay::store::{
+    Accept, Attempt, AttemptKind, Backlog, Early, RefusedAt, Settlement, Store, Ticket, Unstored, Wait,
+};
 
 use crate::rig::{NOW, Rig, accept, attempt, eventually, failed, head};
 
@@ -15,7 +17,7 @@ fn route() -> Arc<str> {
 }
 
 async fn claim_one(store: &Store) -> (Ticket, u32) {
-    let claimed = store.claim(&route(), 1, false).await.unwrap();
+    let claimed = store.claim(&route(), 1, false, Early::Nothing).await.unwrap();
     assert_eq!(claimed.len(), 1);
     (claimed[0].ticket, claimed[0].attempt)
 }
@@ -31,8 +33,8 @@ async fn an_accepted_request_is_claimed_delivered_and_gone() {
     assert_eq!((backlog.waiting, backlog.claimed, backlog.next_due), (1, 0, Some(NOW)));
     assert_eq!(store.event(&id).await.unwrap().unwrap().due, Some(NOW));
 
-    let claimed = store.claim(&route(), 10, false).await.unwrap().remove(0);
-    assert_eq!((claimed.ticket, claimed.attempt, claimed.attempts_since_revival), (ticket, 1, 1));
+    let claimed = store.claim(&route(), 10, false, Early::Nothing).await.unwrap().remove(0);
+    assert_eq!((claimed.ticket, claimed.attempt, claimed.failures), (ticket, 1, 0));
     let request = claimed.request;
     assert_eq!((&*request.request_id, &*request.route, request.received_at), (&*id, "dastra", NOW));
     assert_eq!((request.source.to_string().as_str(), request.https, request.suffix), ("192.0.2.7", true, 3));
@@ -78,31 +80,38 @@ async fn the_oldest_come_first_and_none_before_its_time() {
         tickets.push(store.accept(accept(NOW, Some(due))).await.unwrap());
     }
     assert!(tickets.is_sorted(), "tickets are in the order of acceptance");
-    let claimed: Vec<_> = store.claim(&route(), 10, false).await.unwrap().iter().map(|c| c.ticket).collect();
+    let claimed: Vec<_> =
+        store.claim(&route(), 10, false, Early::Nothing).await.unwrap().iter().map(|c| c.ticket).collect();
     assert_eq!(claimed, tickets[1..]);
     assert_eq!(store.backlog("dastra").next_due, Some(later));
     rig.clock.set(later);
     assert_eq!(claim_one(&store).await.0, tickets[0]);
-    assert!(store.claim(&route(), 10, false).await.unwrap().is_empty());
-    assert!(store.claim(&Arc::from("nobody's"), 10, false).await.unwrap().is_empty());
+    assert!(store.claim(&route(), 10, false, Early::Nothing).await.unwrap().is_empty());
+    assert!(store.claim(&Arc::from("nobody's"), 10, false, Early::Nothing).await.unwrap().is_empty());
 }
 
 #[tokio::test]
-async fn an_ordered_route_keeps_its_order_whatever_is_due() {
+async fn an_ordered_route_keeps_its_order_and_waits_for_its_head() {
     let rig = Rig::new();
     let store = rig.open();
     let mut tickets = Vec::new();
     for _ in 0..3 {
         tickets.push(store.accept(accept(NOW, Some(NOW))).await.unwrap());
     }
-    let first = store.claim(&route(), 1, true).await.unwrap()[0].ticket;
+    let first = store.claim(&route(), 1, true, Early::Nothing).await.unwrap()[0].ticket;
     assert_eq!(first, tickets[0]);
-    assert!(store.claim(&route(), 1, true).await.unwrap().is_empty(), "nothing overtakes what is on its way");
+    assert!(
+        store.claim(&route(), 1, true, Early::Nothing).await.unwrap().is_empty(),
+        "nothing overtakes what is on its way"
+    );
     let hour = NOW.plus(Duration::from_secs(3600));
-    store.settle(first, Settlement::Again(failed(1), hour)).await.unwrap();
-    assert_eq!(store.claim(&route(), 1, true).await.unwrap()[0].ticket, tickets[0]);
+    store.settle(first, Settlement::Again(failed(1), Wait::until(hour))).await.unwrap();
+    assert!(store.claim(&route(), 9, true, Early::Nothing).await.unwrap().is_empty(), "its head is not due");
+    assert_eq!(store.backlog("dastra").next_due, Some(hour));
+    rig.clock.advance(Duration::from_secs(3600));
+    assert_eq!(store.claim(&route(), 1, true, Early::Nothing).await.unwrap()[0].ticket, tickets[0]);
     store.settle(first, Settlement::Dead(failed(2))).await.unwrap();
-    let rest: Vec<_> = store.claim(&route(), 9, true).await.unwrap().iter().map(|c| c.ticket).collect();
+    let rest: Vec<_> = store.claim(&route(), 9, true, Early::Nothing).await.unwrap().iter().map(|c| c.ticket).collect();
     assert_eq!(rest, tickets[1..], "a dead letter holds nothing up");
 }
 
@@ -115,7 +124,7 @@ async fn attempts_are_counted_and_told() {
     let id = accepted.entry.request_id.clone();
     let ticket = store.accept(accepted).await.unwrap();
     assert_eq!(claim_one(&store).await, (ticket, 2));
-    store.settle(ticket, Settlement::Again(failed(2), NOW)).await.unwrap();
+    store.settle(ticket, Settlement::Again(failed(2), Wait::until(NOW))).await.unwrap();
     assert_eq!(claim_one(&store).await, (ticket, 3));
     store.settle(ticket, Settlement::Released(NOW)).await.unwrap();
     assert_eq!(claim_one(&store).await, (ticket, 3), "what was not sent does not count");
@@ -125,12 +134,84 @@ async fn attempts_are_counted_and_told() {
     assert_eq!((event.entry.attempts, &*event.outcome), (3, "delivered"));
 }
 
+/// Two numbers: one for the application, one for the allowance.
+#[tokio::test]
+async fn an_interrupted_attempt_is_taken_off_no_allowance() {
+    let rig = Rig::new();
+    let store = rig.open();
+    let ticket = store.accept(accept(NOW, Some(NOW))).await.unwrap();
+    let numbers = async |store: &Store| {
+        let claimed = store.claim(&route(), 1, false, Early::Nothing).await.unwrap().remove(0);
+        (claimed.attempt, claimed.failures)
+    };
+    assert_eq!(numbers(&store).await, (1, 0));
+    drop(store);
+    let store = rig.open();
+    assert_eq!(numbers(&store).await, (1 + Sends::MOST, 0));
+    drop(store);
+    let store = rig.open();
+    assert_eq!(numbers(&store).await, (1 + 2 * Sends::MOST, 0));
+    store.settle(ticket, Settlement::Again(failed(3), Wait::until(NOW))).await.unwrap();
+    assert_eq!(numbers(&store).await, (2 + 2 * Sends::MOST, 1));
+    let uncounted = Wait { counts: false, ..Wait::until(NOW) };
+    store.settle(ticket, Settlement::Again(failed(4), uncounted)).await.unwrap();
+    assert_eq!(numbers(&store).await, (3 + 2 * Sends::MOST, 1));
+}
+
+fn refused(at: i64, due: UnixMillis) -> Wait {
+    Wait { refused: Some(RefusedAt(at)), ..Wait::until(due) }
+}
+
+#[tokio::test]
+async fn what_the_upstream_refused_is_taken_before_its_time_and_nothing_else_is() {
+    let rig = Rig::new();
+    let store = rig.open();
+    let hour = NOW.plus(Duration::from_secs(3600));
+    let mut tickets = Vec::new();
+    for _ in 0..4 {
+        tickets.push(store.accept(accept(NOW, None)).await.unwrap());
+    }
+    store.settle(tickets[0], Settlement::Again(failed(1), Wait::until(hour))).await.unwrap();
+    for (ticket, at) in [(tickets[1], 9), (tickets[2], 5), (tickets[3], 7)] {
+        store.settle(ticket, Settlement::Again(failed(1), refused(at, hour))).await.unwrap();
+    }
+    let claim = async |most, early| {
+        let claimed = store.claim(&route(), most, false, early).await.unwrap();
+        assert!(claimed.iter().all(|claimed| claimed.due == hour));
+        claimed.iter().map(|claimed| claimed.ticket).collect::<Vec<_>>()
+    };
+    assert_eq!(claim(9, Early::Nothing).await, []);
+    assert_eq!(claim(9, Early::Refused(RefusedAt(5))).await, []);
+    assert_eq!(claim(9, Early::Refused(RefusedAt(8))).await, [tickets[2], tickets[3]], "refused longest ago first");
+    assert_eq!(claim(9, Early::Probe).await, [tickets[1]]);
+    assert_eq!(claim(9, Early::Probe).await, [], "one that failed by itself waits for its time");
+    drop(store);
+    let (_store, recovered) = rig.reopen();
+    assert_eq!(recovered.last_refusal, Some(RefusedAt(9)));
+}
+
+#[tokio::test]
+async fn what_waits_is_hastened_step_by_step_on_its_route_alone() {
+    let rig = Rig::new();
+    let store = rig.open();
+    let hour = NOW.plus(Duration::from_secs(3600));
+    for _ in 0..1234 {
+        store.accept(accept(NOW, Some(hour))).await.unwrap();
+    }
+    assert_eq!(store.hasten(&Arc::from("another")).await.unwrap(), 0);
+    assert_eq!(store.backlog("dastra").next_due, Some(hour));
+    assert_eq!(store.hasten(&route()).await.unwrap(), 1234);
+    assert_eq!(store.backlog("dastra").next_due, Some(NOW));
+    assert_eq!(store.hasten(&route()).await.unwrap(), 0);
+    assert_eq!(store.claim(&route(), 5, false, Early::Nothing).await.unwrap().len(), 5);
+}
+
 #[tokio::test]
 async fn settling_twice_changes_nothing() {
     let rig = Rig::new();
     let store = rig.open();
     let ticket = store.accept(accept(NOW, None)).await.unwrap();
-    store.settle(ticket, Settlement::Again(failed(1), NOW)).await.unwrap();
+    store.settle(ticket, Settlement::Again(failed(1), Wait::until(NOW))).await.unwrap();
     let before = store.backlog("dastra");
     store.settle(ticket, Settlement::Delivered(attempt(1))).await.unwrap();
     store.settle(Ticket(77), Settlement::Delivered(attempt(1))).await.unwrap();
@@ -145,24 +226,23 @@ async fn a_dead_letter_waits_for_an_operator() {
     let accepted = accept(NOW, None);
     let id = accepted.entry.request_id.clone();
     let ticket = store.accept(accepted).await.unwrap();
-    assert!(!store.revive(&id).await.unwrap(), "it is on its way");
+    assert_eq!(store.revive(&id).await.unwrap(), None, "it is on its way");
     store.settle(ticket, Settlement::Dead(failed(1))).await.unwrap();
     let backlog = store.backlog("dastra");
     assert_eq!((backlog.waiting, backlog.claimed, backlog.dead), (0, 0, 1));
     assert_eq!((store.standing().waiting, store.standing().dead), (0, 1));
     assert_eq!(&*store.event(&id).await.unwrap().unwrap().outcome, "dead");
-    assert!(store.claim(&route(), 10, false).await.unwrap().is_empty());
+    assert!(store.claim(&route(), 10, false, Early::Nothing).await.unwrap().is_empty());
 
     rig.clock.advance(Duration::from_secs(5));
-    assert!(store.revive(&id).await.unwrap());
-    assert!(!store.revive(&id).await.unwrap());
-    assert!(!store.revive("nobody").await.unwrap());
-    let claimed = store.claim(&route(), 1, false).await.unwrap().remove(0);
-    assert_eq!((claimed.attempt, claimed.attempts_since_revival), (2, 1), "numbers go on, the allowance is fresh");
+    assert_eq!(store.revive(&id).await.unwrap(), Some(route()));
+    assert_eq!(store.revive("nobody").await.unwrap(), None);
+    let claimed = store.claim(&route(), 1, false, Early::Nothing).await.unwrap().remove(0);
+    assert_eq!((claimed.attempt, claimed.failures), (2, 0), "numbers go on, the allowance is fresh");
     assert_eq!(claimed.allowance_from, NOW.plus(Duration::from_secs(5)));
     store.settle(ticket, Settlement::Dead(failed(2))).await.unwrap();
-    assert!(store.discard(&id).await.unwrap());
-    assert!(!store.discard(&id).await.unwrap());
+    assert_eq!(store.discard(&id).await.unwrap(), Some(route()));
+    assert_eq!(store.discard(&id).await.unwrap(), None);
     let event = store.event(&id).await.unwrap().unwrap();
     assert_eq!((&*event.outcome, event.has_body, event.history.len()), ("discarded", false, 2));
     assert_eq!(store.backlog("dastra"), Backlog::default());
@@ -173,7 +253,7 @@ async fn what_is_given_up_on_its_way_leaves_when_it_comes_back() {
     let rig = Rig::new();
     let store = rig.open();
     for settlement in [
-        Settlement::Again(failed(1), NOW),
+        Settlement::Again(failed(1), Wait::until(NOW)),
         Settlement::Dead(failed(1)),
         Settlement::Released(NOW),
         Settlement::Delivered(attempt(1)),
@@ -182,7 +262,7 @@ async fn what_is_given_up_on_its_way_leaves_when_it_comes_back() {
         let accepted = accept(NOW, None);
         let id = accepted.entry.request_id.clone();
         let ticket = store.accept(accepted).await.unwrap();
-        assert!(store.discard(&id).await.unwrap());
+        assert_eq!(store.discard(&id).await.unwrap(), Some(route()));
         store.settle(ticket, settlement).await.unwrap();
         let outcome = store.event(&id).await.unwrap().unwrap().outcome;
         assert_eq!(&*outcome, if taken { "delivered" } else { "discarded" });
@@ -197,8 +277,8 @@ async fn a_waiting_request_can_be_given_up() {
     let accepted = accept(NOW, Some(NOW));
     let id = accepted.entry.request_id.clone();
     store.accept(accepted).await.unwrap();
-    assert!(store.discard(&id).await.unwrap());
-    assert!(store.claim(&route(), 1, false).await.unwrap().is_empty());
+    assert_eq!(store.discard(&id).await.unwrap(), Some(route()));
+    assert!(store.claim(&route(), 1, false, Early::Nothing).await.unwrap().is_empty());
     assert_eq!(store.backlog("dastra"), Backlog::default());
 }
 
@@ -264,7 +344,7 @@ async fn a_claim_that_nobody_waits_for_is_undone() {
     store.accept(accept(NOW, Some(NOW))).await.unwrap();
     {
         let route = route();
-        let mut claiming = Box::pin(store.claim(&route, 1, false));
+        let mut claiming = Box::pin(store.claim(&route, 1, false, Early::Nothing));
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         assert!(claiming.as_mut().poll(&mut context).is_pending());
         store.flush().await.unwrap();

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use dmz_relay::domain::Sends;
-use dmz_relay::store::{OpenError, Query, Settings, Settlement, Store, Ticket};
+use dmz_relay::store::{Early, OpenError, Query, Settings, Settlement, Store, Ticket, Wait};
 
 use crate::rig::{NOW, Rig, accept, attempt, entry, failed, settings};
 
@@ -19,7 +19,7 @@ fn crashed(rig: &Rig) -> Rig {
 }
 
 async fn tickets(store: &Store) -> Vec<(Ticket, u32)> {
-    let claimed = store.claim(&Arc::from("dastra"), 100, false).await.unwrap();
+    let claimed = store.claim(&Arc::from("dastra"), 100, false, Early::Nothing).await.unwrap();
     claimed.iter().map(|claimed| (claimed.ticket, claimed.attempt)).collect()
 }
 
@@ -39,7 +39,7 @@ async fn what_was_answered_survives_a_crash_at_every_stage() {
     let next = 1 + Sends::MOST;
     assert_eq!((tickets(&after).await, recovered.interrupted), (vec![(ticket, next)], 1));
 
-    store.settle(ticket, Settlement::Again(failed(1), NOW)).await.unwrap();
+    store.settle(ticket, Settlement::Again(failed(1), Wait::until(NOW))).await.unwrap();
     let copy = crashed(&rig);
     let (after, recovered) = copy.reopen();
     assert_eq!((tickets(&after).await, recovered.interrupted), (vec![(ticket, 2)], 0));
@@ -69,7 +69,7 @@ async fn what_was_given_up_on_its_way_is_gone_after_a_crash() {
     let accepted = accept(NOW, None);
     let id = accepted.entry.request_id.clone();
     store.accept(accepted).await.unwrap();
-    assert!(store.discard(&id).await.unwrap());
+    assert!(store.discard(&id).await.unwrap().is_some());
     let copy = crashed(&rig);
     let after = copy.open();
     assert!(tickets(&after).await.is_empty());
@@ -139,8 +139,8 @@ async fn a_newer_file_is_refused_and_left_as_it_is() {
     file.pragma_update(None, "user_version", 77).unwrap();
     drop(file);
     let refused = rig.try_open(&rig.settings()).map(drop).unwrap_err();
-    assert_eq!(refused, OpenError::Newer { found: 77, known: 4 });
-    assert_eq!(refused.to_string(), "it was written by a newer dmz-relay (version 77; this one knows up to 4)");
+    assert_eq!(refused, OpenError::Newer { found: 77, known: 5 });
+    assert_eq!(refused.to_string(), "it was written by a newer dmz-relay (version 77; this one knows up to 5)");
     let file = rusqlite::Connection::open(rig.path()).unwrap();
     assert_eq!(file.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)).unwrap(), 77);
 }
@@ -168,9 +168,9 @@ async fn a_file_of_the_first_version_opens() {
     assert_eq!((recovered.interrupted, recovered.replay.len()), (1, 1));
     let event = store.event("18bcfe56800000000000000000a").await.unwrap().unwrap();
     assert_eq!((&*event.outcome, event.entry.status, event.entry.route.as_deref()), ("delivered", 200, Some("dastra")));
-    let claimed = store.claim(&Arc::from("dastra"), 10, false).await.unwrap().remove(0);
-    // It was interrupted in its second attempt.
-    assert_eq!((claimed.attempt, &*claimed.request.body), (2 + Sends::MOST, &b"hello"[..]));
+    let claimed = store.claim(&Arc::from("dastra"), 10, false, Early::Nothing).await.unwrap().remove(0);
+    // It was interrupted in its second attempt, and the first one had failed.
+    assert_eq!((claimed.attempt, claimed.failures, &*claimed.request.body), (2 + Sends::MOST, 1, &b"hello"[..]));
     assert_eq!((claimed.request.head.path(), claimed.request.head.headers().first("x-a")), ("/h", Some(&b"b"[..])));
     assert_eq!(store.marks("silence").await.unwrap().len(), 1);
     assert_eq!(store.event(&claimed.request.request_id).await.unwrap().unwrap().history.len(), 1);

@@ -5,8 +5,9 @@ use http::header::CONTENT_DISPOSITION;
 
 use super::filter::{Asked, parse};
 use super::wait::{After, Waiting, follow};
-use super::{Asking, Denied, Done, EventPage, EventSource, Failure};
+use super::{Asking, Denied, Done, EventPage, EventSource, Failure, Retried, Whose};
 use crate::admin::respond::{Answer, answer, json};
+use crate::signature::form;
 
 /// A request id is hexadecimal; what is not cannot be one, and goes into no header.
 const ID_MAX: usize = 64;
@@ -54,6 +55,35 @@ pub(in crate::admin) async fn retry<S: EventSource>(source: &S, id: &str) -> Ans
 
 pub(in crate::admin) async fn discard<S: EventSource>(source: &S, id: &str) -> Answer {
     done(id, source.discard(id), "discarded").await
+}
+
+pub(in crate::admin) async fn retry_waiting<S: EventSource>(source: &S, raw: &str) -> Answer {
+    let asked = match whose(raw) {
+        Ok(whose) => source.retry_waiting(whose).await,
+        Err(denied) => Err(denied),
+    };
+    match asked {
+        Ok(waiting) => json(StatusCode::OK, &Retried { waiting }),
+        Err(denied) => failure(&denied),
+    }
+}
+
+fn whose(raw: &str) -> Result<Whose, Denied> {
+    let mut whose = Whose::All;
+    let bad = |what: &str| Denied::BadParameter(what.to_owned());
+    let fields = form::fields(raw.as_bytes()).map_err(|_| bad("the query is not percent-encoded as it should be"))?;
+    for (name, value) in fields {
+        let value = String::from_utf8(value.into_owned()).map_err(|_| bad("a value is not text"))?;
+        let named = match &*name {
+            b"route" => Whose::Route(value),
+            b"upstream" => Whose::Upstream(value),
+            _ => return Err(bad("only route and upstream are known here")),
+        };
+        if std::mem::replace(&mut whose, named) != Whose::All {
+            return Err(bad("either route or upstream, once"));
+        }
+    }
+    Ok(whose)
 }
 
 /// As it was received. No browser may take it for a page.
@@ -104,13 +134,14 @@ pub(in crate::admin) fn failure(denied: &Denied) -> Answer {
     let status = match denied {
         Denied::BadParameter(_) => StatusCode::BAD_REQUEST,
         Denied::NotLocal => StatusCode::FORBIDDEN,
-        Denied::NoStore | Denied::Unknown => StatusCode::NOT_FOUND,
+        Denied::NoStore | Denied::Unknown | Denied::RouteUnknown | Denied::UpstreamUnknown => StatusCode::NOT_FOUND,
         Denied::BodyNotKept
         | Denied::Unverified
         | Denied::VerifiedOtherwise
         | Denied::RouteGone
         | Denied::Waiting
-        | Denied::NotDead
+        | Denied::Dead
+        | Denied::NotRetryable
         | Denied::NotWaiting => StatusCode::CONFLICT,
         Denied::Busy | Denied::StoreFailed => StatusCode::SERVICE_UNAVAILABLE,
     };

@@ -102,7 +102,12 @@ fn obstacle(row: &EventRow) -> Option<Obstacle> {
     let unverified = matches!(&*row.outcome, "refused" | "handshake");
     match (unverified, row.state.is_some(), row.has_body) {
         (true, ..) => Some(Obstacle { code: "unverified", text: "it never passed verification" }),
-        (_, true, _) => Some(Obstacle { code: "waiting", text: "it waits or is a dead letter: retry it instead" }),
+        (_, true, _) if row.state.as_deref() == Some("dead") => {
+            Some(Obstacle { code: "dead", text: "it is a dead letter: events retry makes it wait again" })
+        }
+        (_, true, _) => {
+            Some(Obstacle { code: "waiting", text: "it waits for delivery: events retry --waiting tries it now" })
+        }
         (_, _, false) => Some(Obstacle { code: "body_not_kept", text: "its body was not kept" }),
         (false, false, true) => None,
     }

@@ -1,19 +1,25 @@
-//! `events retry` and `events discard`: dead letters wait again, or are given up.
+//! `events retry` and `events discard`: dead letters wait again, what waits is tried now, or either is given up.
 
 use super::bulk::Summary;
 use super::choose::{agreed, matching, one};
 use super::{Desk, event_path};
-use crate::admin::events::Done;
+use crate::admin::events::{Done, Retried};
 use crate::cli::grammar::Format;
-use crate::cli::grammar::events::{Discard, Retry};
+use crate::cli::grammar::events::{Discard, Filters, Retry};
 use crate::cli::{Exit, Unusable, say_json};
-use crate::terminal::{Palette, Progress, say};
+use crate::signature::form;
+use crate::terminal::{Palette, Progress, counted, say};
 
 pub(super) async fn retry(args: &Retry, format: Format) -> Result<Exit, Unusable> {
     let mut desk = Desk::new(&args.relay)?;
+    if args.waiting {
+        return waiting(&mut desk, args, format).await;
+    }
     let ids = match (args.events.is_empty(), args.filters.is_empty() && !args.all_dead) {
         (true, true) => {
-            return Err("name events, choose them with filters, or take every dead letter with --all-dead".into());
+            let how = "name events, choose dead letters with filters, take every dead letter with --all-dead, or try what \
+                waits now with --waiting";
+            return Err(how.into());
         }
         (false, false) => return Err("name events or give filters, not both".into()),
         (false, true) => whole(&mut desk, &args.events).await?,
@@ -27,7 +33,28 @@ pub(super) async fn retry(args: &Retry, format: Format) -> Result<Exit, Unusable
             ids
         }
     };
-    each(&mut desk, &ids, "/retry", "made to wait for delivery", format).await
+    each(&mut desk, &ids, "/retry", "queued again", format).await
+}
+
+async fn waiting(desk: &mut Desk, args: &Retry, format: Format) -> Result<Exit, Unusable> {
+    let others = Filters { route: None, ..args.filters.clone() };
+    if !others.is_empty() {
+        return Err("--waiting takes --route or --upstream, and no other filter".into());
+    }
+    let whose = [("route", &args.filters.route), ("upstream", &args.upstream)];
+    let query = whose
+        .into_iter()
+        .find_map(|(name, value)| value.as_ref().map(|value| format!("?{name}={}", form::encode(value.as_bytes()))));
+    let retried: Retried = desk.post(&format!("/api/v1/waiting/retry{}", query.unwrap_or_default())).await?;
+    match format {
+        Format::Json => say_json(&retried)?,
+        Format::Human => {
+            let count = usize::try_from(retried.waiting).unwrap_or(usize::MAX);
+            let what = if count == 1 { "is tried now" } else { "are tried now" };
+            say(&format!("{} {what}\n", counted(count, "waiting request")));
+        }
+    }
+    Ok(Exit::Fine)
 }
 
 pub(super) async fn discard(args: &Discard, format: Format) -> Result<Exit, Unusable> {

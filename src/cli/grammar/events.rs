@@ -27,7 +27,7 @@ pub enum EventsCommand {
     Export(Export),
     /// Send stored requests inward once more, now
     Replay(Replay),
-    /// Make dead letters wait for delivery again
+    /// Make dead letters wait for delivery again, or try what waits now
     Retry(Retry),
     /// Give waiting requests or dead letters up
     Discard(Discard),
@@ -190,6 +190,12 @@ pub struct Retry {
     /// Every dead letter that the filters leave
     #[arg(long, conflicts_with = "events")]
     pub all_dead: bool,
+    /// Try everything that waits now: of all routes, of --route or of --upstream
+    #[arg(long, conflicts_with_all = ["events", "all_dead"])]
+    pub waiting: bool,
+    /// Of this upstream; with --waiting
+    #[arg(long, value_name = "NAME", requires = "waiting", conflicts_with = "route")]
+    pub upstream: Option<String>,
     /// Do not ask
     #[arg(long, short)]
     pub yes: bool,

@@ -9,7 +9,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(super) const APPLICATION_ID: i32 = 0x646d_7a72;
 
 /// Step by step from an empty file.
-pub(super) const STEPS: &[&str] = &[FIRST, SECOND, SHARES, PROOF];
+pub(super) const STEPS: &[&str] = &[FIRST, SECOND, SHARES, PROOF, FAILURES];
 
 /// A row's `key` is the millisecond in its request id, twenty bits up, then nineteen bits of the id's random part and one
 /// that tells the two tables apart. So history lies in the order of time, a row is found by its request id, retention cuts
@@ -86,6 +86,15 @@ UPDATE spool SET bytes = coalesce((SELECT size FROM events WHERE events.key = sp
 const PROOF: &str = "
 ALTER TABLE events ADD COLUMN verified_by INTEGER;
 ALTER TABLE refusals ADD COLUMN verified_by INTEGER;
+";
+
+/// The allowance goes by attempts that the upstream made fail, and no longer by every claim; what it refused is found without its
+/// time. Of a claim that is under way nobody knows yet.
+const FAILURES: &str = "
+ALTER TABLE spool RENAME COLUMN since_revival TO failures;
+ALTER TABLE spool ADD COLUMN refused INTEGER;
+UPDATE spool SET failures = max(failures - 1, 0) WHERE due IS NULL AND state <> 1;
+CREATE INDEX spool_refused ON spool (route, refused) WHERE refused IS NOT NULL AND due IS NOT NULL;
 ";
 
 /// The newest version that this program knows.

@@ -15,7 +15,7 @@ use crate::store::engine::Wrote;
 use crate::store::entry::{Attempt, AttemptKind, Stage};
 use crate::store::ledger::{Backlogs, Due, Shift};
 use crate::store::seal::Unsealed;
-use crate::store::spool::{Accept, Backlog, Claimed, Settlement, Ticket};
+use crate::store::spool::{Accept, Backlog, Claimed, Early, RefusedAt, Settlement, Ticket};
 
 use super::read::{self, Unreadable};
 use super::row::{self, PROBES, Table};
@@ -45,15 +45,16 @@ struct Spooled {
     due: Option<i64>,
     state: i64,
     attempts: u32,
-    since_revival: u32,
+    failures: u32,
     allowance_from: i64,
     received_at: i64,
     keep_body: bool,
     bytes: i64,
+    refused: Option<i64>,
 }
 
 const COLUMNS: &str =
-    "seq, key, route, due, state, attempts, since_revival, allowance_from, received_at, keep_body, bytes";
+    "seq, key, route, due, state, attempts, failures, allowance_from, received_at, keep_body, bytes, refused";
 
 impl Spooled {
     fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
@@ -64,11 +65,12 @@ impl Spooled {
             due: row.get(3)?,
             state: row.get(4)?,
             attempts: row.get(5)?,
-            since_revival: row.get(6)?,
+            failures: row.get(6)?,
             allowance_from: row.get(7)?,
             received_at: row.get(8)?,
             keep_body: row.get(9)?,
             bytes: row.get(10)?,
+            refused: row.get(11)?,
         })
     }
 
@@ -93,7 +95,8 @@ impl Batch<'_> {
         self.memory.held.add(number, bytes);
         let attempts = accept.tried.as_ref().map_or(0, |tried| tried.number) + u32::from(at_once);
         let received_at = accept.entry.received_at;
-        let sql = "INSERT INTO spool VALUES (?1, ?2, ?3, ?4, 0, ?5, ?5, ?6, ?6, ?7, ?8, ?9)";
+        let failures = accept.tried.is_some();
+        let sql = "INSERT INTO spool VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?7, ?8, ?9, ?10, ?11)";
         let due = accept.due.map(|due| due.0);
         let seal = self.keys.name().map(|name| self.memory.names.number(self.connection, &name)).transpose()?;
         self.connection.prepare_cached(sql)?.execute(params![
@@ -102,10 +105,12 @@ impl Batch<'_> {
             number,
             due,
             attempts,
+            failures,
             received_at.0,
             accept.keep_body,
             seal,
             i64::try_from(bytes).unwrap_or(i64::MAX),
+            accept.refused.map(|refused| refused.0),
         ])?;
         if let Some(tried) = &accept.tried {
             self.tried(inserted.key, tried)?;
@@ -124,9 +129,16 @@ impl Batch<'_> {
         Ok(Wrote::Accepted(Ticket(seq), at_once))
     }
 
-    pub(super) fn claim(&mut self, route: &Arc<str>, most: usize, ordered: bool) -> rusqlite::Result<Vec<Claimed>> {
+    pub(super) fn claim(
+        &mut self,
+        route: &Arc<str>,
+        most: usize,
+        ordered: bool,
+        early: Early,
+    ) -> rusqlite::Result<Vec<Claimed>> {
         let Some(number) = row::number(self.connection, route)? else { return Ok(Vec::new()) };
-        let found = self.claimable(number, most.min(MAX_CLAIM), ordered)?;
+        let most = most.min(MAX_CLAIM);
+        let found = if ordered { self.in_order(number, most, early)? } else { self.claimable(number, most, early)? };
         let mut claimed = Vec::with_capacity(found.len());
         let (mut bytes, mut dead) = (0_usize, 0);
         for spooled in found {
@@ -135,15 +147,15 @@ impl Batch<'_> {
             }
             match read::stored(self.connection, self.keys, spooled.key, route) {
                 Ok(request) => {
-                    let sql = "UPDATE spool SET due = NULL, attempts = attempts + 1, since_revival = since_revival + 1 \
-                         WHERE seq = ?1";
+                    let sql = "UPDATE spool SET due = NULL, attempts = attempts + 1 WHERE seq = ?1";
                     self.connection.prepare_cached(sql)?.execute([spooled.seq])?;
                     bytes = bytes.saturating_add(request.body.len());
                     claimed.push(Claimed {
                         ticket: Ticket(spooled.seq),
                         attempt: spooled.attempts.saturating_add(1),
-                        attempts_since_revival: spooled.since_revival.saturating_add(1),
+                        failures: spooled.failures,
                         allowance_from: UnixMillis(spooled.allowance_from),
+                        due: spooled.due.map_or(self.now, UnixMillis),
                         request,
                     });
                 }
@@ -172,27 +184,71 @@ impl Batch<'_> {
                 Err(Unreadable::Engine(e)) => return Err(e),
             }
         }
-        let next = self.next_due(number)?;
+        let next = if ordered { self.head_due(number)? } else { self.next_due(number)? };
         let taken = i64::try_from(claimed.len()).unwrap_or(i64::MAX);
         self.shift(route, -dead, taken, dead, Due::Is(next));
         Ok(claimed)
     }
 
-    fn claimable(&mut self, route: i64, most: usize, ordered: bool) -> rusqlite::Result<Vec<Spooled>> {
-        let most = i64::try_from(most).unwrap_or(i64::MAX);
-        if ordered {
-            let sql = format!("SELECT {COLUMNS} FROM spool WHERE route = ?1 AND state <> 1 ORDER BY seq LIMIT ?2");
-            let mut statement = self.connection.prepare_cached(&sql)?;
-            let found = statement.query_map(params![route, most], Spooled::read)?;
-            // Nothing overtakes what is on its way.
-            found.take_while(|row| row.as_ref().map_or(true, |row| row.due.is_some())).collect()
-        } else {
-            let sql = format!(
-                "SELECT {COLUMNS} FROM spool WHERE route = ?1 AND due IS NOT NULL AND due <= ?2 ORDER BY due, seq LIMIT ?3"
-            );
-            let mut statement = self.connection.prepare_cached(&sql)?;
-            statement.query_map(params![route, self.now.0, most], Spooled::read)?.collect()
+    /// What is due, and what the upstream refused. The one it refused longest ago comes first, so that one which fails again and
+    /// again does not stand before the others for ever.
+    fn claimable(&mut self, route: i64, most: usize, early: Early) -> rusqlite::Result<Vec<Spooled>> {
+        let mut found = match early {
+            Early::Refused(before) => self.refused(route, most, before.0)?,
+            Early::Nothing | Early::Probe => Vec::new(),
+        };
+        let limit = |left: usize| i64::try_from(left).unwrap_or(i64::MAX);
+        let sql = format!(
+            "SELECT {COLUMNS} FROM spool WHERE route = ?1 AND due IS NOT NULL AND due <= ?2 ORDER BY due, seq LIMIT ?3"
+        );
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let mut rows = statement.query(params![route, self.now.0, limit(most)])?;
+        while let Some(row) = rows.next()? {
+            let due = Spooled::read(row)?;
+            if found.len() < most && !found.iter().any(|spooled| spooled.seq == due.seq) {
+                found.push(due);
+            }
         }
+        if found.is_empty() && early == Early::Probe {
+            found = self.refused(route, most, i64::MAX)?;
+        }
+        Ok(found)
+    }
+
+    fn refused(&self, route: i64, most: usize, before: i64) -> rusqlite::Result<Vec<Spooled>> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM spool WHERE route = ?1 AND refused IS NOT NULL AND due IS NOT NULL AND refused < ?2 \
+             ORDER BY refused LIMIT ?3"
+        );
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        statement.query_map(params![route, before, most], Spooled::read)?.collect()
+    }
+
+    /// The head of the line and what follows it, as far as all of it is due: nothing overtakes what is on its way or waits.
+    fn in_order(&mut self, route: i64, most: usize, early: Early) -> rusqlite::Result<Vec<Spooled>> {
+        let sql = format!("SELECT {COLUMNS} FROM spool WHERE route = ?1 AND state <> 1 ORDER BY seq LIMIT ?2");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let found = statement.query_map(params![route, most], Spooled::read)?;
+        let now = self.now.0;
+        let goes = |spooled: &Spooled| {
+            let refused = match early {
+                Early::Nothing => false,
+                Early::Refused(before) => spooled.refused.is_some_and(|refused| refused < before.0),
+                Early::Probe => spooled.refused.is_some(),
+            };
+            spooled.due.is_some_and(|due| due <= now || refused)
+        };
+        found.take_while(|row| row.as_ref().map_or(true, goes)).collect()
+    }
+
+    /// When the head of the line is due.
+    fn head_due(&self, route: i64) -> rusqlite::Result<Option<UnixMillis>> {
+        let sql = "SELECT due FROM spool WHERE route = ?1 AND state <> 1 ORDER BY seq LIMIT 1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let due = statement.query_row([route], |row| row.get::<_, Option<i64>>(0)).optional()?;
+        Ok(due.flatten().map(UnixMillis))
     }
 
     fn next_due(&self, route: i64) -> rusqlite::Result<Option<UnixMillis>> {
@@ -220,20 +276,22 @@ impl Batch<'_> {
                 self.give_up(&spooled, &route)?;
             }
             Settlement::Released(_) if spooled.state == DISCARDED => self.give_up(&spooled, &route)?,
-            Settlement::Again(attempt, due) => {
+            Settlement::Again(attempt, wait) => {
                 self.tried(spooled.key, attempt)?;
                 self.follow(spooled.key, attempt)?;
-                let sql = "UPDATE spool SET due = ?2, attempts = max(attempts, ?3) WHERE seq = ?1";
-                self.connection.prepare_cached(sql)?.execute(params![spooled.seq, due.0, attempt.number])?;
-                self.shift(&route, 0, -1, 0, Due::Add(*due));
+                let sql = "UPDATE spool SET due = ?2, refused = ?3, failures = failures + ?4, attempts = max(attempts, ?5) \
+                     WHERE seq = ?1";
+                let refused = wait.refused.map(|refused| refused.0);
+                let mut statement = self.connection.prepare_cached(sql)?;
+                statement.execute(params![spooled.seq, wait.due.0, refused, wait.counts, attempt.number])?;
+                self.shift(&route, 0, -1, 0, Due::Add(wait.due));
             }
             Settlement::Dead(attempt) => {
                 self.die(&spooled, attempt)?;
                 self.shift(&route, -1, -1, 1, Due::Same);
             }
             Settlement::Released(due) => {
-                let sql = "UPDATE spool SET due = ?2, attempts = max(attempts - 1, 0), \
-                     since_revival = max(since_revival - 1, 0) WHERE seq = ?1";
+                let sql = "UPDATE spool SET due = ?2, attempts = max(attempts - 1, 0) WHERE seq = ?1";
                 self.connection.prepare_cached(sql)?.execute(params![spooled.seq, due.0])?;
                 self.shift(&route, 0, -1, 0, Due::Add(*due));
             }
@@ -265,36 +323,60 @@ impl Batch<'_> {
         Ok(())
     }
 
-    pub(super) fn revive(&mut self, request_id: &str) -> rusqlite::Result<bool> {
-        let Some(spooled) = self.found(request_id)?.filter(|spooled| spooled.state == DEAD) else { return Ok(false) };
-        let sql = "UPDATE spool SET state = 0, due = ?2, since_revival = 0, allowance_from = ?2 WHERE seq = ?1";
+    /// A dead letter waits again, with a fresh allowance; one that waits is due now.
+    pub(super) fn revive(&mut self, request_id: &str) -> rusqlite::Result<Option<Arc<str>>> {
+        let Some(spooled) = self.found(request_id)? else { return Ok(None) };
+        let route = self.memory.names.word(self.connection, spooled.route)?;
+        if spooled.state != DEAD {
+            if spooled.claimed() {
+                return Ok(None);
+            }
+            let sql = "UPDATE spool SET due = min(due, ?2) WHERE seq = ?1";
+            self.connection.prepare_cached(sql)?.execute(params![spooled.seq, self.now.0])?;
+            self.shift(&route, 0, 0, 0, Due::Add(self.now));
+            return Ok(Some(route));
+        }
+        let sql =
+            "UPDATE spool SET state = 0, due = ?2, failures = 0, refused = NULL, allowance_from = ?2 WHERE seq = ?1";
         self.connection.prepare_cached(sql)?.execute(params![spooled.seq, self.now.0])?;
         self.outcome(spooled.key, "accepted")?;
-        let route = self.memory.names.word(self.connection, spooled.route)?;
         self.shifts.push(Shift {
-            route,
+            route: Arc::clone(&route),
             waiting: 1,
             claimed: 0,
             dead: -1,
             due: Due::Add(self.now),
             received_at: Some(UnixMillis(spooled.received_at)),
         });
-        Ok(true)
+        Ok(Some(route))
+    }
+
+    /// A step of having everything that waits for its time due now.
+    pub(super) fn hasten(&mut self, route: &Arc<str>, most: usize) -> rusqlite::Result<usize> {
+        let Some(number) = row::number(self.connection, route)? else { return Ok(0) };
+        let sql = "UPDATE spool SET due = ?2 WHERE seq IN (SELECT seq FROM spool WHERE route = ?1 AND due IS NOT NULL AND \
+             due > ?2 ORDER BY due, seq LIMIT ?3)";
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let hastened = self.connection.prepare_cached(sql)?.execute(params![number, self.now.0, most])?;
+        if hastened > 0 {
+            self.shift(route, 0, 0, 0, Due::Add(self.now));
+        }
+        Ok(hastened)
     }
 
     /// One that is on its way leaves when it comes back, unless it was taken.
-    pub(super) fn discard(&mut self, request_id: &str) -> rusqlite::Result<bool> {
-        let Some(spooled) = self.found(request_id)? else { return Ok(false) };
+    pub(super) fn discard(&mut self, request_id: &str) -> rusqlite::Result<Option<Arc<str>>> {
+        let Some(spooled) = self.found(request_id)? else { return Ok(None) };
+        let route = self.memory.names.word(self.connection, spooled.route)?;
         if spooled.claimed() {
             self.connection.prepare_cached("UPDATE spool SET state = 2 WHERE seq = ?1")?.execute([spooled.seq])?;
-            return Ok(true);
+            return Ok(Some(route));
         }
         self.unspool(&spooled)?;
         self.discarded(&spooled)?;
-        let route = self.memory.names.word(self.connection, spooled.route)?;
         let dead = i64::from(spooled.state == DEAD);
         self.shift(&route, dead - 1, 0, -dead, Due::Same);
-        Ok(true)
+        Ok(Some(route))
     }
 
     fn give_up(&mut self, spooled: &Spooled, route: &Arc<str>) -> rusqlite::Result<()> {
@@ -427,6 +509,7 @@ pub(super) struct Survey {
     /// Bytes by the number of a route's name, dead letters included.
     pub(super) held: HashMap<i64, u64>,
     pub(super) last_ticket: i64,
+    pub(super) last_refusal: Option<RefusedAt>,
     /// Names of the keys that it is sealed with.
     pub(super) seals: Vec<String>,
 }
@@ -435,15 +518,16 @@ pub(super) struct Survey {
 pub(super) fn survey(connection: &Connection) -> rusqlite::Result<Survey> {
     let mut routes: HashMap<i64, Backlog> = HashMap::new();
     let mut held: HashMap<i64, u64> = HashMap::new();
-    let mut last_ticket = 0;
+    let (mut last_ticket, mut last_refusal) = (0, None);
     let mut seals: HashSet<i64> = HashSet::new();
-    let mut statement =
-        connection.prepare("SELECT seq, route, due, state, received_at, seal, bytes FROM spool NOT INDEXED")?;
+    let mut statement = connection
+        .prepare("SELECT seq, route, due, state, received_at, seal, bytes, refused FROM spool NOT INDEXED")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         last_ticket = row.get(0)?;
         seals.extend(row.get::<_, Option<i64>>(5)?);
         *held.entry(row.get(1)?).or_default() += row.get::<_, i64>(6)?.unsigned_abs();
+        last_refusal = last_refusal.max(row.get::<_, Option<i64>>(7)?);
         let (due, state): (Option<i64>, i64) = (row.get(2)?, row.get(3)?);
         let backlog = routes.entry(row.get(1)?).or_default();
         if state == DEAD {
@@ -465,6 +549,7 @@ pub(super) fn survey(connection: &Connection) -> rusqlite::Result<Survey> {
         backlogs: routes.into_iter().map(named).collect::<rusqlite::Result<_>>()?,
         held,
         last_ticket,
+        last_refusal: last_refusal.map(RefusedAt),
         seals: seals.into_iter().map(name).collect::<rusqlite::Result<_>>()?,
     })
 }

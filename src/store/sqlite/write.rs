@@ -150,11 +150,14 @@ impl Batch<'_> {
                 let route = self.memory.names.number(self.connection, route)?;
                 self.remember(*key, *until, route).map(|()| Wrote::Done)
             }
-            Write::Claim { route, most, ordered } => self.claim(route, *most, *ordered).map(Wrote::Claimed),
+            Write::Claim { route, most, ordered, early } => {
+                self.claim(route, *most, *ordered, *early).map(Wrote::Claimed)
+            }
             Write::Settle(ticket, settlement) => self.settle(*ticket, settlement).map(|()| Wrote::Done),
             Write::Reserve { request_id } => self.reserve(request_id).map(Wrote::Reserved),
             Write::Note { request_id, attempt, first } => self.note(request_id, attempt, *first).map(|()| Wrote::Done),
             Write::Revive { request_id } => self.revive(request_id).map(Wrote::Changed),
+            Write::Hasten { route, most } => self.hasten(route, *most).map(Wrote::Hastened),
             Write::Discard { request_id } => self.discard(request_id).map(Wrote::Changed),
             Write::Mark { kind, mark } => self.mark(kind, mark).map(|()| Wrote::Done),
             Write::UnmarkBefore { kind, slot } => {
