@@ -12,7 +12,7 @@
 //! | [`Metered`] | what its source address may send | `source_rate_limited` |
 //! | [`challenge`] | a handshake that needs no body | answered here |
 //! | [`Received`] | the body, whole, in memory | `body_too_large`, `body_timeout`, `body_too_slow`, `body_malformed`, `body_incomplete`, `body_memory` |
-//! | [`Verified`] | signature, time, ids | the 401 family |
+//! | [`Verified`] | signature, time, ids | the 401 family, `verification_busy` |
 //! | [`challenge`] | a handshake that the provider signs | answered here |
 //! | [`Fresh`] | replay memory; what the route's genuine requests share | duplicate, `twin_in_flight`, `replay_memory`, `route_rate_limited`, `route_busy` |
 //! | [`Way`] | the route's delivery, and how its upstream stands | nobody |
@@ -51,7 +51,7 @@ use self::dedupe::{Deduped, Fresh};
 use self::deliver::{Delivered, Tried};
 use self::meter::Metered;
 pub use self::proven::{Known, Proven};
-use self::read::{BodySource, Received};
+use self::read::{BodySource, Received, Sender};
 use self::record::Record;
 use self::route::Routed;
 use self::verify::Verified;
@@ -155,11 +155,12 @@ async fn steps<'r, B: BodySource>(
         return Ok(handshake(fixed, body.is_done()));
     }
 
-    // A proxy's connection is proven by whom it speaks for, and strangers come over it as well.
-    let believed = connection.proven.is() && source.via != Via::ForwardedFor;
-    let received = Received::read(metered, head, body, believed, &gate.state.bodies, &snapshot.limits).await?;
+    let sender = Sender { connection, source };
+    let received = Received::read(metered, head, body, sender, &gate.state.bodies, &snapshot.limits).await?;
     record.received(&received);
-    let verified = Verified::check(received, head, gate.clock.now())?;
+    let by = Passage::by(record.started(), received.route().deadline);
+    let place = verify::place(&received, &gate.state.verify_places, by).await?;
+    let verified = Verified::check(received, place, head, gate.clock.now())?;
     record.verified(&verified);
     if let Some(fixed) = challenge::signed(verified.route(), head) {
         return Ok(handshake(fixed, true));
@@ -171,7 +172,7 @@ async fn steps<'r, B: BodySource>(
     };
     record.fresh(&fresh);
 
-    let (route, started, proves) = (fresh.route(), record.started(), fresh.proves());
+    let (route, started, proves, waited) = (fresh.route(), record.started(), fresh.proves(), fresh.has_waited());
     let end = match Way::choose(gate, route) {
         Way::Inward => match Delivered::forward(fresh, head, source, gate, record, started + route.deadline).await {
             Tried::Delivered(delivered) => Ok(taken(delivered.commit(gate))),
@@ -206,6 +207,10 @@ async fn steps<'r, B: BodySource>(
     // Only now: until it was delivered or accepted, a copy of it would be as fresh as it is.
     if proves && end.is_ok() {
         connection.proven.set();
+        // Who need not wait for room need not be known for it either.
+        if waited && source.via == Via::ForwardedFor {
+            connection.proven.tell(source.ip);
+        }
     }
     end
 }

@@ -26,6 +26,9 @@ use crate::signature::Verifier;
 use crate::store;
 use crate::upstream::Upstream;
 
+/// What a request whose body is waited for takes beside its head's bytes: its task, and where its fields stand.
+const REQUEST_MOST: u64 = 32 * 1024;
+
 /// Everything that a request, a listener or an admin call can ask of the configuration.
 #[derive(Debug)]
 pub struct Snapshot {
@@ -52,6 +55,12 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// The most that one request takes of `limits.body_memory`, on whatever route.
+    pub fn largest_request(&self) -> u64 {
+        let largest = self.routes.iter().map(|route| route.max_body).max();
+        self.limits.largest_request(largest.unwrap_or_default())
+    }
+
     /// A listener by its name.
     pub fn listener(&self, name: &str) -> Option<&Arc<Listener>> {
         self.listeners.iter().find(|listener| &*listener.name == name)
@@ -172,6 +181,13 @@ pub struct Limits {
     /// How long a stopping relay waits for requests in flight.
     pub drain_timeout: Duration,
     pub replay_entries: usize,
+}
+
+impl Limits {
+    /// The most that one request with a body of so many bytes takes of `body_memory`.
+    pub fn largest_request(&self, max_body: u64) -> u64 {
+        max_body.saturating_add(2 * self.max_head as u64).saturating_add(REQUEST_MOST)
+    }
 }
 
 /// One route, ready to run.

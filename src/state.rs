@@ -1,8 +1,10 @@
 //! What outlives a reload, keyed by stable names: server states, meters, error budgets, habits, replay memory, the budget
 //! for bodies, the store and who may deliver from it, ticket keys.
 
+mod bodies;
+mod places;
+
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustls::crypto::aws_lc_rs::Ticketer;
@@ -16,6 +18,9 @@ use crate::replay::ReplayMemory;
 use crate::store::Store;
 use crate::upstream::Upstreams;
 
+pub use bodies::{BodyMemory, BodyShare, unproven_shares};
+pub use places::{Place, VerifyPlaces};
+
 /// Shared by every snapshot of one process.
 #[derive(Debug)]
 pub struct State {
@@ -23,6 +28,8 @@ pub struct State {
     pub replay: Arc<ReplayMemory>,
     /// How much memory bodies may take.
     pub bodies: BodyMemory,
+    /// Where signatures over large bodies are computed.
+    pub verify_places: VerifyPlaces,
     /// What is known of internal servers, and the connections to them.
     pub upstreams: Upstreams,
     /// Who may deliver from the store now.
@@ -39,6 +46,7 @@ impl Default for State {
         Self {
             replay: Arc::new(ReplayMemory::new(usize::MAX)),
             bodies: BodyMemory::default(),
+            verify_places: VerifyPlaces::default(),
             upstreams: Upstreams::new(),
             dispatch: Dispatch::default(),
             store: OnceLock::new(),
@@ -126,107 +134,9 @@ impl<T: Default> ByRoute<T> {
     }
 }
 
-/// The global budget for bodies in memory.
-#[derive(Debug)]
-pub struct BodyMemory {
-    used: AtomicU64,
-    max: AtomicU64,
-}
-
-impl Default for BodyMemory {
-    fn default() -> Self {
-        Self { used: AtomicU64::new(0), max: AtomicU64::new(u64::MAX) }
-    }
-}
-
-impl BodyMemory {
-    /// Changes the budget; bodies that are already in memory stay.
-    pub fn set_max(&self, max: u64) {
-        self.max.store(max, Ordering::Relaxed);
-    }
-
-    /// Bytes in use.
-    pub fn used(&self) -> u64 {
-        self.used.load(Ordering::Relaxed)
-    }
-
-    /// A share of nothing yet.
-    pub fn share(&self) -> BodyShare<'_> {
-        BodyShare { memory: self, bytes: 0 }
-    }
-}
-
-/// What one body takes of the budget; given back on drop.
-#[derive(Debug)]
-pub struct BodyShare<'m> {
-    memory: &'m BodyMemory,
-    bytes: u64,
-}
-
-impl BodyShare<'_> {
-    /// Grows to `bytes` in all; false when the budget does not allow it.
-    #[must_use]
-    pub fn grow_to(&mut self, bytes: u64) -> bool {
-        self.grow_within(bytes, self.memory.max.load(Ordering::Relaxed))
-    }
-
-    /// The same where there is plenty: false when more than half of the budget would be in use.
-    #[must_use]
-    pub fn grow_in_plenty(&mut self, bytes: u64) -> bool {
-        self.grow_within(bytes, self.memory.max.load(Ordering::Relaxed) / 2)
-    }
-
-    fn grow_within(&mut self, bytes: u64, max: u64) -> bool {
-        let more = bytes.saturating_sub(self.bytes);
-        if more == 0 {
-            return true;
-        }
-        let before = self.memory.used.fetch_add(more, Ordering::Relaxed);
-        if before.saturating_add(more) > max {
-            self.memory.used.fetch_sub(more, Ordering::Relaxed);
-            return false;
-        }
-        self.bytes = bytes;
-        true
-    }
-}
-
-impl Drop for BodyShare<'_> {
-    fn drop(&mut self) {
-        self.memory.used.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_body_budget_is_given_back_and_never_exceeded() {
-        let memory = BodyMemory::default();
-        memory.set_max(100);
-        let mut one = memory.share();
-        assert!(one.grow_to(60));
-        let mut two = memory.share();
-        assert!(!two.grow_to(41));
-        assert!(two.grow_to(40));
-        assert_eq!(memory.used(), 100);
-        drop(one);
-        assert!(two.grow_to(100));
-        drop(two);
-        assert_eq!(memory.used(), 0);
-    }
-
-    #[test]
-    fn half_of_the_body_budget_is_kept_for_what_arrives() {
-        let memory = BodyMemory::default();
-        memory.set_max(100);
-        let (mut one, mut two) = (memory.share(), memory.share());
-        assert!(one.grow_in_plenty(50));
-        assert!(!two.grow_in_plenty(1));
-        assert_eq!(memory.used(), 50);
-        assert!(two.grow_to(50));
-    }
 
     #[test]
     fn a_route_keeps_its_meter() {

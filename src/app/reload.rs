@@ -142,7 +142,7 @@ impl Reload {
     fn apply(&mut self, snapshot: &Arc<Snapshot>, needs_restart: Vec<String>, trigger: &str, began: Instant) -> u64 {
         let gate = &self.relay.gate;
         room::share(snapshot, &gate.state);
-        gate.state.bodies.set_max(snapshot.limits.body_memory);
+        gate.state.bodies.set_max(snapshot.limits.body_memory, snapshot.largest_request());
         gate.observer.set_log(snapshot.log.json, snapshot.log.refusals_per_second);
         gate.observer.set_shape(&shape::shape(snapshot));
         self.relay.replace(Arc::clone(snapshot));

@@ -21,8 +21,10 @@ codes! {
         UpstreamTimeout = "upstream_timeout",
         /// Every server is ejected or failed its health check.
         UpstreamUnavailable = "upstream_unavailable",
-        /// The global budget for bodies in memory is used up.
+        /// There is no room for the body, or it was evicted for another.
         BodyMemory = "body_memory",
+        /// No place to verify a large body became free in time.
+        VerificationBusy = "verification_busy",
         /// Replay memory is full of ids that are still inside their window.
         ReplayMemory = "replay_memory",
         /// The request could not be made durable: the store's quota or the disk's reserve is used up.

@@ -69,7 +69,7 @@ impl RequestEvent<'_> {
             // A handshake may come before the signature; a duplicate needs a captured request, and only one.
             Outcome::Refused(_) | Outcome::Gone | Outcome::Handshake | Outcome::Duplicate => true,
             Outcome::Failed(fault) => match fault {
-                Fault::BodyMemory => true,
+                Fault::BodyMemory | Fault::VerificationBusy => true,
                 Fault::UpstreamConnect
                 | Fault::UpstreamTls
                 | Fault::UpstreamReset

@@ -71,6 +71,7 @@ pub fn fault_status(fault: Fault) -> u16 {
         | Fault::UpstreamStatus => 502,
         Fault::UpstreamUnavailable
         | Fault::BodyMemory
+        | Fault::VerificationBusy
         | Fault::ReplayMemory
         | Fault::StoreFull
         | Fault::StoreFailed => 503,

@@ -41,6 +41,18 @@ impl Proven {
         }
     }
 
+    /// One came from this address, for which a proxy speaks.
+    pub fn tell(&self, source: IpAddr) {
+        if let Some((known, _)) = &self.told {
+            known.add(network(source));
+        }
+    }
+
+    /// Whether one came from this address before, over whatever connection.
+    pub fn knows(&self, source: IpAddr) -> bool {
+        self.told.as_ref().is_some_and(|(known, _)| known.has(source))
+    }
+
     /// Whether one came.
     pub fn is(&self) -> bool {
         self.is.load(Ordering::Relaxed)

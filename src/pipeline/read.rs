@@ -8,13 +8,16 @@ use std::pin::pin;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::domain::{Fault, Framing, Head, Outcome, Refusal};
+use crate::domain::source::network;
+use crate::domain::{Fault, Framing, Head, Outcome, Refusal, SourceAddress, Via};
 use crate::snapshot::Limits;
 use crate::state::{BodyMemory, BodyShare};
 
+use super::Connection;
 use super::meter::Metered;
+use super::verify::LARGE;
 
 /// Memory is taken as bytes arrive, in steps no smaller than this: what a stranger's head declares costs the relay nothing.
 const STEP: usize = 16 * 1024;
@@ -57,29 +60,70 @@ pub struct Received<'s> {
     metered: Metered<'s>,
     body: Bytes,
     took: Duration,
-    _share: BodyShare<'s>,
+    share: BodyShare<'s>,
+    waited: bool,
+}
+
+/// Whose body it is.
+#[derive(Debug)]
+pub(super) struct Sender<'s> {
+    pub(super) connection: &'s Connection,
+    pub(super) source: SourceAddress,
+}
+
+impl Sender<'_> {
+    /// Memory is taken for what the head declares, and out of all there is. A proxy's connection is proven by whom it speaks
+    /// for, and strangers come over it as well.
+    fn is_believed(&self) -> bool {
+        self.connection.proven.is() && self.source.via != Via::ForwardedFor
+    }
 }
 
 impl<'s> Received<'s> {
-    /// Reads the body. `believed`: the sender has proven itself before, so memory is taken for what the head declares.
+    /// Reads the body.
     pub(super) async fn read<B: BodySource>(
         metered: Metered<'s>,
         head: &Head,
-        source: &mut B,
-        believed: bool,
+        body: &mut B,
+        sender: Sender<'_>,
         memory: &'s BodyMemory,
         limits: &Limits,
     ) -> Result<Self, Outcome> {
         let max = metered.route().max_body;
+        let believed = sender.is_believed();
         let mut share = memory.share();
         let held = held(head) as u64;
-        let may = |length: usize| length as u64 <= max && share.grow_to(held.saturating_add(length as u64));
-        if let Some(body) = source.at_hand(may) {
-            return Ok(Self { metered, body, took: Duration::ZERO, _share: share });
+        // A large one of a stranger may have to wait for its verification, which is waiting like any other.
+        let most = if believed { max } else { max.min(LARGE as u64 - 1) };
+        let may = |length: usize| length as u64 <= most && share.grow_to(held.saturating_add(length as u64));
+        if let Some(body) = body.at_hand(may) {
+            return Ok(Self { metered, body, took: Duration::ZERO, share, waited: false });
+        }
+        if body.is_done() {
+            return Ok(Self { metered, body: Bytes::new(), took: Duration::ZERO, share, waited: false });
+        }
+        if !believed {
+            let source = network(sender.source.ip);
+            share.wait_unproven(source, sender.connection.proven.knows(source));
         }
         let pace = Pace::begin(limits);
-        let body = whole(head, source, max, believed, &mut share, &pace).await?;
-        Ok(Self { metered, body, took: pace.started.elapsed(), _share: share })
+        let body = whole(head, body, max, believed, &mut share, &pace).await?;
+        Ok(Self { metered, body, took: pace.started.elapsed(), share, waited: true })
+    }
+
+    /// Whether its body was not there with its head.
+    pub(super) fn has_waited(&self) -> bool {
+        self.waited
+    }
+
+    /// What it takes of the memory for bodies.
+    pub(super) fn share(&self) -> &BodyShare<'s> {
+        &self.share
+    }
+
+    /// Nothing of it is waited for any more.
+    pub(super) fn settle(&mut self) {
+        self.share.settle();
     }
 
     /// The raw bytes: what was signed and what will be forwarded.
@@ -151,13 +195,7 @@ async fn whole<B: BodySource>(
     share: &mut BodyShare<'_>,
     pace: &Pace,
 ) -> Result<Bytes, Outcome> {
-    if source.is_done() {
-        return Ok(Bytes::new());
-    }
     let held = held(head);
-    if !share.grow_to(held as u64) {
-        return Err(Fault::BodyMemory.into());
-    }
     let max = usize::try_from(max).unwrap_or(usize::MAX);
     let declared = match head.framing() {
         Framing::Length(length) => Some(usize::try_from(length).unwrap_or(usize::MAX).min(max)),
@@ -177,7 +215,7 @@ async fn whole<B: BodySource>(
         let room = max - body.len().min(max);
         if body.len() == body.capacity() && room > 0 {
             let more = body.capacity().max(STEP).min(expected.saturating_sub(body.len())).max(1);
-            reserve(&mut body, held, more, share)?;
+            reserve(&mut body, held, more, share, pace).await?;
         }
         let received = body.len();
         let filled = {
@@ -187,14 +225,21 @@ async fn whole<B: BodySource>(
                 tokio::select! {
                     biased;
                     filled = &mut fill => break filled,
+                    () = share.evicted() => return Err(Fault::BodyMemory.into()),
                     () = &mut timer => timer.as_mut().reset(pace.next(received, Instant::now())?),
                 }
             }
         };
         match filled {
             Ok(true) => return Ok(body.freeze()),
-            // An HTTP/2 frame may be larger than the room that was made for it.
-            Ok(false) => reserve(&mut body, held, 0, share)?,
+            // A piece may be larger than the room that was made for it. The buffer doubles then, beyond the largest body too.
+            Ok(false) if body.capacity() > max => {
+                let mut fit = BytesMut::with_capacity(max);
+                fit.extend_from_slice(&body);
+                body = fit;
+                reserve(&mut body, held, 0, share, pace).await?;
+            }
+            Ok(false) => reserve(&mut body, held, 0, share, pace).await?,
             Err(BodyBroken::TooLarge) => return Err(Refusal::BodyTooLarge.into()),
             Err(BodyBroken::Malformed) => return Err(Refusal::BodyMalformed.into()),
             Err(BodyBroken::Incomplete) => return Err(Refusal::BodyIncomplete.into()),
@@ -208,8 +253,15 @@ fn held(head: &Head) -> usize {
 }
 
 /// Counts first, allocates after.
-fn reserve(body: &mut BytesMut, held: usize, more: usize, share: &mut BodyShare<'_>) -> Result<(), Fault> {
-    if !share.grow_to((held + body.capacity() + more) as u64) {
+async fn reserve(
+    body: &mut BytesMut,
+    held: usize,
+    more: usize,
+    share: &mut BodyShare<'_>,
+    pace: &Pace,
+) -> Result<(), Fault> {
+    let bytes = (held + body.capacity() + more) as u64;
+    if !share.grow_to(bytes) && timeout_at(pace.deadline, share.grow_or_evict(bytes)).await != Ok(true) {
         return Err(Fault::BodyMemory);
     }
     if more > 0 {

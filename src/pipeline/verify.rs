@@ -3,14 +3,20 @@
 use std::ops::Deref;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::block_in_place;
+use tokio::time::{Instant, timeout_at};
 
 use crate::base::UnixMillis;
-use crate::domain::{Head, Refusal};
+use crate::domain::{Fault, Head, Refusal};
 use crate::signature::Proof;
 use crate::snapshot::{Route, Verification};
+use crate::state::{Place, VerifyPlaces};
 
 use super::read::Received;
+
+/// A body of so many bytes is hashed apart from everything else: once for each key, it would hold up a worker's other requests.
+pub(super) const LARGE: usize = 64 * 1024;
 
 /// A genuine request. Nothing else can be forwarded.
 #[derive(Debug)]
@@ -24,9 +30,17 @@ pub struct Verified<'s> {
 
 impl<'s> Verified<'s> {
     /// Checks signature, time, shapes and bindings over the raw bytes.
-    pub(super) fn check(received: Received<'s>, head: &Head, now: UnixMillis) -> Result<Self, Refusal> {
+    pub(super) fn check(
+        mut received: Received<'s>,
+        place: Option<Place<'_>>,
+        head: &Head,
+        now: UnixMillis,
+    ) -> Result<Self, Refusal> {
         let started = Instant::now();
-        let proof = prove(received.route(), head, received.body(), now)?;
+        received.settle();
+        let work = || prove(received.route(), head, received.body(), now);
+        let proof = if place.is_some() { apart(work) } else { work() }?;
+        drop(place);
         let done = Instant::now();
         Ok(Self { received, proof, at: now, took: done - started, done })
     }
@@ -49,6 +63,31 @@ impl<'s> Verified<'s> {
     /// How long it took.
     pub fn took(&self) -> Duration {
         self.took
+    }
+}
+
+/// A large body waits for a place: until `by`, and no longer than others can do without its memory.
+pub(super) async fn place<'p>(
+    received: &Received<'_>,
+    places: &'p VerifyPlaces,
+    by: Instant,
+) -> Result<Option<Place<'p>>, Fault> {
+    if received.body().len() < LARGE || matches!(received.route().verify, Verification::DangerouslyNone) {
+        return Ok(None);
+    }
+    tokio::select! {
+        biased;
+        place = timeout_at(by, places.enter(received.share())) => place.map(Some).map_err(|_| Fault::VerificationBusy),
+        () = received.share().evicted() => Err(Fault::BodyMemory),
+    }
+}
+
+/// Where it holds up nobody: the tasks of this worker go to another thread for as long as it takes.
+fn apart<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::MultiThread => block_in_place(work),
+        // Nobody could take them.
+        _ => work(),
     }
 }
 

@@ -259,7 +259,7 @@ async fn descriptors_are_kept_for_those_who_are_in() {
 }
 
 /// No two are alike, or the second would be a duplicate.
-fn genuine(number: u32) -> Call {
+pub fn genuine(number: u32) -> Call {
     let body = format!("{{\"number\":{number}}}");
     let signature = format!("sha256={}", hex_hmac(SECRET, &body));
     Call::post("/hooks/signed").field("X-Hub-Signature-256", &signature).body(body)

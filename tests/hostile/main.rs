@@ -40,5 +40,6 @@ mod peers; // the same bytes at nginx and HAProxy, when asked
 mod proofs; // G5: signatures
 mod servers; // G2: application servers of the field
 mod strangers; // G9: what strangers can spend
+mod shares; // G9: memory and cores that strangers share
 mod streams; // G3: HTTP/2
 mod table; // what a row is

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::exhaustion::Scarce;
+use crate::exhaustion::{Scarce, genuine};
 use crate::harness::peers::honest;
 use crate::harness::{Authority, Call, Setup, Tls, eventually};
 use crate::table::setup;
@@ -66,8 +66,10 @@ async fn the_formula_holds_and_is_not_idle_talk() {
     // Streams with a large head each, and as much of a body as the relay takes: together more than the budget.
     let mut connections = Vec::new();
     let mut streams = tokio::task::JoinSet::new();
-    for _ in 0..16 {
+    for number in 0..16 {
         let mut h2 = tls.h2(address).await;
+        // Who has proven nothing would have a part of it only.
+        assert_eq!(h2.send(&genuine(number)).await.status, 200);
         for _ in 0..16 {
             let call = Call::post("/hooks/plain").chunked().field("X-Long", &"b".repeat(12_000));
             let (response, mut stream) = h2.open(&call).await;

@@ -42,7 +42,7 @@ fn setup(oktave: &str, dastra: &str) -> Setup {
 }
 
 /// Two genuine events are never alike.
-fn number() -> u32 {
+pub fn number() -> u32 {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
@@ -55,7 +55,7 @@ fn forged() -> Call {
     Oktave::event("canary-of-nobody", number()).call("/hooks/oktave")
 }
 
-fn dastra(body: &str) -> Call {
+pub fn dastra(body: &str) -> Call {
     Call::post("/hooks/dastra")
         .field("content-type", "application/json")
         .field("dastra-signature", &base64_hmac(DASTRA, body))
@@ -63,13 +63,13 @@ fn dastra(body: &str) -> Call {
 }
 
 /// A source address that nobody has used.
-fn first_time() -> String {
+pub fn first_time() -> String {
     let number = number();
     format!("127.{}.{}.{}", 64 + (number >> 16) % 64, (number >> 8) % 256, number % 256)
 }
 
 /// The three who must be served.
-struct Senders {
+pub struct Senders {
     kept: Wire,
     call: fn() -> Call,
 }
@@ -80,14 +80,14 @@ impl Senders {
         Self::of(rig, genuine).await
     }
 
-    async fn of(rig: &Rig, call: fn() -> Call) -> Self {
+    pub async fn of(rig: &Rig, call: fn() -> Call) -> Self {
         let mut senders = Self { kept: rig.tls().from("127.0.0.50").connect(rig.address).await, call };
         senders.are_served(rig).await;
         senders
     }
 
     /// One request of each.
-    async fn are_served(&mut self, rig: &Rig) {
+    pub async fn are_served(&mut self, rig: &Rig) {
         self.kept.send((self.call)().h1()).await;
         assert_eq!(self.kept.answer().await.status, 200, "who keeps a connection");
         for (source, who) in

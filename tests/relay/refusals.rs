@@ -85,6 +85,7 @@ every! { Fault, fault_status;
     upstream_timeout: UpstreamTimeout = 504,
     upstream_unavailable: UpstreamUnavailable = 503,
     body_memory: BodyMemory = 503,
+    verification_busy: VerificationBusy = 503,
     replay_memory: ReplayMemory = 503,
     store_full: StoreFull = 503,
     store_failed: StoreFailed = 503,

@@ -7,8 +7,10 @@ use toml::Spanned;
 
 use super::Compiler;
 use super::values::{millis, number, shown};
+use crate::config::quantity::write_size;
 use crate::config::raw::{RawAdmin, RawLimits, RawLog};
 use crate::meter::Rate;
+use crate::state::unproven_shares;
 use crate::snapshot::{AdminAddress, Limits, ListenAddress, Listener, LogSettings};
 
 const KIB: u64 = 1 << 10;
@@ -85,6 +87,24 @@ impl Compiler<'_> {
         {
             let what = "one body may be larger than the memory for all of them (limits.body_memory)";
             self.reject(at, "limits.max_body", what, "raise body_memory or lower max_body");
+        }
+        let (of_one, of_all) = unproven_shares(limits.body_memory, limits.largest_request(limits.max_body));
+        if limits.max_body <= limits.body_memory
+            && of_one > of_all / 2
+            && let Some(at) = raw.body_memory.as_ref().or(raw.max_body.as_ref())
+        {
+            let enough = limits.largest_request(limits.max_body).saturating_mul(3).div_ceil(MIB) * MIB;
+            let what = "one address can take most of what senders share that have not sent a genuine request, because one body \
+                        may be that large (limits.max_body)";
+            let help = format!("raise it to {} or more, or lower max_body", write_size(enough));
+            self.warn(at, "limits.body_memory", what, help);
+        }
+        if limits.largest_request(0).saturating_mul(u64::from(limits.max_h2_streams)) > of_one
+            && let Some(at) = raw.max_h2_streams.as_ref()
+        {
+            let what = "the heads alone of so many streams can be more than one address may hold of limits.body_memory \
+                        before it has sent a genuine request; the oldest of its streams are answered 503 then";
+            self.warn(at, "limits.max_h2_streams", what, "lower it, or max_head, or raise body_memory");
         }
         if limits.max_connections_per_address > limits.max_connections
             && let Some(at) = raw.max_connections_per_address.as_ref().or(raw.max_connections.as_ref())

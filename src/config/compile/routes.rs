@@ -20,6 +20,7 @@ use crate::config::quantity::write_duration;
 use crate::config::raw::{RawRoute, Table};
 use crate::routing::{Entry, PathPattern, RouteTable};
 use crate::snapshot::Route;
+use crate::state::unproven_shares;
 
 use self::delivery::Deliveries;
 
@@ -176,8 +177,18 @@ impl Compiler<'_> {
     }
 
     fn max_body(&mut self, raw: &RawRoute, key: &str, named: &Named) -> u64 {
-        let range = number(named.limits.max_body, 0, named.limits.body_memory.min(1 << 30));
-        self.size(&raw.max_body, &join(key, "max_body"), range)
+        let (limits, key) = (&named.limits, join(key, "max_body"));
+        let range = number(limits.max_body, 0, limits.body_memory.min(1 << 30));
+        let max_body = self.size(&raw.max_body, &key, range);
+        let (of_one, of_all) = unproven_shares(limits.body_memory, limits.largest_request(max_body));
+        if of_one > of_all / 2
+            && let Some(at) = &raw.max_body
+        {
+            let what = "one address can take most of what senders share in limits.body_memory that have not sent a genuine \
+                        request, because one body may be that large";
+            self.warn(at, &key, what, "lower it, or raise limits.body_memory to three times as much");
+        }
+        max_body
     }
 
     /// The file's, else the recipe's; always under the time after which the provider has given up.

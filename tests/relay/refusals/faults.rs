@@ -71,21 +71,55 @@ pub async fn upstream_unavailable(fault: Fault) {
 pub async fn body_memory(fault: Fault) {
     let limits = "body_memory = \"1MiB\"\nmax_body = \"1MiB\"";
     let rig = Rig::start(setup().limits(limits)).await;
+    let state = std::sync::Arc::clone(rig.running().state());
     let call = Call::post("/hooks/plain").body(vec![b'a'; 1_020_000]);
     // Comes together with its head, and is refused all the same.
     let small = Call::post("/hooks/plain").body(vec![b'a'; 10]);
-    let mut first = rig.connect().await;
-    first.send(call.h1_head()).await;
-    first.send(&call.body[..1_000_000]).await;
-    eventually("the first is in memory", async || rig.running().state().bodies.used() >= 1_000_000).await;
+    // What is no longer waited for has all of it.
+    let mut held = state.bodies.share();
+    assert!(held.grow_to(1_040_000));
     for protocol in BOTH {
         rig.refused(fault, rig.send(protocol, &call)).await;
         rig.refused(fault, rig.send(protocol, &small)).await;
     }
-    first.send(&call.body[1_000_000..]).await;
-    assert_eq!(first.answer().await.status, 200, "who has memory keeps it");
-    eventually("memory is given back", async || rig.running().state().bodies.used() == 0).await;
+    drop(held);
+    // One that is still waited for makes room for the next.
+    let mut first = rig.connect().await;
+    first.send(call.h1_head()).await;
+    first.send(&call.body[..1_000_000]).await;
+    eventually("the first is in memory", async || state.bodies.used() >= 1_000_000).await;
+    let evicted = async {
+        rig.delivers(Protocol::H2, &call).await;
+        first.answer().await
+    };
+    rig.ends(fault, evicted).await;
+    eventually("memory is given back", async || state.bodies.used() == 0).await;
+    assert_eq!(rig.app.seen().len(), 1);
     rig.delivers(Protocol::H1, &call).await;
+    rig.finish().await;
+}
+
+/// Every place where large bodies are verified is taken, for longer than the route's deadline.
+pub async fn verification_busy(fault: Fault) {
+    let mut setup = setup();
+    setup.rest = setup.rest.replace("provider = \"dastra\"", "provider = \"dastra\"\ndeadline = \"300ms\"");
+    let rig = Rig::start(setup).await;
+    let state = std::sync::Arc::clone(rig.running().state());
+    let mut places = Vec::new();
+    for _ in 0..state.verify_places.count() {
+        places.push(state.verify_places.enter(&state.bodies.share()).await);
+    }
+    let body = "x".repeat(100_000);
+    let large = Call::post("/hooks/dastra")
+        .field("Content-Type", "application/json")
+        .field("Dastra-Signature", &base64_hmac("dastra-secret", &body))
+        .body(body);
+    for protocol in BOTH {
+        rig.refused(fault, rig.send(protocol, &large)).await;
+    }
+    drop(places);
+    eventually("it is taken when there is a place", async || rig.send(Protocol::H1, &large).await.status == 200).await;
+    assert_eq!((rig.app.seen().len(), state.bodies.used()), (1, 0));
     rig.finish().await;
 }
 
