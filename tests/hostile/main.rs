@@ -39,7 +39,7 @@ mod passing; // G2: what of a head goes to the upstream, behind every recipe
 mod peers; // the same bytes at nginx and HAProxy, when asked
 mod proofs; // G5: signatures
 mod servers; // G2: application servers of the field
-mod strangers; // G9: what strangers can spend
 mod shares; // G9: memory and cores that strangers share
+mod strangers; // G9: what strangers can spend
 mod streams; // G3: HTTP/2
 mod table; // what a row is

@@ -41,12 +41,7 @@ fn large() -> Call {
 /// compression; all others name it seven times.
 fn silent(stream: u32) -> Vec<u8> {
     let literal = |name: &[u8], value: &str| [name, &[u8::try_from(value.len()).unwrap()], value.as_bytes()].concat();
-    let mut block = [
-        vec![0x83, 0x87],
-        literal(&[0x04], "/hooks/signed"),
-        literal(&[0x01], "relay.example"),
-    ]
-    .concat();
+    let mut block = [vec![0x83, 0x87], literal(&[0x04], "/hooks/signed"), literal(&[0x01], "relay.example")].concat();
     if stream == 1 {
         block.extend([&[0x40, 1, b'x', 0x7f, 0xa1, 0x1e][..], &[b'a'; 4000]].concat());
     } else {

@@ -10,8 +10,8 @@ use super::values::{millis, number, shown};
 use crate::config::quantity::write_size;
 use crate::config::raw::{RawAdmin, RawLimits, RawLog};
 use crate::meter::Rate;
-use crate::state::unproven_shares;
 use crate::snapshot::{AdminAddress, Limits, ListenAddress, Listener, LogSettings};
+use crate::state::unproven_shares;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
