@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{Notify, broadcast, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -36,7 +36,7 @@ use crate::reload::{Pace, Reloader, Requests, Watching};
 use crate::service::{InheritedSocket, Service};
 use crate::snapshot::{AdminAddress, Snapshot};
 use crate::state::State;
-use crate::store::{News, OpenError, Store};
+use crate::store::{News, OpenError, Recovered, Store};
 use crate::upstream::ServerChange;
 
 pub use memory::Memory;
@@ -47,6 +47,9 @@ const UPKEEP: Duration = Duration::from_secs(5);
 
 /// How often what routes know of their providers is kept, in upkeeps: a minute.
 const KEEP_EVERY: u32 = 12;
+
+/// How often it is asked whether the disk still answers.
+const STORE_WATCH: Duration = Duration::from_secs(1);
 
 /// How long the end waits for the last rows of the history.
 const LAST_ROWS: Duration = Duration::from_secs(5);
@@ -143,8 +146,9 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     observer.record(&Event::Started { version, config: &config.display() });
     warn(&observer, &loaded.warnings);
     let snapshot = Arc::new(loaded.snapshot);
-    open_store(&snapshot, &state, &observer, &clock)?;
+    // Before the store: a second relay on the same addresses ends here and touches no file.
     let bound = bind::listeners(&snapshot, sockets)?;
+    let bells = open_store(&snapshot, &state, &observer, &clock)?;
     let listeners: Vec<_> = bound.iter().map(|bound| (Arc::clone(&bound.name), bound.address)).collect();
 
     let gate = Gate { state: Arc::clone(&state), observer: Arc::clone(&observer), clock };
@@ -179,6 +183,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         });
     }
     spawn_upkeep(&mut tasks, &relay, changes, service);
+    spawn_store_watch(&mut tasks, &relay, bells);
     let files = snapshot.files.clone();
     tasks.spawn(async move {
         reloader.run(files, &mut reload).await;
@@ -188,36 +193,93 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     Ok(Running { listeners, admin, relay, delivery, requests, service, drain, accepting, tasks })
 }
 
-/// Opens the store where the configuration has one, and takes up what the last process left.
-fn open_store(snapshot: &Snapshot, state: &State, observer: &Arc<Observer>, clock: &Clock) -> Result<(), StartError> {
-    let Some(settings) = &snapshot.store else { return Ok(()) };
-    let told = Arc::clone(observer);
-    let news = move |news| tell(&told, &news);
+/// Opens the store where the configuration has one, and takes up what the last process left. What is found later, because the
+/// store could not be opened at once, rings the bells that it gives.
+fn open_store(
+    snapshot: &Snapshot,
+    state: &Arc<State>,
+    observer: &Arc<Observer>,
+    clock: &Clock,
+) -> Result<Arc<Bells>, StartError> {
+    let bells = Arc::new(Bells::default());
+    let Some(settings) = &snapshot.store else { return Ok(bells) };
+    let (told, rung) = (Arc::clone(observer), Arc::clone(&bells));
+    // Not the state itself: it holds the store, and the store holds this.
+    let late = Arc::downgrade(state);
+    let news = move |news| {
+        tell(&told, &news);
+        match news {
+            News::Found(recovered) => {
+                if let Some(state) = late.upgrade() {
+                    take_up(&told, &state, recovered);
+                }
+                rung.found.notify_one();
+            }
+            News::Recovered => rung.opened.notify_one(),
+            _ => {}
+        }
+    };
     let (store, recovered) = Store::open(settings, clock.clone(), news)
         .map_err(|error| StartError::Store { path: settings.path.clone(), error })?;
+    // How the room is shared is known first: what is restored is counted against it.
+    state.set_store(store);
+    room::share(snapshot, state);
+    take_up(observer, state, recovered);
+    Ok(bells)
+}
+
+/// What the store's thread tells tasks.
+#[derive(Default)]
+struct Bells {
+    /// It was opened late, and knows what the last process did.
+    found: Notify,
+    /// It is open again: what waits in it was counted anew.
+    opened: Notify,
+}
+
+fn take_up(observer: &Observer, state: &State, recovered: Recovered) {
     if recovered.interrupted > 0 {
         observer.record(&Event::Interrupted { requests: recovered.interrupted });
     }
     if let Some(last) = recovered.last_refusal {
         state.dispatch.begin_after(last);
     }
-    // How the room is shared is known first: what is restored is counted against it.
-    state.set_store(store);
-    room::share(snapshot, state);
-    state.replay.restore(recovered.replay, clock.moment());
-    Ok(())
+    state.replay.restore(recovered.replay);
 }
 
 fn tell(observer: &Observer, news: &News) {
     observer.record(&match news {
         News::Failed { detail } => Event::StoreFailed { detail },
         News::Recovered => Event::StoreRecovered,
+        News::SetAside { detail } => Event::StoreSetAside { detail },
+        News::Stalled { since } => Event::StoreStalled { since: *since },
+        News::Resumed { after } => Event::StoreResumed { after: *after },
         News::Full => Event::StoreFull,
         News::Room => Event::StoreRoom,
         News::RouteFull { route } => Event::RouteFull { route },
         News::RouteRoom { route } => Event::RouteRoom { route },
         News::HistoryDropped { count } => Event::HistoryDropped { count: *count },
         News::RowsSkipped { count } => Event::RowsSkipped { count: *count },
+        News::Found(_) => return,
+    });
+}
+
+/// A disk that does not answer cannot say so itself; and what a store knew that was opened late is wanted all the same.
+fn spawn_store_watch(tasks: &mut JoinSet<&'static str>, relay: &Arc<Relay>, bells: Arc<Bells>) {
+    let Some(store) = relay.gate.state.store().cloned() else { return };
+    let relay = Arc::clone(relay);
+    tasks.spawn(async move {
+        loop {
+            tokio::select! {
+                () = bells.found.notified() => providers::restore(&relay).await,
+                () = bells.opened.notified() => {
+                    for (route, _) in store.backlogs() {
+                        relay.gate.state.dispatch.lane(&route).wake();
+                    }
+                }
+                () = tokio::time::sleep(STORE_WATCH) => store.watch(),
+            }
+        }
     });
 }
 

@@ -18,6 +18,7 @@ mod reload;
 mod run;
 mod send;
 mod status;
+mod store;
 mod verify;
 
 use std::io;
@@ -87,6 +88,7 @@ pub fn main(sockets: io::Result<Vec<InheritedSocket>>) -> ExitCode {
         Command::Reload(args) => in_runtime(reload::reload(&args, format)),
         Command::Events(args) => in_runtime(events::events(&args, format)),
         Command::Schema => say_json(&crate::config::schema::schema()).map(|()| Exit::Fine),
+        Command::Store(args) => store::store(&args, format),
         Command::Completions(args) => manual::completions(&args),
         Command::Man(args) => manual::man(&args),
     };

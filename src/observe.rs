@@ -133,6 +133,7 @@ pub struct StoreStanding {
     pub used: u64,
     pub limit: u64,
     pub disk_free: u64,
+    pub set_aside: u64,
 }
 
 /// What waits on one route.
@@ -301,6 +302,9 @@ impl Observer {
             Event::BreakerClosed { upstream, route } => self.breaker_turned(upstream, route, "closed"),
             Event::StoreFailed { .. } => self.store_changed("failed"),
             Event::StoreRecovered => self.store_changed("recovered"),
+            Event::StoreSetAside { .. } => self.store_changed("set_aside"),
+            Event::StoreStalled { .. } => self.store_changed("stalled"),
+            Event::StoreResumed { .. } => self.store_changed("resumed"),
             Event::StoreFull => self.store_changed("full"),
             Event::StoreRoom => self.store_changed("room"),
             Event::HistoryDropped { count } => self.metrics.counter(&names::HISTORY_DROPPED, &[]).increment(count),
@@ -362,6 +366,7 @@ impl Observer {
             (&names::STORE_USED, store.used as f64),
             (&names::STORE_LIMIT, store.limit as f64),
             (&names::STORE_DISK_FREE, store.disk_free as f64),
+            (&names::STORE_SET_ASIDE, store.set_aside as f64),
         ];
         for (metric, value) in gauges {
             self.metrics.gauge(metric, &[]).set(value);
@@ -369,7 +374,7 @@ impl Observer {
         // Present from the start, so that an alert on their increase sees the first one.
         self.metrics.counter(&names::HISTORY_DROPPED, &[]).increment(0);
         self.metrics.counter(&names::HISTORY_SKIPPED, &[]).increment(0);
-        for state in ["failed", "recovered", "full", "room"] {
+        for state in ["failed", "recovered", "set_aside", "stalled", "resumed", "full", "room"] {
             self.metrics.counter(&names::STORE_CHANGES, &[state]).increment(0);
         }
     }

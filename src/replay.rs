@@ -21,7 +21,6 @@ use std::collections::{BinaryHeap, HashMap};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
@@ -84,8 +83,8 @@ pub enum Seen {
 pub struct Kept {
     /// The key.
     pub key: ReplayKey,
-    /// The end of its window.
-    pub until: UnixMillis,
+    /// The end of its window, by both clocks.
+    pub until: Moment,
     /// The route, where that is known.
     pub route: Option<Arc<str>>,
 }
@@ -237,12 +236,12 @@ impl ReplayMemory {
     }
 
     /// Takes keys that an earlier process committed, whatever the bound is: none of them may be forgotten early.
-    pub fn restore(&self, keys: impl IntoIterator<Item = Kept>, now: Moment) {
+    pub fn restore(&self, keys: impl IntoIterator<Item = Kept>) {
         for Kept { key, until, route } in keys {
             let mut shard = self.shard(key);
             let of_route = || route.as_ref().map_or(Share::UNKNOWN, |route| self.room.share(route));
             let share = match shard.known.get(&key) {
-                Some(Standing::CommittedUntil(known, ..)) if *known >= until => continue,
+                Some(Standing::CommittedUntil(known, ..)) if *known >= until.wall => continue,
                 Some(Standing::CommittedUntil(_, _, share)) => *share,
                 Some(Standing::Reserved) => of_route(),
                 None => {
@@ -251,8 +250,7 @@ impl ReplayMemory {
                     share
                 }
             };
-            let left = u64::try_from(until.0.saturating_sub(now.wall.0)).unwrap_or_default();
-            shard.commit(key, share, Moment { wall: until, ..now.plus(Duration::from_millis(left)) });
+            shard.commit(key, share, until);
         }
     }
 
@@ -328,6 +326,8 @@ impl<M: Deref<Target = ReplayMemory>> Drop for Reservation<M> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const WINDOW: Duration = Duration::from_secs(60);
@@ -346,7 +346,7 @@ mod tests {
     }
 
     fn kept(key: ReplayKey, until: Moment) -> Kept {
-        Kept { key, until: until.wall, route: None }
+        Kept { key, until, route: None }
     }
 
     #[test]
@@ -391,8 +391,7 @@ mod tests {
         let memory = ReplayMemory::new(1);
         let now = at(1000);
         let until = now.plus(WINDOW);
-        let known = [kept(key("a"), until), kept(key("b"), until), kept(key("a"), now.plus(WINDOW / 2))];
-        memory.restore(known, now);
+        memory.restore([kept(key("a"), until), kept(key("b"), until), kept(key("a"), now.plus(WINDOW / 2))]);
         assert_eq!(memory.len(), 2);
         for id in ["a", "b"] {
             assert_eq!(memory.reserve(key(id), share(), now).unwrap_err(), Seen::Committed);
@@ -407,7 +406,7 @@ mod tests {
         let memory = ReplayMemory::new(2);
         let now = at(1000);
         memory.reserve(key("a"), share(), now).unwrap().commit(now.plus(WINDOW));
-        memory.restore([kept(key("b"), now.plus(WINDOW))], now);
+        memory.restore([kept(key("b"), now.plus(WINDOW))]);
         for set in [86_400, -900] {
             let wall = UnixMillis(now.wall.0 + set * 1000);
             assert_eq!(memory.reserve(key("c"), share(), Moment { wall, ..now }).unwrap_err(), Seen::Full);
@@ -471,10 +470,10 @@ mod tests {
         later.share_among(3, 1000);
         let keys = (0..1000).map(|id| Kept {
             key: ReplayKey::new("flooded", &id.to_string()),
-            until: until.wall,
+            until,
             route: Some("flooded".into()),
         });
-        later.restore(keys, now);
+        later.restore(keys);
         let [flooded, quiet] = ["flooded", "quiet"].map(|route| later.share(&route.into()));
         assert_eq!(later.reserve(ReplayKey::new("flooded", "new"), flooded, now).unwrap_err(), Seen::Full);
         assert_eq!(fill(&later, quiet, "quiet"), 166, "its guaranteed share");
@@ -487,7 +486,7 @@ mod tests {
     fn keys_of_a_route_that_nobody_knows_are_duplicates_all_the_same() {
         let memory = ReplayMemory::new(10);
         let now = at(1000);
-        memory.restore([kept(key("a"), now.plus(WINDOW))], now);
+        memory.restore([kept(key("a"), now.plus(WINDOW))]);
         let share = memory.share(&"route".into());
         assert_eq!(memory.reserve(key("a"), share, now).unwrap_err(), Seen::Committed);
         assert_eq!(memory.len(), 1);

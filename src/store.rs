@@ -27,10 +27,10 @@ mod shared;
 pub mod spool;
 mod sqlite;
 mod standing;
+mod timeline;
 mod writer;
 
-use std::collections::HashSet;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -44,7 +44,9 @@ use bounded::{BoundedRows, Repeats};
 use engine::{Place, Write, Wrote};
 use intake::Intake;
 use reading::Readers;
-use shared::Shared;
+use shared::{Shared, Stall};
+use timeline::Timeline;
+use writer::Tell;
 
 pub use engine::Mark;
 pub use entry::{Attempt, AttemptKind, Entry, Event, Stage, Took};
@@ -53,6 +55,7 @@ pub use query::{Cursor, Page, Query};
 pub use recent::Bookmark;
 pub use settings::{SealingKey, Settings};
 pub use spool::{Accept, Backlog, Claimed, Early, RefusedAt, Settlement, StoredRequest, Ticket, Wait};
+pub use sqlite::backup::{Copied, backup};
 pub use standing::{News, Standing};
 
 /// The longest that anybody waits for a write. A disk that takes longer is as good as none.
@@ -61,10 +64,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const HASTENED: usize = 500;
 /// The longest that the end of the process waits for the last rows.
 const LAST_ROWS: Duration = Duration::from_secs(10);
+/// The longest that the start waits for the first opening. What takes longer goes on beside everything that needs no store.
+const FIRST_OPENING: Duration = Duration::from_secs(5);
 
 /// The store of one process.
 pub struct Store {
     clock: Clock,
+    timeline: Arc<Timeline>,
+    news: Tell,
     intake: Arc<Intake>,
     shared: Arc<Shared>,
     readers: Arc<Readers>,
@@ -81,7 +88,7 @@ impl std::fmt::Debug for Store {
 }
 
 /// What was found at the start.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
     /// Keys of replay memory that are still inside their window.
     pub replay: Vec<Kept>,
@@ -93,36 +100,48 @@ pub struct Recovered {
 
 impl Store {
     /// Opens or creates the store, brings its tables up to date and starts the writer. `news` is called from the writer's
-    /// thread and must not wait.
+    /// thread, and from [`Store::watch`], and must not wait.
+    ///
+    /// A store that cannot be opened now, or takes long, is one that is closed: it takes nothing, is tried again and again, and
+    /// says what was found by [`News::Found`].
     ///
     /// # Errors
-    /// When it cannot be opened, is another's, or holds undelivered requests that no configured key opens.
+    /// Only what waiting does not change: see [`OpenError::is_final`].
     pub fn open(
         settings: &Settings,
         clock: Clock,
-        news: impl Fn(News) + Send + 'static,
+        news: impl Fn(News) + Send + Sync + 'static,
     ) -> Result<(Arc<Self>, Recovered), OpenError> {
         let shared = Arc::new(Shared::default());
-        let place: Arc<dyn Place> = Arc::new(sqlite::SqlitePlace::new(settings, Arc::clone(&shared.sharers))?);
-        let now = clock.now();
-        let opened = place.open(&HashSet::new(), now)?;
-        let (interrupted, last_refusal) = (opened.interrupted, opened.last_refusal);
-        let recovered = Recovered { replay: place.replay_keys(now)?, interrupted, last_refusal };
+        let timeline = Arc::new(Timeline::new(clock.clone()));
+        let sharers = Arc::clone(&shared.sharers);
+        let place = sqlite::SqlitePlace::new(settings, clock.clone(), Arc::clone(&timeline), sharers)?;
+        let place: Arc<dyn Place> = Arc::new(place);
         let intake = Arc::new(Intake::new());
-        shared.opened(opened.backlogs);
-        shared.room(opened.engine.room());
         let readers = Arc::new(Readers::new(Arc::clone(&place), Arc::clone(&shared)));
-        let (news, writers_clock) = (Box::new(news), clock.clone());
-        let (intake_of_writer, shared_of_writer) = (Arc::clone(&intake), Arc::clone(&shared));
+        let news: Tell = Arc::new(news);
         let (end, ended) = channel();
+        // Without room: a message that nobody waits for any more comes back.
+        let (first, opened) = sync_channel(0);
+        let writer = writer::Writer::new(
+            place,
+            Arc::clone(&intake),
+            Arc::clone(&shared),
+            clock.clone(),
+            Arc::clone(&timeline),
+            Arc::clone(&news),
+            first,
+        );
         let run = move || {
-            writer::Writer::new(place, opened.engine, intake_of_writer, shared_of_writer, writers_clock, news).run();
+            writer.run();
             // Dropped with everything the writer held: the place may be opened by another now.
             drop(end);
         };
         std::thread::Builder::new().name("store".into()).spawn(run).map_err(|e| OpenError::Io(e.to_string()))?;
         let store = Self {
             clock,
+            timeline,
+            news,
             intake,
             shared,
             readers,
@@ -131,7 +150,11 @@ impl Store {
             repeats: Repeats::default(),
             ended: Mutex::new(ended),
         };
-        Ok((Arc::new(store), recovered))
+        match opened.recv_timeout(FIRST_OPENING) {
+            Ok(Ok(recovered)) => Ok((Arc::new(store), recovered)),
+            Ok(Err(e)) if e.is_final() => Err(e),
+            Ok(Err(_)) | Err(_) => Ok((Arc::new(store), Recovered::default())),
+        }
     }
 
     /// Makes a request durable. When this resolves, it would survive a power loss; dropping the future does not undo it. A
@@ -140,10 +163,11 @@ impl Store {
     /// # Errors
     /// [`Unstored::Full`] at the quota, at the route's share of it, or at the disk's reserve; [`Unstored::Failed`] while the
     /// disk fails. After an error the request may be found on disk all the same, and is then delivered.
-    pub async fn accept(&self, accept: Accept) -> Result<Ticket, Unstored> {
+    pub async fn accept(&self, mut accept: Accept) -> Result<Ticket, Unstored> {
         if self.shared.is_shut() {
             return Err(Unstored::Full);
         }
+        accept.due = accept.due.map(|due| self.timeline.of_wall(due));
         match self.ask(Write::Accept(Box::new(accept))).await? {
             Wrote::Accepted(ticket, _) => Ok(ticket),
             _ => Err(Unstored::Failed),
@@ -214,7 +238,13 @@ impl Store {
         early: Early,
     ) -> Result<Vec<Claimed>, Unstored> {
         match self.ask(Write::Claim { route: Arc::clone(route), most, ordered, early }).await? {
-            Wrote::Claimed(claimed) => Ok(claimed),
+            Wrote::Claimed(mut claimed) => {
+                for claimed in &mut claimed {
+                    claimed.allowance_from = self.timeline.to_wall(claimed.allowance_from);
+                    claimed.due = self.timeline.to_wall(claimed.due);
+                }
+                Ok(claimed)
+            }
             _ => Err(Unstored::Failed),
         }
     }
@@ -225,6 +255,13 @@ impl Store {
     /// When it is not durable yet. It need not be said again: it is written as soon as the store can write, and only the
     /// end of the process before that makes the request due once more.
     pub async fn settle(&self, ticket: Ticket, settlement: Settlement) -> Result<(), Unstored> {
+        let settlement = match settlement {
+            Settlement::Again(attempt, wait) => {
+                Settlement::Again(attempt, Wait { due: self.timeline.of_wall(wait.due), ..wait })
+            }
+            Settlement::Released(due) => Settlement::Released(self.timeline.of_wall(due)),
+            Settlement::Delivered(_) | Settlement::Dead(_) => settlement,
+        };
         self.ask(Write::Settle(ticket, Box::new(settlement))).await.map(drop)
     }
 
@@ -320,7 +357,9 @@ impl Store {
     /// # Errors
     /// When it could not be read.
     pub async fn page(&self, query: Query, sensitive: Arc<Sensitive>) -> Result<Page, Unstored> {
-        self.readers.read(move |reader| reader.page(&query, &sensitive)).await
+        let mut page = self.readers.read(move |reader| reader.page(&query, &sensitive)).await?;
+        page.events.iter_mut().for_each(|event| event.due = event.due.map(|due| self.timeline.to_wall(due)));
+        Ok(page)
     }
 
     /// One row of the history with its attempts and its body.
@@ -329,7 +368,11 @@ impl Store {
     /// When it could not be read.
     pub async fn event(&self, request_id: &str) -> Result<Option<Event>, Unstored> {
         let id: Box<str> = request_id.into();
-        self.readers.read(move |reader| reader.event(&id)).await
+        let mut event = self.readers.read(move |reader| reader.event(&id)).await?;
+        if let Some(event) = &mut event {
+            event.due = event.due.map(|due| self.timeline.to_wall(due));
+        }
+        Ok(event)
     }
 
     /// What is needed to send a request inward again; `None` when its body is not kept.
@@ -359,12 +402,24 @@ impl Store {
 
     /// What waits on a route, from memory.
     pub fn backlog(&self, route: &str) -> Backlog {
-        self.shared.ledger.of(route)
+        self.by_wall(self.shared.ledger.of(route))
     }
 
     /// Every route that has something waiting or dead, whether or not the configuration still knows it.
     pub fn backlogs(&self) -> Vec<(Arc<str>, Backlog)> {
-        self.shared.ledger.all()
+        self.shared.ledger.all().into_iter().map(|(route, backlog)| (route, self.by_wall(backlog))).collect()
+    }
+
+    fn by_wall(&self, mut backlog: Backlog) -> Backlog {
+        backlog.next_due = backlog.next_due.map(|due| self.timeline.to_wall(due));
+        backlog
+    }
+
+    /// To be called every second: says it when the disk has not answered for long.
+    pub fn watch(&self) {
+        if let Some(Stall::Begun(since)) = self.shared.stall() {
+            (self.news)(News::Stalled { since });
+        }
     }
 
     /// How it stands.

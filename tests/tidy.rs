@@ -113,7 +113,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("listenfd", &["service"]),
     ("libc", &["config"]),
     ("rusqlite", &["store"]),
-    ("rustix", &["cli", "store"]),
+    ("rustix", &["base", "cli", "store"]),
     ("crossbeam_queue", &["store"]),
 ];
 

@@ -190,6 +190,9 @@ pub struct StoreStatus {
     pub open: bool,
     /// Why not, in the engine's words.
     pub problem: Option<String>,
+    /// Damaged files that were set aside and lie beside it.
+    #[serde(default)]
+    pub set_aside: u64,
     /// The quota or the disk's reserve is reached: nothing is accepted.
     pub full: bool,
     /// Bytes.

@@ -25,6 +25,7 @@ pub(super) fn status(store: &Store, path: String, snapshot: &Snapshot) -> StoreS
         path,
         open: standing.open,
         problem: standing.problem,
+        set_aside: standing.set_aside,
         full: standing.full,
         size: Used { used: standing.used, limit: standing.limit },
         disk_free: standing.disk_free,
@@ -50,6 +51,7 @@ pub(super) fn set_metrics(gate: &Gate, snapshot: &Snapshot) {
         used: standing.used,
         limit: standing.limit,
         disk_free: standing.disk_free,
+        set_aside: standing.set_aside,
     });
     let now = gate.clock.now();
     let mut routes: Vec<Arc<str>> = snapshot.routes.iter().map(|route| Arc::clone(&route.name)).collect();

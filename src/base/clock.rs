@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use rustix::time::{ClockId, clock_gettime};
+
 /// Milliseconds since the Unix epoch; negative before 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnixMillis(pub i64);
@@ -103,6 +105,18 @@ impl Clock {
             Source::Fixed(at) => u32::try_from(at.steady.load(Ordering::Relaxed) / 1000).unwrap_or(u32::MAX),
         };
         Moment { wall: self.now(), steady }
+    }
+
+    /// Milliseconds since the machine was started, sleep included: one scale for all processes until the machine is started
+    /// again, whatever is done to the wall clock.
+    pub fn uptime(&self) -> i64 {
+        match &self.0 {
+            Source::System => {
+                let now = clock_gettime(ClockId::Boottime);
+                now.tv_sec.saturating_mul(1000).saturating_add(now.tv_nsec / 1_000_000)
+            }
+            Source::Fixed(at) => i64::try_from(at.steady.load(Ordering::Relaxed)).unwrap_or(i64::MAX),
+        }
     }
 
     /// Lets time pass on a fixed clock; a system clock is not moved.

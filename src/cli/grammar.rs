@@ -70,6 +70,8 @@ pub enum Command {
     Events(Events),
     /// Print the JSON Schema of relay.toml, for editors
     Schema,
+    /// Work on the store of a configuration, also while a relay runs
+    Store(Store),
     /// Print a completion script for a shell
     Completions(Completions),
     /// Print the manual page
@@ -300,6 +302,33 @@ pub struct Relay {
     /// The admin listener: ADDRESS:PORT or unix:/PATH [default: the configuration's]
     #[arg(long, env = "DMZ_RELAY_ADMIN", hide_env_values = true, value_name = "ADDRESS")]
     pub admin: Option<String>,
+}
+
+/// `store`.
+#[derive(Debug, Args)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub struct Store {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub action: StoreAction,
+}
+
+/// What is done with the store.
+#[derive(Debug, Subcommand)]
+pub enum StoreAction {
+    /// Copy it to a new file, as it is at one moment; requests are taken meanwhile
+    Backup(Backup),
+}
+
+/// `store backup`.
+#[derive(Debug, Args)]
+pub struct Backup {
+    /// The new file
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// Which configuration.
+    #[command(flatten)]
+    pub config: Config,
 }
 
 /// `completions`.

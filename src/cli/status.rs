@@ -260,6 +260,11 @@ fn store(store: &StoreStatus, status: &Status, now: i64) -> Table {
     for gone in &store.stranded {
         line(harmless(&gone.route).into(), gone.spool, cell(Tone::Bad, "not configured: they wait"));
     }
+    if store.set_aside > 0 {
+        let note = cell(Tone::Bad, "damaged: set aside beside the store, look at it and remove it");
+        let files = counted(usize::try_from(store.set_aside).unwrap_or(0), "file");
+        table.row([cell(Tone::Strong, files), Cell::default(), Cell::default(), Cell::default(), note]);
+    }
     let size =
         format!("{} of {}, {} free on disk", bytes(store.size.used), bytes(store.size.limit), bytes(store.disk_free));
     table.row([cell(Tone::Quiet, size), Cell::default(), Cell::default(), Cell::default(), Cell::default()]);

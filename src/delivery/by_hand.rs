@@ -94,7 +94,7 @@ pub async fn retry_waiting(gate: &Gate, snapshot: &Snapshot, waiting: Waiting<'_
 /// The head of an ordered line may be another one now, or due.
 fn look_again(gate: &Gate, route: Option<Arc<str>>) -> Result<(), Refused> {
     let lane = gate.state.dispatch.lane(&route.ok_or(Refused::NotThere)?);
-    lane.set_head_due(None);
+    lane.set_head_due(None, gate.clock.now());
     lane.wake();
     Ok(())
 }

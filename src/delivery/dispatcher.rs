@@ -67,7 +67,7 @@ async fn step(courier: &Arc<Courier>, lane: &Arc<Lane>, route: &Arc<Route>, gath
         return Look::WhenWoken;
     }
     let now = courier.gate.clock.now();
-    let due = next_due(lane, route, &backlog).is_none_or(|due| due <= now);
+    let due = next_due(lane, route, &backlog, now).is_none_or(|due| due <= now);
     let circuit = way::circuit(&courier.gate, route);
     let recovered = circuit.recovered();
     let draws = lane.is_to_draw(recovered);
@@ -98,7 +98,7 @@ async fn step(courier: &Arc<Courier>, lane: &Arc<Lane>, route: &Arc<Route>, gath
     if claimed.is_empty() {
         slots.into_iter().for_each(Slot::put_back);
         if route.ordered {
-            lane.set_head_due(courier.store.backlog(lane.route()).next_due);
+            lane.set_head_due(courier.store.backlog(lane.route()).next_due, courier.gate.clock.now());
         }
         if let Some(probe) = going.probe.take() {
             probe.unused();
@@ -111,7 +111,7 @@ async fn step(courier: &Arc<Courier>, lane: &Arc<Lane>, route: &Arc<Route>, gath
         if route.ordered {
             // The line stands still until the head has gone, or is known to have to wait.
             let due = attempt::deliver(&courier, &route, claimed, probe, None).await;
-            lane.set_head_due(due);
+            lane.set_head_due(due, courier.gate.clock.now());
             drop(slot);
         } else {
             tokio::spawn(async move {
@@ -167,6 +167,6 @@ impl Going {
 }
 
 /// When there may be something to take; `None`: now. Of an ordered route only its head counts.
-fn next_due(lane: &Lane, route: &Route, backlog: &Backlog) -> Option<UnixMillis> {
-    if route.ordered { lane.head_due() } else { backlog.next_due }
+fn next_due(lane: &Lane, route: &Route, backlog: &Backlog, now: UnixMillis) -> Option<UnixMillis> {
+    if route.ordered { lane.head_due(now) } else { backlog.next_due }
 }

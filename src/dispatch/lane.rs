@@ -23,6 +23,8 @@ pub struct Lane {
     refused: AtomicBool,
     /// Nothing that was refused before this is left to be drawn forward.
     drawn: AtomicI64,
+    /// When that was said.
+    head_since: AtomicI64,
     bell: Notify,
     shared: Arc<Shared>,
 }
@@ -36,6 +38,7 @@ impl Lane {
             // What the last process left is looked at.
             refused: AtomicBool::new(true),
             drawn: AtomicI64::new(i64::MIN),
+            head_since: AtomicI64::new(NO_HEAD),
             bell: Notify::new(),
             shared,
         }
@@ -68,13 +71,16 @@ impl Lane {
         std::iter::from_fn(|| self.slot(limit)).take(most).collect()
     }
 
-    /// When the head of an ordered line may be tried again, while it waits.
-    pub fn head_due(&self) -> Option<UnixMillis> {
-        Some(self.head_due.load(Ordering::Relaxed)).filter(|due| *due != NO_HEAD).map(UnixMillis)
+    /// When the head of an ordered line may be tried again, while it waits. A clock that was set back since makes it early, never
+    /// late.
+    pub fn head_due(&self, now: UnixMillis) -> Option<UnixMillis> {
+        let due = self.head_due.load(Ordering::Relaxed);
+        (due != NO_HEAD && now.0 >= self.head_since.load(Ordering::Relaxed)).then_some(UnixMillis(due))
     }
 
     /// Says when the head may be tried again; `None`: at once.
-    pub fn set_head_due(&self, due: Option<UnixMillis>) {
+    pub fn set_head_due(&self, due: Option<UnixMillis>, now: UnixMillis) {
+        self.head_since.store(now.0, Ordering::Relaxed);
         self.head_due.store(due.map_or(NO_HEAD, |due| due.0), Ordering::Relaxed);
     }
 

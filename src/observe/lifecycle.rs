@@ -109,6 +109,12 @@ pub enum Event<'e> {
     StoreFailed { detail: &'e str },
     /// The store was opened anew and takes requests again.
     StoreRecovered,
+    /// A part of the store could not be read and was set aside.
+    StoreSetAside { detail: &'e str },
+    /// The disk has not answered the store for so long.
+    StoreStalled { since: Duration },
+    /// It answers again, after so long.
+    StoreResumed { after: Duration },
     /// The store's quota or the disk's reserve is reached: nothing more is accepted.
     StoreFull,
     /// There is room in the store again.
@@ -161,6 +167,9 @@ impl Event<'_> {
             Self::Interrupted { .. } => "interrupted",
             Self::StoreFailed { .. } => "store_failed",
             Self::StoreRecovered => "store_recovered",
+            Self::StoreSetAside { .. } => "store_set_aside",
+            Self::StoreStalled { .. } => "store_stalled",
+            Self::StoreResumed { .. } => "store_resumed",
             Self::StoreFull => "store_full",
             Self::StoreRoom => "store_room",
             Self::RouteFull { .. } => "store_route_full",
@@ -185,6 +194,7 @@ impl Event<'_> {
             | Self::Draining { .. }
             | Self::BreakerClosed { .. }
             | Self::StoreRecovered
+            | Self::StoreResumed { .. }
             | Self::StoreRoom
             | Self::RouteRoom { .. }
             | Self::Stopped { unfinished: 0, interrupted: 0 }
@@ -204,6 +214,8 @@ impl Event<'_> {
             | Self::PanicCaught { .. }
             | Self::TaskEnded { .. }
             | Self::StoreFailed { .. }
+            | Self::StoreSetAside { .. }
+            | Self::StoreStalled { .. }
             | Self::StoreFull
             | Self::RouteFull { .. } => Level::Error,
             Self::Delivery(event) => event.level(),
@@ -271,7 +283,13 @@ impl Event<'_> {
             Self::Interrupted { requests } => {
                 line.number("requests", requests);
             }
-            Self::StoreFailed { detail } => {
+            Self::StoreStalled { since } => {
+                line.millis("since_ms", since);
+            }
+            Self::StoreResumed { after } => {
+                line.millis("after_ms", after);
+            }
+            Self::StoreFailed { detail } | Self::StoreSetAside { detail } => {
                 line.long("detail", detail);
             }
             Self::StoreRecovered | Self::StoreFull | Self::StoreRoom => {}

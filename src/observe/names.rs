@@ -90,7 +90,7 @@ metrics! {
     BREAKER_CHANGES = "dmz_relay_breaker_changes_total", Kind::Counter, ["upstream", "route", "state"],
         "How often such a breaker opened and closed.";
     STORE_UP = "dmz_relay_store_up", Kind::Gauge, [],
-        "1 while the store takes writes, 0 while it does not; absent without a store.";
+        "1 while the store takes writes, 0 while it does not or its disk does not answer; absent without a store.";
     STORE_FULL = "dmz_relay_store_full", Kind::Gauge, [],
         "1 while the store's quota or the disk's reserve is reached: nothing is accepted.";
     STORE_USED = "dmz_relay_store_used_bytes", Kind::Gauge, [],
@@ -99,8 +99,11 @@ metrics! {
         "What the store may hold (store.keep.size).";
     STORE_DISK_FREE = "dmz_relay_store_disk_free_bytes", Kind::Gauge, [],
         "Free bytes of the store's file system.";
+    STORE_SET_ASIDE = "dmz_relay_store_set_aside", Kind::Gauge, [],
+        "Damaged files that were set aside and lie beside the store, until an operator removes them.";
     STORE_CHANGES = "dmz_relay_store_changes_total", Kind::Counter, ["state"],
-        "How often the store failed, recovered, was full, and had room again.";
+        "How often the store failed, recovered, set a damaged file aside (set_aside), waited long for its disk (stalled), had its \
+         answer (resumed), was full, and had room again.";
     HISTORY_DROPPED = "dmz_relay_history_dropped_total", Kind::Counter, [],
         "Rows of the history that were not written because the disk was too slow for them.";
     HISTORY_SKIPPED = "dmz_relay_history_skipped_total", Kind::Counter, [],

@@ -72,7 +72,8 @@ struct Keeping {
     /// Goes on its way at once, from memory.
     at_once: Option<(StoredRequest, Slot)>,
     /// When the head of an ordered line may be tried again.
-    head_due: Option<UnixMillis>,
+    /// When the head of an ordered line may be tried again, and when that was known.
+    head_due: Option<(UnixMillis, UnixMillis)>,
 }
 
 impl Keeping {
@@ -86,7 +87,7 @@ impl Keeping {
             (None, Some(missed)) => Some(due_after(missed, &route, now)),
             (None, None) => Some(now),
         };
-        let head_due = due.filter(|_| route.ordered && missed.is_some());
+        let head_due = due.filter(|_| route.ordered && missed.is_some()).map(|due| (due, now));
         let refused = missed.as_ref().and_then(|missed| missed.refused);
         // An attempt that reached nobody is none.
         let tried = missed.filter(|missed| missed.asked > 0).map(|missed| missed.attempt);
@@ -123,8 +124,8 @@ impl Keeping {
                 state.dispatch.carry(HandedOver { ticket, request, slot }).await;
             }
             None => {
-                if head_due.is_some() {
-                    lane.set_head_due(head_due);
+                if let Some((due, since)) = head_due {
+                    lane.set_head_due(Some(due), since);
                 }
                 if let Some(refused) = refused {
                     lane.was_refused(refused < circuit.recovered());

@@ -103,6 +103,8 @@ pub(super) struct Room {
     pub(super) shut: bool,
     pub(super) used: u64,
     pub(super) disk_free: u64,
+    /// Damaged files that were set aside and still lie there.
+    pub(super) set_aside: u64,
 }
 
 /// The engine failed and is of no more use.
@@ -110,7 +112,15 @@ pub(super) struct Room {
 pub(super) struct EngineFault {
     /// There was no space on the disk.
     pub(super) full: bool,
+    /// A part of what is stored cannot be read: opening it anew does not help, setting that part aside does.
+    pub(super) damaged: bool,
     pub(super) detail: String,
+}
+
+impl EngineFault {
+    pub(super) fn of(detail: impl Into<String>) -> Self {
+        Self { full: false, damaged: false, detail: detail.into() }
+    }
 }
 
 impl std::fmt::Display for EngineFault {
@@ -134,6 +144,9 @@ pub(super) trait Engine: Send {
 
     /// As it was found at the last commit or upkeep.
     fn room(&self) -> Room;
+
+    /// The last that is asked of it, at a clean end.
+    fn end(self: Box<Self>);
 }
 
 /// Reads beside the writer.
@@ -148,11 +161,11 @@ pub(super) trait Reader: Send {
 /// A place where a store lies: opened at the start, and anew after a fault.
 pub(super) trait Place: Send + Sync {
     /// Opens the writing side. Claimed requests that are not in `ours` become due again. It returns only after something
-    /// was written, made durable and read back.
-    fn open(&self, ours: &HashSet<Ticket>, now: UnixMillis) -> Result<Opened, OpenError>;
+    /// was written, made durable and read back. `salvage`: what cannot be read is set aside first.
+    fn open(&self, ours: &HashSet<Ticket>, salvage: bool) -> Result<Opened, OpenError>;
 
     /// The keys of replay memory that are still inside their window; once, at the start.
-    fn replay_keys(&self, now: UnixMillis) -> Result<Vec<Kept>, OpenError>;
+    fn replay_keys(&self) -> Result<Vec<Kept>, OpenError>;
 
     /// Opens a reading side.
     fn reader(&self) -> Result<Box<dyn Reader>, EngineFault>;
@@ -167,6 +180,8 @@ pub(super) struct Opened {
     pub(super) interrupted: u64,
     /// The last of those that an upstream refused.
     pub(super) last_refusal: Option<RefusedAt>,
+    /// What was set aside, in words.
+    pub(super) set_aside: Option<String>,
 }
 
 /// A small fact that outlives the process, by kind, route and slot.

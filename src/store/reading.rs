@@ -45,13 +45,21 @@ impl Readers {
         let idle = self.take(opening);
         let mut reader = match idle {
             Some(reader) => reader,
-            None => place.reader().map_err(|_| Unstored::Failed)?,
+            None => place.reader().map_err(|fault| self.failed(opening, &fault))?,
         };
-        let read = read(&mut *reader).map_err(|_| Unstored::Failed)?;
+        let read = read(&mut *reader).map_err(|fault| self.failed(opening, &fault))?;
         if self.shared.openings() == opening {
             self.idle.lock().unwrap_or_else(PoisonError::into_inner).push((opening, reader));
         }
         Ok(read)
+    }
+
+    /// What a reader cannot read, the writer sets aside.
+    fn failed(&self, opening: u64, fault: &EngineFault) -> Unstored {
+        if fault.damaged && self.shared.openings() == opening {
+            self.shared.suspect();
+        }
+        Unstored::Failed
     }
 
     fn take(&self, opening: u64) -> Option<Box<dyn Reader>> {

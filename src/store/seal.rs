@@ -7,16 +7,27 @@
 //! moved to another place, and a row that was given another route or another proof, do not open. While a key is configured
 //! nothing in clear opens either: whoever can write to the file cannot put a request of their own there.
 //!
+//! What lies in clear has a checksum over the same, so that nothing that the disk altered is ever sent inward. It is no
+//! protection against people: who can write the file can also compute it. A body answers for what else of its row goes
+//! inward with it, too, see [`Facts`].
+//!
 //! Deliberately absent: sealing of what an operator searches by (route, status, times, addresses, the provider's ids).
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::digest::{self, SHA256};
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
 use aws_lc_rs::rand;
 
+use super::entry::Entry;
 use super::settings::SealingKey;
+use super::spool::StoredRequest;
 
+/// What the first version wrote: in clear, without a checksum.
 const CLEAR: u8 = 0;
-const SEALED: u8 = 1;
+/// No flipped bit makes one marker of another.
+const CHECKED: u8 = 0x5a;
+const SEALED: u8 = 0xa5;
+const SUM: usize = 16;
 const KEY_ID: usize = 8;
 const TAG: usize = 16;
 /// Marker, key id, nonce; then ciphertext and tag.
@@ -43,6 +54,51 @@ pub(super) struct Place<'p> {
     pub(super) route: &'p str,
     /// The id of the secret that matched; empty where none did.
     pub(super) proof: &'p str,
+    /// What a body answers for.
+    pub(super) facts: Facts,
+}
+
+/// A digest of what goes inward with a body and lies in columns of its row: id, times, source. Route and proof are bound anyway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Facts([u8; SUM]);
+
+impl Facts {
+    /// For everything but bodies.
+    pub(super) const NONE: Self = Self([0; SUM]);
+
+    pub(super) fn of(entry: &Entry) -> Self {
+        Self::digest(
+            [&entry.request_id, entry.dedupe.as_deref().unwrap_or_default(), &entry.source.to_string()],
+            [entry.received_at.0, entry.timestamp.map_or(i64::MIN, |at| at.0)],
+            entry.https,
+            entry.suffix,
+        )
+    }
+
+    pub(super) fn of_stored(request: &StoredRequest) -> Self {
+        Self::digest(
+            [&request.request_id, request.dedupe.as_deref().unwrap_or_default(), &request.source.to_string()],
+            [request.received_at.0, request.timestamp.map_or(i64::MIN, |at| at.0)],
+            request.https,
+            request.suffix,
+        )
+    }
+
+    fn digest(words: [&str; 3], times: [i64; 2], https: bool, suffix: usize) -> Self {
+        let mut context = digest::Context::new(&SHA256);
+        for word in words {
+            context.update(&(word.len() as u64).to_be_bytes());
+            context.update(word.as_bytes());
+        }
+        times.iter().for_each(|time| context.update(&time.to_be_bytes()));
+        context.update(&(suffix as u64).to_be_bytes());
+        context.update(&[u8::from(https)]);
+        Self(shortened(context.finish().as_ref()))
+    }
+}
+
+fn shortened(digest: &[u8]) -> [u8; SUM] {
+    digest.first_chunk().copied().unwrap_or_default()
 }
 
 /// Why a blob does not open.
@@ -91,7 +147,9 @@ impl Keyring {
     pub(super) fn seal(&self, place: Place<'_>, content: &[u8], out: &mut Vec<u8>) -> Result<(), Unsealed> {
         out.clear();
         let Some((id, key)) = self.0.first() else {
-            out.push(CLEAR);
+            out.reserve(1 + SUM + content.len());
+            out.push(CHECKED);
+            out.extend_from_slice(&place.checksum(content));
             out.extend_from_slice(content);
             return Ok(());
         };
@@ -112,9 +170,18 @@ impl Keyring {
     /// The content of a blob.
     pub(super) fn open(&self, place: Place<'_>, mut blob: Vec<u8>) -> Result<Vec<u8>, Unsealed> {
         match blob.first() {
-            Some(&CLEAR) if !self.0.is_empty() => Err(Unsealed::InClear),
+            Some(&(CLEAR | CHECKED)) if !self.0.is_empty() => Err(Unsealed::InClear),
             Some(&CLEAR) => {
                 blob.remove(0);
+                Ok(blob)
+            }
+            Some(&CHECKED) => {
+                let (sum, content) =
+                    blob.get(1..).and_then(|rest| rest.split_first_chunk()).ok_or(Unsealed::Damaged)?;
+                if *sum != place.checksum(content) {
+                    return Err(Unsealed::Damaged);
+                }
+                blob.drain(..1 + SUM);
                 Ok(blob)
             }
             Some(&SEALED) => self.unseal(place, &blob),
@@ -154,7 +221,15 @@ impl Place<'_> {
     fn bytes(&self, id: &KeyId) -> Vec<u8> {
         let length = u32::try_from(self.route.len()).unwrap_or(u32::MAX).to_be_bytes();
         let row = self.row.to_be_bytes();
-        [&[self.kind as u8][..], &row, id, &length, self.route.as_bytes(), self.proof.as_bytes()].concat()
+        let names = [self.route.as_bytes(), self.proof.as_bytes()].concat();
+        [&[self.kind as u8][..], &row, id, &self.facts.0, &length, &names].concat()
+    }
+
+    fn checksum(&self, content: &[u8]) -> [u8; SUM] {
+        let mut context = digest::Context::new(&SHA256);
+        context.update(&self.bytes(&[0; KEY_ID]));
+        context.update(content);
+        shortened(context.finish().as_ref())
     }
 }
 
@@ -169,7 +244,7 @@ mod tests {
     }
 
     fn at(kind: Kind, row: i64) -> Place<'static> {
-        Place { kind, row, route: "github", proof: "file:a" }
+        Place { kind, row, route: "github", proof: "file:a", facts: Facts([7; SUM]) }
     }
 
     fn sealed(keys: &Keyring, kind: Kind, row: i64) -> Vec<u8> {
@@ -198,16 +273,32 @@ mod tests {
 
     #[test]
     fn every_flipped_bit_is_noticed() {
-        let keys = keyring(&[1]);
-        let blob = sealed(&keys, Kind::Head, 7);
-        for bit in 0..blob.len() * 8 {
-            let mut flipped = blob.clone();
-            flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(keys.open(at(Kind::Head, 7), flipped).is_err(), "{bit}");
+        for keys in [keyring(&[1]), keyring(&[])] {
+            let blob = sealed(&keys, Kind::Head, 7);
+            for bit in 0..blob.len() * 8 {
+                let mut flipped = blob.clone();
+                flipped[bit / 8] ^= 1 << (bit % 8);
+                assert!(keys.open(at(Kind::Head, 7), flipped).is_err(), "{bit}");
+            }
+            for end in 0..blob.len() {
+                assert!(keys.open(at(Kind::Head, 7), blob[..end].to_vec()).is_err(), "{end}");
+            }
         }
-        for end in 0..blob.len() {
-            assert!(keys.open(at(Kind::Head, 7), blob[..end].to_vec()).is_err(), "{end}");
+    }
+
+    #[test]
+    fn a_body_opens_with_the_facts_that_it_was_written_with_and_no_others() {
+        for keys in [keyring(&[1]), keyring(&[])] {
+            let blob = sealed(&keys, Kind::Body, 7);
+            let other = Place { facts: Facts([6; SUM]), ..at(Kind::Body, 7) };
+            assert_eq!(keys.open(other, blob.clone()), Err(Unsealed::Damaged));
+            assert_eq!(keys.open(at(Kind::Body, 8), blob), Err(Unsealed::Damaged));
         }
+    }
+
+    #[test]
+    fn what_the_first_version_wrote_in_clear_opens() {
+        assert_eq!(keyring(&[]).open(at(Kind::Body, 7), b"\0content".to_vec()), Ok(b"content".to_vec()));
     }
 
     #[test]

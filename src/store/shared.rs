@@ -2,12 +2,16 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::engine::{EngineFault, Room};
 use super::error::Unstored;
 use super::ledger::{Backlogs, Ledger, Oldest, Shift};
 use super::recent::Recent;
 use super::standing::Standing;
+
+/// An operation on the disk that takes longer is said. No disk that is well takes so long.
+const STALL: Duration = Duration::from_secs(3);
 
 /// How many routes may make requests wait: each has a share of the quota. The configuration says it, and a reload again.
 #[derive(Debug, Default)]
@@ -40,6 +44,24 @@ pub(super) struct Shared {
     commits: AtomicU64,
     /// How often it was opened: readers of an older opening are not used any more.
     openings: AtomicU64,
+    /// A reader met a part that cannot be read.
+    suspect: AtomicBool,
+    /// Since when the writer is at the disk.
+    busy: Mutex<Busy>,
+}
+
+#[derive(Debug, Default)]
+struct Busy {
+    since: Option<Instant>,
+    /// It was said that this takes long.
+    told: bool,
+}
+
+/// What is to be said of an operation that takes long.
+pub(super) enum Stall {
+    Begun(Duration),
+    /// It ended, after so long.
+    Over(Duration),
 }
 
 #[derive(Debug, Default)]
@@ -67,6 +89,7 @@ impl Shared {
         let mut state = self.state();
         state.problem = None;
         state.disk_full = false;
+        self.suspect.store(false, Ordering::Release);
         self.openings.fetch_add(1, Ordering::AcqRel);
         self.open.store(true, Ordering::Release);
     }
@@ -80,8 +103,46 @@ impl Shared {
         self.open.swap(false, Ordering::AcqRel)
     }
 
-    pub(super) fn still_closed(&self, problem: String) {
-        self.state().problem = Some(problem);
+    /// `true`: it is another problem than before.
+    pub(super) fn still_closed(&self, problem: String, disk_full: bool) -> bool {
+        let mut state = self.state();
+        let news = state.problem.as_ref() != Some(&problem);
+        (state.problem, state.disk_full) = (Some(problem), disk_full);
+        news
+    }
+
+    pub(super) fn suspect(&self) {
+        self.suspect.store(true, Ordering::Release);
+    }
+
+    pub(super) fn take_suspicion(&self) -> bool {
+        self.suspect.load(Ordering::Acquire) && self.suspect.swap(false, Ordering::AcqRel)
+    }
+
+    /// The writer goes to the disk.
+    pub(super) fn at_disk(&self) {
+        self.busy().since = Some(Instant::now());
+    }
+
+    /// And is back. Gives how long it was away, if that was said to be long.
+    pub(super) fn back(&self) -> Option<Stall> {
+        let mut busy = self.busy();
+        let since = busy.since.take()?;
+        std::mem::take(&mut busy.told).then(|| Stall::Over(since.elapsed()))
+    }
+
+    /// What is to be said now.
+    pub(super) fn stall(&self) -> Option<Stall> {
+        let mut busy = self.busy();
+        let away = busy.since?.elapsed();
+        if away < STALL || std::mem::replace(&mut busy.told, true) {
+            return None;
+        }
+        Some(Stall::Begun(away))
+    }
+
+    fn busy(&self) -> MutexGuard<'_, Busy> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What those hear who want to write while it is closed.
@@ -132,10 +193,14 @@ impl Shared {
     pub(super) fn standing(&self, limit: u64) -> Standing {
         let backlogs = self.ledger.all();
         let open = self.is_open();
+        let stalled = self.busy().since.map(|since| since.elapsed()).filter(|away| *away >= STALL);
         let state = self.state();
+        let waits = stalled.map(|away| format!("the disk has not answered for {} s", away.as_secs()));
         Standing {
-            open,
-            problem: state.problem.clone(),
+            open: open && stalled.is_none(),
+            problem: state.problem.clone().or(waits),
+            stalled,
+            set_aside: state.room.set_aside,
             full: state.room.full || (!open && state.disk_full),
             used: state.room.used,
             limit,

@@ -1,11 +1,14 @@
 //! How the store stands, and what an operator should hear of.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::base::UnixMillis;
 
+use super::Recovered;
+
 /// A change that an operator should hear of.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum News {
     /// Nothing more is accepted until [`News::Recovered`].
     Failed {
@@ -14,6 +17,23 @@ pub enum News {
     },
     /// Opened and written anew.
     Recovered,
+    /// It could not be opened at the start, and now it was: what the last process left.
+    Found(Recovered),
+    /// A part of it could not be read and was set aside; what can be read goes on.
+    SetAside {
+        /// What became of it, and where the damaged file lies.
+        detail: String,
+    },
+    /// The disk has not answered for so long. Nothing is written until it does.
+    Stalled {
+        /// So far.
+        since: Duration,
+    },
+    /// It answers again.
+    Resumed {
+        /// How long it took.
+        after: Duration,
+    },
     /// The quota or the disk's reserve is reached.
     Full,
     /// There is room again.
@@ -47,6 +67,10 @@ pub struct Standing {
     pub open: bool,
     /// Why not, in the engine's words.
     pub problem: Option<String>,
+    /// How long the disk has not answered, when that is too long.
+    pub stalled: Option<Duration>,
+    /// Damaged files that were set aside and lie beside the store.
+    pub set_aside: u64,
     /// The quota or the disk's reserve is reached.
     pub full: bool,
     /// Bytes in use, free pages not counted.

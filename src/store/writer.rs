@@ -10,16 +10,19 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use crate::base::Clock;
 
+use super::Recovered;
 use super::engine::{Committed, Engine, EngineFault, Opened, Place, Room, Write, Wrote};
-use super::error::Unstored;
+use super::error::{OpenError, Unstored};
 use super::intake::{Given, Intake, Job};
-use super::shared::Shared;
+use super::shared::{Shared, Stall};
 use super::spool::{Settlement, Ticket};
 use super::standing::News;
+use super::timeline::Timeline;
 
 /// Writes of one transaction.
 const BATCH: usize = 1000;
@@ -37,13 +40,26 @@ const LAST_PAUSE: Duration = Duration::from_secs(5);
 /// Between two words about rows that were dropped or skipped.
 const DROPPED: Duration = Duration::from_secs(10);
 
+/// Whom a change is told to.
+pub(super) type Tell = Arc<dyn Fn(News) + Send + Sync>;
+
+/// What came of the first opening.
+pub(super) type First = Result<Recovered, OpenError>;
+
 pub(super) struct Writer {
     place: Arc<dyn Place>,
     engine: Option<Box<dyn Engine>>,
     intake: Arc<Intake>,
     shared: Arc<Shared>,
     clock: Clock,
-    news: Box<dyn Fn(News) + Send>,
+    timeline: Arc<Timeline>,
+    news: Tell,
+    /// Who waits for the first opening; nobody any more when it took long or failed.
+    first: Option<SyncSender<First>>,
+    /// It was open in this process.
+    opened: bool,
+    /// A part of the file cannot be read: the next opening sets it aside.
+    salvage: bool,
     /// Claimed, by somebody in this process. Never more than were claimed.
     ours: HashSet<Ticket>,
     /// Settlements that could not be written. They are written before anything else as soon as the place is open again, so
@@ -70,7 +86,7 @@ struct End {
 impl Drop for End {
     fn drop(&mut self) {
         self.intake.end();
-        self.shared.closed(&EngineFault { full: false, detail: "the writer has ended".into() });
+        self.shared.closed(&EngineFault::of("the writer has ended"));
         while self.intake.take().is_some() {}
     }
 }
@@ -78,20 +94,25 @@ impl Drop for End {
 impl Writer {
     pub(super) fn new(
         place: Arc<dyn Place>,
-        engine: Box<dyn Engine>,
         intake: Arc<Intake>,
         shared: Arc<Shared>,
         clock: Clock,
-        news: Box<dyn Fn(News) + Send>,
+        timeline: Arc<Timeline>,
+        news: Tell,
+        first: SyncSender<First>,
     ) -> Self {
         let now = Instant::now();
         Self {
             place,
-            engine: Some(engine),
+            engine: None,
             intake,
             shared,
             clock,
+            timeline,
             news,
+            first: Some(first),
+            opened: false,
+            salvage: false,
             ours: HashSet::new(),
             owed: Vec::new(),
             full_routes: HashSet::new(),
@@ -110,6 +131,9 @@ impl Writer {
     pub(super) fn run(mut self) {
         self.intake.served_by(std::thread::current());
         let _end = End { intake: Arc::clone(&self.intake), shared: Arc::clone(&self.shared) };
+        if self.reopen().is_err_and(|e| e.is_final()) {
+            return;
+        }
         loop {
             self.release_orphans();
             let jobs = self.gather();
@@ -121,6 +145,9 @@ impl Writer {
             if self.intake.ending() && self.intake.is_empty() {
                 self.release_orphans();
                 self.pay();
+                if let Some(engine) = self.engine.take() {
+                    engine.end();
+                }
                 return;
             }
             if self.intake.is_empty() {
@@ -188,7 +215,10 @@ impl Writer {
             .iter()
             .filter_map(|write| if let Write::Settle(ticket, _) = write { Some(*ticket) } else { None })
             .collect();
-        match engine.commit(writes, self.clock.now()) {
+        self.shared.at_disk();
+        let committed = engine.commit(writes, self.clock.now());
+        tell_stall(&self.shared, &self.news);
+        match committed {
             Ok(mut committed) => {
                 let room = engine.room();
                 for wrote in &committed.wrote {
@@ -235,7 +265,7 @@ impl Writer {
 
     /// Claimed requests whose claimer has gone become due at once; nothing was sent.
     fn release_orphans(&mut self) {
-        let now = self.clock.now();
+        let now = self.timeline.now();
         let orphans = self.intake.orphans().into_iter();
         self.owed.extend(orphans.map(|ticket| (ticket, Box::new(Settlement::Released(now)))));
     }
@@ -243,7 +273,10 @@ impl Writer {
     fn keep_up(&mut self) {
         let now = Instant::now();
         if self.engine.is_none() && now >= self.retry_at {
-            self.reopen();
+            let _ = self.reopen();
+        }
+        if self.shared.take_suspicion() && self.engine.is_some() {
+            self.fail(&EngineFault { damaged: true, ..EngineFault::of("a part of it cannot be read") });
         }
         if now < self.upkeep_at {
             return;
@@ -252,7 +285,10 @@ impl Writer {
         let routes = self.shared.waiting_routes();
         let idle = self.intake.is_empty() && self.busy_at.elapsed() > UPKEEP;
         if let Some(engine) = &mut self.engine {
-            match engine.upkeep(self.clock.now(), idle, &routes) {
+            self.shared.at_disk();
+            let kept = engine.upkeep(self.clock.now(), idle, &routes);
+            tell_stall(&self.shared, &self.news);
+            match kept {
                 Ok(oldest) => {
                     let room = engine.room();
                     self.shared.oldest(oldest);
@@ -269,9 +305,11 @@ impl Writer {
     }
 
     fn checkpoint(&mut self, idle: bool) {
-        if let Some(engine) = &mut self.engine
-            && let Err(fault) = engine.checkpoint(idle)
-        {
+        let Some(engine) = &mut self.engine else { return };
+        self.shared.at_disk();
+        let moved = engine.checkpoint(idle);
+        tell_stall(&self.shared, &self.news);
+        if let Err(fault) = moved {
             self.fail(&fault);
         }
     }
@@ -280,34 +318,86 @@ impl Writer {
     /// write either, and would not say so.
     fn fail(&mut self, fault: &EngineFault) -> Unstored {
         self.engine = None;
-        self.retry_at = Instant::now() + self.pause;
-        self.pause = (self.pause * 2).min(LAST_PAUSE);
+        self.salvage |= fault.damaged;
+        self.put_off();
         if self.shared.closed(fault) {
             (self.news)(News::Failed { detail: fault.detail.clone() });
         }
         self.shared.why_closed()
     }
 
-    fn reopen(&mut self) {
-        // A ticket that somebody holds stays theirs; so does one whose settlement is owed.
-        match self.place.open(&self.ours, self.clock.now()) {
-            Ok(Opened { engine, backlogs, interrupted: _, last_refusal: _ }) => {
-                let room = engine.room();
-                self.engine = Some(engine);
-                self.shared.opened(backlogs);
-                self.pay();
-                if self.engine.is_some() {
-                    self.pause = FIRST_PAUSE;
-                    (self.news)(News::Recovered);
-                    self.room(room);
-                }
+    fn put_off(&mut self) {
+        self.retry_at = Instant::now() + self.pause;
+        self.pause = (self.pause * 2).min(LAST_PAUSE);
+    }
+
+    fn reopen(&mut self) -> Result<(), OpenError> {
+        self.shared.at_disk();
+        let mut found = self.open_place();
+        if matches!(found, Err(OpenError::Damaged(_))) && !self.salvage {
+            self.salvage = true;
+            found = self.open_place();
+        }
+        tell_stall(&self.shared, &self.news);
+        match found {
+            Ok((opened, recovered)) => {
+                self.take_up(opened, recovered);
+                Ok(())
             }
             Err(e) => {
-                self.retry_at = Instant::now() + self.pause;
-                self.pause = (self.pause * 2).min(LAST_PAUSE);
-                self.shared.still_closed(e.to_string());
+                self.put_off();
+                let full = matches!(&e, OpenError::Io(what) if what.contains("No space left") || what.contains("disk is full"));
+                let news = self.shared.still_closed(e.to_string(), full);
+                let told = self.first.take().is_some_and(|first| first.send(Err(e.clone())).is_ok());
+                if news && !(told && e.is_final()) {
+                    (self.news)(News::Failed { detail: e.to_string() });
+                }
+                Err(e)
             }
         }
+    }
+
+    fn open_place(&self) -> Result<(Opened, Option<Recovered>), OpenError> {
+        // A ticket that somebody holds stays theirs; so does one whose settlement is owed.
+        let opened = self.place.open(&self.ours, self.salvage)?;
+        if self.opened {
+            return Ok((opened, None));
+        }
+        let (interrupted, last_refusal) = (opened.interrupted, opened.last_refusal);
+        let recovered = Recovered { replay: self.place.replay_keys()?, interrupted, last_refusal };
+        Ok((opened, Some(recovered)))
+    }
+
+    fn take_up(&mut self, opened: Opened, recovered: Option<Recovered>) {
+        let Opened { engine, backlogs, interrupted: _, last_refusal: _, set_aside } = opened;
+        let room = engine.room();
+        self.engine = Some(engine);
+        self.shared.opened(backlogs);
+        (self.opened, self.salvage) = (true, false);
+        if let Some(detail) = set_aside {
+            (self.news)(News::SetAside { detail });
+        }
+        self.pay();
+        if self.engine.is_none() {
+            return;
+        }
+        self.pause = FIRST_PAUSE;
+        match (recovered, self.first.take()) {
+            (Some(recovered), Some(first)) => {
+                // The start waits for it, or did not wait so long.
+                if let Err(unsent) = first.send(Ok(recovered)) {
+                    self.late(unsent.0.unwrap_or_default());
+                }
+            }
+            (Some(recovered), None) => self.late(recovered),
+            (None, _) => (self.news)(News::Recovered),
+        }
+        self.room(room);
+    }
+
+    fn late(&self, recovered: Recovered) {
+        (self.news)(News::Recovered);
+        (self.news)(News::Found(recovered));
     }
 
     fn room(&mut self, room: Room) {
@@ -353,6 +443,13 @@ impl Writer {
             (self.news)(News::HistoryDropped { count: dropped - self.told });
             (self.told, self.told_at) = (dropped, Some(now));
         }
+    }
+}
+
+/// The writer is back from the disk.
+fn tell_stall(shared: &Shared, news: &Tell) {
+    if let Some(Stall::Over(after)) = shared.back() {
+        news(News::Resumed { after });
     }
 }
 

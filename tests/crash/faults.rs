@@ -72,7 +72,8 @@ const SEEN: u64 = 6;
 const HITS: u64 = 7;
 const SLOW: u64 = 8;
 const LIES: u64 = 9;
-const COUNTS: u64 = 10;
+const STEP: u64 = 10;
+const COUNTS: u64 = 11;
 const CELLS: u64 = COUNTS + 8;
 
 /// One process's layer.
@@ -152,6 +153,11 @@ impl Layer {
     /// Every sync takes this much longer.
     pub fn slow(&self, microseconds: u64) {
         self.set(SLOW, microseconds);
+    }
+
+    /// Somebody sets the wall clock, by so many seconds from what it really is.
+    pub fn set_clock(&self, seconds: i64) {
+        self.set(STEP, seconds.cast_unsigned());
     }
 
     /// Syncs succeed and do nothing: as with `synchronous=OFF`, or a disk that lies.

@@ -40,6 +40,8 @@ mod full;
 mod interrupted;
 /// The layer itself, so that a green run means something.
 mod layer;
+/// What operators, clocks and tired disks do to a store.
+mod mishaps;
 /// Every n-th operation on the disk fails once, or from then on.
 mod nth;
 /// SIGKILL and power loss under load.

@@ -68,7 +68,7 @@ impl System {
     }
 
     /// A signed request with this mark. Another call with the same number is the same event, sent again.
-    fn message(self, number: u64, mark: &str, bulk: usize) -> String {
+    pub fn message(self, number: u64, mark: &str, bulk: usize) -> String {
         let now = now();
         let route = self.route();
         let mac = |message: &str| {
@@ -111,6 +111,15 @@ impl System {
 #[expect(clippy::disallowed_methods, reason = "the relay under test is a process of its own, with the system's clock")]
 fn now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
+}
+
+/// Sends a message over a connection of its own; the status that it is answered.
+pub fn post(address: &str, message: &str) -> Option<u16> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(60))).ok()?;
+    stream.write_all(message.as_bytes()).ok()?;
+    let (head, _) = read_message(&mut BufReader::new(stream))?;
+    head.split(' ').nth(1)?.parse().ok()
 }
 
 /// What one sender was told of one event.

@@ -25,6 +25,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Kinds of operations: bits of `CELL_KINDS`, places in `CELL_COUNTS`. */
@@ -44,6 +45,7 @@ enum {
     CELL_HITS, /* operations that it happened to */
     CELL_SLOW, /* microseconds that every sync takes longer */
     CELL_LIES, /* not 0: syncs succeed and do nothing, and the journal does not have them */
+    CELL_STEP, /* seconds by which somebody has set the wall clock */
     CELL_COUNTS,
     CELLS = CELL_COUNTS + KINDS
 };
@@ -330,6 +332,14 @@ void *mmap64(void *address, size_t length, int protection, int flags, int file, 
 
 void *mmap(void *address, size_t length, int protection, int flags, int file, off_t offset) {
     return mmap64(address, length, protection, flags, file, offset);
+}
+
+/* ---- the wall clock ------------------------------------------------------------------------------------------------ */
+
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    int result = (int)syscall(SYS_clock_gettime, clock, now);
+    if (!result && clock == CLOCK_REALTIME && cells) now->tv_sec += (time_t)(int64_t)cell(CELL_STEP);
+    return result;
 }
 
 /* ---- names --------------------------------------------------------------------------------------------------------- */

@@ -33,6 +33,7 @@ async fn history_makes_room_and_what_waits_stays() {
             store.flush().await.unwrap();
         }
     }
+    store.flush().await.unwrap();
     eventually("it is below the quota", async || store.standing().used <= 4 * MIB).await;
     assert!(!store.standing().full && store.standing().history_dropped == 0);
     assert!(store.event(&id).await.unwrap().is_some(), "the oldest of all waits, and stays");
@@ -173,4 +174,29 @@ async fn what_is_too_old_goes_and_what_waits_or_died_stays() {
     let claimed = store.claim(&Arc::from("dastra"), 1, false, Early::Nothing).await.unwrap();
     store.settle(claimed[0].ticket, Settlement::Delivered(attempt(1))).await.unwrap();
     assert_eq!(rows(&store, "accepted").await, 0);
+}
+
+/// What was delivered and is kept makes room for what is new at once, wherever it lies among what still waited a moment ago.
+#[tokio::test]
+async fn bodies_that_are_kept_make_room_as_soon_as_they_are_delivered() {
+    let rig = Rig::new();
+    let (store, _) = rig.try_open(&Settings { keep_size: 2 * MIB, ..rig.settings() }).unwrap();
+    let large = || {
+        let accepted = accept(NOW, None);
+        let entry = Entry { body: body(50_000), ..accepted.entry };
+        Accept { entry, keep_body: true, ..accepted }
+    };
+    let mut tickets = Vec::new();
+    while let Ok(ticket) = store.accept(large()).await {
+        tickets.push(ticket);
+    }
+    assert!(tickets.len() > 30 && store.standing().full, "{}", tickets.len());
+    for ticket in tickets {
+        store.settle(ticket, Settlement::Delivered(attempt(1))).await.unwrap();
+    }
+    assert!(!store.standing().full);
+    for _ in 0..40 {
+        let ticket = store.accept(large()).await.unwrap();
+        store.settle(ticket, Settlement::Delivered(attempt(1))).await.unwrap();
+    }
 }

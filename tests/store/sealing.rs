@@ -202,7 +202,7 @@ async fn a_blob_that_was_moved_or_altered_is_no_request_and_holds_nothing_up() {
         store.page(Query { outcome: Some("dead".into()), ..Query::default() }, Arc::default()).await.unwrap().events;
     for event in dead {
         let history = store.event(&event.entry.request_id).await.unwrap().unwrap().history;
-        assert_eq!(history[0].detail.as_deref(), Some("what was stored cannot be read"));
+        assert_eq!(history[0].detail.as_deref(), Some("what was stored was altered on disk"));
         assert!(store.request(&event.entry.request_id).await.unwrap().is_none());
     }
 }

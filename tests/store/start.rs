@@ -1,13 +1,16 @@
 //! The start: after a crash at any instant, from an older file, beside another process.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dmz_relay::domain::Sends;
-use dmz_relay::store::{Early, OpenError, Query, Settings, Settlement, Store, Ticket, Wait};
+use dmz_relay::replay::ReplayKey;
+use dmz_relay::store::{Accept, Early, News, OpenError, Query, Recovered, Settlement, Store, Ticket, Unstored, Wait};
 
-use crate::rig::{NOW, Rig, accept, attempt, entry, failed, settings};
+use crate::rig::{NOW, Rig, accept, attempt, entry, eventually, failed, settings};
+
+const LATER: Duration = Duration::from_secs(3600);
 
 /// What `kill -9` leaves at this moment: the files as they are, while the store is open.
 fn crashed(rig: &Rig) -> Rig {
@@ -119,16 +122,48 @@ async fn nobody_else_reads_it() {
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", file.path());
         seen += 1;
     }
-    assert_eq!(seen, 4, "file, log, index of the log, lock");
+    assert_eq!(seen, 3, "file, log, index of the log");
 }
 
-#[test]
-fn a_folder_that_is_not_there_is_said() {
-    let missing = settings(Path::new("/nowhere/at/all/relay.db"));
-    let open = |settings: &Settings| Rig::new().try_open(settings).map(drop).unwrap_err();
-    assert!(matches!(open(&missing), OpenError::Io(_)));
+#[tokio::test]
+async fn what_cannot_be_opened_is_a_store_that_is_closed_and_says_why() {
     let folder = tempfile::tempdir().unwrap();
-    assert!(matches!(open(&settings(folder.path())), OpenError::Io(_)));
+    let mount = folder.path().join("mount");
+    let rig = Rig::new();
+    for (path, why) in [(mount.join("relay.db"), "No such file"), (folder.path().to_owned(), "Is a directory")] {
+        let (store, recovered) = rig.try_open(&settings(&path)).unwrap();
+        assert_eq!(recovered, Recovered::default());
+        let standing = store.standing();
+        assert!(!standing.open && standing.problem.as_deref().unwrap().contains(why), "{standing:?}");
+        let told = || matches!(&rig.news.lock().unwrap()[..], [News::Failed { detail }] if detail.contains(why));
+        eventually("it is told", async || told()).await;
+        assert_eq!(store.accept(accept(NOW, None)).await, Err(Unstored::Failed));
+        rig.news.lock().unwrap().clear();
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_can_be_opened_later_brings_what_the_last_process_left() {
+    let rig = Rig::new();
+    let store = rig.open();
+    let key = ReplayKey::new("dastra", "id-1");
+    let waits = store.accept(Accept { replay: Some((key, NOW.plus(LATER))), ..accept(NOW, None) }).await.unwrap();
+    drop(store);
+    let aside = rig.folder.path().join("aside.db");
+    let absent = rig.folder.path().join("disk");
+    std::fs::rename(rig.path(), &aside).unwrap();
+    let (store, recovered) = rig.try_open(&settings(&absent.join("relay.db"))).unwrap();
+    assert_eq!((recovered, store.standing().open), (Recovered::default(), false));
+    std::fs::create_dir(&absent).unwrap();
+    std::fs::rename(&aside, absent.join("relay.db")).unwrap();
+    eventually("it is open", async || store.standing().open).await;
+    eventually("what was left is told", async || {
+        let found =
+            |news: &News| matches!(news, News::Found(Recovered { replay, interrupted: 1, .. }) if replay[0].key == key);
+        rig.news.lock().unwrap().iter().any(found)
+    })
+    .await;
+    assert_eq!(tickets(&store).await, [(waits, 1 + Sends::MOST)]);
 }
 
 #[tokio::test]
@@ -139,22 +174,22 @@ async fn a_newer_file_is_refused_and_left_as_it_is() {
     file.pragma_update(None, "user_version", 77).unwrap();
     drop(file);
     let refused = rig.try_open(&rig.settings()).map(drop).unwrap_err();
-    assert_eq!(refused, OpenError::Newer { found: 77, known: 5 });
-    assert_eq!(refused.to_string(), "it was written by a newer dmz-relay (version 77; this one knows up to 5)");
+    assert_eq!(refused, OpenError::Newer { found: 77, known: 6 });
+    assert_eq!(refused.to_string(), "it was written by a newer dmz-relay (version 77; this one knows up to 6)");
     let file = rusqlite::Connection::open(rig.path()).unwrap();
     assert_eq!(file.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)).unwrap(), 77);
 }
 
 #[test]
-fn another_programs_database_is_left_alone() {
+fn another_programs_database_is_refused_untouched() {
     let rig = Rig::new();
     let file = rusqlite::Connection::open(rig.path()).unwrap();
     file.execute_batch("CREATE TABLE theirs (x); INSERT INTO theirs VALUES (1)").unwrap();
     drop(file);
-    assert!(matches!(rig.try_open(&rig.settings()).map(drop).unwrap_err(), OpenError::Damaged(_)));
-    let file = rusqlite::Connection::open(rig.path()).unwrap();
-    let tables = "SELECT count(*) FROM sqlite_schema";
-    assert_eq!(file.query_row(tables, [], |row| row.get::<_, i64>(0)).unwrap(), 1);
+    let before = std::fs::read(rig.path()).unwrap();
+    assert_eq!(rig.try_open(&rig.settings()).map(drop).unwrap_err(), OpenError::Foreign);
+    assert!(std::fs::read(rig.path()).unwrap() == before, "it was written to");
+    assert_eq!(std::fs::read_dir(rig.folder.path()).unwrap().count(), 1, "something came to lie beside it");
 }
 
 /// The first version's tables, written by SQL and not by the code that reads them: a file of it opens for ever.

@@ -15,6 +15,7 @@ use crate::store::engine::{EngineFault, Room};
 use super::Bounds;
 use super::row::{self, Table};
 use super::write::Memory;
+use super::{hold, salvage};
 
 /// Rows that one transaction deletes of a table, or looks at in vain.
 const PIECE: i64 = 2000;
@@ -32,7 +33,7 @@ const MAX_MARKS: i64 = 100_000;
 const AGAIN: u32 = 60;
 
 pub(super) struct Pruner {
-    folder: PathBuf,
+    path: PathBuf,
     bounds: Bounds,
     room: Room,
     reserve_reached: bool,
@@ -48,9 +49,8 @@ pub(super) struct Pruner {
 
 impl Pruner {
     pub(super) fn new(path: &Path, bounds: Bounds) -> Result<Self, EngineFault> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
         let mut pruner = Self {
-            folder,
+            path: path.to_owned(),
             bounds,
             room: Room::default(),
             reserve_reached: false,
@@ -75,10 +75,11 @@ impl Pruner {
 
     /// Free space of the file system.
     pub(super) fn look_at_disk(&mut self) -> Result<(), EngineFault> {
-        let found = rustix::fs::statvfs(&self.folder)
-            .map_err(|e| EngineFault { full: false, detail: format!("statvfs: {}", std::io::Error::from(e)) })?;
+        let found = rustix::fs::statvfs(hold::folder(&self.path))
+            .map_err(|e| EngineFault::of(format!("statvfs: {}", std::io::Error::from(e))))?;
         self.since_look = 0;
         self.room.disk_free = found.f_bavail.saturating_mul(found.f_frsize);
+        self.room.set_aside = salvage::lying_there(&self.path).len() as u64;
         self.reserve_reached = self.room.disk_free < self.bounds.reserve;
         Ok(())
     }
@@ -108,6 +109,12 @@ impl Pruner {
         memory: &mut Memory,
         written: i64,
     ) -> rusqlite::Result<()> {
+        // Rows that left the spool may lie before the place that was reached: there is room again at once.
+        if let Some(freed) = memory.freed.take() {
+            let [events, _] = &mut self.from;
+            *events = freed.min(*events);
+            self.barren = false;
+        }
         let tenth = i64::try_from(self.bounds.keep_size / 10).unwrap_or(i64::MAX);
         let wanted = written.saturating_mul(2).max(LEAST);
         if memory.refusals > tenth {
@@ -129,6 +136,7 @@ impl Pruner {
         connection: &Connection,
         memory: &mut Memory,
         now: UnixMillis,
+        steady: UnixMillis,
     ) -> rusqlite::Result<()> {
         self.calls = self.calls.wrapping_add(1);
         if self.calls.is_multiple_of(AGAIN) {
@@ -141,7 +149,7 @@ impl Pruner {
         for table in Table::BOTH {
             while !self.delete(connection, memory, table, oldest, i64::MAX)?.1 && begun.elapsed() < UPKEEP {}
         }
-        self.forget(connection, now)
+        self.forget(connection, now, steady)
     }
 
     /// Deletes rows below a key until enough bytes are gone, the oldest first. Gives the bytes, and whether it saw the last
@@ -192,8 +200,9 @@ impl Pruner {
     }
 
     /// Deletes replay keys whose window has passed. They lie in the order in which they came, and routes have windows of
-    /// different lengths, so it walks along the table and begins again at its end.
-    fn forget(&mut self, connection: &Connection, now: UnixMillis) -> rusqlite::Result<()> {
+    /// different lengths, so it walks along the table and begins again at its end. A window must have passed by both clocks:
+    /// a wall clock that is set forward and back again makes recorded requests fresh once more.
+    fn forget(&mut self, connection: &Connection, now: UnixMillis, steady: UnixMillis) -> rusqlite::Result<()> {
         let sql = "SELECT max(id) FROM (SELECT id FROM replay WHERE id >= ?1 ORDER BY id LIMIT ?2)";
         let last: Option<i64> = connection
             .prepare_cached(sql)?
@@ -204,11 +213,19 @@ impl Pruner {
             self.replay_from = 0;
             return Ok(());
         };
-        let sql = "DELETE FROM replay WHERE id BETWEEN ?1 AND ?2 AND until <= ?3";
-        connection.prepare_cached(sql)?.execute([self.replay_from, last, now.0])?;
+        let sql = "DELETE FROM replay WHERE id BETWEEN ?1 AND ?2 AND until <= ?3 AND steady <= ?4";
+        connection.prepare_cached(sql)?.execute([self.replay_from, last, now.0, steady.0])?;
         self.replay_from = last.saturating_add(1);
         Ok(())
     }
+}
+
+/// Free bytes that are as good as none.
+pub(super) const NOTHING: u64 = 64 * 1024;
+
+pub(super) fn is_disk_full(path: &Path) -> bool {
+    let free = |found: rustix::fs::StatVfs| found.f_bavail.saturating_mul(found.f_frsize);
+    rustix::fs::statvfs(hold::folder(path)).is_ok_and(|found| free(found) < NOTHING)
 }
 
 /// Marks are bounded also when nobody removes them.

@@ -12,10 +12,10 @@ use crate::store::engine::{EngineFault, Mark, Reader};
 use crate::store::entry::{Attempt, AttemptKind, Event};
 use crate::store::head;
 use crate::store::query::{Cursor, Page, Query};
-use crate::store::seal::{Keyring, Kind, Place, Unsealed};
+use crate::store::seal::{Facts, Keyring, Kind, Place, Unsealed};
 use crate::store::spool::StoredRequest;
 
-use super::fault;
+use super::fault::{fault, is_garbage};
 use super::filter::Filter;
 use super::row::{self, COLUMNS, PROBES, Table, Words};
 use super::spool;
@@ -44,7 +44,7 @@ pub(super) enum Unreadable {
 
 impl From<rusqlite::Error> for Unreadable {
     fn from(e: rusqlite::Error) -> Self {
-        Self::Engine(e)
+        if is_garbage(&e) { Self::Lost(Some(Unsealed::Damaged)) } else { Self::Engine(e) }
     }
 }
 
@@ -71,7 +71,8 @@ impl SqliteReader {
                 complete(&self.connection, key, ticket, &mut event)?;
                 let (route, proof) = (event.entry.route.clone(), event.entry.key.clone());
                 let owner = Owner { row: key, route: route.as_deref(), proof: proof.as_deref() };
-                event.entry.body = body(&self.connection, &self.keys, owner).ok().map(|(body, _)| body);
+                let facts = Facts::of(&event.entry);
+                event.entry.body = body(&self.connection, &self.keys, owner, facts).ok().map(|(body, _)| body);
                 event.history = attempts(&self.connection, key)?;
                 return Ok(Some(event));
             }
@@ -104,7 +105,14 @@ impl SqliteReader {
             let rows = if order == Ordering::Less { &mut events } else { &mut refusals };
             let (Some(key), Some(row)) = (rows.key, rows.rows.get_ref_row()) else { return Ok(page) };
             if filter.admits(row)? {
-                let (key, ticket, mut event) = row::event(&transaction, &mut self.words, &self.keys, row)?;
+                let (key, ticket, mut event) = match row::event(&transaction, &mut self.words, &self.keys, row) {
+                    // One row that cannot be read hides no other.
+                    Err(e) if is_garbage(&e) => {
+                        rows.step()?;
+                        continue;
+                    }
+                    read => read?,
+                };
                 if filter.finds(&event, sensitive) {
                     complete(&transaction, key, ticket, &mut event)?;
                     if query.stage.is_none() || event.stage == query.stage {
@@ -172,7 +180,7 @@ impl Reader for SqliteReader {
                 Ok((row.get(0)?, row.get::<_, Option<String>>(1)?))
             });
         let Some((key, Some(route))) = found.optional().map_err(|e| fault(&e))? else { return Ok(None) };
-        match stored(&self.connection, &self.keys, key, &Arc::from(route)) {
+        match stored(&self.connection, &self.keys, key, &Arc::from(route), None) {
             Ok(request) => Ok(Some(request)),
             Err(Unreadable::Lost(_)) => Ok(None),
             Err(Unreadable::Engine(e)) => Err(fault(&e)),
@@ -219,53 +227,66 @@ struct Owner<'o> {
 impl<'o> Owner<'o> {
     fn place(self, kind: Kind) -> Place<'o> {
         let Self { row, route, proof } = self;
-        Place { kind, row, route: route.unwrap_or_default(), proof: proof.unwrap_or_default() }
+        let (route, proof) = (route.unwrap_or_default(), proof.unwrap_or_default());
+        Place { kind, row, route, proof, facts: Facts::NONE }
     }
 }
 
 /// The body, and what was blanked in it and in the head.
-fn body(connection: &Connection, keys: &Keyring, owner: Owner<'_>) -> Result<(Bytes, Option<Secret>), Unreadable> {
+fn body(
+    connection: &Connection,
+    keys: &Keyring,
+    owner: Owner<'_>,
+    facts: Facts,
+) -> Result<(Bytes, Option<Secret>), Unreadable> {
     let mut statement = connection.prepare_cached("SELECT body, held FROM bodies WHERE key = ?1")?;
     let found = statement.query_row([owner.row], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
     let (sealed, held): (Vec<u8>, Option<Vec<u8>>) = found.ok_or(Unreadable::Lost(None))?;
     let held = held.map(|held| keys.open(owner.place(Kind::Held), held)).transpose()?;
-    Ok((keys.open(owner.place(Kind::Body), sealed)?.into(), held.map(Secret::new)))
+    let place = Place { facts, ..owner.place(Kind::Body) };
+    Ok((keys.open(place, sealed)?.into(), held.map(Secret::new)))
 }
 
-/// A request as it is sent inward.
+/// A request as it is sent inward. `ticket`: it must be the one of this ticket.
 pub(super) fn stored(
     connection: &Connection,
     keys: &Keyring,
     key: i64,
     route: &Arc<str>,
+    ticket: Option<i64>,
 ) -> Result<StoredRequest, Unreadable> {
     let sql = "SELECT request_id, received_at, source, https, suffix, (SELECT text FROM names WHERE id = secret), dedupe, \
-         timestamp, head, (SELECT text FROM names WHERE id = coalesce(verified_by, provider)) FROM events \
+         timestamp, head, ticket, (SELECT text FROM names WHERE id = coalesce(verified_by, provider)) FROM events \
          WHERE key = ?1";
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query([key])?;
     let row = rows.next()?.ok_or(Unreadable::Lost(None))?;
+    let altered = || Unreadable::Lost(Some(Unsealed::Damaged));
+    if ticket.is_some() && row.get::<_, Option<i64>>(9)? != ticket {
+        return Err(altered());
+    }
     let sealed: Option<Vec<u8>> = row.get(8)?;
     let proof: Option<String> = row.get(5)?;
     let owner = Owner { row: key, route: Some(route), proof: proof.as_deref() };
     let opened = keys.open(owner.place(Kind::Head), sealed.ok_or(Unreadable::Lost(None))?)?;
-    let (body, held) = body(connection, keys, owner)?;
     let source: String = row.get(2)?;
-    Ok(StoredRequest {
+    let mut request = StoredRequest {
         request_id: row.get::<_, String>(0)?.into(),
         route: Arc::clone(route),
         received_at: UnixMillis(row.get(1)?),
-        source: source.parse().map_err(|_| Unreadable::Lost(None))?,
+        source: source.parse().map_err(|_| altered())?,
         https: row.get(3)?,
-        head: head::decode(&opened).ok_or(Unreadable::Lost(None))?,
-        suffix: usize::try_from(row.get::<_, i64>(4)?).unwrap_or_default(),
-        body,
-        held,
-        key: proof.map(Arc::from),
-        verified_by: row.get::<_, Option<String>>(9)?.map(Arc::from),
+        head: head::decode(&opened).ok_or_else(altered)?,
+        suffix: usize::try_from(row.get::<_, i64>(4)?).map_err(|_| altered())?,
+        body: Bytes::new(),
+        held: None,
+        key: proof.as_deref().map(Arc::from),
+        verified_by: row.get::<_, Option<String>>(10)?.map(Arc::from),
         dedupe: row.get::<_, Option<String>>(6)?.map(Into::into),
         timestamp: row.get::<_, Option<i64>>(7)?.map(UnixMillis),
-    })
+    };
+    (request.body, request.held) = body(connection, keys, owner, Facts::of_stored(&request))?;
+    Ok(request)
 }
 
 fn attempts(connection: &Connection, key: i64) -> rusqlite::Result<Vec<Attempt>> {

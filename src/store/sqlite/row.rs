@@ -12,7 +12,7 @@ use crate::base::UnixMillis;
 use crate::domain::{Marks, Version};
 use crate::store::entry::{Entry, Event, Took};
 use crate::store::head;
-use crate::store::seal::{Keyring, Kind, Place};
+use crate::store::seal::{Facts, Keyring, Kind, Place};
 
 /// Every column but the key, in the order of [`event`].
 pub(super) const COLUMNS: &str = "key, size, outcome, reason, status, route, provider, request_id, received_at, source, \
@@ -122,7 +122,8 @@ pub(super) fn event(
     let marks = row.get_ref(12)?.as_blob_or_null().unwrap_or_default().map(Marks::from_bytes);
     let sealed: Option<Vec<u8>> = row.get(32)?;
     let proof = secret.as_deref().unwrap_or_default();
-    let place = Place { kind: Kind::Head, row: key, route: route.as_deref().unwrap_or_default(), proof };
+    let route_name = route.as_deref().unwrap_or_default();
+    let place = Place { kind: Kind::Head, row: key, route: route_name, proof, facts: Facts::NONE };
     let opened = sealed.and_then(|sealed| keys.open(place, sealed).ok());
     let micros = |at: usize| row.get(at).map(|micros: i64| Duration::from_micros(micros.unsigned_abs()));
     let entry = Entry {

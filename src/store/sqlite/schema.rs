@@ -5,11 +5,13 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
+use super::generation::Generation;
+
 /// "dmzr": `file` and a careful operator can tell what this is.
 pub(super) const APPLICATION_ID: i32 = 0x646d_7a72;
 
 /// Step by step from an empty file.
-pub(super) const STEPS: &[&str] = &[FIRST, SECOND, SHARES, PROOF, FAILURES];
+pub(super) const STEPS: &[&str] = &[FIRST, SECOND, SHARES, PROOF, FAILURES, CLOCKS];
 
 /// A row's `key` is the millisecond in its request id, twenty bits up, then nineteen bits of the id's random part and one
 /// that tells the two tables apart. So history lies in the order of time, a row is found by its request id, retention cuts
@@ -97,6 +99,9 @@ UPDATE spool SET failures = max(failures - 1, 0) WHERE due IS NULL AND state <> 
 CREATE INDEX spool_refused ON spool (route, refused) WHERE refused IS NOT NULL AND due IS NOT NULL;
 ";
 
+/// Replay keys are forgotten by two clocks: `until` is the wall's, `steady` the store's own.
+const CLOCKS: &str = "ALTER TABLE replay ADD COLUMN steady INTEGER NOT NULL DEFAULT 0;";
+
 /// The newest version that this program knows.
 pub(super) fn known() -> u32 {
     u32::try_from(STEPS.len()).unwrap_or(u32::MAX)
@@ -107,12 +112,13 @@ pub(super) fn version(connection: &Connection) -> rusqlite::Result<u32> {
     connection.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
-/// Brings a file up to date.
-pub(super) fn migrate(connection: &mut Connection, steps: &[&str]) -> rusqlite::Result<()> {
+/// Brings a file up to date. What it writes names the log that it goes to.
+pub(super) fn migrate(connection: &mut Connection, steps: &[&str], generation: Generation) -> rusqlite::Result<()> {
     let from = usize::try_from(version(connection)?).unwrap_or(usize::MAX);
     for (number, step) in steps.iter().enumerate().skip(from) {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.execute_batch(step)?;
+        generation.write(&transaction)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.pragma_update(None, "user_version", i64::try_from(number + 1).unwrap_or(i64::MAX))?;
         transaction.commit()?;

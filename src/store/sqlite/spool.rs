@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -26,6 +27,9 @@ use super::write::Batch;
 const MAX_CLAIM: usize = 256;
 /// Bytes of bodies claimed at once, beyond the first.
 const MAX_CLAIM_BYTES: usize = 16 * 1024 * 1024;
+
+/// The longest pause between two attempts that a configuration may ask for.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 const DEAD: i64 = 1;
 /// Claimed, and to be given up when it comes back.
@@ -96,7 +100,8 @@ impl Batch<'_> {
         let attempts = accept.tried.as_ref().map_or(0, |tried| tried.number) + u32::from(at_once);
         let received_at = accept.entry.received_at;
         let failures = accept.tried.is_some();
-        let sql = "INSERT INTO spool VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?7, ?8, ?9, ?10, ?11)";
+        let allowance_from = self.steady.0.saturating_sub(self.now.0.saturating_sub(received_at.0));
+        let sql = "INSERT INTO spool VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?12, ?7, ?8, ?9, ?10, ?11)";
         let due = accept.due.map(|due| due.0);
         let seal = self.keys.name().map(|name| self.memory.names.number(self.connection, &name)).transpose()?;
         self.connection.prepare_cached(sql)?.execute(params![
@@ -111,6 +116,7 @@ impl Batch<'_> {
             seal,
             i64::try_from(bytes).unwrap_or(i64::MAX),
             accept.refused.map(|refused| refused.0),
+            allowance_from,
         ])?;
         if let Some(tried) = &accept.tried {
             self.tried(inserted.key, tried)?;
@@ -145,7 +151,7 @@ impl Batch<'_> {
             if bytes > MAX_CLAIM_BYTES {
                 break;
             }
-            match read::stored(self.connection, self.keys, spooled.key, route) {
+            match read::stored(self.connection, self.keys, spooled.key, route, Some(spooled.seq)) {
                 Ok(request) => {
                     let sql = "UPDATE spool SET due = NULL, attempts = attempts + 1 WHERE seq = ?1";
                     self.connection.prepare_cached(sql)?.execute([spooled.seq])?;
@@ -155,7 +161,7 @@ impl Batch<'_> {
                         attempt: spooled.attempts.saturating_add(1),
                         failures: spooled.failures,
                         allowance_from: UnixMillis(spooled.allowance_from),
-                        due: spooled.due.map_or(self.now, UnixMillis),
+                        due: spooled.due.map_or(self.steady, UnixMillis),
                         request,
                     });
                 }
@@ -166,7 +172,8 @@ impl Batch<'_> {
                         Some(Unsealed::InClear) => {
                             "it lies in clear, and the store seals: nothing says that it is ours"
                         }
-                        Some(Unsealed::Damaged) | None => "what was stored cannot be read",
+                        Some(Unsealed::Damaged) => "what was stored was altered on disk",
+                        None => "what was stored cannot be read",
                     };
                     let attempt = Attempt {
                         number: spooled.attempts.saturating_add(1),
@@ -176,7 +183,7 @@ impl Batch<'_> {
                         status: None,
                         fault: Some(Fault::Internal),
                         detail: Some(detail.into()),
-                        took: std::time::Duration::ZERO,
+                        took: Duration::ZERO,
                     };
                     self.die(&spooled, &attempt)?;
                     dead += 1;
@@ -202,7 +209,7 @@ impl Batch<'_> {
             "SELECT {COLUMNS} FROM spool WHERE route = ?1 AND due IS NOT NULL AND due <= ?2 ORDER BY due, seq LIMIT ?3"
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
-        let mut rows = statement.query(params![route, self.now.0, limit(most)])?;
+        let mut rows = statement.query(params![route, self.steady.0, limit(most)])?;
         while let Some(row) = rows.next()? {
             let due = Spooled::read(row)?;
             if found.len() < most && !found.iter().any(|spooled| spooled.seq == due.seq) {
@@ -231,7 +238,7 @@ impl Batch<'_> {
         let mut statement = self.connection.prepare_cached(&sql)?;
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         let found = statement.query_map(params![route, most], Spooled::read)?;
-        let now = self.now.0;
+        let now = self.steady.0;
         let goes = |spooled: &Spooled| {
             let refused = match early {
                 Early::Nothing => false,
@@ -332,20 +339,20 @@ impl Batch<'_> {
                 return Ok(None);
             }
             let sql = "UPDATE spool SET due = min(due, ?2) WHERE seq = ?1";
-            self.connection.prepare_cached(sql)?.execute(params![spooled.seq, self.now.0])?;
-            self.shift(&route, 0, 0, 0, Due::Add(self.now));
+            self.connection.prepare_cached(sql)?.execute(params![spooled.seq, self.steady.0])?;
+            self.shift(&route, 0, 0, 0, Due::Add(self.steady));
             return Ok(Some(route));
         }
         let sql =
             "UPDATE spool SET state = 0, due = ?2, failures = 0, refused = NULL, allowance_from = ?2 WHERE seq = ?1";
-        self.connection.prepare_cached(sql)?.execute(params![spooled.seq, self.now.0])?;
+        self.connection.prepare_cached(sql)?.execute(params![spooled.seq, self.steady.0])?;
         self.outcome(spooled.key, "accepted")?;
         self.shifts.push(Shift {
             route: Arc::clone(&route),
             waiting: 1,
             claimed: 0,
             dead: -1,
-            due: Due::Add(self.now),
+            due: Due::Add(self.steady),
             received_at: Some(UnixMillis(spooled.received_at)),
         });
         Ok(Some(route))
@@ -357,9 +364,9 @@ impl Batch<'_> {
         let sql = "UPDATE spool SET due = ?2 WHERE seq IN (SELECT seq FROM spool WHERE route = ?1 AND due IS NOT NULL AND \
              due > ?2 ORDER BY due, seq LIMIT ?3)";
         let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let hastened = self.connection.prepare_cached(sql)?.execute(params![number, self.now.0, most])?;
+        let hastened = self.connection.prepare_cached(sql)?.execute(params![number, self.steady.0, most])?;
         if hastened > 0 {
-            self.shift(route, 0, 0, 0, Due::Add(self.now));
+            self.shift(route, 0, 0, 0, Due::Add(self.steady));
         }
         Ok(hastened)
     }
@@ -402,6 +409,7 @@ impl Batch<'_> {
 
     /// Out of the spool, and out of the bodies unless it is to be kept.
     fn unspool(&mut self, spooled: &Spooled) -> rusqlite::Result<()> {
+        self.memory.freed = Some(self.memory.freed.map_or(spooled.key, |key| key.min(spooled.key)));
         self.connection.prepare_cached("DELETE FROM spool WHERE seq = ?1")?.execute([spooled.seq])?;
         self.memory.held.remove(spooled.route, spooled.bytes.unsigned_abs());
         if !spooled.keep_body {
@@ -469,6 +477,8 @@ pub(super) fn recover(connection: &Connection, ours: &HashSet<Ticket>, now: Unix
     let mut interrupted = 0;
     // How many sends the interrupted attempt made, nobody knows; the next one's numbers are beyond all that it may have used.
     let used = Sends::MOST - 1;
+    // No pause is so long: the disk altered it.
+    connection.execute("UPDATE spool SET due = ?1 WHERE due > ?2", [now.0, now.plus(LONGEST).0])?;
     let mut claimed: Vec<(i64, i64, i64, bool)> = Vec::new();
     {
         let mut statement = connection

@@ -14,7 +14,7 @@ use crate::store::engine::{Mark, Room, Write, Wrote};
 use crate::store::entry::{Attempt, Entry};
 use crate::store::head;
 use crate::store::ledger::Shift;
-use crate::store::seal::{Keyring, Kind, Place};
+use crate::store::seal::{Facts, Keyring, Kind, Place};
 
 use super::row::{self, PROBES, Table};
 use super::share::Held;
@@ -103,6 +103,8 @@ pub(super) struct Memory {
     pub(super) refusals: i64,
     /// What waits, by route.
     pub(super) held: Held,
+    /// The lowest key of what left the spool since somebody asked: it may go now.
+    pub(super) freed: Option<i64>,
     scratch: Vec<u8>,
     sealed: Vec<u8>,
 }
@@ -119,6 +121,8 @@ pub(super) struct Batch<'b> {
     pub(super) memory: &'b mut Memory,
     pub(super) keys: &'b Keyring,
     pub(super) now: UnixMillis,
+    /// The store's own time.
+    pub(super) steady: UnixMillis,
     /// Whether requests may be accepted, and history be written.
     pub(super) room: Room,
     pub(super) shifts: Vec<Shift>,
@@ -273,8 +277,9 @@ impl Batch<'_> {
 
     pub(super) fn remember(&mut self, key: ReplayKey, until: UnixMillis, route: i64) -> rusqlite::Result<()> {
         self.written = self.written.saturating_add(32);
-        let sql = "INSERT INTO replay (key, until, route) VALUES (?1, ?2, ?3)";
-        self.connection.prepare_cached(sql)?.execute(params![key.to_bytes(), until.0, route]).map(drop)
+        let sql = "INSERT INTO replay (key, until, route, steady) VALUES (?1, ?2, ?3, ?4)";
+        let steady = self.steady.0.saturating_add(until.0.saturating_sub(self.now.0));
+        self.connection.prepare_cached(sql)?.execute(params![key.to_bytes(), until.0, route, steady]).map(drop)
     }
 
     pub(super) fn tried(&mut self, key: i64, attempt: &Attempt) -> rusqlite::Result<()> {
@@ -312,8 +317,9 @@ impl Batch<'_> {
 
 /// What a part of a row is sealed for.
 fn place(entry: &Entry, kind: Kind, row: i64) -> Place<'_> {
-    let route = entry.route.as_deref().unwrap_or_default();
-    Place { kind, row, route, proof: entry.key.as_deref().unwrap_or_default() }
+    let (route, proof) = (entry.route.as_deref().unwrap_or_default(), entry.key.as_deref().unwrap_or_default());
+    let facts = if kind == Kind::Body { Facts::of(entry) } else { Facts::NONE };
+    Place { kind, row, route, proof, facts }
 }
 
 fn micros(took: std::time::Duration) -> i64 {
