@@ -13,8 +13,8 @@
 //! old key forgotten, because a forgotten key is an open door. Each route has a share of the room that no other can take, so
 //! that a route whose sender brings more ids than expected turns its own requests away and nobody else's.
 //!
-//! Deliberately absent: the ids themselves. A key is the first 128 bits of a SHA-256 over route and id, so a sender can
-//! neither choose where it lands nor make the memory large.
+//! Deliberately absent: the ids themselves. A key is the first 128 bits of a SHA-256 over the route, the id of the secret that
+//! matched, and what the request is known by, so a sender can neither choose where it lands nor make the memory large.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -35,9 +35,10 @@ const SHARES: usize = 4096;
 pub struct ReplayKey(u128);
 
 impl ReplayKey {
-    /// The key of one id on one route.
-    pub fn new(route: &str, id: &str) -> Self {
-        let digest = Sha256::new().chain_update(route).chain_update([0]).chain_update(id).finalize();
+    /// The key of what one secret proved on one route. Neither the route's name nor `id` holds the byte between.
+    pub fn new(route: &str, secret: &str, id: &str) -> Self {
+        let parts = [route.as_bytes(), &[0], secret.as_bytes(), &[0], id.as_bytes()];
+        let digest = parts.iter().fold(Sha256::new(), |hash, part| hash.chain_update(part)).finalize();
         let mut first = [0; 16];
         first.iter_mut().zip(digest.iter()).for_each(|(to, from)| *to = *from);
         Self(u128::from_be_bytes(first))
@@ -337,7 +338,7 @@ mod tests {
     }
 
     fn key(id: &str) -> ReplayKey {
-        ReplayKey::new("route", id)
+        ReplayKey::new("route", "secret", id)
     }
 
     /// The share of the only route.
@@ -422,8 +423,11 @@ mod tests {
     }
 
     #[test]
-    fn the_same_id_on_two_routes_is_two_requests() {
-        assert_ne!(ReplayKey::new("a", "bc"), ReplayKey::new("ab", "c"));
+    fn the_same_id_on_two_routes_or_under_two_secrets_is_two_requests() {
+        let key = ReplayKey::new("a", "b", "c");
+        for (route, secret, id) in [("ab", "", "c"), ("a", "bc", ""), ("a", "", "bc"), ("x", "b", "c"), ("a", "x", "c")] {
+            assert_ne!(ReplayKey::new(route, secret, id), key, "{route} {secret} {id}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub(crate) mod encoding;
 mod examine;
 pub(crate) mod form;
 mod held;
+pub(crate) mod identity;
 pub(crate) mod json;
 pub(crate) mod key;
 mod message;
@@ -37,8 +38,8 @@ use crate::base::{Secret, UnixMillis};
 use crate::domain::{Head, Own, Refusal};
 use algorithm::{Algorithm, State, Tag};
 use message::Feed;
-use scheme::{Check, Dedupe, Function, MacSpec, Message, TimePlace, TimeSpec};
-use source::{Facts, Source};
+use scheme::{Check, Function, MacSpec, Message, TimePlace, TimeSpec};
+use source::Facts;
 use wrapping::Candidates;
 
 pub use algorithm::Algorithm as HashAlgorithm;
@@ -47,6 +48,7 @@ pub use diagnose::Other as OtherRoute;
 pub use encoding::Encoding;
 pub(crate) use examine::span;
 pub use examine::{Aspect, Found, Part};
+pub use identity::MAX_NAME;
 pub use key::{Key, KeyFault, KeyProblem};
 pub use resign::{Resigned, Resigner};
 pub use scheme::Scheme;
@@ -56,9 +58,6 @@ pub use wrapping::MAX_CANDIDATES;
 
 /// Secrets that a route may have: each one costs a MAC per request.
 pub const MAX_KEYS: usize = 16;
-
-/// An id that replay memory holds is at most this long.
-const MAX_ID: usize = 256;
 
 /// A route's scheme with its secrets.
 #[derive(Debug)]
@@ -97,7 +96,7 @@ pub struct Proof {
     pub key: Arc<str>,
     /// The time the request carries, where its scheme has one.
     pub timestamp: Option<UnixMillis>,
-    /// What replay memory knows the request by; never a signature in clear.
+    /// What dedupe memory knows the request by, among those of the route that the same key proved; never a whole signature.
     pub dedupe: Option<Box<str>>,
 }
 
@@ -189,7 +188,7 @@ impl Verifier {
             (None, None) => None,
         };
         scheme.check_bindings(&facts)?;
-        let dedupe = scheme.dedupe_key(&facts, matched.tag.as_ref())?;
+        let dedupe = scheme.name(&facts, matched.tag.as_ref())?;
         Ok(Proof { key: Arc::clone(&matched.key.id), timestamp, dedupe })
     }
 
@@ -332,44 +331,4 @@ impl Scheme {
         }
         Ok(())
     }
-
-    /// The first source of the list that the request has. The letter in front keeps kinds apart.
-    fn dedupe_key(&self, facts: &Facts<'_>, tag: Option<&Tag>) -> Result<Option<Box<str>>, Refusal> {
-        if self.dedupe.is_empty() {
-            return Ok(None);
-        }
-        for dedupe in &self.dedupe {
-            let hashed = match (dedupe, tag) {
-                (Dedupe::Signature, Some(tag)) => ("s", tag.as_bytes()),
-                (Dedupe::Signature, None) => continue,
-                (Dedupe::Body, _) => ("b", facts.body),
-                (Dedupe::Source(source), _) => match facts.read(source)? {
-                    Some(value) => return id_key(source, &value).map(Some),
-                    None => continue,
-                },
-            };
-            let digest = Algorithm::Sha256.digest(hashed.1);
-            let text = data_encoding::HEXLOWER.encode(digest.as_bytes());
-            return Ok(Some(format!("{}:{text}", hashed.0).into()));
-        }
-        Err(Refusal::IdMissing)
-    }
-}
-
-/// Visible ASCII of a bounded length, or a refusal: an id ends in logs and in a store.
-fn id_key(source: &Source, value: &[u8]) -> Result<Box<str>, Refusal> {
-    // Every byte is looked at, not only up to the first that is none: so the compiler looks at many at once.
-    let visible = value.iter().fold(true, |visible, byte| visible & byte.is_ascii_graphic());
-    let fits = (1..=MAX_ID).contains(&value.len()) && visible;
-    let text = std::str::from_utf8(value).ok().filter(|_| fits).ok_or(Refusal::ShapeInvalid)?;
-    let kind = match source {
-        Source::Header(_) => 'h',
-        Source::Query(_) => 'q',
-        Source::Form(_) => 'f',
-        Source::Json(_) => 'j',
-    };
-    let mut id = String::with_capacity(text.len() + 2);
-    id.extend([kind, ':']);
-    id.push_str(text);
-    Ok(id.into())
 }

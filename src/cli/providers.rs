@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::grammar::{Format, Providers};
 use super::verify::unknown;
 use super::{Exit, Unusable, say_json};
-use crate::config::quantity::write_duration;
+use crate::config::quantity::{write_duration, write_size};
 use crate::config::recipe::{Recipe, builtin, builtin_names};
 use crate::signature::Line;
 use crate::snapshot::ChallengeMatch;
@@ -29,7 +29,9 @@ struct Provider {
     deadline_seconds: Option<u64>,
     error_budget: Option<u32>,
     retry: Option<String>,
+    retries_for_seconds: Option<u64>,
     replay_window_seconds: Option<u64>,
+    max_body_bytes: Option<u64>,
     signs_body: bool,
     window_seconds: Option<Window>,
     dedupe: bool,
@@ -97,7 +99,9 @@ impl Provider {
             deadline_seconds: secs(recipe.deadline),
             error_budget: recipe.error_budget,
             retry: recipe.retry.clone(),
+            retries_for_seconds: secs(recipe.retries_for),
             replay_window_seconds: secs(recipe.replay_window),
+            max_body_bytes: recipe.max_body,
             signs_body: recipe.scheme.signs_body(),
             window_seconds: recipe
                 .scheme
@@ -139,8 +143,14 @@ impl Provider {
         if let Some(retry) = &self.retry {
             line("retries", retry.clone());
         }
+        if let Some(span) = self.retries_for_seconds {
+            line("retries for", duration(span));
+        }
         if let Some(window) = self.replay_window_seconds {
             line("ids remembered", duration(window));
+        }
+        if let Some(most) = self.max_body_bytes {
+            line("largest body", write_size(most));
         }
         for handshake in &self.handshakes {
             let signed = if handshake.signed { "signed" } else { "not signed" };

@@ -51,6 +51,8 @@ struct Named {
     limits: Limits,
     /// The file has `[store]`, whether or not it compiled, so that routes that need it are not blamed.
     has_store: bool,
+    /// What the store keeps at most, bodies included.
+    keep_size: Option<u64>,
     lists: AddressLists,
     upstreams: Upstreams,
     /// The file's own recipes; `None`: one that did not compile, so that routes naming it are not blamed.
@@ -100,12 +102,13 @@ impl Compiler<'_> {
         let limits = self.limits(raw.limits.unwrap_or_default());
         let has_store = raw.store.is_some();
         let store = raw.store.and_then(|store| self.store(&store, &limits));
+        let keep_size = store.as_ref().map(|store| store.keep_size);
         let lists = self.address_lists(raw.address_lists);
         let upstreams = self.upstreams(raw.upstreams);
         let providers = self.providers(raw.providers);
         let listeners = raw.listeners.unwrap_or_default();
         let client_certificates = listeners.iter().any(|listener| listeners::asks_for_certificates(listener.get_ref()));
-        let named = Named { limits, has_store, lists, upstreams, providers, client_certificates };
+        let named = Named { limits, has_store, keep_size, lists, upstreams, providers, client_certificates };
         let routes = self.routes(raw.routes, &named);
         let listeners = self.listeners(listeners, &named, &routes);
         let admin = raw.admin.and_then(|admin| self.admin(&admin, &listeners));

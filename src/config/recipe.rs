@@ -58,8 +58,14 @@ pub struct Recipe {
     pub error_budget: Option<u32>,
     /// What the provider does after a failure, in words.
     pub retry: Option<String>,
-    /// How long ids should be remembered; longer than the scheme's window.
+    /// From a request's first attempt to the provider's last one.
+    pub retries_for: Option<Duration>,
+    /// A retry says the first attempt's time, where it says one.
+    pub retries_keep_time: bool,
+    /// How long ids should be remembered; not less than the scheme's window and the provider's retries.
     pub replay_window: Option<Duration>,
+    /// The largest body that the provider sends.
+    pub max_body: Option<u64>,
     /// Published source addresses, for `allow = ["@name"]`.
     pub addresses: Vec<IpNet>,
     /// Fields that belong to the webhook, beside those of every webhook and those that the scheme reads.

@@ -196,14 +196,14 @@ fn a_good_request_is_told_what_let_it_in() {
         ("size", "7 bytes declared, at most 100 taken"),
         ("body", "7 bytes"),
         ("signature", "HMAC-sha256 over {body}; key `env:NEW` matched, the current one of 2"),
-        ("id", "replay memory knows it as h:d1"),
+        ("id", "dedupe memory knows it as s:"),
         ("signed challenge", "no handshake"),
         ("delivery", "POST /in?a=1&api-key=*** to upstream `crm` (http://127.0.0.1:9, http://127.0.0.1:10); direct"),
     ] {
         says(&explanation, check, Verdict::Passed, words);
     }
     says(&explanation, "route limits", Verdict::Unknown, "5 per second for the route, 10 at once; 3 in flight");
-    says(&explanation, "replay", Verdict::Unknown, "a request with the id h:d1 is taken once in 3 d");
+    says(&explanation, "replay", Verdict::Unknown, "is taken once in 4 d");
     says(&explanation, "timestamp", Verdict::Skipped, "no time");
     assert!(explanation.steps.iter().any(|step| step.because == "X-Tenant is one of: north, south"));
     assert!(explanation.steps.iter().all(|step| step.reached && step.hints.is_empty()));

@@ -10,12 +10,14 @@ use std::fmt;
 use std::net::IpAddr;
 
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 use tokio::time::Instant;
 
 use crate::base::UnixMillis;
 use crate::base::text::{self, Text};
 use crate::domain::field_list::TRACE_CONTEXT;
 use crate::domain::{Head, Sends, SourceAddress};
+use crate::replay::ReplayKey;
 use crate::signature::Resigned;
 use crate::snapshot::{AnswerPolicy, Route};
 use crate::store::StoredRequest;
@@ -148,9 +150,10 @@ impl<'r> Inward<'r> {
 
     fn resigned(&self, route: &Route, at: UnixMillis) -> Option<Resigned> {
         let resigner = route.forward.resign.as_ref()?;
-        // A full stop separates the parts of the signed text, so an id that has one would make it read two ways.
-        let id = self.dedupe.map(bare).filter(|id| !id.contains('.')).unwrap_or(self.request_id);
-        Some(resigner.sign(id, at, self.body))
+        // What dedupe memory knows it by: the same for every attempt and retry, and another one for every other request.
+        let known = self.key.zip(self.dedupe).map(|(secret, id)| ReplayKey::new(&route.name, secret, id));
+        let id = known.map(|key| HEXLOWER.encode(&key.to_bytes()));
+        Some(resigner.sign(id.as_deref().unwrap_or(self.request_id), at, self.body))
     }
 }
 
@@ -188,9 +191,4 @@ pub(crate) fn passes(route: &Route, source: IpAddr, name: &str) -> bool {
         || (!route.forward.trust_trace_from.is_empty()
             && TRACE_CONTEXT.iter().any(|known| name.eq_ignore_ascii_case(known))
             && route.forward.trust_trace_from.contains(source))
-}
-
-/// Replay memory's name of an id without the letter that says where it stood: `h:evt_1` is the provider's `evt_1`.
-fn bare(dedupe: &str) -> &str {
-    dedupe.split_once(':').map_or(dedupe, |(_, id)| id)
 }

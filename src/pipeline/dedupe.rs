@@ -68,10 +68,10 @@ impl<'s> Fresh<'s> {
         now: Instant,
     ) -> Result<Deduped<'s>, Outcome> {
         let route = verified.route();
-        let id = verified.proof().and_then(|proof| proof.dedupe.as_deref());
+        let id = verified.proof().and_then(|proof| Some((&*proof.key, proof.dedupe.as_deref()?)));
         let reservation = match (route.replay, id) {
-            (Some(window), Some(id)) => {
-                match memory.reserve(ReplayKey::new(&route.name, id), route.replay_share, clock.moment()) {
+            (Some(window), Some((secret, id))) => {
+                match memory.reserve(ReplayKey::new(&route.name, secret, id), route.replay_share, clock.moment()) {
                     Ok(reservation) => Some((reservation, window)),
                     Err(Seen::Committed) => return Ok(Deduped::Duplicate),
                     Err(Seen::InFlight) => {

@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use super::algorithm::Algorithm;
-use super::scheme::{BodyDigest, Check, Dedupe, Function, MacSpec, Scheme, TimePlace, TokenPlace};
+use super::identity::{Dedupe, Entry};
+use super::scheme::{BodyDigest, Check, Function, MacSpec, Scheme, TimePlace, TokenPlace};
 use super::source::Source;
 use super::wrapping::{Item, Wrapping};
 
@@ -72,9 +73,33 @@ impl Scheme {
         for binding in &self.bindings {
             say("binding", format!("{} equals {}", binding.member, binding.header));
         }
-        let dedupe: Vec<String> = self.dedupe.iter().map(dedupe).collect();
-        say("dedupe", if dedupe.is_empty() { "none".into() } else { dedupe.join(", else ") });
+        let entries: Vec<String> = self.names.entries().iter().map(|entry| self.entry(entry)).collect();
+        say("dedupe", if entries.is_empty() { "none".into() } else { entries.join(", else ") });
+        say("equal bodies", self.equal_bodies().into());
         Description { lines }
+    }
+}
+
+impl Scheme {
+    /// An entry of `dedupe` as it counts, with what was added to an id that nobody signs.
+    pub(super) fn entry(&self, entry: &Entry) -> String {
+        let parts: Vec<String> = entry.parts().map(part).collect();
+        let parts = parts.join(" with ");
+        match self.names.when(entry) {
+            Some((header, equals)) => format!("{parts} where {header} is {equals}"),
+            None => parts,
+        }
+    }
+
+    fn equal_bodies(&self) -> &'static str {
+        match (self.has_dedupe(), self.equal_bodies_are_one()) {
+            (false, _) => "are not noticed: no request is known as a duplicate",
+            (true, true) if self.bodies_never_repeat() => {
+                "count as one request within the window; this provider's never repeat"
+            }
+            (true, true) => "count as one request within the window",
+            (true, false) => "are different requests where the above differs",
+        }
     }
 }
 
@@ -139,10 +164,10 @@ pub(super) fn place(place: &TokenPlace) -> String {
     }
 }
 
-pub(super) fn dedupe(dedupe: &Dedupe) -> String {
-    match dedupe {
+fn part(part: &Dedupe) -> String {
+    match part {
         Dedupe::Source(source) => source.to_string(),
-        Dedupe::Signature => "digest of the signature".into(),
+        Dedupe::Signature => "half of the signature".into(),
         Dedupe::Body => "digest of the body".into(),
     }
 }

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::scheme::{Check, Dedupe, MacSpec, Scheme, TimePlace, TimeSpec, TokenPlace};
+use super::identity::Dedupe;
+use super::scheme::{Check, MacSpec, Scheme, TimePlace, TimeSpec, TokenPlace};
 use super::source::{Facts, Source};
 use super::template::Segment;
 use super::wrapping::Candidates;
@@ -299,41 +300,35 @@ impl<'s> Seen<'s, '_> {
 
     fn id(&self, matched: Option<&Matched<'_>>) -> Part {
         let part = |found, because: &str| Part::new(Aspect::Id, found, because);
-        let dedupe = &self.scheme().dedupe;
-        if dedupe.is_empty() {
-            return part(Found::None, "the scheme has nothing to know a replay by");
+        let names = &self.scheme().names;
+        if names.entries().is_empty() {
+            return part(Found::None, "the scheme has nothing to know a duplicate by");
         }
-        let in_body = |dedupe: &Dedupe| match dedupe {
-            Dedupe::Source(source) => is_in_body(source),
-            Dedupe::Signature => false,
-            Dedupe::Body => true,
-        };
         let tag = matched.and_then(|matched| matched.tag.as_ref());
         // The first of the list that the request has counts, and a part that is not here could be it.
-        for dedupe in dedupe {
-            match dedupe {
-                _ if !self.whole && in_body(dedupe) => {
-                    return part(Found::Open, "it may stand in the body, which is not here");
-                }
-                Dedupe::Signature if tag.is_none() => {
-                    return part(Found::Open, "it would be the digest of the signature, and none matched");
-                }
-                Dedupe::Signature | Dedupe::Body => break,
-                Dedupe::Source(source) => match self.facts.read(source) {
-                    Ok(None) => {}
-                    _ => break,
-                },
+        for entry in names.applying(self.facts) {
+            let Ok(entry) = entry else { break };
+            let has_body = entry.parts().any(|part| *part == Dedupe::Body);
+            if !self.whole && (has_body || self.reads_body(entry.sources())) {
+                return part(Found::Open, "it may stand in the body, which is not here");
             }
+            if entry.sources().any(|source| matches!(self.facts.read(source), Ok(None))) {
+                continue;
+            }
+            if tag.is_none() && entry.parts().any(|part| *part == Dedupe::Signature) {
+                return part(Found::Open, "half of the signature is in it, and none matched");
+            }
+            break;
         }
-        let sources: Vec<String> = dedupe.iter().map(super::describe::dedupe).collect();
-        match self.scheme().dedupe_key(self.facts, tag) {
-            Ok(Some(key)) => Part::new(Aspect::Id, Found::Good, format!("replay memory knows it as {key}")),
-            Ok(None) => part(Found::None, "the scheme has nothing to know a replay by"),
+        match self.scheme().name(self.facts, tag) {
+            Ok(Some(name)) => Part::new(Aspect::Id, Found::Good, format!("dedupe memory knows it as {name}")),
+            Ok(None) => part(Found::None, "the scheme has nothing to know a duplicate by"),
             Err(refusal) => {
+                let entries: Vec<String> = names.entries().iter().map(|entry| self.scheme().entry(entry)).collect();
                 let because = format!(
                     "expected {}: visible ASCII, at most {} characters",
-                    sources.join(", else "),
-                    super::MAX_ID
+                    entries.join(", else "),
+                    super::identity::MAX_ID
                 );
                 Part::new(Aspect::Id, Found::Bad(refusal), because)
             }

@@ -107,6 +107,7 @@ pub(super) fn own(scheme: &super::Scheme) -> Own {
 mod tests {
     use std::sync::Arc;
 
+    use super::super::identity::Bodies;
     use super::super::scheme::{Scheme, TokenSpec};
     use super::super::{Key, Verifier};
     use super::*;
@@ -118,7 +119,7 @@ mod tests {
         let json = Source::Json(JsonPath::parse("auth.token").unwrap());
         let places = vec![plain(Source::Form("token".into())), plain(json), TokenPlace::Basic];
         let check = Check::Token(TokenSpec { places, forward: true });
-        let scheme = Scheme::new(check, None, None, Vec::new(), Vec::new(), Vec::new());
+        let scheme = Scheme::new(check, None, None, Vec::new(), Vec::new(), Vec::new(), Bodies::default());
         let key = |(id, secret): &(&str, &str)| Key { id: (*id).into(), secret: Secret::new((*secret).into()) };
         Verifier::new(Arc::clone(&scheme), keys.iter().map(key).collect(), None).unwrap()
     }

@@ -3,6 +3,8 @@
 //! One pass over the text: every wanted path is followed, everything else is skipped. A key that occurs twice on a wanted
 //! path is an error, because two parsers would choose differently; so is nesting deeper than [`MAX_DEPTH`].
 //!
+//! A step `*` is every element of an array; what is found there is put together with commas between, in the order of the text.
+//!
 //! Deliberately absent: floating-point members. Their text does not survive a parser, and no scheme signs one.
 
 use std::borrow::Cow;
@@ -13,6 +15,9 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 /// Levels of arrays and objects that a body may have when a scheme must look into it.
 const MAX_DEPTH: usize = 100;
 
+/// The step that is every element of an array.
+pub(super) const EACH: &str = "*";
+
 /// Where a member is: keys from the top, and indexes where there is an array. Written with dots.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct JsonPath(Vec<Box<str>>);
@@ -22,6 +27,11 @@ impl JsonPath {
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let steps: Vec<Box<str>> = text.split('.').map(Into::into).collect();
         (steps.len() <= 16 && steps.iter().all(|step| !step.is_empty())).then_some(Self(steps))
+    }
+
+    /// Whether it leads to every element of an array.
+    pub(crate) fn is_list(&self) -> bool {
+        self.0.iter().any(|step| **step == *EACH)
     }
 
     /// From the top.
@@ -108,8 +118,11 @@ impl<'p, 'de> Node<'p, '_, 'de> {
 
     fn scalar(self, value: Cow<'de, str>) {
         for (at, path) in &self.wanted {
-            if let (true, Some(slot)) = (path.is_empty(), self.search.found.get_mut(*at)) {
-                *slot = Some(value.clone());
+            match (path.is_empty(), self.search.found.get_mut(*at)) {
+                // Only a list comes here twice.
+                (true, Some(Some(before))) => before.to_mut().extend([",", &value]),
+                (true, Some(none)) => *none = Some(value.clone()),
+                _ => {}
             }
         }
     }
@@ -133,7 +146,7 @@ impl<'de> Visitor<'de> for Node<'_, '_, 'de> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let mut seen: Vec<usize> = Vec::new();
         while let Some(Key(key)) = map.next_key()? {
-            let wanted = self.through(|step| step == &*key);
+            let wanted = self.through(|step| step == &*key && step != EACH);
             let Some((first, _)) = wanted.first() else {
                 map.next_value::<IgnoredAny>()?;
                 continue;
@@ -151,7 +164,7 @@ impl<'de> Visitor<'de> for Node<'_, '_, 'de> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         let mut index = 0usize;
         loop {
-            let wanted = self.through(|step| step.parse() == Ok(index));
+            let wanted = self.through(|step| step == EACH || step.parse() == Ok(index));
             let more = if wanted.is_empty() {
                 seq.next_element::<IgnoredAny>()?.map(drop)
             } else {
@@ -248,6 +261,19 @@ mod tests {
         for absent in ["f", "z", "o", "a.b", "a.b.2", "a.b.0.c.d", "q", "b"] {
             assert_eq!(find(body, absent), Ok(None), "{absent}");
         }
+    }
+
+    #[test]
+    fn a_star_is_every_element_and_no_key() {
+        let body = r#"{"e":[{"id":"a","n":[1,2]},{"n":[3]},{"id":"b"}],"*":{"id":"c"}}"#;
+        assert_eq!(find(body, "e.*.id"), text("a,b"));
+        assert_eq!(find(body, "e.*.n.*"), text("1,2,3"));
+        assert_eq!(find(body, "e.0.n.*"), text("1,2"));
+        for absent in ["*.id", "e.id", "e.*", "*"] {
+            assert_eq!(find(body, absent), Ok(None), "{absent}");
+        }
+        assert_eq!(find("[1,2]", "*"), text("1,2"));
+        assert_eq!(find(r#"{"e":[{"id":"a","id":"b"}]}"#, "e.*.id"), Err(JsonFault::Ambiguous));
     }
 
     #[test]

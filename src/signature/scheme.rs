@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::algorithm::Algorithm;
 use super::encoding::Encoding;
+use super::identity::{Bodies, Combination, Names};
 use super::json::JsonPath;
 use super::key::KeyMaterial;
 use super::shape::Shape;
@@ -27,7 +28,8 @@ pub struct Scheme {
     /// Headers and what they must look like.
     pub(crate) shapes: Vec<(Source, Shape)>,
     pub(crate) bindings: Vec<Binding>,
-    pub(crate) dedupe: Vec<Dedupe>,
+    /// What dedupe memory knows a request by.
+    pub(crate) names: Names,
     /// Every JSON member that any of the above reads, so that one pass over the body finds them all.
     pub(crate) paths: Vec<JsonPath>,
 }
@@ -113,16 +115,6 @@ pub(crate) struct Binding {
     pub(crate) header: Source,
 }
 
-/// What replay memory knows a request by.
-#[derive(Debug, PartialEq)]
-pub(crate) enum Dedupe {
-    Source(Source),
-    /// SHA-256 of the signature that matched.
-    Signature,
-    /// SHA-256 of the body.
-    Body,
-}
-
 /// A static secret.
 #[derive(Debug)]
 pub(crate) struct TokenSpec {
@@ -153,9 +145,12 @@ impl Scheme {
         id: Option<Source>,
         shapes: Vec<(Source, Shape)>,
         bindings: Vec<Binding>,
-        dedupe: Vec<Dedupe>,
+        dedupe: Vec<Combination>,
+        bodies: Bodies,
     ) -> Arc<Self> {
-        let mut scheme = Self { check, timestamp, id, shapes, bindings, dedupe, paths: Vec::new() };
+        let names = Names::default();
+        let mut scheme = Self { check, timestamp, id, shapes, bindings, names, paths: Vec::new() };
+        scheme.names = Names::of(dedupe, bodies, &scheme);
         let json = |source: &Source| match source {
             Source::Json(path) => Some(path.clone()),
             _ => None,
@@ -176,10 +171,7 @@ impl Scheme {
         if let Some(TimeSpec { place: TimePlace::Source(source), .. }) = &self.timestamp {
             found.push(source);
         }
-        found.extend(self.dedupe.iter().filter_map(|dedupe| match dedupe {
-            Dedupe::Source(source) => Some(source),
-            Dedupe::Signature | Dedupe::Body => None,
-        }));
+        found.extend(self.names.sources());
         match &self.check {
             Check::Mac(mac) => {
                 found.extend(&mac.signature.places);
@@ -236,10 +228,7 @@ impl Scheme {
     /// Whether a change of any byte of the body is noticed.
     pub fn signs_body(&self) -> bool {
         match &self.check {
-            Check::Mac(mac) => mac.messages().all(|message| {
-                message.template.covers_body()
-                    || message.digests.iter().any(|digest| digest.required && message.template.covers(&digest.place))
-            }),
+            Check::Mac(mac) => mac.messages().all(|message| message.template.covers_body() || message.digests_body()),
             Check::Token(_) => false,
         }
     }
@@ -247,11 +236,6 @@ impl Scheme {
     /// How far the signed time may be from the present, back and ahead; replay memory must last longer than both.
     pub fn window(&self) -> Option<(Duration, Duration)> {
         self.timestamp.as_ref().and_then(|time| time.window).map(|window| (window.back, window.ahead))
-    }
-
-    /// Whether requests bring an id, or anything else, that replay memory can know them by.
-    pub fn has_dedupe(&self) -> bool {
-        !self.dedupe.is_empty()
     }
 
     /// JSON members of the body that must equal a header: path and header name.

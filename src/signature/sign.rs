@@ -8,8 +8,8 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use super::form;
-use super::json::JsonPath;
-use super::scheme::{Check, Dedupe, MacSpec, Message, Scheme, TimePlace, TokenPlace};
+use super::json::{EACH, JsonPath};
+use super::scheme::{Check, MacSpec, Message, Scheme, TimePlace, TokenPlace};
 use super::shape::Shape;
 use super::source::{Facts, Source};
 use super::{Stamp, Verifier};
@@ -197,11 +197,18 @@ impl Work<'_, '_> {
     fn put_member(&mut self, path: &JsonPath, value: Value) -> Result<(), SignProblem> {
         let mut tree: Value = serde_json::from_slice(&self.signed.body).map_err(|_| SignProblem::BodyNotJson)?;
         let mut at = &mut tree;
-        for step in path.steps() {
+        let mut steps = path.steps().peekable();
+        while let Some(step) = steps.next() {
+            // What is missing is an array where every element of one is asked for.
+            let missing = || match steps.peek() {
+                Some(&EACH) => Value::Array(vec![Value::Object(Map::new())]),
+                _ => Value::Object(Map::new()),
+            };
             at = match at {
-                Value::Object(members) => members.entry(step).or_insert(Value::Object(Map::new())),
+                Value::Object(members) if step != EACH => members.entry(step).or_insert_with(missing),
                 Value::Array(items) => {
-                    step.parse::<usize>().ok().and_then(|step| items.get_mut(step)).ok_or(SignProblem::BodyNotJson)?
+                    let index = if step == EACH { Ok(0) } else { step.parse::<usize>() };
+                    index.ok().and_then(|index| items.get_mut(index)).ok_or(SignProblem::BodyNotJson)?
                 }
                 _ => return Err(SignProblem::BodyNotJson),
             };
@@ -262,11 +269,16 @@ impl Work<'_, '_> {
                 self.put(source, self.id_for(source))?;
             }
         }
-        let Some(Dedupe::Source(source)) = scheme.dedupe.first() else { return Ok(()) };
-        if self.read(source)?.is_none() {
-            match self.put(source, self.id_for(source)) {
-                Err(_) if scheme.dedupe.len() > 1 => {}
-                put => put?,
+        let entries = scheme.names.entries();
+        let Some(first) = entries.first() else { return Ok(()) };
+        // A condition is about requests of one kind, and their bodies are the draft's matter.
+        let kind_of_its_own = scheme.names.when(first).is_some();
+        for source in first.sources().filter(|source| !kind_of_its_own || source.header().is_some()) {
+            if self.read(source)?.is_none() {
+                match self.put(source, self.id_for(source)) {
+                    Err(_) if entries.len() > 1 => {}
+                    put => put?,
+                }
             }
         }
         Ok(())

@@ -30,7 +30,9 @@ mod explained; // why it was taken or refused
 mod failover; // when the inside does not take it in time
 mod floods; // senders that mean harm over HTTP/2
 mod framing; // bytes that are not a request
+mod genuine; // every recipe, beside a naive reference
 mod history; // a row for every request
+mod identity; // which requests are one
 mod lists; // denials, and lists that are only observed
 mod queue; // accepted first, delivered after
 mod recovery; // an upstream that was away is back

@@ -290,14 +290,18 @@ resign = [{ env = "APP" }]
     mood.well();
     rig.clock.advance(Duration::from_secs(60));
     eventually("it is taken", async || rig.store().backlog("oktave").waiting == 0).await;
+    let ids = std::sync::Mutex::new(std::collections::BTreeSet::new());
     let signed = |seen: &Seen| {
         let at = seen.field("webhook-timestamp").unwrap().to_owned();
-        let message = format!("{}.{at}.{}", event.id, String::from_utf8_lossy(&seen.body));
-        assert_eq!(seen.field("webhook-id"), Some(event.id.as_str()));
+        let id = seen.field("webhook-id").unwrap();
+        assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
+        ids.lock().unwrap().insert(id.to_owned());
+        let message = format!("{id}.{at}.{}", String::from_utf8_lossy(&seen.body));
         assert_eq!(seen.field("webhook-signature"), Some(format!("v1,{}", base64_hmac(ours, message)).as_str()));
         assert!(seen.field("Oktave-Signature").is_some(), "the provider's stays beside it");
         at.parse::<i64>().unwrap() - NOW
     };
     assert_eq!(rig.app.seen().iter().map(signed).collect::<Vec<_>>(), [0, 60]);
+    assert_eq!(ids.into_inner().unwrap().len(), 1, "every attempt has the same");
     rig.finish().await;
 }

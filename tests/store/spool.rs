@@ -371,7 +371,7 @@ async fn replay_keys_come_back_until_their_window_has_passed() {
     let rig = Rig::new();
     let store = rig.open();
     let until = |secs| NOW.plus(Duration::from_secs(secs));
-    let key = |id| ReplayKey::new("dastra", id);
+    let key = |id| ReplayKey::new("dastra", "secret", id);
     let route = Arc::from("dastra");
     store.remember(key("a"), until(10), &route);
     store.remember(key("b"), until(100), &route);

@@ -10,13 +10,13 @@ use super::Denied;
 use super::wait::After;
 use crate::base::UnixMillis;
 use crate::config::quantity;
-use crate::signature::form;
+use crate::signature::{MAX_NAME, form};
 use crate::store::{Query, Stage};
 
 /// Rows of one page, at most.
 const PAGE_MAX: usize = 1000;
-/// Longest text that is compared with stored ones: an id of replay memory, 256 bytes behind a letter and a colon.
-const TEXT_MAX: usize = 258;
+/// Longest text that is compared with stored ones: what dedupe memory knows a request by.
+const TEXT_MAX: usize = MAX_NAME;
 /// Longest wait for an event to come.
 pub(super) const WAIT_MAX: Duration = Duration::from_secs(60);
 

@@ -30,8 +30,14 @@ pub(super) struct Suggested {
     pub(super) answer: FixedAnswer,
     /// How long an id is remembered.
     pub(super) replay: Option<Duration>,
+    /// From the first attempt to the provider's last one.
+    pub(super) retries_for: Duration,
     /// Requests carry something to remember them by.
     pub(super) has_id: bool,
+    /// That is the body alone, and nobody said that bodies never repeat.
+    pub(super) equal_bodies_are_one: bool,
+    /// The largest body that the provider sends.
+    pub(super) max_body: Option<u64>,
     /// How long a request's own time counts as fresh, both ways together.
     pub(super) fresh_for: Option<Duration>,
     pub(super) strip_query: Vec<String>,
@@ -51,7 +57,10 @@ impl Default for Suggested {
             sender_waits: None,
             answer: FixedAnswer { status: 200, body: Bytes::new(), content_type: None },
             replay: None,
+            retries_for: Duration::ZERO,
             has_id: false,
+            equal_bodies_are_one: false,
+            max_body: None,
             fresh_for: None,
             strip_query: Vec::new(),
             forward: Vec::new(),
@@ -77,6 +86,7 @@ impl Suggested {
         let secret_parameters = scheme.secret_query_parameters().into_iter().filter(|_| strip);
         Self {
             has_id: scheme.has_dedupe(),
+            equal_bodies_are_one: scheme.equal_bodies_are_one() && !scheme.bodies_never_repeat(),
             fresh_for,
             strip_query: secret_parameters.map(str::to_owned).collect(),
             forward: scheme.headers_read().into_iter().filter_map(|name| FieldPattern::parse(name).ok()).collect(),
@@ -93,6 +103,8 @@ impl Suggested {
             sender_waits: recipe.timeout,
             answer: recipe.success.clone(),
             replay: recipe.replay_window,
+            retries_for: recipe.retries_for.unwrap_or_default(),
+            max_body: recipe.max_body,
             challenges: recipe.challenges(),
             error_budget: recipe.error_budget.filter(|budget| *budget > 0),
             forward: [scheme.forward.clone(), recipe.forward_headers.clone()].concat(),

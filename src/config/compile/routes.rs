@@ -16,7 +16,7 @@ use toml::Spanned;
 use super::recipes::{Proven, Suggested};
 use super::values::{Between, join, millis, number, shown};
 use super::{Compiler, Named};
-use crate::config::quantity::write_duration;
+use crate::config::quantity::{write_duration, write_size};
 use crate::config::raw::{RawRoute, Table};
 use crate::routing::{Entry, PathPattern, RouteTable};
 use crate::snapshot::Route;
@@ -125,7 +125,7 @@ impl Compiler<'_> {
         let headers = self.required_headers(raw.headers.as_ref(), &join(key, "headers"));
         let content_types = self.content_types(raw.content_types.as_ref(), &join(key, "content_types"));
         let content_types = content_types.or_else(|| suggested.content_types.clone());
-        let max_body = self.max_body(raw, key, named);
+        let max_body = self.max_body(raw, key, named, suggested);
         let limits = self.route_limits(raw, key);
         let deadline = self.deadline(raw, key, suggested);
         let answer = self.answer(raw.answer.as_ref(), &join(key, "answer"), suggested);
@@ -176,17 +176,30 @@ impl Compiler<'_> {
         })
     }
 
-    fn max_body(&mut self, raw: &RawRoute, key: &str, named: &Named) -> u64 {
+    /// The route's, else what the provider sends at most, else the one for all routes.
+    fn max_body(&mut self, raw: &RawRoute, key: &str, named: &Named, suggested: &Suggested) -> u64 {
         let (limits, key) = (&named.limits, join(key, "max_body"));
-        let range = number(limits.max_body, 0, limits.body_memory.min(1 << 30));
-        let max_body = self.size(&raw.max_body, &key, range);
+        let all = limits.body_memory.min(1 << 30);
+        let room = all.min(named.keep_size.unwrap_or(u64::MAX));
+        let default = suggested.max_body.map_or(limits.max_body, |largest| largest.min(room));
+        if let (Some(largest), Some(provider), None) = (suggested.max_body, &raw.provider, &raw.max_body)
+            && default < largest
+        {
+            let (default, largest) = (write_size(default), write_size(largest));
+            let what = format!("is {default}, and this provider sends up to {largest}: a larger body is refused with 413");
+            self.warn(provider, &key, what, "raise limits.body_memory and store.keep.size, or write max_body on the route");
+        }
+        let max_body = self.size(&raw.max_body, &key, number(default, 0, all));
         let (of_one, of_all) = unproven_shares(limits.body_memory, limits.largest_request(max_body));
+        let said = raw.max_body.as_ref().map(Spanned::span);
+        let recipe = raw.provider.as_ref().filter(|_| suggested.max_body.is_some()).map(Spanned::span);
         if of_one > of_all / 2
-            && let Some(at) = &raw.max_body
+            && let Some(span) = said.or(recipe)
         {
             let what = "one address can take most of what senders share in limits.body_memory that have not sent a genuine \
                         request, because one body may be that large";
-            self.warn(at, &key, what, "lower it, or raise limits.body_memory to three times as much");
+            let help = "lower it, or raise limits.body_memory to three times as much";
+            self.problems.warn(Some(span), key, what, Some(help.to_owned()));
         }
         max_body
     }
@@ -210,41 +223,67 @@ impl Compiler<'_> {
     fn replay(&mut self, name: &Spanned<String>, raw: &RawRoute, key: &str, suggested: &Suggested) -> Option<Duration> {
         let key = join(key, "replay");
         let default = suggested.replay.unwrap_or(REPLAY.default).max(suggested.fresh_for.unwrap_or_default());
+        let window = self.replay_window(name, raw, &key, suggested, default);
+        if let Some(window) = window.filter(|_| suggested.equal_bodies_are_one) {
+            let window = write_duration(window);
+            let what = format!(
+                "requests bring no id: two with equal bodies count as one for {window}, and the second is answered as a \
+                 success and not forwarded"
+            );
+            let help = "name an id in verify (dedupe), say bodies = \"never-repeat\" there if no two are alike, or write \
+                        replay = { off = true }";
+            self.warn(name, &key, what, help);
+        }
+        window
+    }
+
+    fn replay_window(
+        &mut self,
+        name: &Spanned<String>,
+        raw: &RawRoute,
+        key: &str,
+        suggested: &Suggested,
+        default: Duration,
+    ) -> Option<Duration> {
         let Some(value) = &raw.replay else { return suggested.has_id.then_some(default) };
         let fields = value.get_ref();
         match (&fields.window, &fields.off) {
             (Some(_), Some(off)) => {
-                self.reject(off, &key, "window and off exclude each other", "keep one of them");
+                self.reject(off, key, "window and off exclude each other", "keep one of them");
                 None
             }
             (None, Some(off)) => {
                 if !off.get_ref() {
-                    self.reject(off, &key, "off = false says nothing", "leave replay out for the default");
+                    self.reject(off, key, "off = false says nothing", "leave replay out for the default");
                 } else if suggested.has_id {
                     let what = "replay memory is off: a request that was overheard once is taken again";
-                    self.warn(name, &key, what, "give it a window, or see to it that the application knows its ids");
+                    self.warn(name, key, what, "give it a window, or see to it that the application knows its ids");
                 }
                 None
             }
             (Some(_), None) if !suggested.has_id => {
                 let help = "name the id in verify (dedupe), or remove replay";
-                self.reject(value, &key, "this scheme has no id to remember a request by", help);
+                self.reject(value, key, "this scheme has no id to remember a request by", help);
                 None
             }
             (Some(at), None) => {
-                let window = self.duration(&fields.window, &join(&key, "window"), Between { default, ..REPLAY });
+                let window = self.duration(&fields.window, &join(key, "window"), Between { default, ..REPLAY });
                 if let Some(needed) = suggested.fresh_for.filter(|needed| window < *needed) {
                     let what = format!(
                         "{} is shorter than the {} for which a request counts as fresh",
                         write_duration(window),
                         write_duration(needed)
                     );
-                    self.reject(at, &join(&key, "window"), what, "a replay would be taken in between; make it longer");
+                    self.reject(at, &join(key, "window"), what, "a replay would be taken in between; make it longer");
+                } else if window < suggested.retries_for {
+                    let what = format!("the provider repeats what failed for up to {}", write_duration(suggested.retries_for));
+                    let help = "a late retry would be taken for a new request; make it longer, or leave it out";
+                    self.warn(at, &join(key, "window"), what, help);
                 }
                 Some(window)
             }
             (None, None) => {
-                self.reject(value, &key, "expected window or off", "write { window = \"2h\" } or { off = true }");
+                self.reject(value, key, "expected window or off", "write { window = \"2h\" } or { off = true }");
                 None
             }
         }

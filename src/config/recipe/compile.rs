@@ -11,8 +11,10 @@ use super::raw::{RawAnswer, RawChallenge, RawRecipe};
 use super::verify::{CompiledVerify, compile_verify};
 use super::words::Scope;
 use super::{ChallengeSpec, Recipe};
+use crate::config::quantity::size;
 use crate::config::report::Problems;
 use crate::domain::{FieldPattern, Method};
+use crate::signature::Scheme;
 use crate::signature::template::is_token;
 use crate::snapshot::FixedAnswer;
 
@@ -29,10 +31,12 @@ pub fn compile_recipe(id: &str, raw: &RawRecipe, key: &str, problems: &mut Probl
     let timeout = duration(raw.timeout.as_ref(), "timeout", DAY, &mut scope);
     let deadline = duration(raw.deadline.as_ref(), "deadline", DAY, &mut scope);
     let replay_window = duration(raw.replay_window.as_ref(), "replay_window", 30 * DAY, &mut scope);
+    let retries_for = duration(raw.retries_for.as_ref(), "retries_for", 30 * DAY, &mut scope);
+    let max_body = max_body(raw, &mut scope);
     let addresses = addresses(raw, &mut scope);
     let forward_headers = forward_headers(raw, &mut scope);
     let challenges: Vec<_> = raw.challenge.iter().map(|raw| challenge(raw, &mut scope)).collect();
-    let (timeout, deadline, replay_window) = (timeout?, deadline?, replay_window?);
+    let (timeout, deadline, replay_window, retries_for) = (timeout?, deadline?, replay_window?, retries_for?);
     let CompiledVerify::Scheme(scheme) = verify? else {
         let help = "say it on the route that wants it";
         scope.problem(None, "verify", "a provider that proves nothing is none", Some(help));
@@ -51,6 +55,7 @@ pub fn compile_recipe(id: &str, raw: &RawRecipe, key: &str, problems: &mut Probl
         scope.problem(Some(text.span()), "replay_window", "is shorter than the scheme's time window", Some(help));
         return None;
     }
+    retries_fit(raw, &scheme, retries_for, replay_window, &mut scope)?;
     Some(Recipe {
         id: id.into(),
         name: raw.name.clone().unwrap_or_else(|| id.to_owned()),
@@ -64,7 +69,10 @@ pub fn compile_recipe(id: &str, raw: &RawRecipe, key: &str, problems: &mut Probl
         deadline: deadline.or_else(|| timeout.map(|limit| limit * 4 / 5)),
         error_budget: raw.error_budget,
         retry: raw.retry.clone(),
+        retries_for,
+        retries_keep_time: raw.retries_keep_time,
         replay_window,
+        max_body: max_body?,
         addresses: addresses?,
         forward_headers: forward_headers?,
         scheme,
@@ -82,6 +90,42 @@ fn duration(
     match raw {
         None => Some(None),
         Some(text) => scope.duration(text, name, most).map(Some),
+    }
+}
+
+/// A retry that comes late is still known as one, and one that says its first attempt's time is still taken.
+fn retries_fit(
+    raw: &RawRecipe,
+    scheme: &Scheme,
+    retries_for: Option<Duration>,
+    replay_window: Option<Duration>,
+    scope: &mut Scope<'_>,
+) -> Option<()> {
+    let (Some(span), Some(text)) = (retries_for, &raw.retries_for) else { return Some(()) };
+    if scheme.has_dedupe() && replay_window.unwrap_or(DAY) < span {
+        let help = "a retry would be taken for a new request; replay_window is 24h where it is not said";
+        scope.problem(Some(text.span()), "retries_for", "is longer than replay_window", Some(help));
+        return None;
+    }
+    if let Some((back, _)) = scheme.window().filter(|(back, _)| raw.retries_keep_time && *back < span) {
+        let what = format!("is longer than the {} s that a time may be old", back.as_secs());
+        let help = "the last retries would be refused as stale: widen the timestamp's tolerance";
+        scope.problem(Some(text.span()), "retries_for", what, Some(help));
+        return None;
+    }
+    Some(())
+}
+
+#[expect(clippy::option_option, reason = "the outer level is whether it compiled, the inner whether it is there")]
+fn max_body(raw: &RawRecipe, scope: &mut Scope<'_>) -> Option<Option<u64>> {
+    let Some(text) = &raw.max_body else { return Some(None) };
+    match size(text.get_ref()) {
+        Ok(bytes) if (1..=1 << 30).contains(&bytes) => Some(Some(bytes)),
+        _ => {
+            let what = format!("expected a size up to 1GiB, found `{}`", text.get_ref());
+            scope.problem(Some(text.span()), "max_body", what, Some("write it as 256kB, 1MiB or 25MB"));
+            None
+        }
     }
 }
 

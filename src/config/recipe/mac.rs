@@ -6,12 +6,13 @@ use std::time::Duration;
 use toml::Spanned;
 
 use super::raw::{RawBodyDigest, RawKey, RawList, RawMac, RawSignature, RawTimestamp};
-use super::verify::{bindings, dedupe, shapes};
+use super::verify::{bindings, bodies, dedupe, shapes};
 use super::words::Scope;
 use crate::signature::Scheme;
 use crate::signature::algorithm::Algorithm;
+use crate::signature::identity::{Combination, Dedupe};
 use crate::signature::key::KeyMaterial;
-use crate::signature::scheme::{BodyDigest, Check, Dedupe, Function, MacSpec, Message, TimePlace, TimeSpec};
+use crate::signature::scheme::{BodyDigest, Check, Function, MacSpec, Message, TimePlace, TimeSpec};
 use crate::signature::shape::Shape;
 use crate::signature::source::Source;
 use crate::signature::template::{Segment, Template};
@@ -38,7 +39,9 @@ pub(super) fn compile(raw: &RawMac, function: Function, scope: &mut Scope<'_>) -
         Some(Some(id)) => Dedupe::Source(id.clone()),
         _ => Dedupe::Signature,
     };
+    let by_default = Combination { when: None, parts: vec![by_default] };
     let dedupe = dedupe(raw.dedupe.as_deref(), vec![by_default], scope);
+    let bodies = bodies(raw.bodies.as_ref(), dedupe.as_deref(), scope);
     let (signature, message, variants, id, time) = (signature?, message?, variants?, id?, time?);
 
     let mac = MacSpec {
@@ -63,8 +66,8 @@ pub(super) fn compile(raw: &RawMac, function: Function, scope: &mut Scope<'_>) -
             scope.warning(text.span(), "message", what, help);
         }
     }
-    let (shapes, bindings, dedupe) = (shapes?, bindings?, dedupe?);
-    sound.then(|| Scheme::new(Check::Mac(mac), time, id, shapes, bindings, dedupe))
+    let (shapes, bindings, dedupe, bodies) = (shapes?, bindings?, dedupe?, bodies?);
+    sound.then(|| Scheme::new(Check::Mac(mac), time, id, shapes, bindings, dedupe, bodies))
 }
 
 /// Absent is fine; present and wrong is not.

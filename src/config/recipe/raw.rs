@@ -3,9 +3,11 @@
 //! Sum types are externally tagged, because only then does `toml` point at the exact key.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{Error, IgnoredAny, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 /// One `providers/<name>.toml`, or `[providers.<name>]` of `relay.toml`.
@@ -24,7 +26,11 @@ pub struct RawRecipe {
     pub deadline: Option<Spanned<String>>,
     pub error_budget: Option<u32>,
     pub retry: Option<String>,
+    pub retries_for: Option<Spanned<String>>,
+    #[serde(default)]
+    pub retries_keep_time: bool,
     pub replay_window: Option<Spanned<String>>,
+    pub max_body: Option<Spanned<String>>,
     pub addresses: Option<Vec<Spanned<String>>>,
     pub forward_headers: Option<Vec<Spanned<String>>>,
     pub verify: RawVerify,
@@ -51,7 +57,7 @@ pub struct RawChallenge {
     pub answer: RawAnswer,
 }
 
-/// How a handshake is recognised.
+/// A header and what it says: how a handshake is recognised, or requests of one kind.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawWhen {
@@ -98,7 +104,8 @@ pub struct RawMac {
     pub bindings: Vec<RawBinding>,
     #[serde(default)]
     pub body_digests: Vec<Spanned<RawBodyDigest>>,
-    pub dedupe: Option<Vec<RawDedupe>>,
+    pub dedupe: Option<Vec<Spanned<RawEntry>>>,
+    pub bodies: Option<Spanned<String>>,
     #[serde(default)]
     pub variants: Vec<RawVariant>,
     #[serde(default)]
@@ -150,7 +157,11 @@ pub enum RawPart {
     Json(Spanned<String>),
 }
 
-/// A part of the request, or a digest of what proves it.
+/// An entry of `dedupe`: one part, or a list of parts that count together.
+#[derive(Debug)]
+pub struct RawEntry(pub Vec<RawDedupe>);
+
+/// A part of the request, a digest of what proves it, or a condition.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RawDedupe {
@@ -158,8 +169,59 @@ pub enum RawDedupe {
     Query(Spanned<String>),
     Form(Spanned<String>),
     Json(Spanned<String>),
+    When(RawWhen),
     Signature,
     Body,
+}
+
+/// By hand, because `untagged` loses every place.
+impl<'de> Deserialize<'de> for RawEntry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Shapes;
+
+        impl<'de> Visitor<'de> for Shapes {
+            type Value = RawEntry;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("\"signature\", \"body\", a part such as { header = \"…\" }, or a list of these")
+            }
+
+            fn visit_str<E: Error>(self, word: &str) -> Result<RawEntry, E> {
+                RawDedupe::deserialize(word.into_deserializer()).map(|part| RawEntry(vec![part]))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawEntry, A::Error> {
+                let part = match map.next_key::<RawKind>()? {
+                    None => return Err(A::Error::custom("says nothing of the request")),
+                    Some(RawKind::Header) => RawDedupe::Header(map.next_value()?),
+                    Some(RawKind::Query) => RawDedupe::Query(map.next_value()?),
+                    Some(RawKind::Form) => RawDedupe::Form(map.next_value()?),
+                    Some(RawKind::Json) => RawDedupe::Json(map.next_value()?),
+                    Some(RawKind::When) => RawDedupe::When(map.next_value()?),
+                };
+                match map.next_key::<RawKind>()? {
+                    Some(_) => Err(A::Error::custom("has two keys; parts that count together are a list")),
+                    None => Ok(RawEntry(vec![part])),
+                }
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<RawEntry, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(list)).map(RawEntry)
+            }
+        }
+
+        deserializer.deserialize_any(Shapes)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RawKind {
+    Header,
+    Query,
+    Form,
+    Json,
+    When,
 }
 
 /// Where the time is, its format and its window.
@@ -228,5 +290,6 @@ pub struct RawToken {
     pub shapes: BTreeMap<Spanned<String>, Spanned<String>>,
     #[serde(default)]
     pub bindings: Vec<RawBinding>,
-    pub dedupe: Option<Vec<RawDedupe>>,
+    pub dedupe: Option<Vec<Spanned<RawEntry>>>,
+    pub bodies: Option<Spanned<String>>,
 }

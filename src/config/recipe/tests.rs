@@ -150,6 +150,45 @@ fn tokens_are_checked() {
     assert!(token("{ bearer = true, basic = true }").contains("different secrets"));
     assert!(token("{ header = 'X', forward = true }").contains("only a query token"));
     assert!(token("{ header = 'X', dedupe = ['signature'] }").contains("the same in every request"));
+    assert!(token("{ header = 'X', dedupe = [[{ query = 'a' }, 'signature']] }").contains("the same in every request"));
+}
+
+#[test]
+fn entries_of_dedupe_are_checked_where_they_stand() {
+    let start = "[routes.x.verify.hmac]\n";
+    let mac = |rest: &str| {
+        let found = problems(&format!("{start}{BASE}message = '{{body}}'\n{rest}"));
+        assert_eq!(found.len(), 1, "{rest}\n{found:#?}");
+        found[0].lines().next().unwrap().to_owned()
+    };
+    let place = "relay.toml:5:";
+    for (dedupe, at, what) in [
+        ("[[]]", 11, "expected 1 to 4 parts, found 0"),
+        ("['body', [{ header = 'a b' }]]", 30, "expected a header name, found `a b`"),
+        ("[[{ header = 'A' }, { header = 'a' }]]", 11, "has one part twice"),
+        ("[{ when = { header = 'A', equals = 'b' } }]", 11, "expected 1 to 4 parts, found 0"),
+        ("[['body', { when = { header = 'A', equals = 'b' } }]]", 39, "a condition stands before the parts"),
+        ("[[{ query = 'a' }, { query = 'b' }, { query = 'c' }, { query = 'd' }, 'body']]", 11, "found 5"),
+        ("[{ json = 'a..b' }]", 20, "expected the path of a JSON member"),
+    ] {
+        let found = mac(&format!("dedupe = {dedupe}"));
+        assert!(found.starts_with(&format!("{place}{at}: ")) && found.contains(what), "{dedupe}: {found}");
+    }
+    for (dedupe, what) in [
+        ("['bodi']", "unknown variant `bodi`"),
+        ("[['bodi']]", "unknown variant `bodi`"),
+        ("[{ header = 'a', query = 'b' }]", "has two keys"),
+        ("[[['body']]]", "invalid type"),
+        ("[{}]", "says nothing of the request"),
+        ("[7]", "invalid type"),
+    ] {
+        let found = problems(&format!("{start}{BASE}message = '{{body}}'\ndedupe = {dedupe}"));
+        assert!(found[0].contains(what), "{dedupe}: {found:?}");
+    }
+    assert!(mac("bodies = 'repeat'").contains("expected one of may-repeat, never-repeat, change-on-retry"));
+    assert!(mac("dedupe = []\nbodies = 'may-repeat'").contains("says nothing where dedupe is empty"));
+    assert!(mac("bodies = 'change-on-retry'").contains("needs an id in dedupe"));
+    assert!(mac("timestamp = { json = 'a.*', informative = true }").contains("a step `*` is many members"));
 }
 
 #[test]
@@ -223,6 +262,12 @@ fn a_recipe_at_odds_with_itself_is_refused() {
         "addresses: expected an address or a network, found `192.0.2.0/33`"
     });
     assert_eq!(changed("\"PUT\"", "\"put\""), "methods: expected an upper-case method, found `put`");
+    let window = "replay_window = \"24h\"";
+    assert_eq!(changed(window, "retries_for = \"25h\""), "retries_for: is longer than replay_window");
+    assert_eq!(changed(window, "retries_for = \"1h\"\nretries_keep_time = true"), {
+        "retries_for: is longer than the 300 s that a time may be old"
+    });
+    assert_eq!(changed(window, "max_body = \"25 MB\""), "max_body: expected a size up to 1GiB, found `25 MB`");
 }
 
 #[test]
@@ -239,6 +284,32 @@ fn the_three_systems_are_served_as_the_design_says() {
     assert!(builtin("nobody").is_none());
 }
 
+/// From what each provider says of its retries; a recipe that does not say it is one of those that have none or tell nobody.
+#[test]
+fn the_window_of_every_recipe_covers_its_provider_s_retries() {
+    let silent = ["dastra", "line", "octolis"];
+    for name in builtin_names() {
+        let recipe = builtin(name).unwrap();
+        let Some(span) = recipe.retries_for else {
+            assert!(silent.contains(name), "{name}");
+            continue;
+        };
+        assert!(recipe.replay_window.unwrap() >= span, "{name}");
+        if let Some((back, ahead)) = recipe.scheme.window() {
+            assert!(recipe.replay_window.unwrap() >= back + ahead, "{name}");
+            assert!(!recipe.retries_keep_time || back >= span, "{name}");
+        }
+    }
+    let back = |name: &str| builtin(name).unwrap().scheme.window().unwrap().0;
+    assert!(back("linear") > Duration::from_secs(7 * 3600 + 60) && back("zoom") > Duration::from_secs(125 * 60));
+    for tight in ["stripe", "slack", "paddle", "standard-webhooks", "svix"] {
+        assert!(back(tight) <= Duration::from_secs(300), "{tight} signs each attempt anew");
+    }
+    for (name, most) in [("github", 25 << 20), ("gitlab", 25 << 20), ("dastra", 0)] {
+        assert_eq!(builtin(name).unwrap().max_body.unwrap_or_default(), most, "{name}");
+    }
+}
+
 #[test]
 fn a_scheme_can_be_read_by_people() {
     let lines = |name: &str| {
@@ -251,4 +322,8 @@ fn a_scheme_can_be_read_by_people() {
     }
     assert!(lines("octolis").contains("query token: stripped before forwarding"));
     assert!(lines("oktave").contains("body signed: no"));
+    assert!(lines("dastra").contains("equal bodies: count as one request within the window"));
+    assert!(lines("shopify").contains("dedupe: header:X-Shopify-Webhook-Id with half of the signature, else"));
+    assert!(lines("github").contains("where header:X-GitHub-Event is member"));
+    assert!(lines("octolis").contains("equal bodies: are not noticed"));
 }

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use toml::Spanned;
 
 use super::mac;
-use super::raw::{RawBinding, RawDedupe, RawToken, RawVerify};
+use super::raw::{RawBinding, RawDedupe, RawEntry, RawToken, RawVerify};
 use super::words::Scope;
 use crate::config::report::Problems;
 use crate::signature::Scheme;
-use crate::signature::scheme::{Binding, Check, Dedupe, Function, TokenPlace, TokenSpec};
+use crate::signature::identity::{Bodies, Combination, Dedupe};
+use crate::signature::scheme::{Binding, Check, Function, TokenPlace, TokenSpec};
 use crate::signature::shape::Shape;
 use crate::signature::source::Source;
 
@@ -63,6 +64,7 @@ fn compile_token(raw: &RawToken, scope: &mut Scope<'_>) -> Option<Arc<Scheme>> {
     let shapes = shapes(&raw.shapes, scope);
     let bindings = bindings(&raw.bindings, scope);
     let dedupe = dedupe(raw.dedupe.as_deref(), Vec::new(), scope);
+    let bodies = bodies(raw.bodies.as_ref(), dedupe.as_deref(), scope);
     if let (Some(forward), true) = (&raw.forward, raw.query.is_none()) {
         scope.problem(
             Some(forward.span()),
@@ -72,10 +74,11 @@ fn compile_token(raw: &RawToken, scope: &mut Scope<'_>) -> Option<Arc<Scheme>> {
         );
         return None;
     }
-    if raw.dedupe.iter().flatten().any(|dedupe| matches!(dedupe, RawDedupe::Signature)) {
+    let parts = |entry: &'_ Spanned<RawEntry>| entry.get_ref().0.iter().any(|part| matches!(part, RawDedupe::Signature));
+    if let Some(entry) = raw.dedupe.iter().flatten().find(|entry| parts(entry)) {
         let help = "use an id of the request, or `body`";
         scope.problem(
-            None,
+            Some(entry.span()),
             "dedupe",
             "a static secret is the same in every request, so it tells none apart",
             Some(help),
@@ -84,7 +87,7 @@ fn compile_token(raw: &RawToken, scope: &mut Scope<'_>) -> Option<Arc<Scheme>> {
     }
     let forward = raw.forward.as_ref().is_some_and(|forward| *forward.get_ref());
     let check = Check::Token(TokenSpec { places: places?, forward });
-    Some(Scheme::new(check, None, None, shapes?, bindings?, dedupe?))
+    Some(Scheme::new(check, None, None, shapes?, bindings?, dedupe?, bodies?))
 }
 
 fn token_places(raw: &RawToken, scope: &mut Scope<'_>) -> Option<Vec<TokenPlace>> {
@@ -143,8 +146,36 @@ pub(super) fn bindings(raw: &[RawBinding], scope: &mut Scope<'_>) -> Option<Vec<
     compiled.into_iter().collect()
 }
 
-pub(super) fn dedupe(raw: Option<&[RawDedupe]>, default: Vec<Dedupe>, scope: &mut Scope<'_>) -> Option<Vec<Dedupe>> {
+pub(super) fn dedupe(
+    raw: Option<&[Spanned<RawEntry>]>,
+    default: Vec<Combination>,
+    scope: &mut Scope<'_>,
+) -> Option<Vec<Combination>> {
     let Some(raw) = raw else { return Some(default) };
-    let compiled: Vec<Option<Dedupe>> = raw.iter().map(|raw| scope.dedupe(raw)).collect();
+    let compiled: Vec<Option<Combination>> = raw.iter().map(|raw| scope.combination(raw)).collect();
     compiled.into_iter().collect()
+}
+
+/// What the recipe knows of its provider's bodies, which must mean something beside these entries.
+pub(super) fn bodies(
+    raw: Option<&Spanned<String>>,
+    dedupe: Option<&[Combination]>,
+    scope: &mut Scope<'_>,
+) -> Option<Bodies> {
+    let Some(text) = raw else { return Some(Bodies::default()) };
+    let bodies = scope.word(text, "bodies", &Bodies::ALL, Bodies::as_str)?;
+    let entries = dedupe?;
+    let is_id = |part: &Dedupe| matches!(part, Dedupe::Source(_));
+    let problem = match bodies {
+        _ if entries.is_empty() => Some("says nothing where dedupe is empty"),
+        Bodies::ChangeOnRetry if !entries.iter().any(|entry| entry.parts.iter().any(is_id)) => {
+            Some("needs an id in dedupe that stays the same when the body changes")
+        }
+        _ => None,
+    };
+    if let Some(what) = problem {
+        scope.problem(Some(text.span()), "bodies", what, Some("leave bodies out, or name an id in dedupe"));
+        return None;
+    }
+    Some(bodies)
 }

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use toml::Spanned;
 
-use super::raw::{RawDedupe, RawPart};
+use super::raw::{RawDedupe, RawEntry, RawPart};
 use crate::config::report::Problems;
 use crate::signature::algorithm::Algorithm;
 use crate::signature::encoding::Encoding;
+use crate::signature::identity::{Combination, Dedupe, MAX_PARTS};
 use crate::signature::json::JsonPath;
-use crate::signature::scheme::Dedupe;
 use crate::signature::source::Source;
 use crate::signature::template::is_token;
 
@@ -101,6 +101,17 @@ impl<'p> Scope<'p> {
     }
 
     pub(super) fn json(&mut self, text: &Spanned<String>, name: &str) -> Option<JsonPath> {
+        let path = self.path(text, name)?;
+        if path.is_list() {
+            let what = "a step `*` is many members, and this is one";
+            self.problem(Some(text.span()), name, what, Some("only dedupe may have it"));
+            return None;
+        }
+        Some(path)
+    }
+
+    /// The path of one member or, with a step `*`, of many.
+    fn path(&mut self, text: &Spanned<String>, name: &str) -> Option<JsonPath> {
         let path = JsonPath::parse(text.get_ref());
         if path.is_none() {
             let what = format!("expected the path of a JSON member, found `{}`", text.get_ref());
@@ -126,15 +137,41 @@ impl<'p> Scope<'p> {
         }
     }
 
-    pub(super) fn dedupe(&mut self, dedupe: &RawDedupe) -> Option<Dedupe> {
-        let source = match dedupe {
-            RawDedupe::Signature => return Some(Dedupe::Signature),
-            RawDedupe::Body => return Some(Dedupe::Body),
-            RawDedupe::Header(text) => self.header(text, "dedupe"),
-            RawDedupe::Query(text) => self.query(text, "dedupe"),
-            RawDedupe::Form(text) => self.form(text, "dedupe"),
-            RawDedupe::Json(text) => self.json(text, "dedupe").map(Source::Json),
-        };
-        source.map(Dedupe::Source)
+    /// An entry of `dedupe`.
+    pub(super) fn combination(&mut self, raw: &Spanned<RawEntry>) -> Option<Combination> {
+        let mut found = Combination::default();
+        let before = self.problems.len();
+        for (at, part) in raw.get_ref().0.iter().enumerate() {
+            let part = match part {
+                RawDedupe::When(when) => {
+                    let header = self.header(&when.header, "dedupe");
+                    if at > 0 {
+                        let what = "a condition stands before the parts that it is for, once";
+                        self.problem(Some(when.header.span()), "dedupe", what, None);
+                    }
+                    found.when = header.map(|header| (header, when.equals.as_str().into()));
+                    continue;
+                }
+                RawDedupe::Signature => Some(Dedupe::Signature),
+                RawDedupe::Body => Some(Dedupe::Body),
+                RawDedupe::Header(text) => self.header(text, "dedupe").map(Dedupe::Source),
+                RawDedupe::Query(text) => self.query(text, "dedupe").map(Dedupe::Source),
+                RawDedupe::Form(text) => self.form(text, "dedupe").map(Dedupe::Source),
+                RawDedupe::Json(text) => self.path(text, "dedupe").map(Source::Json).map(Dedupe::Source),
+            };
+            match part {
+                Some(part) if found.parts.contains(&part) => {
+                    self.problem(Some(raw.span()), "dedupe", "has one part twice", None);
+                }
+                Some(part) => found.parts.push(part),
+                None => {}
+            }
+        }
+        if self.problems.len() == before && !(1..=MAX_PARTS).contains(&found.parts.len()) {
+            let what = format!("expected 1 to {MAX_PARTS} parts, found {}", found.parts.len());
+            let help = "for instance [{ header = \"X-Id\" }, \"body\"]; a condition is no part";
+            self.problem(Some(raw.span()), "dedupe", what, Some(help));
+        }
+        (self.problems.len() == before).then_some(found)
     }
 }

@@ -55,10 +55,16 @@ impl<'q> Filter<'q> {
         {
             return Ok(false);
         }
-        for (wanted, column) in [(&self.query.request_id, 7), (&self.query.dedupe, 11)] {
-            if let Some(wanted) = wanted
-                && row.get_ref(column)?.as_bytes_or_null().unwrap_or_default() != Some(wanted.as_bytes())
-            {
+        if let Some(wanted) = &self.query.request_id
+            && row.get_ref(7)?.as_bytes_or_null().unwrap_or_default() != Some(wanted.as_bytes())
+        {
+            return Ok(false);
+        }
+        if let Some(wanted) = &self.query.dedupe {
+            let known = row.get_ref(11)?.as_bytes_or_null().unwrap_or_default().unwrap_or_default();
+            // All of it, or the first part: who looks for an id does not know the body's digest behind it.
+            let rest = known.strip_prefix(wanted.as_bytes());
+            if !rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b" ")) {
                 return Ok(false);
             }
         }

@@ -96,6 +96,11 @@ impl Peer {
         self.notes.connections.load(Ordering::SeqCst)
     }
 
+    /// How many requests there were.
+    pub fn count(&self) -> usize {
+        self.notes.seen.lock().unwrap().len()
+    }
+
     pub fn seen(&self) -> Vec<Seen> {
         self.notes.seen.lock().unwrap().clone()
     }
