@@ -38,7 +38,7 @@ fn the_least_file_has_the_recipe_s_and_the_house_s_defaults() {
     assert!(matches!(route.verify, Verification::Signed(_)));
     assert!(!route.access.restricts());
     assert_eq!(route.address_check, AddressCheck::Enforce);
-    assert_eq!(route.max_body, 1 << 20);
+    assert_eq!(route.max_body, 25 << 20, "GitHub sends no more");
     assert!(route.deadline < Duration::from_secs(10), "below GitHub's limit: {:?}", route.deadline);
     assert!(!route.challenges.is_empty(), "GitHub's ping is answered here");
     assert!(matches!(&route.answer, AnswerPolicy::Fixed(answer) if answer.status / 100 == 2));

@@ -63,7 +63,7 @@ pub struct Filters {
     /// With this request id
     #[arg(long, value_name = "ID", help_heading = "Filters")]
     pub id: Option<String>,
-    /// That replay memory knows by this
+    /// That dedupe memory knows by this, all of it or its first part: h:ID
     #[arg(long, value_name = "TEXT", help_heading = "Filters")]
     pub dedupe: Option<String>,
     /// From this address or network

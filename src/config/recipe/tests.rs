@@ -164,10 +164,10 @@ fn entries_of_dedupe_are_checked_where_they_stand() {
     let place = "relay.toml:5:";
     for (dedupe, at, what) in [
         ("[[]]", 11, "expected 1 to 4 parts, found 0"),
-        ("['body', [{ header = 'a b' }]]", 30, "expected a header name, found `a b`"),
+        ("['body', [{ header = 'a b' }]]", 31, "expected a header name, found `a b`"),
         ("[[{ header = 'A' }, { header = 'a' }]]", 11, "has one part twice"),
         ("[{ when = { header = 'A', equals = 'b' } }]", 11, "expected 1 to 4 parts, found 0"),
-        ("[['body', { when = { header = 'A', equals = 'b' } }]]", 39, "a condition stands before the parts"),
+        ("[['body', { when = { header = 'A', equals = 'b' } }]]", 40, "a condition stands before the parts"),
         ("[[{ query = 'a' }, { query = 'b' }, { query = 'c' }, { query = 'd' }, 'body']]", 11, "found 5"),
         ("[{ json = 'a..b' }]", 20, "expected the path of a JSON member"),
     ] {
