@@ -178,7 +178,7 @@ fn entries_of_dedupe_are_checked_where_they_stand() {
         ("['bodi']", "unknown variant `bodi`"),
         ("[['bodi']]", "unknown variant `bodi`"),
         ("[{ header = 'a', query = 'b' }]", "has two keys"),
-        ("[[['body']]]", "invalid type"),
+        ("[[['body']]]", "wanted string or table"),
         ("[{}]", "says nothing of the request"),
         ("[7]", "invalid type"),
     ] {
