@@ -425,7 +425,8 @@ mod tests {
     #[test]
     fn the_same_id_on_two_routes_or_under_two_secrets_is_two_requests() {
         let key = ReplayKey::new("a", "b", "c");
-        for (route, secret, id) in [("ab", "", "c"), ("a", "bc", ""), ("a", "", "bc"), ("x", "b", "c"), ("a", "x", "c")] {
+        for (route, secret, id) in [("ab", "", "c"), ("a", "bc", ""), ("a", "", "bc"), ("x", "b", "c"), ("a", "x", "c")]
+        {
             assert_ne!(ReplayKey::new(route, secret, id), key, "{route} {secret} {id}");
         }
     }

@@ -260,9 +260,8 @@ fn label(part: &Dedupe, known: &mut Vec<(char, Source)>) -> Box<str> {
         Dedupe::Body => return "b".into(),
         Dedupe::Source(source) => (kind(source), source),
     };
-    let position = |known: &[(char, Source)]| {
-        known.iter().filter(|(of, _)| *of == letter).position(|(_, other)| other == source)
-    };
+    let position =
+        |known: &[(char, Source)]| known.iter().filter(|(of, _)| *of == letter).position(|(_, other)| other == source);
     let at = position(known).unwrap_or_else(|| {
         known.push((letter, source.clone()));
         known.iter().filter(|(of, _)| *of == letter).count() - 1

@@ -158,7 +158,8 @@ async fn without_an_id_equal_bodies_are_one_request() {
 async fn a_batch_of_line_is_known_by_all_of_its_events() {
     let rig = Rig::start(route("line")).await;
     let batch = |ids: &[&str], again: bool| {
-        let event = |id: &&str| format!("{{\"webhookEventId\":\"{id}\",\"deliveryContext\":{{\"isRedelivery\":{again}}}}}");
+        let event =
+            |id: &&str| format!("{{\"webhookEventId\":\"{id}\",\"deliveryContext\":{{\"isRedelivery\":{again}}}}}");
         let body = format!("{{\"events\":[{}]}}", ids.iter().map(event).collect::<Vec<_>>().join(","));
         Call::post("/hook").field("X-Line-Signature", &base64_hmac(A, &body)).body(body)
     };
@@ -244,7 +245,8 @@ async fn the_id_we_sign_with_tells_requests_apart() {
 async fn a_delivery_is_found_by_its_id_and_by_all_it_is_known_by() {
     let routes = route("shopify").rest;
     let rig = Rig::start(Setup::stored(&routes).file("a", A).file("b", B)).await;
-    let call = Call::post("/hook").field("X-Shopify-Webhook-Id", "w-1").field("X-Shopify-Hmac-Sha256", &base64_hmac(A, "{}"));
+    let call =
+        Call::post("/hook").field("X-Shopify-Webhook-Id", "w-1").field("X-Shopify-Hmac-Sha256", &base64_hmac(A, "{}"));
     let answer = delivered(&rig, &call).await;
     let known = rig.row(answer.id()).await.entry.dedupe.unwrap();
     assert!(known.starts_with("h:w-1 s:"), "{known}");

@@ -186,8 +186,14 @@ impl Compiler<'_> {
             && default < largest
         {
             let (default, largest) = (write_size(default), write_size(largest));
-            let what = format!("is {default}, and this provider sends up to {largest}: a larger body is refused with 413");
-            self.warn(provider, &key, what, "raise limits.body_memory and store.keep.size, or write max_body on the route");
+            let what =
+                format!("is {default}, and this provider sends up to {largest}: a larger body is refused with 413");
+            self.warn(
+                provider,
+                &key,
+                what,
+                "raise limits.body_memory and store.keep.size, or write max_body on the route",
+            );
         }
         let max_body = self.size(&raw.max_body, &key, number(default, 0, all));
         let (of_one, of_all) = unproven_shares(limits.body_memory, limits.largest_request(max_body));
@@ -276,7 +282,8 @@ impl Compiler<'_> {
                     );
                     self.reject(at, &join(key, "window"), what, "a replay would be taken in between; make it longer");
                 } else if window < suggested.retries_for {
-                    let what = format!("the provider repeats what failed for up to {}", write_duration(suggested.retries_for));
+                    let what =
+                        format!("the provider repeats what failed for up to {}", write_duration(suggested.retries_for));
                     let help = "a late retry would be taken for a new request; make it longer, or leave it out";
                     self.warn(at, &join(key, "window"), what, help);
                 }

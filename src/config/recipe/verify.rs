@@ -74,7 +74,8 @@ fn compile_token(raw: &RawToken, scope: &mut Scope<'_>) -> Option<Arc<Scheme>> {
         );
         return None;
     }
-    let parts = |entry: &'_ Spanned<RawEntry>| entry.get_ref().0.iter().any(|part| matches!(part, RawDedupe::Signature));
+    let parts =
+        |entry: &'_ Spanned<RawEntry>| entry.get_ref().0.iter().any(|part| matches!(part, RawDedupe::Signature));
     if let Some(entry) = raw.dedupe.iter().flatten().find(|entry| parts(entry)) {
         let help = "use an id of the request, or `body`";
         scope.problem(

@@ -181,7 +181,8 @@ pub const ALL: &[Provider] = &[
         known: Known::Id,
         body: |send| {
             let again = send.attempt > 0;
-            let event = |id: &str| format!("{{\"webhookEventId\":\"{id}\",\"deliveryContext\":{{\"isRedelivery\":{again}}}}}");
+            let event =
+                |id: &str| format!("{{\"webhookEventId\":\"{id}\",\"deliveryContext\":{{\"isRedelivery\":{again}}}}}");
             format!("{{\"events\":[{},{}]}}", event("first"), event(&send.id))
         },
         call: |_, secret, call| {
