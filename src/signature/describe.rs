@@ -167,7 +167,7 @@ pub(super) fn place(place: &TokenPlace) -> String {
 fn part(part: &Dedupe) -> String {
     match part {
         Dedupe::Source(source) => source.to_string(),
-        Dedupe::Signature => "half of the signature".into(),
+        Dedupe::Signature => "the folded signature".into(),
         Dedupe::Body => "digest of the body".into(),
     }
 }

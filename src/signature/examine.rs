@@ -316,7 +316,7 @@ impl<'s> Seen<'s, '_> {
                 continue;
             }
             if tag.is_none() && entry.parts().any(|part| *part == Dedupe::Signature) {
-                return part(Found::Open, "half of the signature is in it, and none matched");
+                return part(Found::Open, "the signature is in it, and none matched");
             }
             break;
         }

@@ -49,7 +49,7 @@ impl Bodies {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Dedupe {
     Source(Source),
-    /// Half of the signature that matched: it tells requests apart, and nobody can send it.
+    /// The signature that matched, folded: it tells requests apart, and nobody can send it.
     Signature,
     /// SHA-256 of the body.
     Body,
@@ -110,7 +110,7 @@ impl Entry {
                         Err(refusal) => return Err(refusal),
                     }
                 }
-                (Dedupe::Signature, Some(tag)) => hexadecimal(&mut name, label, half(tag)),
+                (Dedupe::Signature, Some(tag)) => folded(tag, &mut name, label),
                 (Dedupe::Signature, None) => return Ok(None),
                 (Dedupe::Body, _) => digest(&mut name, label, facts.body),
             }
@@ -286,15 +286,22 @@ fn id(value: &[u8]) -> Result<&str, Refusal> {
     std::str::from_utf8(value).ok().filter(|_| fits).ok_or(Refusal::ShapeInvalid)
 }
 
-/// Half of it, so that whoever reads a name cannot send the signature.
-fn half(tag: &Tag) -> &[u8] {
-    let bytes = tag.as_bytes();
-    bytes.get(..DIGEST.min(bytes.len() / 2)).unwrap_or_default()
+/// Its two halves, one XORed onto the other. No piece of the signature is in a name, whoever reads it lacks as many bits as it
+/// has, and it costs no second hash.
+fn folded(tag: &Tag, name: &mut String, label: &str) {
+    let (left, right) = tag.as_bytes().split_at(tag.as_bytes().len() / 2);
+    let mut folded = [0; DIGEST];
+    let mut length = 0;
+    for (to, (left, right)) in folded.iter_mut().zip(left.iter().zip(right)) {
+        *to = left ^ right;
+        length += 1;
+    }
+    hexadecimal(name, label, folded.get(..length).unwrap_or_default());
 }
 
 fn digest(name: &mut String, label: &str, of: &[u8]) {
     let digest = Algorithm::Sha256.digest(of);
-    hexadecimal(name, label, half(&digest));
+    hexadecimal(name, label, digest.as_bytes().get(..DIGEST).unwrap_or_default());
 }
 
 fn hexadecimal(name: &mut String, label: &str, bytes: &[u8]) {

@@ -323,7 +323,7 @@ fn a_scheme_can_be_read_by_people() {
     assert!(lines("octolis").contains("query token: stripped before forwarding"));
     assert!(lines("oktave").contains("body signed: no"));
     assert!(lines("dastra").contains("equal bodies: count as one request within the window"));
-    assert!(lines("shopify").contains("dedupe: header:X-Shopify-Webhook-Id with half of the signature, else"));
+    assert!(lines("shopify").contains("dedupe: header:X-Shopify-Webhook-Id with the folded signature, else"));
     assert!(lines("github").contains("where header:X-GitHub-Event is member"));
     assert!(lines("octolis").contains("equal bodies: are not noticed"));
 }
