@@ -165,7 +165,7 @@ fn accept(number: u64, body: &Bytes, now: UnixMillis, keys: bool) -> Accept {
         detail: None,
         took: Took::default(),
     };
-    let replay = keys.then(|| (ReplayKey::new("github", &id), now.plus(Duration::from_hours(72))));
+    let replay = keys.then(|| (ReplayKey::new("github", "1", &id), now.plus(Duration::from_hours(72))));
     Accept { entry, replay, tried: None, due: Some(now), refused: None, keep_body: false }
 }
 
