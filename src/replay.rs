@@ -453,7 +453,7 @@ mod tests {
         let [flooded, quiet, other] = ["flooded", "quiet", "other"].map(|route| memory.share(&route.into()));
         let (now, until) = (at(1000), at(1000).plus(WINDOW));
         let fill = |memory: &ReplayMemory, share: Share, name: &str| {
-            let take = |id: &u32| match memory.reserve(ReplayKey::new(name, &id.to_string()), share, now) {
+            let take = |id: &u32| match memory.reserve(ReplayKey::new(name, "secret", &id.to_string()), share, now) {
                 Ok(reservation) => {
                     reservation.commit(until);
                     true
@@ -474,16 +474,16 @@ mod tests {
         let later = ReplayMemory::new(1000);
         later.share_among(3, 1000);
         let keys = (0..1000).map(|id| Kept {
-            key: ReplayKey::new("flooded", &id.to_string()),
+            key: ReplayKey::new("flooded", "secret", &id.to_string()),
             until,
             route: Some("flooded".into()),
         });
         later.restore(keys);
         let [flooded, quiet] = ["flooded", "quiet"].map(|route| later.share(&route.into()));
-        assert_eq!(later.reserve(ReplayKey::new("flooded", "new"), flooded, now).unwrap_err(), Seen::Full);
+        assert_eq!(later.reserve(ReplayKey::new("flooded", "secret", "new"), flooded, now).unwrap_err(), Seen::Full);
         assert_eq!(fill(&later, quiet, "quiet"), 166, "its guaranteed share");
         // What is over is given back to the route that held it.
-        assert!(later.reserve(ReplayKey::new("flooded", "new"), flooded, until).is_ok());
+        assert!(later.reserve(ReplayKey::new("flooded", "secret", "new"), flooded, until).is_ok());
         assert_eq!(later.len(), 0);
     }
 

@@ -1,11 +1,6 @@
 //! The scheme engine as a whole: what a sender signs is taken, whatever the grammar; nothing that arrives makes it panic.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::string_slice,
-    reason = "a test stops at what it did not expect"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::string_slice, reason = "a test stops at what it did not expect")]
 
 use std::sync::Arc;
 

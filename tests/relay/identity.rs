@@ -185,10 +185,9 @@ async fn the_last_retry_of_a_provider_is_still_taken_and_known() {
             .field("x-zm-signature", &format!("v0={signature}"))
             .body(body)
     };
-    for (provider, late, stale) in [
-        ("linear", [61, 3661, 7 * 3600 + 60], 8 * 3600 + 1),
-        ("zoom", [301, 35 * 60, 125 * 60], 3 * 3600 + 1),
-    ] {
+    for (provider, late, stale) in
+        [("linear", [61, 3661, 7 * 3600 + 60], 8 * 3600 + 1), ("zoom", [301, 35 * 60, 125 * 60], 3 * 3600 + 1)]
+    {
         let call = |at, n| if provider == "linear" { linear(at, n) } else { zoom(at, n) };
         let rig = Rig::start(route(provider)).await;
         for (age, n) in late.iter().zip(0..) {

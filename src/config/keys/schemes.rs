@@ -33,17 +33,16 @@ pub(super) const RECIPE: &[Key] = &[
     key("deadline", Text),
     key("error_budget", LARGE),
     key("retry", Text),
+    key("retries_for", Text),
+    key("retries_keep_time", Flag),
     key("replay_window", Text),
+    key("max_body", Text),
     key("addresses", TEXTS),
     key("forward_headers", TEXTS),
     required("verify", VERIFY),
     key(
         "challenge",
-        List(&Table(&[
-            required("when", Table(&[required("header", Text), required("equals", Text)])),
-            required("signed", Flag),
-            required("answer", Table(ANSWER)),
-        ])),
+        List(&Table(&[required("when", Table(WHEN)), required("signed", Flag), required("answer", Table(ANSWER))])),
     ),
 ];
 
@@ -54,9 +53,16 @@ const PART: &[Key] = &[key("header", Text), key("query", Text), key("form", Text
 const SHAPES: Shape = Named(&Text);
 const BINDINGS: Shape = List(&Table(&[required("json", Text), required("header", Text)]));
 const DEDUPE: Shape = List(&Either(
-    "a part of the request such as { header = \"…\" }, or \"signature\" or \"body\"",
-    &[Shape::Choice(&["signature", "body"]), OneOf(PART)],
+    "a part of the request such as { header = \"…\" }, \"signature\", \"body\", or a list of these",
+    &[Shape::Choice(&["signature", "body"]), OneOf(DEDUPE_PART), List(&DEDUPE_ONE)],
 ));
+const DEDUPE_ONE: Shape = Either(
+    "a part of the request such as { header = \"…\" }, or \"signature\" or \"body\"",
+    &[Shape::Choice(&["signature", "body"]), OneOf(DEDUPE_PART)],
+);
+const DEDUPE_PART: &[Key] =
+    &[key("header", Text), key("query", Text), key("form", Text), key("json", Text), key("when", Table(WHEN))];
+const WHEN: &[Key] = &[required("header", Text), required("equals", Text)];
 const BODY_DIGESTS: Shape = List(&Table(&[
     key("header", Text),
     key("query", Text),
@@ -110,6 +116,7 @@ const MAC: &[Key] = &[
     key("bindings", BINDINGS),
     key("body_digests", BODY_DIGESTS),
     key("dedupe", DEDUPE),
+    key("bodies", Text),
     key(
         "variants",
         List(&Table(&[required("content_type", Text), required("message", Text), key("body_digests", BODY_DIGESTS)])),
@@ -130,4 +137,5 @@ const TOKEN: &[Key] = &[
     key("shapes", SHAPES),
     key("bindings", BINDINGS),
     key("dedupe", DEDUPE),
+    key("bodies", Text),
 ];
