@@ -59,3 +59,16 @@ fn every_case_has_a_row_and_every_named_test_exists() {
         assert!(numbers.contains(&case.number), "{}", case.what);
     }
 }
+
+/// README.md promises nothing without a test: each row of its table names one that exists.
+#[test]
+fn every_promise_of_the_readme_names_its_test() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let promises = readme.split("## What it promises").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows: Vec<&str> = promises.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    assert!(rows.len() > 12, "{}", rows.len());
+    for row in rows {
+        let test = row.trim_end_matches(" |").rsplit("| ").next().unwrap().trim_matches('`');
+        assert!(exists(test), "{test}, of: {row}");
+    }
+}
