@@ -169,7 +169,7 @@ impl Budget {
             let most = FAILURES_MAX.saturating_sub(failures.certain.len());
             let possible = failures.possible.iter().skip(failures.possible.len().saturating_sub(most));
             let count = u32::try_from(possible.len()).unwrap_or_default();
-            let flags = u8::from(failures.told) * TOLD | POSSIBLE;
+            let flags = (u8::from(failures.told) * TOLD) | POSSIBLE;
             let numbers =
                 std::iter::once(count).chain(possible.map(seconds)).chain(failures.certain.iter().map(seconds));
             std::iter::once(flags).chain(numbers.flat_map(u32::to_le_bytes)).collect()

@@ -413,18 +413,18 @@ impl Writer {
         for (write, wrote) in writes.iter().zip(wrote) {
             let Write::Accept(accept) = write else { continue };
             let Some(route) = &accept.entry.route else { continue };
-            match wrote {
+            let news = match wrote {
                 Wrote::NoRoom if !room.full => {
-                    if self.full_routes.insert(Arc::clone(route)) {
-                        (self.news)(News::RouteFull { route: Arc::clone(route) });
-                    }
+                    let first = self.full_routes.insert(Arc::clone(route));
+                    first.then(|| News::RouteFull { route: Arc::clone(route) })
                 }
                 Wrote::Accepted(..) => {
-                    if self.full_routes.remove(route) {
-                        (self.news)(News::RouteRoom { route: Arc::clone(route) });
-                    }
+                    self.full_routes.remove(route).then(|| News::RouteRoom { route: Arc::clone(route) })
                 }
-                _ => {}
+                _ => None,
+            };
+            if let Some(news) = news {
+                (self.news)(news);
             }
         }
     }

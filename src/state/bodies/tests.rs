@@ -125,7 +125,8 @@ async fn a_known_address_is_evicted_after_all_others() {
     let mut proven = memory.share();
     assert!(proven.grow_to(140));
     let mut grows = Box::pin(proven.grow_or_evict(141));
-    poll_fn(|context| Poll::Ready(assert!(grows.as_mut().poll(context).is_pending()))).await;
+    let pending = poll_fn(|context| Poll::Ready(grows.as_mut().poll(context).is_pending())).await;
+    assert!(pending);
     assert!(is_evicted(&one).await);
     drop(one);
     assert!(grows.await, "all of it is for who has proven something");
