@@ -75,7 +75,7 @@ async fn no_replay_key_is_forgotten_before_its_window_has_passed_by_both_clocks(
     for step in STEPS {
         let rig = Rig::new();
         let store = rig.open();
-        store.remember(ReplayKey::new("dastra", "a"), NOW.plus(10 * MINUTE), &Arc::from("dastra"));
+        store.remember(ReplayKey::new("dastra", "secret", "a"), NOW.plus(10 * MINUTE), &Arc::from("dastra"));
         store.flush().await.unwrap();
         set(&rig, step);
         let commits = store.standing().commits;

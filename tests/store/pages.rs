@@ -29,8 +29,10 @@ async fn filled() -> (Rig, BTreeMap<String, Bytes>) {
     for number in 0..WAITING {
         let at = NOW.plus(std::time::Duration::from_millis(number as u64));
         let accepted = accept(at, Some(NOW));
-        let replay =
-            Some((ReplayKey::new("dastra", &number.to_string()), NOW.plus(std::time::Duration::from_secs(900))));
+        let replay = Some((
+            ReplayKey::new("dastra", "secret", &number.to_string()),
+            NOW.plus(std::time::Duration::from_secs(900)),
+        ));
         let entry = Entry { body: Some(body(number)), ..accepted.entry };
         bodies.insert(entry.request_id.to_string(), body(number));
         store.accept(Accept { entry, replay, ..accepted }).await.unwrap();

@@ -146,7 +146,7 @@ async fn what_cannot_be_opened_is_a_store_that_is_closed_and_says_why() {
 async fn a_store_that_can_be_opened_later_brings_what_the_last_process_left() {
     let rig = Rig::new();
     let store = rig.open();
-    let key = ReplayKey::new("dastra", "id-1");
+    let key = ReplayKey::new("dastra", "secret", "id-1");
     let waits = store.accept(Accept { replay: Some((key, NOW.plus(LATER))), ..accept(NOW, None) }).await.unwrap();
     drop(store);
     let aside = rig.folder.path().join("aside.db");
