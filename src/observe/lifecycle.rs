@@ -283,11 +283,8 @@ impl Event<'_> {
             Self::Interrupted { requests } => {
                 line.number("requests", requests);
             }
-            Self::StoreStalled { since } => {
-                line.millis("since_ms", since);
-            }
-            Self::StoreResumed { after } => {
-                line.millis("after_ms", after);
+            Self::StoreStalled { since: time } | Self::StoreResumed { after: time } => {
+                line.millis("for_ms", time);
             }
             Self::StoreFailed { detail } | Self::StoreSetAside { detail } => {
                 line.long("detail", detail);
