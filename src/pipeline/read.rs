@@ -232,9 +232,9 @@ async fn whole<B: BodySource>(
         };
         match filled {
             Ok(true) => return Ok(body.freeze()),
-            // A piece may be larger than the room that was made for it. The buffer doubles then, beyond the largest body too.
-            Ok(false) if body.capacity() > max => {
-                let mut fit = BytesMut::with_capacity(max);
+            // A piece may be larger than the room that was made for it. The buffer doubles then, also beyond what is to come.
+            Ok(false) if body.capacity() > expected.max(body.len()) => {
+                let mut fit = BytesMut::with_capacity(expected.max(body.len()));
                 fit.extend_from_slice(&body);
                 body = fit;
                 reserve(&mut body, held, 0, share, pace).await?;
