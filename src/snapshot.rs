@@ -315,7 +315,7 @@ pub struct Forwarding {
     pub resign: Option<crate::signature::Resigner>,
     /// Query parameters of the sender that hold its secret, by their decoded names. They stay outside.
     pub strip_query: Vec<String>,
-    /// Those and the names of `query`, as [`crate::signature::spelling::folded`] has them: the sender's stay outside in every
+    /// Those and the names of `query`, as `signature::spelling::folded` has them: the sender's stay outside in every
     /// spelling.
     pub replaced_query: Vec<Box<[u8]>>,
 }

@@ -265,7 +265,7 @@ impl Store {
         self.ask(Write::Settle(ticket, Box::new(settlement))).await.map(drop)
     }
 
-    /// Sets the numbers of one attempt aside ([`Sends::MOST`]), so that no later one has any of them, whatever becomes of this
+    /// Sets the numbers of one attempt aside ([`crate::domain::Sends::MOST`]), so that no later one has any of them, whatever becomes of this
     /// one. Gives the first. For what an operator sends again; what is claimed has its number from there. `None`: no such request.
     ///
     /// # Errors
