@@ -65,11 +65,14 @@ async fn the_formula_holds_and_is_not_idle_talk() {
     }
     // Streams with a large head each, and as much of a body as the relay takes: together more than the budget.
     let mut connections = Vec::new();
-    let mut streams = tokio::task::JoinSet::new();
     for number in 0..16 {
         let mut h2 = tls.h2(address).await;
-        // Who has proven nothing would have a part of it only.
+        // Who has proven nothing would have a part of it only. All of them before the first fills it.
         assert_eq!(h2.send(&genuine(number)).await.status, 200);
+        connections.push(h2);
+    }
+    let mut streams = tokio::task::JoinSet::new();
+    for h2 in &mut connections {
         for _ in 0..16 {
             let call = Call::post("/hooks/plain").chunked().field("X-Long", &"b".repeat(12_000));
             let (response, mut stream) = h2.open(&call).await;
@@ -90,7 +93,6 @@ async fn the_formula_holds_and_is_not_idle_talk() {
                 (answer, stream)
             });
         }
-        connections.push(h2);
     }
     // Above the budget somebody is refused, and below it nobody: it is full.
     let (answer, _stream) = streams.join_next().await.unwrap().unwrap();
