@@ -230,14 +230,15 @@ impl Counter {
     }
 
     /// The least count of each request, and after how many rounds: as soon as all are equal, or when they never will be. In
-    /// turn, so that what happens once only is no difference between them.
+    /// turn, so that what happens once only is no difference between them; and each round begins with another request, because
+    /// the allocator hands out its places in turn as well: in a fixed order each request would always be read from the same.
     fn least<const N: usize>(&mut self, requests: &[Request; N], reason: &str) -> ([u64; N], usize) {
         let mut least = [u64::MAX; N];
         for round in 1..=ROUNDS {
-            for (request, least) in requests.iter().zip(&mut least) {
-                let (given, count) = self.count(request);
-                assert_eq!(given, reason, "{}", request.target);
-                *least = count.expect("it was verified").min(*least);
+            for at in (0..N).map(|turn| (turn + round) % N) {
+                let (given, count) = self.count(&requests[at]);
+                assert_eq!(given, reason, "{}", requests[at].target);
+                least[at] = count.expect("it was verified").min(least[at]);
             }
             if round > 1 && least.iter().all(|count| *count == least[0]) {
                 return (least, round);
