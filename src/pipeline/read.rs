@@ -2,9 +2,11 @@
 //!
 //! One timer serves deadline and rate. It is moved when it rings and not when bytes come, so a frame costs no more for it.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::net::IpAddr;
 use std::ops::Deref;
 use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -79,6 +81,14 @@ impl Sender<'_> {
     }
 }
 
+/// An unproven sender whose body was not there with its head.
+#[derive(Clone, Copy, Debug)]
+struct Stranger {
+    source: IpAddr,
+    /// A genuine request came from its address before, over another connection.
+    known: bool,
+}
+
 impl<'s> Received<'s> {
     /// Reads the body.
     pub(super) async fn read<B: BodySource>(
@@ -102,12 +112,10 @@ impl<'s> Received<'s> {
         if body.is_done() {
             return Ok(Self { metered, body: Bytes::new(), took: Duration::ZERO, share, waited: false });
         }
-        if !believed {
-            let source = network(sender.source.ip);
-            share.wait_unproven(source, sender.connection.proven.knows(source));
-        }
+        let stranger = (!believed).then(|| network(sender.source.ip));
+        let stranger = stranger.map(|source| Stranger { source, known: sender.connection.proven.knows(source) });
         let pace = Pace::begin(limits);
-        let body = whole(head, body, max, believed, &mut share, &pace).await?;
+        let body = whole(head, body, max, stranger, &mut share, &pace).await?;
         Ok(Self { metered, body, took: pace.started.elapsed(), share, waited: true })
     }
 
@@ -191,10 +199,11 @@ async fn whole<B: BodySource>(
     head: &Head,
     source: &mut B,
     max: u64,
-    believed: bool,
+    mut stranger: Option<Stranger>,
     share: &mut BodyShare<'_>,
     pace: &Pace,
 ) -> Result<Bytes, Outcome> {
+    let believed = stranger.is_none();
     let held = held(head);
     let max = usize::try_from(max).unwrap_or(usize::MAX);
     let declared = match head.framing() {
@@ -210,24 +219,44 @@ async fn whole<B: BodySource>(
     {
         body = BytesMut::with_capacity(declared);
     }
+    // A small body that is here at the first look is not waited for, and needs no entry among those that are.
+    if declared.is_none_or(|declared| declared >= LARGE) {
+        wait(&mut stranger, share);
+    }
     let mut timer = pin!(sleep_until(pace.enough_until(0)));
     loop {
         let room = max - body.len().min(max);
         if body.len() == body.capacity() && room > 0 {
             let more = body.capacity().max(STEP).min(expected.saturating_sub(body.len())).max(1);
+            let bytes = (held + body.capacity() + more) as u64;
+            if stranger.is_some() && !share.grow_in_plenty(bytes) {
+                wait(&mut stranger, share);
+            }
             reserve(&mut body, held, more, share, pace).await?;
         }
         let received = body.len();
         let filled = {
             // Kept while the timer is moved: a source need not bear being asked twice.
             let mut fill = pin!(source.fill(&mut body, room));
-            loop {
-                tokio::select! {
-                    biased;
-                    filled = &mut fill => break filled,
-                    () = share.evicted() => return Err(Fault::BodyMemory.into()),
-                    () = &mut timer => timer.as_mut().reset(pace.next(received, Instant::now())?),
-                }
+            let first = match stranger {
+                Some(_) => poll_fn(|context| Poll::Ready(fill.as_mut().poll(context))).await,
+                None => Poll::Pending,
+            };
+            if first.is_pending() && stranger.is_some() {
+                let bytes = share.give_back();
+                wait(&mut stranger, share);
+                room_for(bytes, share, pace).await?;
+            }
+            match first {
+                Poll::Ready(filled) => filled,
+                Poll::Pending => loop {
+                    tokio::select! {
+                        biased;
+                        filled = &mut fill => break filled,
+                        () = share.evicted() => return Err(Fault::BodyMemory.into()),
+                        () = &mut timer => timer.as_mut().reset(pace.next(received, Instant::now())?),
+                    }
+                },
             }
         };
         match filled {
@@ -252,6 +281,19 @@ fn held(head: &Head) -> usize {
     REQUEST + head.footprint()
 }
 
+/// From now on the stranger is one whose body is waited for.
+fn wait(stranger: &mut Option<Stranger>, share: &mut BodyShare<'_>) {
+    if let Some(Stranger { source, known }) = stranger.take() {
+        share.wait_unproven(source, known);
+    }
+}
+
+/// So many bytes in all; others may have to give way.
+async fn room_for(bytes: u64, share: &mut BodyShare<'_>, pace: &Pace) -> Result<(), Fault> {
+    let has_room = share.grow_to(bytes) || timeout_at(pace.deadline, share.grow_or_evict(bytes)).await == Ok(true);
+    if has_room { Ok(()) } else { Err(Fault::BodyMemory) }
+}
+
 /// Counts first, allocates after.
 async fn reserve(
     body: &mut BytesMut,
@@ -260,10 +302,7 @@ async fn reserve(
     share: &mut BodyShare<'_>,
     pace: &Pace,
 ) -> Result<(), Fault> {
-    let bytes = (held + body.capacity() + more) as u64;
-    if !share.grow_to(bytes) && timeout_at(pace.deadline, share.grow_or_evict(bytes)).await != Ok(true) {
-        return Err(Fault::BodyMemory);
-    }
+    room_for((held + body.capacity() + more) as u64, share, pace).await?;
     if more > 0 {
         // Exactly that much: left to itself the buffer would double, and a body could be refused for bytes that nobody sent.
         let mut grown = BytesMut::with_capacity(body.capacity() + more);

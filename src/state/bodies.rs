@@ -5,11 +5,11 @@
 //! request whose body is still waited for is evicted, of the address that has most of them. So silence costs whoever is
 //! silent, and somebody who comes for the first time finds room among strangers who hold all they can.
 //!
-//! A body that came with its head, and one over a proven connection, touch one counter. The lock is for bodies that are
-//! waited for from unproven senders.
+//! A body that came with its head, a small one that is there at the first look, and one over a proven connection touch one
+//! counter. The lock is for bodies that are waited for from unproven senders.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -82,7 +82,7 @@ impl BodyMemory {
 struct Unproven {
     next: u64,
     bytes: u64,
-    of: HashMap<IpAddr, Address>,
+    of: BTreeMap<IpAddr, Address>,
     /// The last one is the first to be evicted from.
     ranks: BTreeSet<Rank>,
 }
@@ -201,6 +201,13 @@ impl BodyShare<'_> {
         });
         drop(unproven);
         waiter.left.notify_one();
+    }
+
+    /// Gives back all it took, and says how much that was.
+    pub fn give_back(&mut self) -> u64 {
+        self.settle();
+        self.memory.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        std::mem::take(&mut self.bytes)
     }
 
     /// Grows to `bytes` in all; false when there is no room now.
