@@ -246,6 +246,8 @@ async fn an_operator_has_what_waits_tried_now() {
     assert_eq!(told(&rig), 5, "nothing was tried");
     assert_eq!(ask("?route=a").await, (200, json!({ "waiting": 3 })));
     arrives(&rig, "a").await;
+    // The line follows the row.
+    attempts(&rig, 8).await;
     assert_eq!((store.backlog("b").waiting, told(&rig)), (2, 8));
     assert_eq!(ask("?upstream=app").await, (200, json!({ "waiting": 2 })));
     arrives(&rig, "b").await;
