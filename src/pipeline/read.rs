@@ -112,8 +112,10 @@ impl<'s> Received<'s> {
         if body.is_done() {
             return Ok(Self { metered, body: Bytes::new(), took: Duration::ZERO, share, waited: false });
         }
-        let stranger = (!believed).then(|| network(sender.source.ip));
-        let stranger = stranger.map(|source| Stranger { source, known: sender.connection.proven.knows(source) });
+        let stranger = (!believed).then(|| {
+            let source = network(sender.source.ip);
+            Stranger { source, known: sender.connection.proven.knows(source) }
+        });
         let pace = Pace::begin(limits);
         let body = whole(head, body, max, stranger, &mut share, &pace).await?;
         Ok(Self { metered, body, took: pace.started.elapsed(), share, waited: true })
@@ -228,11 +230,7 @@ async fn whole<B: BodySource>(
         let room = max - body.len().min(max);
         if body.len() == body.capacity() && room > 0 {
             let more = body.capacity().max(STEP).min(expected.saturating_sub(body.len())).max(1);
-            let bytes = (held + body.capacity() + more) as u64;
-            if stranger.is_some() && !share.grow_in_plenty(bytes) {
-                wait(&mut stranger, share);
-            }
-            reserve(&mut body, held, more, share, pace).await?;
+            reserve(&mut body, held, more, &mut stranger, share, pace).await?;
         }
         let received = body.len();
         let filled = {
@@ -242,21 +240,19 @@ async fn whole<B: BodySource>(
                 Some(_) => poll_fn(|context| Poll::Ready(fill.as_mut().poll(context))).await,
                 None => Poll::Pending,
             };
-            if first.is_pending() && stranger.is_some() {
-                let bytes = share.give_back();
-                wait(&mut stranger, share);
-                room_for(bytes, share, pace).await?;
-            }
-            match first {
-                Poll::Ready(filled) => filled,
-                Poll::Pending => loop {
+            if let Poll::Ready(filled) = first {
+                filled
+            } else {
+                let had = wait(&mut stranger, share);
+                room_for(had, &mut stranger, share, pace).await?;
+                loop {
                     tokio::select! {
                         biased;
                         filled = &mut fill => break filled,
                         () = share.evicted() => return Err(Fault::BodyMemory.into()),
                         () = &mut timer => timer.as_mut().reset(pace.next(received, Instant::now())?),
                     }
-                },
+                }
             }
         };
         match filled {
@@ -266,9 +262,9 @@ async fn whole<B: BodySource>(
                 let mut fit = BytesMut::with_capacity(expected.max(body.len()));
                 fit.extend_from_slice(&body);
                 body = fit;
-                reserve(&mut body, held, 0, share, pace).await?;
+                reserve(&mut body, held, 0, &mut stranger, share, pace).await?;
             }
-            Ok(false) => reserve(&mut body, held, 0, share, pace).await?,
+            Ok(false) => reserve(&mut body, held, 0, &mut stranger, share, pace).await?,
             Err(BodyBroken::TooLarge) => return Err(Refusal::BodyTooLarge.into()),
             Err(BodyBroken::Malformed) => return Err(Refusal::BodyMalformed.into()),
             Err(BodyBroken::Incomplete) => return Err(Refusal::BodyIncomplete.into()),
@@ -281,15 +277,24 @@ fn held(head: &Head) -> usize {
     REQUEST + head.footprint()
 }
 
-/// From now on the stranger is one whose body is waited for.
-fn wait(stranger: &mut Option<Stranger>, share: &mut BodyShare<'_>) {
-    if let Some(Stranger { source, known }) = stranger.take() {
-        share.wait_unproven(source, known);
-    }
+/// From now on the stranger, if it is one still, is among those whose bodies are waited for. What it had is given back: this much.
+fn wait(stranger: &mut Option<Stranger>, share: &mut BodyShare<'_>) -> u64 {
+    stranger.take().map_or(0, |Stranger { source, known }| share.wait_unproven(source, known))
 }
 
-/// So many bytes in all; others may have to give way.
-async fn room_for(bytes: u64, share: &mut BodyShare<'_>, pace: &Pace) -> Result<(), Fault> {
+/// So many bytes in all; others may have to give way. A stranger outside its share has them only where there is plenty.
+async fn room_for(
+    bytes: u64,
+    stranger: &mut Option<Stranger>,
+    share: &mut BodyShare<'_>,
+    pace: &Pace,
+) -> Result<(), Fault> {
+    if stranger.is_some() {
+        if share.grow_in_plenty(bytes) {
+            return Ok(());
+        }
+        wait(stranger, share);
+    }
     let has_room = share.grow_to(bytes) || timeout_at(pace.deadline, share.grow_or_evict(bytes)).await == Ok(true);
     if has_room { Ok(()) } else { Err(Fault::BodyMemory) }
 }
@@ -299,10 +304,11 @@ async fn reserve(
     body: &mut BytesMut,
     held: usize,
     more: usize,
+    stranger: &mut Option<Stranger>,
     share: &mut BodyShare<'_>,
     pace: &Pace,
 ) -> Result<(), Fault> {
-    room_for((held + body.capacity() + more) as u64, share, pace).await?;
+    room_for((held + body.capacity() + more) as u64, stranger, share, pace).await?;
     if more > 0 {
         // Exactly that much: left to itself the buffer would double, and a body could be refused for bytes that nobody sent.
         let mut grown = BytesMut::with_capacity(body.capacity() + more);
@@ -315,6 +321,7 @@ async fn reserve(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{Method, Version};
 
     fn pace(grace: u64, rate: u64, deadline: u64) -> Pace {
         let started = Instant::now();
@@ -345,6 +352,41 @@ mod tests {
         let pace = pace(5, 1024, 600);
         let now = pace.grace;
         assert_eq!(pace.next(2, now), Ok(now + LOOK));
+    }
+
+    /// A body that comes in pieces, each there when it is asked for.
+    struct Pieces(Vec<u8>);
+
+    impl BodySource for Pieces {
+        async fn fill(&mut self, into: &mut BytesMut, _: usize) -> Result<bool, BodyBroken> {
+            let length = (into.capacity() - into.len()).min(self.0.len());
+            into.extend(self.0.drain(..length));
+            Ok(self.0.is_empty())
+        }
+
+        fn is_done(&self) -> bool {
+            self.0.is_empty()
+        }
+    }
+
+    /// What it took where there was plenty is part of its share from then on, and given back with it.
+    #[tokio::test]
+    async fn a_stranger_that_outgrows_plenty_is_counted_whole() {
+        const BODY: usize = 60 * 1024;
+        let memory = BodyMemory::default();
+        memory.set_max(100 * 1024, 100 * 1024);
+        let head = Head::builder(Method::Post, Version::Http11).framing(Framing::Length(BODY as u64)).build();
+        // As many as would not fit if anything were left of those before.
+        for _ in 0..3 {
+            let stranger = Stranger { source: [192, 0, 2, 1].into(), known: false };
+            let mut share = memory.share();
+            let pace = pace(5, 0, 15);
+            let body = whole(&head, &mut Pieces(vec![0; BODY]), BODY as u64, Some(stranger), &mut share, &pace).await;
+            assert_eq!(body.map(|body| body.len()), Ok(BODY));
+            assert!(share.turn().is_some(), "half of the budget is not plenty for it");
+            drop(share);
+            assert_eq!(memory.used(), 0);
+        }
     }
 
     #[test]

@@ -161,8 +161,11 @@ struct Waiting {
 }
 
 impl BodyShare<'_> {
-    /// From now on it is an unproven sender's, of this address, whose body is waited for. Only before it has taken anything.
-    pub fn wait_unproven(&mut self, source: IpAddr, known: bool) {
+    /// From now on it is an unproven sender's, of this address, whose body is waited for. Gives back all it took
+    /// before, which was no part of that address's, and says how much it was.
+    pub fn wait_unproven(&mut self, source: IpAddr, known: bool) -> u64 {
+        self.memory.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        let given_back = std::mem::take(&mut self.bytes);
         let mut unproven = self.memory.unproven();
         let number = unproven.next;
         unproven.next += 1;
@@ -175,6 +178,7 @@ impl BodyShare<'_> {
         });
         drop(unproven);
         self.waiting = Some(Waiting { source, number, waiter, turn, known });
+        given_back
     }
 
     /// Whether it was, and not of a known address; and the address's turn.
@@ -201,13 +205,6 @@ impl BodyShare<'_> {
         });
         drop(unproven);
         waiter.left.notify_one();
-    }
-
-    /// Gives back all it took, and says how much that was.
-    pub fn give_back(&mut self) -> u64 {
-        self.settle();
-        self.memory.used.fetch_sub(self.bytes, Ordering::Relaxed);
-        std::mem::take(&mut self.bytes)
     }
 
     /// Grows to `bytes` in all; false when there is no room now.
