@@ -11,6 +11,7 @@ pub mod refusal;
 pub mod sends;
 pub mod sensitive;
 pub mod source;
+pub mod target;
 
 pub use fault::Fault;
 pub use field_list::{FieldList, FieldPattern};

@@ -15,7 +15,6 @@ mod newcomers;
 pub mod probe;
 mod proxy_header;
 mod reply;
-mod target;
 mod tls;
 mod turns;
 mod wire;

@@ -57,6 +57,7 @@ pub use fields::Fields;
 use registry::Pingora;
 pub use registry::Upstreams;
 pub use retry_after::RetryAfter;
+pub use tls::unverifiable;
 
 /// A named group of servers. Made by [`Upstreams::adopt`].
 pub struct Upstream {

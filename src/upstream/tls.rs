@@ -60,13 +60,21 @@ fn certificate(der: &[u8], what: &str) -> Result<(), String> {
 /// The name that the server's certificate must carry: never empty, always one that rustls will verify.
 pub(super) fn server_name(host: &str, spec: Option<&TlsSpec>) -> Result<String, String> {
     let name = spec.and_then(|tls| tls.server_name.as_deref()).unwrap_or(host);
-    if name.split_once('.').is_some_and(|(first, rest)| first.contains('_') && rest.contains('.')) {
-        return Err("the server name has an underscore in its first label: set another as tls.server_name".into());
+    match unverifiable(name) {
+        None => Ok(name.to_owned()),
+        Some(why) => Err(format!("the server name cannot be verified: {why}")),
     }
-    match ServerName::try_from(name) {
-        Ok(_) if !name.is_empty() => Ok(name.to_owned()),
-        _ => Err("the server name is neither a DNS name nor an address".into()),
+}
+
+/// Why no certificate can prove this name to us; for servers, and for whoever configures one.
+pub fn unverifiable(name: &str) -> Option<&'static str> {
+    if name.is_empty() || ServerName::try_from(name).is_err() {
+        return Some("it is neither a DNS name nor an address");
     }
+    // pingora would verify a hyphen instead where two labels follow; and no host name has one (RFC 1123), so that other clients
+    // and most authorities refuse the shorter ones.
+    let first = name.split_once('.').map_or(name, |(first, _)| first);
+    first.contains('_').then_some("an underscore in its first label is in no name that TLS can verify")
 }
 
 /// Keeps the connections of differently configured upstreams apart in the one pool, since pingora's own key knows neither
@@ -113,7 +121,9 @@ mod tests {
         assert!(server_name("", None).is_err());
         assert!(server_name("inside", Some(&TlsSpec { server_name: Some(String::new()), ..tls() })).is_err());
         assert!(server_name("a b", None).is_err());
-        assert!(server_name("my_app.inside.example", None).is_err());
+        for name in ["my_app.inside.example", "my_app.internal", "my_app"] {
+            assert!(server_name(name, None).is_err(), "{name}");
+        }
         assert!(server_name("my-app.in_side.example", None).is_ok());
         assert_eq!(server_name("10.0.0.1", None).unwrap(), "10.0.0.1");
         assert_eq!(server_name("::1", None).unwrap(), "::1");

@@ -11,7 +11,7 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{CipherSuite, RootCertStore};
 use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest as _, Sha256};
 use toml::Spanned;
 
@@ -23,6 +23,7 @@ use crate::base::Secret;
 use crate::config::raw::{RawCertificate, RawClientAuth, RawTls, RawUpstreamTls, RawValue};
 use crate::snapshot::{ListenerTls, ServedCertificate};
 use crate::upstream::spec::TlsSpec;
+use crate::upstream::unverifiable;
 
 const SHAPE: &str = "write certificates = [{ chain = \"certs/relay.crt\", key = \"certs/relay.key\" }]";
 
@@ -231,9 +232,9 @@ impl Compiler<'_> {
             }
         };
         if let Some(name) = &fields.server_name
-            && ServerName::try_from(name.get_ref().as_str()).is_err()
+            && let Some(why) = unverifiable(name.get_ref())
         {
-            let what = format!("\"{}\" is neither a DNS name nor an address", shown(name.get_ref()));
+            let what = format!("\"{}\" can never be verified: {why}", shown(name.get_ref()));
             self.reject(name, &join(key, "server_name"), what, "write the name in the servers' certificate");
         }
         let server_name = fields.server_name.as_ref().map(|name| name.get_ref().clone());

@@ -6,9 +6,8 @@
 
 use std::mem::MaybeUninit;
 
+use crate::domain::target::{host_is_valid, path_is_clean, target_is_clean};
 use crate::domain::{Framing, Head, Method, Refusal, RequestLine, Version};
-
-use super::super::target::{host_is_valid, path_is_clean, target_is_clean};
 
 /// More than `max_headers` can be, so that the limit is ours to report.
 const FIELDS_MAX: usize = 257;

@@ -6,10 +6,9 @@
 use http::header;
 use http::request::Parts;
 
+use crate::domain::target::{host_is_valid, path_is_clean, target_is_clean};
 use crate::domain::{Framing, Head, Method, Refusal, Version};
 use crate::snapshot::Limits;
-
-use super::super::target::{host_is_valid, path_is_clean, target_is_clean};
 
 /// Checks and copies the fields.
 pub(super) fn read(parts: &Parts, ended: bool, limits: &Limits) -> Result<Head, Refusal> {

@@ -4,6 +4,7 @@ use toml::Spanned;
 
 use super::super::Compiler;
 use super::super::values::shown;
+use crate::domain::target::path_is_clean;
 use crate::routing::PathPattern;
 
 /// Longer than any provider's console takes.
@@ -73,12 +74,42 @@ fn check(text: &str) -> Result<(), (&'static str, &'static str)> {
     if body.split('/').any(|segment| matches!(segment, "." | "..")) {
         return Err(("clients resolve \".\" and \"..\" before they send", "write the path without them"));
     }
-    if !encoded(body) {
-        return Err(("\"%\" is not followed by two hexadecimal digits", "write %25 for a percent sign"));
+    // What stands for everything below a prefix comes behind a slash.
+    if text.strip_suffix('*').map_or_else(|| path_is_clean(text), |prefix| path_is_clean(&format!("{prefix}x"))) {
+        return Ok(());
     }
-    Ok(())
+    Err(if text.contains("//") {
+        ("no request can have it: the relay answers 400 to a path with a doubled slash", "write one slash")
+    } else if !encoded(body) {
+        ("\"%\" is not followed by two hexadecimal digits", "escape a byte as it goes over the wire, %C3%A9 for é")
+    } else {
+        (
+            "no request can have it: the relay answers 400 to an encoded dot, slash, backslash, percent sign or control \
+             character, to bytes that are not UTF-8, and to dots before a \";\", because two servers read them differently",
+            "write the path without them, and give that address to the provider",
+        )
+    })
 }
 
 fn encoded(path: &str) -> bool {
     path.split('%').skip(1).all(|after| after.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One rule, whoever reads a path: the other half is what the edge answers, from the same function.
+    #[test]
+    fn a_path_that_no_request_can_have_is_refused() {
+        for path in [
+            "/hooks/a%2Fb", "/hooks/a%2fb", "/hooks//gh", "//gh", "/a//*", "/a%2eb", "/a%2E%2E/b", "/a%5cb", "/a%25b", "/a%00b",
+            "/a%c0%ae", "/a/..;x/b", "/a/.;/b", "/a/%2e", "/a%zz", "/a%2", "/a/../b", "/hooks/%2f/*", "/a/..;x/*",
+        ] {
+            assert!(check(path).is_err(), "{path}");
+        }
+        for path in ["/", "/*", "/hooks/gh", "/hooks/gh/", "/hooks/gh/*", "/%C3%A9", "/a%20b", "/a.b", "/a;v=1", "/.well-known/x"] {
+            assert_eq!(check(path), Ok(()), "{path}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! What may stand in a request target and in a host, for both protocols.
+//! What may stand in a request target and in a host: one rule for both protocols and for the routes of `relay.toml`.
 //!
 //! Routes match the raw path. A path that some application server might read as another one (dot segments, encoded slashes,
 //! doubled slashes, backslashes, path parameters on dots, double encoding) is therefore not a path the relay forwards.
@@ -34,12 +34,12 @@ fn is(byte: u8, kind: u8) -> bool {
 
 /// Visible ASCII without `#`; a control byte, a space or a byte above 0x7e has no place in a target (RFC 9112 section 3.2).
 /// Neither has a quote, a backtick or an angle bracket (RFC 3986), and no HTTP library would write one to an upstream.
-pub(super) fn target_is_clean(target: &str) -> bool {
+pub fn target_is_clean(target: &str) -> bool {
     target.bytes().all(|byte| is(byte, TARGET))
 }
 
 /// No byte sequence that two servers could resolve differently.
-pub(super) fn path_is_clean(path: &str) -> bool {
+pub fn path_is_clean(path: &str) -> bool {
     is_plain(path) || is_clean(path)
 }
 
@@ -89,7 +89,7 @@ fn is_dots(segment: &str) -> bool {
 }
 
 /// A registered name, an IPv4 address or a bracketed IPv6 address, with an optional port (RFC 9110 section 4.2.3: no userinfo).
-pub(super) fn host_is_valid(host: &[u8]) -> bool {
+pub fn host_is_valid(host: &[u8]) -> bool {
     if host.len() > 261 {
         return false;
     }
