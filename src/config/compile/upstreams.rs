@@ -11,8 +11,8 @@ use super::{Compiler, Named};
 use crate::config::near::suggest;
 use crate::config::raw::{RawEjection, RawHealth, RawUpstream, Table};
 use crate::state::State;
-use crate::upstream::{Upstream, unverifiable};
 use crate::upstream::spec::{Balance, EjectionSpec, HealthSpec, Http2, ServerSpec, UpstreamSpec};
+use crate::upstream::{Upstream, unverifiable};
 
 const MINUTE: u64 = 60_000;
 const HOUR: u64 = 60 * MINUTE;
@@ -81,7 +81,10 @@ impl Compiler<'_> {
             match server(url.get_ref()) {
                 Ok(server) => {
                     let named = raw.tls.as_ref().is_some_and(|tls| tls.get_ref().server_name.is_some());
-                    if server.https && !named && let Some(why) = unverifiable(&server.host) {
+                    if server.https
+                        && !named
+                        && let Some(why) = unverifiable(&server.host)
+                    {
                         let what = format!("\"{}\" can never be verified: {why}", shown(url.get_ref()));
                         let help = "name the server as its certificate does, or set tls.server_name to a name in it";
                         self.reject(url, &key, what, help);

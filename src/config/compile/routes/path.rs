@@ -103,12 +103,40 @@ mod tests {
     #[test]
     fn a_path_that_no_request_can_have_is_refused() {
         for path in [
-            "/hooks/a%2Fb", "/hooks/a%2fb", "/hooks//gh", "//gh", "/a//*", "/a%2eb", "/a%2E%2E/b", "/a%5cb", "/a%25b", "/a%00b",
-            "/a%c0%ae", "/a/..;x/b", "/a/.;/b", "/a/%2e", "/a%zz", "/a%2", "/a/../b", "/hooks/%2f/*", "/a/..;x/*",
+            "/hooks/a%2Fb",
+            "/hooks/a%2fb",
+            "/hooks//gh",
+            "//gh",
+            "/a//*",
+            "/a%2eb",
+            "/a%2E%2E/b",
+            "/a%5cb",
+            "/a%25b",
+            "/a%00b",
+            "/a%c0%ae",
+            "/a/..;x/b",
+            "/a/.;/b",
+            "/a/%2e",
+            "/a%zz",
+            "/a%2",
+            "/a/../b",
+            "/hooks/%2f/*",
+            "/a/..;x/*",
         ] {
             assert!(check(path).is_err(), "{path}");
         }
-        for path in ["/", "/*", "/hooks/gh", "/hooks/gh/", "/hooks/gh/*", "/%C3%A9", "/a%20b", "/a.b", "/a;v=1", "/.well-known/x"] {
+        for path in [
+            "/",
+            "/*",
+            "/hooks/gh",
+            "/hooks/gh/",
+            "/hooks/gh/*",
+            "/%C3%A9",
+            "/a%20b",
+            "/a.b",
+            "/a;v=1",
+            "/.well-known/x",
+        ] {
             assert_eq!(check(path), Ok(()), "{path}");
         }
     }
