@@ -102,6 +102,22 @@ pub enum ListenAddress {
     Systemd(String),
 }
 
+impl ListenAddress {
+    /// Whether the two cannot both be bound. A wildcard takes its port on every address of its family, and of that alone: IPv6
+    /// sockets are bound without IPv4.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Tcp(one), Self::Tcp(other)) => {
+                let is_wild = one.ip().is_unspecified() || other.ip().is_unspecified();
+                let is_same = one.ip() == other.ip() || (is_wild && one.is_ipv4() == other.is_ipv4());
+                one.port() != 0 && one.port() == other.port() && is_same
+            }
+            (Self::Systemd(one), Self::Systemd(other)) => one == other,
+            _ => false,
+        }
+    }
+}
+
 /// Where the admin listener stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AdminAddress {

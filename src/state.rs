@@ -2,6 +2,7 @@
 //! for bodies, the store and who may deliver from it, ticket keys.
 
 mod bodies;
+mod certificates;
 mod places;
 
 use std::collections::HashMap;
@@ -19,6 +20,7 @@ use crate::store::Store;
 use crate::upstream::Upstreams;
 
 pub use bodies::{BodyMemory, BodyShare, unproven_shares};
+pub use certificates::Certificates;
 pub use places::{Place, VerifyPlaces};
 
 /// Shared by every snapshot of one process.
@@ -34,6 +36,8 @@ pub struct State {
     pub upstreams: Upstreams,
     /// Who may deliver from the store now.
     pub dispatch: Dispatch,
+    /// Which certificates are served.
+    pub certificates: Certificates,
     store: OnceLock<Arc<Store>>,
     meters: ByRoute<RouteMeter>,
     budgets: ByRoute<Budget>,
@@ -49,6 +53,7 @@ impl Default for State {
             verify_places: VerifyPlaces::default(),
             upstreams: Upstreams::new(),
             dispatch: Dispatch::default(),
+            certificates: Certificates::default(),
             store: OnceLock::new(),
             meters: ByRoute::default(),
             budgets: ByRoute::default(),

@@ -56,6 +56,7 @@ pub use recent::Bookmark;
 pub use settings::{SealingKey, Settings};
 pub use spool::{Accept, Backlog, Claimed, Early, RefusedAt, Settlement, StoredRequest, Ticket, Wait};
 pub use sqlite::backup::{Copied, backup};
+pub use sqlite::generation::unfit;
 pub use standing::{News, Standing};
 
 /// The longest that anybody waits for a write. A disk that takes longer is as good as none.

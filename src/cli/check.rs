@@ -1,5 +1,8 @@
 //! `check`: everything that is wrong with a configuration, at once.
 
+mod fits;
+mod startable;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -25,17 +28,22 @@ struct Found {
 
 pub(super) fn check(args: &Check, format: Format) -> Exit {
     let file = args.config.path();
-    let found = match args.config.load() {
-        Ok(Loaded { snapshot, warnings, .. }) => Found {
-            file,
-            fine: true,
-            unreadable: false,
-            routes: snapshot.routes.iter().count(),
-            listeners: snapshot.listeners.len(),
-            memory: Some(Memory::most(&snapshot)),
-            problems: Vec::new(),
-            warnings,
-        },
+    let found = match args.config.load_to_check() {
+        Ok(Loaded { snapshot, mut warnings, .. }) => {
+            let memory = Memory::most(&snapshot);
+            warnings.extend(fits::warnings(&file, &snapshot, &memory));
+            let problems = startable::problems(&file, &snapshot);
+            Found {
+                file,
+                fine: problems.is_empty(),
+                unreadable: false,
+                routes: snapshot.routes.iter().count(),
+                listeners: snapshot.listeners.len(),
+                memory: Some(memory),
+                problems,
+                warnings,
+            }
+        }
         Err(Report { unreadable, problems, warnings, .. }) => {
             Found { file, fine: false, unreadable, routes: 0, listeners: 0, memory: None, problems, warnings }
         }

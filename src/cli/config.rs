@@ -29,6 +29,12 @@ impl Config {
         config::load(&self.path(), &Environment::of_process(), &State::default(), Clock::system().now())
     }
 
+    /// The same for `check`, to which the unit's credentials are out of reach where it is called by hand.
+    pub(super) fn load_to_check(&self) -> Result<Loaded, Report> {
+        let environment = Environment::of_process().outside_the_unit();
+        config::load(&self.path(), &environment, &State::default(), Clock::system().now())
+    }
+
     /// The same, for commands that need it and have nothing more to say of its problems.
     pub(super) fn load_or_explain(&self) -> Result<Loaded, Unusable> {
         self.load().map_err(|report| Unusable(format!("the configuration is not usable\n{report}")))

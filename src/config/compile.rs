@@ -44,6 +44,8 @@ struct Compiler<'c> {
     /// Where each secret was seen first, by its hash.
     seen: HashMap<[u8; 32], (String, usize)>,
     accesses: Accesses,
+    /// Of every certificate that was read to be served or shown, its digest.
+    leaves: Vec<[u8; 32]>,
 }
 
 /// Sections that routes and listeners refer to.
@@ -73,15 +75,17 @@ pub(super) fn compile(parsed: Parsed, sources: Sources<'_>, state: &State, now: 
         gaps: Vec::new(),
         seen: HashMap::new(),
         accesses: Accesses::default(),
+        leaves: Vec::new(),
     };
     let parts = compiler.parts(raw);
     compiler.writable();
-    let Compiler { mut problems, sources, .. } = compiler;
+    let Compiler { mut problems, sources, leaves, .. } = compiler;
     problems.leave_out(told, &unjudged);
     let (digest, files, reading) = sources.finish();
     let (problems, warnings) = problems.into_parts();
     match parts {
         Some(parts) if problems.is_empty() => {
+            state.certificates.serve(leaves);
             Ok(Loaded { snapshot: parts.into_snapshot(files, digest), warnings, reading })
         }
         _ => Err(Report { unreadable: false, problems, warnings, files }),

@@ -41,13 +41,14 @@ pub struct Environment {
     credentials: Option<PathBuf>,
     terminal: bool,
     gaps: bool,
+    outside: bool,
 }
 
 impl Environment {
     /// Variables by name, and `$CREDENTIALS_DIRECTORY`.
     pub fn new(variables: impl IntoIterator<Item = (String, Vec<u8>)>, credentials: Option<PathBuf>) -> Self {
         let variables = variables.into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
-        Self { variables, credentials, terminal: false, gaps: false }
+        Self { variables, credentials, terminal: false, gaps: false, outside: false }
     }
 
     /// Whether the log goes to a terminal (`log.format = "auto"`).
@@ -61,6 +62,13 @@ impl Environment {
     #[must_use]
     pub fn with_gaps(self) -> Self {
         Self { gaps: true, ..self }
+    }
+
+    /// Credentials are not looked at where there are none at all, which is so outside the unit: for `check`. What comes of it must
+    /// never serve.
+    #[must_use]
+    pub fn outside_the_unit(self) -> Self {
+        Self { outside: true, ..self }
     }
 
     /// The environment of this process.
@@ -120,6 +128,11 @@ impl<'e> Sources<'e> {
     /// Whether secrets that cannot be read are left out.
     pub fn gaps(&self) -> bool {
         self.environment.gaps
+    }
+
+    /// Whether credentials exist elsewhere: in the unit, and not here.
+    pub fn leaves_out_credentials(&self) -> bool {
+        self.environment.outside
     }
 
     /// The configuration file itself.

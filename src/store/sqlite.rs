@@ -7,7 +7,7 @@ pub(super) mod backup;
 mod commit;
 mod fault;
 mod filter;
-mod generation;
+pub(super) mod generation;
 mod hold;
 mod open;
 mod prune;

@@ -69,6 +69,12 @@ impl Material {
         self.put("secrets/writable", secret("writable"), 0o602);
         self.put("secrets/lines", format!("{CANARY}\n{CANARY}"), 0o600);
         self.put("secrets/big", CANARY.repeat(6000), 0o600);
+        self.put("secrets/blanks", "                    \n", 0o600);
+        self.put("secrets/two-lines", format!("{}\n{}\n", secret("first"), secret("other")), 0o600);
+        self.put("secrets/assigned", format!("WEBHOOK_SECRET={}\n", secret("assigned")), 0o600);
+        self.put("secrets/marked", format!("\u{feff}{}\n", secret("marked")), 0o600);
+        let wide: Vec<u8> = secret("wide").encode_utf16().flat_map(u16::to_le_bytes).collect();
+        self.put("secrets/utf16", wide, 0o600);
         let encoded = BASE64.encode(secret("whsec").as_bytes());
         self.put("secrets/whsec", format!("whsec_{encoded}\n"), 0o600);
         self.put("secrets/bare", encoded, 0o600);
@@ -85,6 +91,7 @@ impl Material {
         self.put("lists/broken.txt", "192.0.2.1\n192.0.2.300\n# fine\n10.0.0.1/8\n", 0o644);
         self.put("lists/latin1.txt", b"192.0.2.1\n# caf\xe9\n", 0o644);
         self.put("lists/prose.txt", "these are words\n".repeat(30), 0o644);
+        self.put("lists/marked.txt", "\u{feff}192.0.2.1\n", 0o644);
         self.put("lists/nobody.txt", "# nobody yet\n", 0o644);
     }
 

@@ -100,7 +100,11 @@ impl Compiler<'_> {
     fn list_file(&mut self, path: &Spanned<String>, key: &str) -> Networks {
         let mut networks = Gathered::default();
         let (mut wrong, mut told) = (0, Vec::new());
+        let mut marked = false;
         let read = self.sources.list(path.get_ref(), |number, line| {
+            let unmarked = line.strip_prefix('\u{feff}').filter(|_| number == 1);
+            marked |= unmarked.is_some();
+            let line = unmarked.unwrap_or(line);
             let entry = line.split('#').next().unwrap_or_default().trim();
             if entry.is_empty() {
                 return;
@@ -122,6 +126,10 @@ impl Compiler<'_> {
                 return Networks::default();
             }
         };
+        if marked {
+            let what = format!("{} begins with a byte order mark, which is no part of its first line", file.display());
+            self.warn(path, key, what, "save it as UTF-8 without one");
+        }
         for (number, what, help) in told {
             self.problems.add_in(&file, number, key, what, Some(help));
         }

@@ -39,10 +39,11 @@ impl Compiler<'_> {
                     let what = format!("two listeners are named \"{}\"", listener.name);
                     self.reject(&raw, "listeners.name", what, "give each its own name");
                 }
-                let any_port = matches!(listener.address, ListenAddress::Tcp(address) if address.port() == 0);
-                if other.address == listener.address && !any_port {
+                if other.address.overlaps(&listener.address) {
                     let what = format!("listener \"{}\" has this address too", other.name);
-                    self.reject(&raw, "listeners.address", what, "give each its own address");
+                    let help =
+                        "give each its own port; a wildcard address takes the port on every address of its family";
+                    self.reject(&raw, "listeners.address", what, help);
                 }
             }
             listeners.push(listener);

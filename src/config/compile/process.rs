@@ -160,9 +160,9 @@ impl Compiler<'_> {
                 self.reject(value, KEY, what, help);
             }
         }
-        let taken = |listener: &&Listener| address.port() != 0 && listener.address == ListenAddress::Tcp(address);
+        let taken = |listener: &&Listener| listener.address.overlaps(&ListenAddress::Tcp(address));
         if let Some(listener) = listeners.iter().find(taken) {
-            let what = format!("{address} is the address of listener \"{}\" too", listener.name);
+            let what = format!("{address} is taken by the address of listener \"{}\"", listener.name);
             self.reject(value, KEY, what, "give each its own port");
         }
         Some(AdminAddress::Tcp(address))

@@ -10,6 +10,7 @@ use super::Compiler;
 use super::values::shown;
 use crate::base::Secret;
 use crate::config::raw::{RawSecret, RawSecretEntry};
+use crate::config::source::SourceError;
 use crate::signature::{Key, MAX_KEYS};
 
 /// Below this a secret can be guessed.
@@ -56,8 +57,16 @@ impl Compiler<'_> {
             let what = format!("\"{id}\" has {} bytes; below {SHORT} it can be guessed", secret.len());
             self.warn(entry, key, what, "ask the provider for a longer one");
         }
+        self.doubtful(entry, key, &id, &secret);
         self.shared(entry, key, &id, &secret);
         Some(Key { id, secret })
+    }
+
+    /// Warns of what got into a secret with an editor or a script. It says which, and never the secret.
+    pub(super) fn doubtful<T>(&mut self, at: &Spanned<T>, key: &str, id: &str, secret: &Secret) {
+        if let Some((what, help)) = doubt(secret.expose()) {
+            self.warn(at, key, format!("\"{id}\" {what}"), help);
+        }
     }
 
     /// Warns of a secret that proves requests to another route as well.
@@ -108,10 +117,89 @@ impl Compiler<'_> {
                 self.gaps.push(Arc::clone(&id));
                 Some((id, Secret::new(PLACEHOLDER.to_vec())))
             }
+            Err(SourceError::NoCredentials) if self.sources.leaves_out_credentials() => {
+                let what =
+                    format!("the credential \"{}\" was not looked at: it exists only inside the unit", shown(text));
+                self.warn(value, key, what, format!("LoadCredential={}:PATH in the unit names its file", shown(text)));
+                self.gaps.push(Arc::clone(&id));
+                Some((id, Secret::new(PLACEHOLDER.to_vec())))
+            }
             Err(error) => {
                 self.reject(value, key, error.to_string(), error.help());
                 None
             }
+        }
+    }
+}
+
+/// What stands in a secret that no provider put there.
+fn doubt(secret: &[u8]) -> Option<(&'static str, &'static str)> {
+    const PLAIN: &str = "write it again without that: printf %s \"$SECRET\" > FILE";
+    let halves = |from: usize| secret.iter().skip(from).step_by(2).filter(|byte| **byte == 0).count();
+    let is_wide = secret.len() >= 4 && halves(0).max(halves(1)) >= secret.len() / 2;
+    let name = secret.split(|byte| *byte == b'=').next().unwrap_or_default();
+    let after = secret.get(name.len() + 1..).unwrap_or_default();
+    let is_name = name.first().is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_')
+        && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+    // Base64 ends with its padding.
+    let is_assigned = is_name && after.iter().any(|byte| *byte != b'=');
+    Some(match secret {
+        _ if secret.iter().all(u8::is_ascii_whitespace) => ("holds nothing but blanks", PLAIN),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => ("is UTF-16, and providers compute with UTF-8", "save it as UTF-8"),
+        _ if is_wide => ("is UTF-16, and providers compute with UTF-8", "save it as UTF-8"),
+        [0xef, 0xbb, 0xbf, ..] => {
+            ("begins with a byte order mark, which counts as part of it", "save it as UTF-8 without one")
+        }
+        _ if secret.contains(&b'\n') => (
+            "has more than one line, and all of them count as one secret",
+            "one file for each secret, in a list of them",
+        ),
+        _ if is_assigned => {
+            ("looks like NAME=value, and all of it counts as the secret", "leave the name and the \"=\" out")
+        }
+        [first @ (b'"' | b'\''), .., last] if first == last => ("stands in quotes, which count as part of it", PLAIN),
+        [first, ..] if first.is_ascii_whitespace() => ("begins with a blank, which counts as part of it", PLAIN),
+        [.., last] if last.is_ascii_whitespace() => ("ends with a blank, which counts as part of it", PLAIN),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::doubt;
+
+    #[test]
+    fn what_an_editor_or_a_script_left_in_a_secret_is_named() {
+        let wide: Vec<u8> = "secret-0123456789".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let marked = [b"\xff\xfe", wide.as_slice()].concat();
+        for (secret, told) in [
+            (b"   \t  ".as_slice(), "nothing but blanks"),
+            (&wide, "UTF-16"),
+            (&marked, "UTF-16"),
+            (b"\xef\xbb\xbfsecret-0123456789", "byte order mark"),
+            (b"secret-0123456789\nsecret-9876543210", "more than one line"),
+            (b"GITHUB_SECRET=secret-0123456789", "NAME=value"),
+            (b"\"secret-0123456789\"", "quotes"),
+            (b"'secret-0123456789'", "quotes"),
+            (b" secret-0123456789", "begins with a blank"),
+            (b"secret-0123456789\r", "ends with a blank"),
+        ] {
+            assert!(doubt(secret).is_some_and(|(what, _)| what.contains(told)), "{told}: {:?}", doubt(secret));
+        }
+    }
+
+    #[test]
+    fn what_providers_make_is_in_no_doubt() {
+        for secret in [
+            b"secret-0123456789abcdef".as_slice(),
+            b"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+            b"c2VjcmV0LTAxMjM0NTY3ODk=",
+            b"c2VjcmV0LTAxMjM0NTY3ODkwMQ==",
+            b"a+b/c0123456789==",
+            b"correct horse battery staple",
+            b"\x01\x02\x03\x04\x05\x06\x07",
+        ] {
+            assert_eq!(doubt(secret), None, "{}", secret.escape_ascii());
         }
     }
 }

@@ -171,6 +171,7 @@ impl Compiler<'_> {
             self.reject(at, key, what, "make one: openssl rand -hex 32");
             return None;
         }
+        self.doubtful(at, key, id, &secret);
         Some(SealingKey(secret))
     }
 }

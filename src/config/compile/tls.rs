@@ -15,17 +15,21 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest as _, Sha256};
 use toml::Spanned;
 
-use self::chain::Chain;
+use self::chain::{Chain, no_authority};
 use self::resolver::Resolver;
 use super::Compiler;
 use super::values::{join, shown};
 use crate::base::Secret;
 use crate::config::raw::{RawCertificate, RawClientAuth, RawTls, RawUpstreamTls, RawValue};
+use crate::config::source::SourceError;
 use crate::snapshot::{ListenerTls, ServedCertificate};
 use crate::upstream::spec::TlsSpec;
 use crate::upstream::unverifiable;
 
 const SHAPE: &str = "write certificates = [{ chain = \"certs/relay.crt\", key = \"certs/relay.key\" }]";
+
+const CERTIFICATE_FOR_KEY: &str = "it holds a certificate and no private key";
+const SWAPPED: &str = "the two files are swapped: chain names the certificates, key the private key";
 
 /// A chain with its key, and what must be known of it.
 struct Certified {
@@ -110,8 +114,14 @@ impl Compiler<'_> {
         match chain.validity(self.now) {
             Ok(None) => {}
             Ok(Some(soon)) => self.warn(at, key, soon.to_string(), "renew it and reload"),
-            Err(why) => self.reject(at, key, why.to_string(), why.help()),
+            // What is served already, or from the start on, is no worse for a reload: a new `deny` must not wait for it. In the
+            // place of one that is served it is a mistake.
+            Err(why) if self.state.certificates.would_replace(&chain.digest()) => {
+                self.reject(at, key, why.to_string(), format!("{}; what was served until now goes on", why.help()));
+            }
+            Err(why) => self.warn(at, key, why.to_string(), why.help()),
         }
+        self.leaves.push(chain.digest());
         Some(chain)
     }
 
@@ -121,6 +131,11 @@ impl Compiler<'_> {
             RawValue::Text(path) => match self.sources.secret_file(path) {
                 Ok(pem) => pem,
                 Err(_) if self.sources.gaps() => return None,
+                // Certificates may be read by everybody, so this comes before any word about the mode.
+                Err(SourceError::WorldReadable { .. }) if self.is_chain(path) => {
+                    self.reject(at, key, CERTIFICATE_FOR_KEY, SWAPPED);
+                    return None;
+                }
                 Err(error) => {
                     self.reject(at, key, error.to_string(), error.help());
                     return None;
@@ -136,12 +151,23 @@ impl Compiler<'_> {
         };
         match PrivateKeyDer::from_pem_slice(pem.expose()) {
             Ok(der) => Some((Secret::new(der.secret_der().to_vec()), der)),
+            Err(_) if CertificateDer::from_pem_slice(pem.expose()).is_ok() => {
+                self.reject(at, key, CERTIFICATE_FOR_KEY, SWAPPED);
+                None
+            }
             Err(_) => {
                 let what = "there is no private key in PEM form (PKCS#8, PKCS#1 or SEC1) in it";
                 self.reject(at, key, what, "an encrypted key must be decrypted first: openssl pkey -in … -out …");
                 None
             }
         }
+    }
+
+    /// Whether a file that was named as a key holds certificates and no key.
+    fn is_chain(&mut self, path: &str) -> bool {
+        self.sources.certificates(path).is_ok_and(|pem| {
+            CertificateDer::from_pem_slice(&pem).is_ok() && PrivateKeyDer::from_pem_slice(&pem).is_err()
+        })
     }
 
     /// The chain's leaf and the key belong together.
@@ -212,6 +238,9 @@ impl Compiler<'_> {
                 self.reject(at, key, what, "issue it again, or remove it");
                 return None;
             }
+            if let Some((what, help)) = no_authority(der) {
+                self.warn(at, key, format!("certificate {number} of {} {what}", shown(at.get_ref())), help);
+            }
         }
         Some(read.into_iter().map(|der| der.to_vec()).collect())
     }
@@ -240,7 +269,7 @@ impl Compiler<'_> {
         let server_name = fields.server_name.as_ref().map(|name| name.get_ref().clone());
         // An inner `None` has been told.
         let ca_der = ca.map_or(Some(Vec::new()), |read| read)?;
-        let client = client.filter(|read| read.is_some() || !self.sources.gaps());
+        let client = client.filter(|read| read.is_some() || self.gaps.is_empty() && !self.sources.gaps());
         let client = client.map_or(Some(None), |read| read.map(Some))?;
         Some(TlsSpec { ca_der, client, server_name })
     }

@@ -9,6 +9,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use rusqlite::Connection;
@@ -124,6 +125,18 @@ pub(super) fn look(held: &Held) -> io::Result<Main> {
     // The root of the list of tables: a leaf without cells.
     let no_table = head.get(HEAD) == Some(&0x0d) && head.get(HEAD + 3..HEAD + 5) == Some(&[0, 0]);
     Ok(if number(68) == Some(0) && no_table { Main::Empty } else { Main::Foreign })
+}
+
+/// Why a file cannot become the store, without a byte of it touched. For a command and never for the process that serves the file:
+/// closing it here would drop SQLite's locks there.
+pub fn unfit(path: &Path) -> Option<&'static str> {
+    match look(&Held::glance(path).ok()?).ok()? {
+        Main::Empty => None,
+        Main::Ours { version, .. } if version > schema::known() => Some("was written by a newer version of dmz-relay"),
+        Main::Ours { .. } => None,
+        Main::Foreign => Some("is a database of another program"),
+        Main::NoDatabase => Some("is no SQLite database"),
+    }
 }
 
 /// What the file's own page of `meta` says, the log left aside.

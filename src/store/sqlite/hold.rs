@@ -43,6 +43,14 @@ impl Held {
         Self::lock(file.map_err(|e| OpenError::Io(format!("{}: {e}", path.display())))?, path)
     }
 
+    /// Opens the file to read alone, without the lock: for a look at what lies there by another process than the one that serves
+    /// it.
+    pub(super) fn glance(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let found = file.metadata()?;
+        Ok(Self { file, number: (found.dev(), found.ino()) })
+    }
+
     fn lock(file: File, path: &Path) -> Result<Self, OpenError> {
         let said = |e: io::Error| OpenError::Io(format!("{}: {e}", path.display()));
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {

@@ -2,10 +2,12 @@
 
 use std::fmt;
 
-use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::extensions::GeneralName;
-use x509_parser::prelude::{FromDer as _, X509Certificate};
+use x509_parser::prelude::{FromDer as _, X509Certificate, X509Version};
+
+use sha2::{Digest as _, Sha256};
 
 use crate::base::UnixMillis;
 
@@ -30,6 +32,10 @@ pub(super) struct Chain {
 pub(super) enum Broken {
     NotPem,
     None,
+    /// A private key stands in its place.
+    Key,
+    /// Of the first version of X.509, which TLS does not take.
+    Version1(usize),
     TooLong,
     Unreadable(usize),
     OutOfOrder(usize),
@@ -40,6 +46,10 @@ impl fmt::Display for Broken {
         match self {
             Self::NotPem => f.write_str("it is not whole PEM"),
             Self::None => f.write_str("there is no certificate in PEM form in it"),
+            Self::Key => f.write_str("it holds a private key and no certificate"),
+            Self::Version1(number) => {
+                write!(f, "certificate {number} is of X.509 version 1, which no TLS client takes for a server")
+            }
             Self::TooLong => write!(f, "more than {LONGEST} certificates are not a chain"),
             Self::Unreadable(number) => write!(f, "certificate {number} cannot be read"),
             Self::OutOfOrder(number) => {
@@ -53,6 +63,10 @@ impl Broken {
     pub(super) fn help(self) -> &'static str {
         match self {
             Self::NotPem | Self::None => "each certificate stands between BEGIN CERTIFICATE and END CERTIFICATE lines",
+            Self::Key => "the two files are swapped: chain names the certificates, key the private key",
+            Self::Version1(_) => {
+                "issue it again as version 3, with a subject alternative name: openssl … -addext or -extfile"
+            }
             Self::TooLong => "leaf first, then its issuers; authorities in general do not belong here",
             Self::Unreadable(_) => "look at it with: openssl x509 -text -in …",
             Self::OutOfOrder(_) => "order the file: leaf, then the certificate that issued it, and so on",
@@ -79,8 +93,8 @@ impl fmt::Display for Untimely {
 impl Untimely {
     pub(super) fn help(self) -> &'static str {
         match self {
-            Self::Expired(_) => "renew it",
-            Self::NotYet(_) => "check this host's clock, or wait",
+            Self::Expired(_) => "every client refuses it: renew it and reload",
+            Self::NotYet(_) => "every client refuses it until then: check this host's clock",
         }
     }
 }
@@ -102,6 +116,9 @@ impl Chain {
     pub(super) fn parse(pem: &[u8]) -> Result<Self, Broken> {
         let der: Result<Vec<CertificateDer<'static>>, _> = CertificateDer::pem_slice_iter(pem).collect();
         let der = der.map_err(|_| Broken::NotPem)?;
+        if der.is_empty() && PrivateKeyDer::from_pem_slice(pem).is_ok() {
+            return Err(Broken::Key);
+        }
         if der.len() > LONGEST {
             return Err(Broken::TooLong);
         }
@@ -117,10 +134,18 @@ impl Chain {
             }
         }
         let leaf = parsed.first().ok_or(Broken::None)?;
+        if leaf.version() != X509Version::V3 {
+            return Err(Broken::Version1(1));
+        }
         let names = names(leaf).ok_or(Broken::Unreadable(1))?;
         let (not_before, not_after) = (leaf.validity().not_before.timestamp(), leaf.validity().not_after.timestamp());
         drop(parsed);
         Ok(Self { der, names, not_before, not_after })
+    }
+
+    /// Which leaf it is.
+    pub(super) fn digest(&self) -> [u8; 32] {
+        Sha256::digest(self.der.first().map_or(&[][..], |leaf| leaf)).into()
     }
 
     /// Whether the leaf is valid now, and whether that ends soon.
@@ -134,6 +159,33 @@ impl Chain {
         }
         let days = self.not_after.saturating_sub(now) / DAY;
         Ok((days < SOON_DAYS).then_some(EndsSoon { days, at: self.not_after }))
+    }
+}
+
+/// Why a certificate given as an authority vouches for nobody, or not for whom its owner may think.
+pub(super) fn no_authority(der: &[u8]) -> Option<(&'static str, &'static str)> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    // The first version knows no authorities apart from others.
+    if certificate.version() != X509Version::V3 {
+        return None;
+    }
+    let is_authority = certificate.basic_constraints().ok()?.is_some_and(|constraints| constraints.value.ca);
+    let is_self_signed = certificate.issuer().as_raw() == certificate.subject().as_raw();
+    let has_names = names(&certificate).is_some_and(|names| !names.is_empty());
+    match (is_authority, is_self_signed) {
+        (false, false) => Some((
+            "is no authority: it is a certificate that one issued",
+            "ca names the certificate of the authority that issued it",
+        )),
+        (false, true) => Some((
+            "is no authority but a server's own self-signed certificate: it vouches for itself alone, and a renewed one is refused",
+            "make an authority of your own and issue the server's certificate by it",
+        )),
+        (true, true) if has_names => Some((
+            "is an authority with a server's names in it: TLS refuses a server that shows this very certificate as its own",
+            "where it is the server's self-signed certificate, issue it again without CA:TRUE, or issue another by it",
+        )),
+        (true, _) => None,
     }
 }
 
