@@ -29,7 +29,7 @@ use serde::Serialize;
 
 use crate::service::InheritedSocket;
 use crate::terminal::{complain, say};
-use grammar::{Cli, Command, Format};
+use grammar::{Cli, Command, Format, Output};
 
 /// How a command ended. The numbers are documented in `docs/cli.md` and in `--help`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,13 +66,21 @@ impl<T: Into<String>> From<T> for Unusable {
 pub fn main(sockets: io::Result<Vec<InheritedSocket>>) -> ExitCode {
     // Before anything secret is read.
     memory::keep_private();
-    let Cli { command, format } = match Cli::try_parse() {
+    let Cli { command, format: output } = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are answers, everything else is wrong usage; clap picks the stream.
             let _ = error.print();
             let exit = if error.use_stderr() { Exit::Unusable } else { Exit::Fine };
             return exit.into();
+        }
+    };
+    let format = match (output, &command) {
+        (Output::Json, _) => Format::Json,
+        (Output::Human, _) | (Output::Nagios, Command::Status(_)) => Format::Human,
+        (Output::Nagios, _) => {
+            complain("dmz-relay: --format nagios belongs to `status`; the other commands print human or json\n");
+            return Exit::Unusable.into();
         }
     };
     let done = match command {
@@ -84,7 +92,7 @@ pub fn main(sockets: io::Result<Vec<InheritedSocket>>) -> ExitCode {
         Command::Verify(args) => verify::verify(&args, format),
         Command::Explain(args) => in_runtime(explain::explain(&args, format)),
         Command::Providers(args) => providers::providers(&args, format),
-        Command::Status(args) => in_runtime(status::status(&args, format)),
+        Command::Status(args) => in_runtime(status::status(&args, output)),
         Command::Reload(args) => in_runtime(reload::reload(&args, format)),
         Command::Events(args) => in_runtime(events::events(&args, format)),
         Command::Schema => say_json(&crate::config::schema::schema()).map(|()| Exit::Fine),

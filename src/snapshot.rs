@@ -161,6 +161,8 @@ impl ListenerTls {
 pub struct ServedCertificate {
     /// DNS names (a leading `*.` label included, lower case) and IP addresses of the leaf's SAN.
     pub names: Vec<String>,
+    /// Start of the leaf's validity, seconds since the epoch.
+    pub not_before: i64,
     /// End of the leaf's validity, seconds since the epoch.
     pub not_after: i64,
 }

@@ -2,6 +2,8 @@
 //!
 //! Everything goes through [`say`], which gives up quietly when the reader went away (`dmz-relay … | head`).
 
+mod layout;
+
 use std::fmt::Write as _;
 use std::fs::Permissions;
 use std::io::{self, BufRead as _, IsTerminal, Read as _, Write as _};
@@ -45,6 +47,8 @@ impl Tone {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Palette {
     colour: bool,
+    /// Columns that a line may have; `None` where nobody sees them, as in a pipe.
+    width: Option<usize>,
 }
 
 impl Palette {
@@ -52,12 +56,18 @@ impl Palette {
     pub fn of_stdout() -> Self {
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let capable = std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-        Self { colour: wanted && capable && io::stdout().is_terminal() }
+        Self { colour: wanted && capable && io::stdout().is_terminal(), width: width_of_stdout() }
     }
 
-    /// None, ever.
+    /// None, ever, and lines of any length.
     pub fn plain() -> Self {
-        Self { colour: false }
+        Self { colour: false, width: None }
+    }
+
+    /// The text with this indent, broken between words where the terminal is too narrow.
+    pub fn fold(self, text: &str, indent: usize) -> String {
+        let Some(width) = self.width else { return format!("{}{text}", " ".repeat(indent)) };
+        layout::fold(text, indent, width)
     }
 
     /// The text in its tone.
@@ -93,17 +103,25 @@ impl<T: Into<String>> From<T> for Cell {
 pub struct Table {
     rows: Vec<Vec<Cell>>,
     indent: usize,
+    /// Columns that a narrow terminal does without, the first one first.
+    foldable: &'static [usize],
 }
 
 impl Table {
     /// With a line of headings.
     pub fn new<const N: usize>(headings: [&str; N]) -> Self {
-        Self { rows: vec![headings.map(|heading| cell(Tone::Quiet, heading)).to_vec()], indent: 2 }
+        Self { rows: vec![headings.map(|heading| cell(Tone::Quiet, heading)).to_vec()], indent: 2, foldable: &[] }
     }
 
     /// Without one.
     pub fn bare() -> Self {
-        Self { rows: Vec::new(), indent: 2 }
+        Self { rows: Vec::new(), indent: 2, foldable: &[] }
+    }
+
+    /// Names the columns that a narrow terminal does without, the first one first.
+    pub fn foldable(mut self, columns: &'static [usize]) -> Self {
+        self.foldable = columns;
+        self
     }
 
     /// Adds a row.
@@ -111,18 +129,23 @@ impl Table {
         self.rows.push(cells.to_vec());
     }
 
-    /// The lines, with their widths known.
+    /// The lines, with their widths known. Where they are wider than the terminal, columns are left out and cells are cut.
     pub fn lines(&self, palette: Palette) -> Vec<String> {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| {
-            self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.text.chars().count()).max().unwrap_or(0)
+            let cells = self.rows.iter().filter_map(|row| row.get(column));
+            cells.map(|cell| layout::width(&cell.text)).max().unwrap_or(0)
         };
-        let widths: Vec<usize> = (0..columns).map(width).collect();
+        let mut widths: Vec<usize> = (0..columns).map(width).collect();
+        if let Some(most) = palette.width {
+            layout::fit(&mut widths, self.indent, self.foldable, most);
+        }
         let line = |row: &Vec<Cell>| {
             let mut line = " ".repeat(self.indent);
-            for (cell, width) in row.iter().zip(&widths) {
-                let padding = width.saturating_sub(cell.text.chars().count()) + 2;
-                line.push_str(&palette.paint(cell.tone, &cell.text));
+            for (cell, width) in row.iter().zip(&widths).filter(|(_, width)| **width > 0) {
+                let text = layout::cut(&cell.text, *width);
+                let padding = width.saturating_sub(layout::width(&text)) + 2;
+                line.push_str(&palette.paint(cell.tone, &text));
                 line.push_str(&" ".repeat(padding));
             }
             line.truncate(line.trim_end().len());
@@ -141,16 +164,27 @@ impl Table {
     }
 }
 
-/// One line of cells with the widths they should have; a wider one pushes the others on.
+/// One line of cells with the widths they should have; a wider one pushes the others on, as far as the terminal allows.
 pub fn columns(cells: &[(usize, Cell)], palette: Palette) -> String {
     let mut line = String::new();
+    let mut left = palette.width.unwrap_or(usize::MAX);
     for (width, cell) in cells {
-        line.push_str(&palette.paint(cell.tone, &cell.text));
-        line.push_str(&" ".repeat(width.saturating_sub(cell.text.chars().count()) + 2));
+        let text = layout::cut(&cell.text, left);
+        let padding = width.saturating_sub(layout::width(&text)) + 2;
+        left = left.saturating_sub(layout::width(&text) + padding);
+        line.push_str(&palette.paint(cell.tone, &text));
+        line.push_str(&" ".repeat(padding));
     }
     line.truncate(line.trim_end().len());
     line.push('\n');
     line
+}
+
+/// What `COLUMNS` says, or the terminal itself.
+fn width_of_stdout() -> Option<usize> {
+    let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).filter(|columns| *columns > 0);
+    let seen = || terminal_size::terminal_size_of(io::stdout()).map(|(columns, _)| usize::from(columns.0));
+    said.or_else(seen).map(|columns: usize| columns.max(layout::NARROWEST))
 }
 
 /// A file that a command writes: new, readable by its owner alone, and in its place only when it is whole.
@@ -214,9 +248,20 @@ impl io::Write for NewFile {
     }
 }
 
-/// Text that somebody else chose, without anything that could move a cursor.
+/// Text that somebody else chose, without anything that could move a cursor or turn the direction of reading: controls become
+/// U+FFFD, marks of direction and invisible characters are written as their code.
 pub fn harmless(text: &str) -> String {
-    text.chars().map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect()
+    let mut shown = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char {
+            '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => {
+                let _ = write!(shown, "<U+{:04X}>", u32::from(char));
+            }
+            _ if char.is_control() => shown.push('\u{fffd}'),
+            _ => shown.push(char),
+        }
+    }
+    shown
 }
 
 /// `1 route`, `2 routes`.
@@ -326,7 +371,7 @@ mod tests {
         let mut table = Table::bare();
         table.row([cell(Tone::Bad, "no"), "x".into()]);
         table.row(["yes".into(), "y".into()]);
-        let lines = table.lines(Palette { colour: true });
+        let lines = table.lines(Palette { colour: true, width: None });
         assert_eq!(lines, ["  \x1b[31mno\x1b[0m   x", "  yes  y"]);
     }
 
@@ -341,5 +386,22 @@ mod tests {
     #[test]
     fn text_of_others_cannot_move_a_cursor() {
         assert_eq!(harmless("a\x1b[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
+        assert_eq!(harmless("a\u{202e}b\u{2066}c\u{200f}"), "a<U+202E>b<U+2066>c<U+200F>");
+        assert_eq!(harmless("käse 試験"), "käse 試験");
+    }
+
+    #[test]
+    fn a_narrow_terminal_does_without_columns_and_long_names() {
+        let narrow = Palette { colour: false, width: Some(40) };
+        let mut table = Table::new(["name", "keys", "n"]).foldable(&[1]);
+        table.row(["試験".repeat(20).into(), "a key with a long name".into(), "1".into()]);
+        let lines = table.lines(narrow);
+        assert!(lines.iter().all(|line| layout::width(line) <= 40 && !line.contains("key")), "{lines:#?}");
+        assert!(lines.iter().any(|line| line.contains('…') && line.ends_with('1')), "{lines:#?}");
+        let folded = narrow.fold(&format!("some words, then {}", "x".repeat(90)), 2);
+        assert!(folded.lines().all(|line| layout::width(line) <= 40 && line.starts_with("  ")), "{folded}");
+        assert_eq!(folded.matches('x').count(), 90);
+        let line = columns(&[(10, "short".into()), (5, "y".repeat(80).into())], narrow);
+        assert!(layout::width(line.trim_end()) <= 40, "{line}");
     }
 }

@@ -110,6 +110,9 @@ pub struct CertificateStatus {
     /// From its SAN.
     pub names: Vec<String>,
     /// Seconds since the epoch.
+    #[serde(default)]
+    pub not_before: i64,
+    /// Seconds since the epoch.
     pub not_after: i64,
 }
 

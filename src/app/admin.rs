@@ -84,7 +84,11 @@ impl Source {
                 tls: tls.is_some(),
                 certificates: certificates
                     .iter()
-                    .map(|known| CertificateStatus { names: known.names.clone(), not_after: known.not_after })
+                    .map(|known| CertificateStatus {
+                        names: known.names.clone(),
+                        not_before: known.not_before,
+                        not_after: known.not_after,
+                    })
                     .collect(),
             }
         };

@@ -134,6 +134,10 @@ impl Question {
     fn new(filters: &Filters, order: Order) -> Self {
         let Filters { route, provider, outcome, reason, status, state, since, until, id, dedupe, source, text } =
             filters;
+        fn word(value: Option<impl clap::ValueEnum>) -> Option<String> {
+            Some(value?.to_possible_value()?.get_name().to_owned())
+        }
+        let (outcome, state) = (&word(*outcome), &word(*state));
         let given = [
             ("route", route),
             ("provider", provider),

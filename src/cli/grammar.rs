@@ -30,14 +30,25 @@ pub struct Cli {
     pub command: Command,
     /// How results are printed.
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
-    pub format: Format,
+    pub format: Output,
 }
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub enum Output {
     /// For people.
     #[default]
+    Human,
+    /// For programs.
+    Json,
+    /// One line and an exit code for monitoring: `status` only.
+    Nagios,
+}
+
+/// What every command can print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
     Human,
     /// For programs.
     Json,

@@ -1,9 +1,13 @@
-//! `status`: what a running relay does, as its admin listener tells it.
+//! `status`: what a running relay does, as its admin listener tells it, and what an operator must do about it.
+
+mod attention;
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::grammar::{Format, Status as Args};
+use super::grammar::{Output, Status as Args};
+use attention::Need;
+
 use super::reload::{lines, problem_text};
 use super::{Exit, Unusable, say_json};
 use crate::admin::client;
@@ -18,27 +22,34 @@ const DAY: i64 = 24 * 3600;
 /// A certificate that ends sooner than this is shown in another colour.
 const SOON: i64 = 21 * DAY;
 
-pub(super) async fn status(args: &Args, format: Format) -> Result<Exit, Unusable> {
+pub(super) async fn status(args: &Args, output: Output) -> Result<Exit, Unusable> {
     let address = args.relay.address()?;
-    let answer = client::get(&address, "/api/v1/status").await.map_err(|error| error.to_string())?;
+    let answer = match client::get(&address, "/api/v1/status").await {
+        Ok(answer) => answer,
+        Err(error) => {
+            if output == Output::Nagios {
+                say(&attention::nagios_line("CRITICAL", &error.to_string()));
+            }
+            return Err(error.to_string().into());
+        }
+    };
     let status: Status = serde_json::from_slice(&answer.body)
         .map_err(|_| format!("the relay answered {} instead of a status", answer.status))?;
-    match format {
-        Format::Json => say_json(&status)?,
-        Format::Human => say(&text(&status, Clock::system().now().secs(), Palette::of_stdout())),
+    let now = Clock::system().now().secs();
+    let needs = attention::needs(&status, now);
+    match output {
+        Output::Json => say_json(&status)?,
+        Output::Human => say(&text(&status, &needs, now, Palette::of_stdout())),
+        Output::Nagios => {
+            let (line, code) = attention::nagios(&status, &needs);
+            say(&line);
+            return Ok(code);
+        }
     }
-    Ok(if healthy(&status) { Exit::Fine } else { Exit::No })
+    Ok(if needs.is_empty() { Exit::Fine } else { Exit::No })
 }
 
-/// Nothing needs a look: it runs what the files say, every upstream has a server, and each takes what is sent to it.
-fn healthy(status: &Status) -> bool {
-    let served = status.upstreams.iter().all(|upstream| upstream.servers.iter().any(|server| server.healthy));
-    let open = status.upstreams.iter().any(|upstream| upstream.breaker.is_some())
-        || status.routes.iter().any(|route| route.breaker.is_some());
-    status.state == State::Running && status.config.last_error.is_none() && served && !open
-}
-
-fn text(status: &Status, now: i64, palette: Palette) -> String {
+fn text(status: &Status, needs: &[Need], now: i64, palette: Palette) -> String {
     let mut text = String::new();
     let state = match status.state {
         State::Running => palette.paint(Tone::Good, "running"),
@@ -48,6 +59,13 @@ fn text(status: &Status, now: i64, palette: Palette) -> String {
     let up = rough(status.uptime_seconds);
     let _ = writeln!(text, "dmz-relay {} is {state}, up {up}", harmless(&status.version));
     config(&mut text, status, now, palette);
+    if !needs.is_empty() {
+        let _ = writeln!(text, "\n{}", palette.paint(Tone::Strong, "To do"));
+        for need in needs {
+            let _ = writeln!(text, "{}", palette.paint(Tone::Bad, &palette.fold(&need.what, 2)));
+            let _ = writeln!(text, "{}", palette.fold(&format!("→ {}", need.command), 4));
+        }
+    }
     section(&mut text, "Listeners", &listeners(status, now), palette);
     section(&mut text, "Routes", &routes(status), palette);
     troubled(&mut text, status, now, palette);
@@ -60,7 +78,7 @@ fn text(status: &Status, now: i64, palette: Palette) -> String {
     if !status.warnings.is_empty() {
         let _ = writeln!(text, "\n{}", palette.paint(Tone::Strong, "Warnings"));
         for warning in &status.warnings {
-            let _ = writeln!(text, "  {}", palette.paint(Tone::Odd, &lines(warning)));
+            let _ = writeln!(text, "{}", palette.paint(Tone::Odd, &palette.fold(&lines(warning), 2)));
         }
     }
     text
@@ -74,16 +92,17 @@ fn config(text: &mut String, status: &Status, now: i64, palette: Palette) {
     let config = &status.config;
     let digest: String = config.digest.chars().filter(char::is_ascii_hexdigit).take(12).collect();
     let (path, ago) = (harmless(&config.path), ago(config.loaded_at, now));
-    let _ = writeln!(text, "{path}: configuration {}, loaded {ago}, {digest}", config.generation);
+    let line = format!("{path}: configuration {}, loaded {ago}, {digest}", config.generation);
+    let _ = writeln!(text, "{}", palette.fold(&line, 0));
     for change in &config.needs_restart {
         let _ = writeln!(text, "  {} {}", palette.paint(Tone::Odd, "needs a restart:"), harmless(change));
     }
     if let Some(error) = &config.last_error {
         let count = counted(error.problems.len(), "problem");
         let what = format!("the files have {count} since {}; what was running goes on", self::ago(error.at, now));
-        let _ = writeln!(text, "  {}", palette.paint(Tone::Bad, &what));
+        let _ = writeln!(text, "{}", palette.paint(Tone::Bad, &palette.fold(&what, 2)));
         for problem in &error.problems {
-            let _ = writeln!(text, "  {}", problem_text(problem));
+            let _ = writeln!(text, "{}", palette.fold(&problem_text(problem), 2));
         }
     }
 }
@@ -121,7 +140,8 @@ fn certificate(certificate: &CertificateStatus, now: i64) -> (Cell, Cell) {
 
 fn routes(status: &Status) -> Table {
     let mut table =
-        Table::new(["name", "at", "provider", "keys", "to", "delivered", "accepted", "duplicate", "refused", "failed"]);
+        Table::new(["name", "at", "provider", "keys", "to", "delivered", "accepted", "duplicate", "refused", "failed"])
+            .foldable(&[3, 2, 4]);
     for route in &status.routes {
         let RouteCounts { delivered, accepted, duplicate, refused, failed, .. } = route.counts;
         let some = |count: u64, tone: Tone| cell(if count == 0 { Tone::Quiet } else { tone }, count.to_string());
@@ -149,7 +169,7 @@ fn troubled(text: &mut String, status: &Status, now: i64, palette: Palette) {
             && spent > 0
         {
             let what = format!("{name}: the provider saw {spent} failures within a day and may give up at {budget}");
-            let _ = writeln!(text, "  {}", palette.paint(Tone::Bad, &what));
+            let _ = writeln!(text, "{}", palette.paint(Tone::Bad, &palette.fold(&what, 2)));
         }
         if route.address_check.as_deref() == Some("observe") {
             let RouteCounts { would_refuse, would_refuse_genuine, .. } = route.counts;
@@ -157,12 +177,12 @@ fn troubled(text: &mut String, status: &Status, now: i64, palette: Palette) {
                 "{name}: ADDRESSES NOT ENFORCED (address_check = \"observe\"); would have refused {would_refuse}, \
                  {would_refuse_genuine} of them genuine"
             );
-            let _ = writeln!(text, "  {}", palette.paint(Tone::Bad, &what));
+            let _ = writeln!(text, "{}", palette.paint(Tone::Bad, &palette.fold(&what, 2)));
         }
         if route.silent {
             let last = route.last_genuine.map_or_else(|| "never".to_owned(), |at| ago(at, now));
             let what = format!("{name}: the provider has gone quiet; last genuine request: {last}");
-            let _ = writeln!(text, "  {}", palette.paint(Tone::Odd, &what));
+            let _ = writeln!(text, "{}", palette.paint(Tone::Odd, &palette.fold(&what, 2)));
         }
     }
 }
@@ -175,7 +195,7 @@ fn shut(text: &mut String, status: &Status, now: i64, palette: Palette) {
             _ => "probed now".to_owned(),
         };
         let what = format!("{what} ({} failures in a row); {probe}", breaker.failures);
-        let _ = writeln!(text, "  {}", palette.paint(Tone::Bad, &what));
+        let _ = writeln!(text, "{}", palette.paint(Tone::Bad, &palette.fold(&what, 2)));
     };
     for upstream in &status.upstreams {
         if let Some(breaker) = &upstream.breaker {
@@ -311,9 +331,8 @@ mod tests {
                 address: "127.0.0.1:8443".into(),
                 tls: true,
                 certificates: vec![
-                    CertificateStatus { names: vec!["a.example".into()], not_after: 100 * DAY },
-                    CertificateStatus { names: vec!["b.example".into()], not_after: 3 * DAY },
-                    CertificateStatus { names: vec!["c.example".into()], not_after: -1 },
+                    CertificateStatus { names: vec!["a.example".into()], not_before: 0, not_after: 100 * DAY },
+                    CertificateStatus { names: vec!["b.example".into()], not_before: 0, not_after: 90 * DAY },
                 ],
             }],
             upstreams: vec![UpstreamStatus {
@@ -325,11 +344,19 @@ mod tests {
         }
     }
 
+    fn shown(status: &Status, now: i64) -> String {
+        text(status, &attention::needs(status, now), now, Palette::plain())
+    }
+
+    fn healthy(status: &Status) -> bool {
+        attention::needs(status, 0).is_empty()
+    }
+
     #[test]
     fn what_needs_a_look_can_be_seen() {
         let mut status = example();
-        let text = text(&status, 0, Palette::plain());
-        for part in ["is running, up 3 days 2 h", "in 100 days", "in 3 days", "expired", "takes requests"] {
+        let text = shown(&status, 0);
+        for part in ["is running, up 3 days 2 h", "in 100 days", "in 90 days", "takes requests"] {
             assert!(text.contains(part), "{part} in:\n{text}");
         }
         assert!(healthy(&status));
@@ -346,7 +373,7 @@ mod tests {
         let breaker = Some(OpenBreaker { failures: 7, next_probe: 103 });
         status.upstreams[0].breaker = breaker;
         assert!(!healthy(&status));
-        let shown = text(&status, 100, Palette::plain());
+        let shown = self::shown(&status, 100);
         let line = "crm: cannot be reached, so stored requests wait (7 failures in a row); probed again in 3 s";
         assert!(shown.contains(line), "{shown}");
         let mut status = example();
@@ -357,7 +384,7 @@ mod tests {
             ..RouteStatus::default()
         });
         assert!(!healthy(&status));
-        let shown = text(&status, 103, Palette::plain());
+        let shown = self::shown(&status, 103);
         let line = "crm: does not take requests of gh, so they wait (7 failures in a row); probed now";
         assert!(shown.contains(line), "{shown}");
     }
@@ -372,12 +399,12 @@ mod tests {
             ..RouteStatus::default()
         };
         let mut status = Status { routes: vec![route], ..example() };
-        let shown = text(&status, 3600, Palette::plain());
+        let shown = self::shown(&status, 3600);
         assert!(shown.contains("saw 4 failures within a day and may give up at 5"), "{shown}");
         assert!(shown.contains("gone quiet; last genuine request: 1 h 0 min ago"), "{shown}");
         status.routes[0].silent = false;
         status.routes[0].error_budget = Some(BudgetStatus { budget: 5, spent: 3, left: 2 });
-        let shown = text(&status, 3600, Palette::plain());
+        let shown = self::shown(&status, 3600);
         assert!(!shown.contains("provider saw") && !shown.contains("quiet"), "{shown}");
     }
 
@@ -387,7 +414,7 @@ mod tests {
         let route = RouteStatus { name: "github".into(), counts, ..RouteStatus::default() };
         for (check, shown) in [(None, false), (Some("enforce"), false), (Some("observe"), true)] {
             let route = RouteStatus { address_check: check.map(Into::into), ..route.clone() };
-            let text = text(&Status { routes: vec![route], ..example() }, 0, Palette::plain());
+            let text = super::text(&Status { routes: vec![route], ..example() }, &[], 0, Palette::plain());
             let line =
                 "github: ADDRESSES NOT ENFORCED (address_check = \"observe\"); would have refused 7, 2 of them genuine";
             assert_eq!(text.contains(line), shown, "{text}");

@@ -24,6 +24,8 @@ mod documents;
 mod events;
 /// `explain`: captures in every form, and what a running relay stored.
 mod explain;
+/// A terminal of 80 columns, and what the status says is to be done.
+mod fits;
 /// `init`: a first configuration that `check` takes.
 mod init;
 /// What a crash leaves behind.

@@ -40,7 +40,8 @@ fn text(page: &EventPage, palette: Palette) -> String {
 }
 
 pub(super) fn table(rows: &[EventRow]) -> Table {
-    let mut table = Table::new(["time (UTC)", "id", "route", "outcome", "status", "attempts", "source", "bytes"]);
+    let mut table = Table::new(["time (UTC)", "id", "route", "outcome", "status", "attempts", "source", "bytes"])
+        .foldable(&[7, 5, 6]);
     for row in rows {
         table.row([
             short_time(&row.received_at).into(),

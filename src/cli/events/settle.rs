@@ -5,7 +5,7 @@ use super::choose::{agreed, matching, one};
 use super::{Desk, event_path};
 use crate::admin::events::{Done, Retried};
 use crate::cli::grammar::Format;
-use crate::cli::grammar::events::{Discard, Filters, Retry};
+use crate::cli::grammar::events::{Discard, Filters, Retry, State};
 use crate::cli::{Exit, Unusable, say_json};
 use crate::signature::form;
 use crate::terminal::{Palette, Progress, counted, say};
@@ -15,24 +15,15 @@ pub(super) async fn retry(args: &Retry, format: Format) -> Result<Exit, Unusable
     if args.waiting {
         return waiting(&mut desk, args, format).await;
     }
-    let ids = match (args.events.is_empty(), args.filters.is_empty() && !args.all_dead) {
-        (true, true) => {
-            let how = "name events, choose dead letters with filters, take every dead letter with --all-dead, or try what \
-                waits now with --waiting";
-            return Err(how.into());
-        }
-        (false, false) => return Err("name events or give filters, not both".into()),
-        (false, true) => whole(&mut desk, &args.events).await?,
-        (true, false) => {
-            let mut filters = args.filters.clone();
-            filters.state.get_or_insert_with(|| "dead".to_owned());
-            let ids: Vec<_> = matching(&mut desk, &filters, u64::MAX).await?.into_iter().map(|row| row.id).collect();
-            if !ids.is_empty() && !agreed("Retry", ids.len(), args.yes)? {
-                return Ok(Exit::No);
-            }
-            ids
-        }
-    };
+    if args.events.is_empty() && args.filters.is_empty() && !args.all_dead {
+        let how = "name events, choose dead letters with filters, take every dead letter with --all-dead, or try what \
+            waits now with --waiting";
+        return Err(how.into());
+    }
+    let ids = chosen(&mut desk, &args.events, &args.filters).await?;
+    if args.events.is_empty() && !ids.is_empty() && !agreed("Retry", ids.len(), args.yes)? {
+        return Ok(Exit::No);
+    }
     each(&mut desk, &ids, "/retry", "queued again", format).await
 }
 
@@ -59,11 +50,28 @@ async fn waiting(desk: &mut Desk, args: &Retry, format: Format) -> Result<Exit, 
 
 pub(super) async fn discard(args: &Discard, format: Format) -> Result<Exit, Unusable> {
     let mut desk = Desk::new(&args.relay)?;
-    let ids = whole(&mut desk, &args.events).await?;
-    if !agreed("Give up for good", ids.len(), args.yes)? {
+    if args.events.is_empty() && args.filters.is_empty() && !args.all_dead {
+        let how = "name events, choose dead letters with filters (--route), or take every dead letter with --all-dead";
+        return Err(how.into());
+    }
+    let ids = chosen(&mut desk, &args.events, &args.filters).await?;
+    if !ids.is_empty() && !agreed("Give up for good", ids.len(), args.yes)? {
         return Ok(Exit::No);
     }
     each(&mut desk, &ids, "/discard", "given up", format).await
+}
+
+/// Those that are named, or what the filters leave: dead letters, unless `--state` says otherwise.
+async fn chosen(desk: &mut Desk, named: &[String], filters: &Filters) -> Result<Vec<String>, Unusable> {
+    if named.is_empty() {
+        let mut filters = filters.clone();
+        filters.state.get_or_insert(State::Dead);
+        return Ok(matching(desk, &filters, u64::MAX).await?.into_iter().map(|row| row.id).collect());
+    }
+    if !filters.is_empty() {
+        return Err("name events or give filters, not both".into());
+    }
+    whole(desk, named).await
 }
 
 async fn whole(desk: &mut Desk, given: &[String]) -> Result<Vec<String>, Unusable> {

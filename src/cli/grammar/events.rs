@@ -42,18 +42,18 @@ pub struct Filters {
     /// Of this provider
     #[arg(long, value_name = "NAME", help_heading = "Filters")]
     pub provider: Option<String>,
-    /// That ended so: delivered, accepted, dead, discarded, handshake, duplicate, refused, failed, gone
-    #[arg(long, value_name = "OUTCOME", help_heading = "Filters")]
-    pub outcome: Option<String>,
+    /// That ended so
+    #[arg(long, value_enum, value_name = "OUTCOME", help_heading = "Filters")]
+    pub outcome: Option<Outcome>,
     /// Refused or failed for this reason, such as signature_mismatch
     #[arg(long, value_name = "CODE", help_heading = "Filters")]
     pub reason: Option<String>,
     /// Answered with this status: 404, 5xx, 500-599
     #[arg(long, value_name = "STATUS", help_heading = "Filters")]
     pub status: Option<String>,
-    /// In this state of delivery: waiting, dead
-    #[arg(long, value_name = "STATE", help_heading = "Filters")]
-    pub state: Option<String>,
+    /// In this state of delivery
+    #[arg(long, value_enum, value_name = "STATE", help_heading = "Filters")]
+    pub state: Option<State>,
     /// Received since: 2h, 3d, 2026-11-22T10:00:00Z, or seconds since 1970
     #[arg(long, value_name = "TIME", help_heading = "Filters")]
     pub since: Option<String>,
@@ -72,6 +72,29 @@ pub struct Filters {
     /// With this text in path, query or headers, in any case
     #[arg(long, value_name = "TEXT", help_heading = "Filters")]
     pub text: Option<String>,
+}
+
+/// How a request ended, as the history names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs, reason = "the names are those of the outcomes, which docs/operating.md explains")]
+pub enum Outcome {
+    Delivered,
+    Accepted,
+    Dead,
+    Discarded,
+    Handshake,
+    Duplicate,
+    Refused,
+    Failed,
+    Gone,
+}
+
+/// Where a stored request stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs, reason = "the names are those of the states")]
+pub enum State {
+    Waiting,
+    Dead,
 }
 
 /// In which order.
@@ -204,12 +227,18 @@ pub struct Retry {
 /// `events discard`.
 #[derive(Debug, Args)]
 pub struct Discard {
-    /// Request ids, or their beginnings
-    #[arg(value_name = "ID", required = true)]
+    /// Request ids, or their beginnings; without any, the filters choose among the dead letters
+    #[arg(value_name = "ID")]
     pub events: Vec<String>,
     /// Where the relay is.
     #[command(flatten)]
     pub relay: Relay,
+    /// Which events.
+    #[command(flatten)]
+    pub filters: Filters,
+    /// Every dead letter that the filters leave
+    #[arg(long, conflicts_with = "events")]
+    pub all_dead: bool,
     /// Do not ask
     #[arg(long, short)]
     pub yes: bool,

@@ -91,7 +91,7 @@ impl Compiler<'_> {
             let what = "the certificate has no name (SAN), so every client refuses it";
             self.reject(chain_at, &key, what, "issue it again with a DNS name in the subject alternative name");
         }
-        let served = ServedCertificate { names: chain.names, not_after: chain.not_after };
+        let served = ServedCertificate { names: chain.names, not_before: chain.not_before, not_after: chain.not_after };
         Some(Certified { key: certified, served })
     }
 

@@ -22,7 +22,7 @@ pub(super) struct Chain {
     pub(super) der: Vec<CertificateDer<'static>>,
     /// Of the leaf's SAN: DNS names in lower case, addresses.
     pub(super) names: Vec<String>,
-    not_before: i64,
+    pub(super) not_before: i64,
     /// Seconds since the epoch.
     pub(super) not_after: i64,
 }
