@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn a_certificate_is_to_be_renewed_in_its_last_third() {
         assert!(only(|status| status.listeners = certified(0, 99)).what.ends_with("has expired"));
-        assert!(only(|status| status.listeners = certified(0, 149)).what.contains("in its last third"));
+        assert!(only(|status| status.listeners = certified(0, 148)).what.contains("in its last third"));
         let status = Status { listeners: certified(0, 151), ..fine() };
         assert_eq!(needs(&status, 100), []);
     }
@@ -222,7 +222,7 @@ mod tests {
         };
         assert_eq!(line(&fine()).1, Exit::Fine);
         assert!(line(&fine()).0.starts_with("DMZ-RELAY OK - "));
-        let status = Status { listeners: certified(0, 149), ..fine() };
+        let status = Status { listeners: certified(0, 148), ..fine() };
         assert_eq!(line(&status).1, Exit::No);
         let status = Status { listeners: certified(0, 99), ..fine() };
         assert_eq!(line(&status).1, Exit::Unusable);
