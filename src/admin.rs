@@ -1,7 +1,7 @@
 //! The private listener: health, readiness, metrics, status, reload, and the history of requests.
 //!
-//! It stands on loopback or on a Unix socket. Who reaches it from this machine may also read the history, which holds
-//! personal data, and have stored requests sent inward again; no request can change what the files say. Every connection, head, body and answer is bounded, so that a monitoring
+//! It stands on a Unix socket, where the kernel says who calls: whoever may connect looks, operators act, readers see bodies. Over
+//! TCP, where nobody knows who calls, it answers metrics, health and readiness alone. No request can change what the files say. Every connection, head, body and answer is bounded, so that a monitoring
 //! system gone wild cannot harm the gate, and nobody keeps health checks and reloads out by opening connections and reading
 //! no answer. Pages in a browser cannot use it: a foreign `Origin` or a `Host` that is a
 //! name (DNS rebinding) is turned away.
@@ -11,13 +11,13 @@ pub mod client;
 pub mod events;
 mod places;
 mod respond;
+mod roles;
 mod router;
 pub mod status;
 mod unread;
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,9 +32,13 @@ use bind::Socket;
 pub use bind::{BindError, Bound, Exposure};
 use events::{EventSource, Waiting};
 use places::{Place, Places};
+use roles::Caller;
 pub use router::{Access, ENDPOINTS, Endpoint, Verb};
 use status::{ReloadReport, Status};
 use unread::Unread;
+
+use crate::observe::Event;
+use crate::snapshot::Roles;
 
 /// For a whole request head, and between two requests of one connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -56,6 +60,10 @@ pub trait AdminSource: Send + Sync + 'static {
     fn status(&self) -> Status;
     /// Every metric in Prometheus's text format.
     fn metrics(&self) -> String;
+    /// Who may do what, by the configuration in force.
+    fn roles(&self) -> Roles;
+    /// Somebody acted, or was refused it.
+    fn acted(&self, event: &Event<'_>);
     /// Reads the configuration again.
     fn reload(&self) -> Reloading<'_>;
 }
@@ -63,18 +71,10 @@ pub trait AdminSource: Send + Sync + 'static {
 /// Where a request came from, as far as it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Peer {
-    /// The file system let it in.
-    Unix,
-    /// The same machine, through loopback.
-    Loopback,
-    /// Another machine, where the configuration exposes the listener.
-    Remote,
-}
-
-impl Peer {
-    fn of(address: SocketAddr) -> Self {
-        if address.ip().to_canonical().is_loopback() { Self::Loopback } else { Self::Remote }
-    }
+    /// Through the socket: the file system let it in, and the kernel says who it is.
+    Unix(Caller),
+    /// Nobody knows who.
+    Tcp,
 }
 
 impl Bound {
@@ -85,11 +85,14 @@ impl Bound {
         loop {
             let accepted = match &self.socket {
                 Socket::Tcp(listener) => {
-                    listener.accept().await.map(|(stream, from)| (Box::new(stream) as Stream, Peer::of(from)))
+                    listener.accept().await.map(|(stream, _)| (Box::new(stream) as Stream, Peer::Tcp))
                 }
-                Socket::Unix { listener, .. } => {
-                    listener.accept().await.map(|(stream, _)| (Box::new(stream) as Stream, Peer::Unix))
-                }
+                Socket::Unix { listener, file } => listener.accept().await.and_then(|(stream, _)| {
+                    let (caller, own) = (stream.peer_cred()?, file.owner());
+                    let owner = caller.uid() == 0 || caller.uid() == own;
+                    let caller = Caller { uid: caller.uid(), gid: caller.gid(), pid: caller.pid(), owner };
+                    Ok((Box::new(stream) as Stream, Peer::Unix(caller)))
+                }),
             };
             while connections.try_join_next().is_some() {}
             let Ok((stream, peer)) = accepted else {

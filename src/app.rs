@@ -123,6 +123,8 @@ pub struct Running {
     pub listeners: Vec<(Arc<str>, SocketAddr)>,
     /// The admin listener, with the address it really has.
     pub admin: Option<AdminAddress>,
+    /// Where metrics and health are read over TCP, with the port it really has.
+    pub scrape: Option<SocketAddr>,
     relay: Arc<Relay>,
     delivery: Option<Arc<Delivery>>,
     requests: Requests<ReloadOutcome>,
@@ -165,7 +167,14 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     reload.deliver_with(delivery.as_ref());
     let source = admin::Source::new(&relay, &reload, requests.clone(), listeners.clone(), draining.clone());
     let admin = match &snapshot.admin {
-        Some(address) => Some(serve_admin(address, source, &mut tasks)?),
+        Some(address) => Some(serve_admin(address, Arc::clone(&source), &mut tasks)?),
+        None => None,
+    };
+    let scrape = match snapshot.scrape {
+        Some(address) => match serve_admin(&AdminAddress::Tcp(address), source, &mut tasks)? {
+            AdminAddress::Tcp(address) => Some(address),
+            AdminAddress::Unix(_) => None,
+        },
         None => None,
     };
 
@@ -190,7 +199,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         "reload"
     });
     service.ready("serving");
-    Ok(Running { listeners, admin, relay, delivery, requests, service, drain, accepting, tasks })
+    Ok(Running { listeners, admin, scrape, relay, delivery, requests, service, drain, accepting, tasks })
 }
 
 /// Opens the store where the configuration has one, and takes up what the last process left. What is found later, because the

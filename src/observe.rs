@@ -294,6 +294,9 @@ impl Observer {
                 self.metrics.gauge(&names::SERVER_HEALTHY, &[upstream, server]).set(f64::from(healthy));
                 self.metrics.counter(&names::SERVER_CHANGES, &[upstream, server]).increment(1);
             }
+            Event::AdminAction { action, result, .. } => {
+                self.metrics.counter(&names::ADMIN_ACTIONS, &[action, result]).increment(1);
+            }
             Event::Delivery(delivery) => {
                 let labels = [delivery.route, delivery.result.as_str()];
                 self.metrics.counter(&names::ATTEMPTS, &labels).increment(1);

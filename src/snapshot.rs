@@ -36,6 +36,10 @@ pub struct Snapshot {
     pub listeners: Vec<Arc<Listener>>,
     /// Where the admin listener stands; `None` switches it off.
     pub admin: Option<AdminAddress>,
+    /// Where metrics and health are read over TCP, and nothing else.
+    pub scrape: Option<SocketAddr>,
+    /// Who may do more over the admin socket than look.
+    pub roles: Roles,
     /// How log lines look.
     pub log: LogSettings,
     /// Bounds that hold for the whole process.
@@ -116,6 +120,24 @@ impl ListenAddress {
             _ => false,
         }
     }
+}
+
+/// A user or a group, by name or by decimal id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Account {
+    /// `user:NAME`.
+    User(String),
+    /// `group:NAME`.
+    Group(String),
+}
+
+/// Who may do more over the admin socket than look. Root and the relay's own user may do everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Roles {
+    /// They reload, retry, replay and discard.
+    pub operators: Vec<Account>,
+    /// They read bodies.
+    pub readers: Vec<Account>,
 }
 
 /// Where the admin listener stands.

@@ -19,7 +19,7 @@ const SOCKET_MODE: u32 = 0o660;
 pub enum Exposure {
     /// The same machine only: any other address is an error.
     Loopback,
-    /// Other machines too, because the configuration says so. They may read; reloading stays local.
+    /// Other machines too, because the configuration says so. They read metrics and health.
     Network,
 }
 
@@ -72,7 +72,7 @@ pub struct Bound {
 #[derive(Debug)]
 pub(super) enum Socket {
     Tcp(TcpListener),
-    Unix { listener: UnixListener, _file: SocketFile },
+    Unix { listener: UnixListener, file: SocketFile },
 }
 
 impl Bound {
@@ -130,9 +130,9 @@ fn bind_unix(path: &Path, exposure: Exposure) -> Result<Bound, BindError> {
             return Err(failed(error));
         }
     };
-    let file = SocketFile { path: path.to_owned(), device: meta.dev(), inode: meta.ino() };
+    let file = SocketFile { path: path.to_owned(), device: meta.dev(), inode: meta.ino(), owner: meta.uid() };
     let listener = listener.set_nonblocking(true).and_then(|()| UnixListener::from_std(listener)).map_err(failed)?;
-    Ok(Bound { socket: Socket::Unix { listener, _file: file }, exposure, address: format!("unix:{}", path.display()) })
+    Ok(Bound { socket: Socket::Unix { listener, file }, exposure, address: format!("unix:{}", path.display()) })
 }
 
 /// A path may be taken when nothing is there, or a socket on which nobody answers.
@@ -156,6 +156,14 @@ pub(super) struct SocketFile {
     path: PathBuf,
     device: u64,
     inode: u64,
+    owner: u32,
+}
+
+impl SocketFile {
+    /// The relay's own user, because it made the file.
+    pub(super) fn owner(&self) -> u32 {
+        self.owner
+    }
 }
 
 impl Drop for SocketFile {

@@ -62,9 +62,7 @@ fn advice(kind: io::ErrorKind) -> &'static str {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
             "; is it running, and is this its [admin] address?"
         }
-        io::ErrorKind::PermissionDenied => {
-            "; the socket is for the relay's user and group only: join the group, or use sudo"
-        }
+        io::ErrorKind::PermissionDenied => "; join the group dmz-relay-admin, to which the socket belongs, or use sudo",
         _ => "",
     }
 }

@@ -18,7 +18,9 @@ use crate::base::UnixMillis;
 use crate::explain::EventExplanation;
 use crate::store::{Bookmark, Cursor, Query};
 
-pub(super) use answer::{body, discard, event, events, explanation, failure, replay, retry, retry_waiting};
+pub(super) use answer::{
+    Count, body, discard, event, events, explanation, failure, is_id, replay, retry, retry_waiting,
+};
 pub(super) use wait::Waiting;
 
 /// An answer under way.
@@ -78,8 +80,12 @@ pub struct Listed {
 pub enum Denied {
     /// A parameter is unknown or has a bad value.
     BadParameter(String),
-    /// The peer is another machine.
-    NotLocal,
+    /// Over TCP there are metrics and health alone.
+    ScrapeOnly,
+    /// The caller is no operator.
+    NotOperator,
+    /// The caller is no reader.
+    NotReader,
     /// The configuration has no `[store]`.
     NoStore,
     /// No such event.
@@ -115,7 +121,9 @@ impl Denied {
     pub fn code(&self) -> &'static str {
         match self {
             Self::BadParameter(_) => "bad_parameter",
-            Self::NotLocal => "not_local",
+            Self::ScrapeOnly => "scrape_only",
+            Self::NotOperator => "not_operator",
+            Self::NotReader => "not_reader",
             Self::NoStore => "no_store",
             Self::Unknown => "unknown_event",
             Self::BodyNotKept => "body_not_kept",
@@ -137,7 +145,14 @@ impl Denied {
     pub fn text(&self) -> &str {
         match self {
             Self::BadParameter(what) => what,
-            Self::NotLocal => "events hold personal data and are for this machine only",
+            Self::ScrapeOnly => "this address answers /metrics, /healthz and /readyz only; use the Unix socket",
+            Self::NotOperator => {
+                "this needs the role operator: add \"user:NAME\" or \"group:NAME\" to operators in [admin], or use sudo"
+            }
+            Self::NotReader => {
+                "this shows a body and needs the role reader: add \"user:NAME\" or \"group:NAME\" to readers in [admin], \
+                 or use sudo"
+            }
             Self::NoStore => "no store is configured: add [store]",
             Self::Unknown => "there is no event with this id",
             Self::BodyNotKept => "its body was not kept; keep_body = true on the route keeps those to come",

@@ -13,9 +13,11 @@ use serde::Serialize;
 
 use super::events::{self, Denied, EventSource, Waiting};
 use super::places::Place;
+use super::roles::Caller;
 use super::router::{self, Access, Action, Found};
 use super::status::ReloadReport;
 use super::{AdminSource, Exposure, Peer};
+use crate::observe::Event;
 
 /// Nothing here needs a body; one that comes is read to this point and ignored.
 const BODY: usize = 64 * 1024;
@@ -58,27 +60,37 @@ pub(super) async fn respond<S: AdminSource + EventSource>(
         Found::NotAllowed(allow) => return not_allowed(allow),
         Found::Nothing => return text(StatusCode::NOT_FOUND, "see docs/operating.md for what is here\n"),
     };
-    if endpoint.access == Access::ThisMachine && peer == Peer::Remote {
-        return match endpoint.action {
-            Action::Reload => text(StatusCode::FORBIDDEN, "reloading is for this machine only\n"),
-            _ => events::failure(&Denied::NotLocal),
-        };
+    let caller = match peer {
+        Peer::Unix(caller) => Some(caller),
+        Peer::Tcp if endpoint.access == Access::Scraper => None,
+        Peer::Tcp => return events::failure(&Denied::ScrapeOnly),
+    };
+    let id_given = Some(id).filter(|id| events::is_id(id));
+    let told = |answer: Answer| {
+        if let Some((caller, action)) = caller.zip(endpoint.action.recorded()) {
+            record(source, &caller, action, id_given, &answer);
+        }
+        answer
+    };
+    if caller.is_some_and(|caller| !caller.may(endpoint.access, &source.roles())) {
+        let denied = if endpoint.access == Access::Reader { Denied::NotReader } else { Denied::NotOperator };
+        return told(events::failure(&denied));
     }
     // Until here its sender could be waited for; from here on it has an answer coming, and keeps its place.
     let _busy = place.busy();
     let about_events = endpoint.path.starts_with(EVENTS);
     let _asked = match (endpoint.action, about_events) {
         (Action::Reload, _) => match place.all().reload() {
-            None => return text(StatusCode::SERVICE_UNAVAILABLE, "too many wait for a reload already\n"),
+            None => return told(text(StatusCode::SERVICE_UNAVAILABLE, "too many wait for a reload already\n")),
             permit => permit,
         },
         (_, true) => match place.all().question() {
-            None => return events::failure(&Denied::Busy),
+            None => return told(events::failure(&Denied::Busy)),
             permit => permit,
         },
         (_, false) => None,
     };
-    match endpoint.action {
+    told(match endpoint.action {
         Action::Health => text(StatusCode::OK, "ok\n"),
         Action::Readiness => readiness(source.ready()),
         Action::Metrics => answer(StatusCode::OK, PROMETHEUS, source.metrics()),
@@ -93,7 +105,27 @@ pub(super) async fn respond<S: AdminSource + EventSource>(
         Action::Retry => events::retry(source, id).await,
         Action::Discard => events::discard(source, id).await,
         Action::RetryWaiting => events::retry_waiting(source, head.uri.query().unwrap_or_default()).await,
-    }
+    })
+}
+
+/// One line and one count of who did what, and of who wanted to.
+fn record<S: AdminSource>(source: &S, caller: &Caller, action: &str, id: Option<&str>, answer: &Answer) {
+    let result = match answer.status() {
+        StatusCode::FORBIDDEN => "refused",
+        status if status.is_success() => "done",
+        _ => "failed",
+    };
+    source.acted(&Event::AdminAction {
+        action,
+        result,
+        status: answer.status().as_u16(),
+        uid: caller.uid,
+        user: caller.user().as_deref(),
+        pid: caller.pid,
+        id,
+        count: answer.extensions().get().map(|events::Count(count)| *count),
+        from: "unix socket",
+    });
 }
 
 /// Turns browsers away. A page sends its `Origin`; a page whose name was rebound to loopback sends that name as `Host`.
@@ -101,7 +133,9 @@ fn admit(headers: &HeaderMap, peer: Peer, exposure: Exposure) -> Result<(), &'st
     if headers.contains_key(ORIGIN) {
         return Err("requests of web pages are not answered\n");
     }
-    let named = peer == Peer::Unix || exposure == Exposure::Network || headers.get(HOST).is_none_or(names_this_machine);
+    let named = matches!(peer, Peer::Unix(_))
+        || exposure == Exposure::Network
+        || headers.get(HOST).is_none_or(names_this_machine);
     if named { Ok(()) } else { Err("the Host of a request must be an IP address or localhost\n") }
 }
 

@@ -42,10 +42,14 @@ impl Verb {
 /// Who may ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Whoever reaches the listener.
-    Anyone,
-    /// Peers of this machine: what changes something, and what holds personal data.
-    ThisMachine,
+    /// Whoever reaches the listener, over TCP too.
+    Scraper,
+    /// Whoever may connect to the socket.
+    Viewer,
+    /// Changes something, or sends something inward.
+    Operator,
+    /// Shows a body.
+    Reader,
 }
 
 /// What is done.
@@ -67,26 +71,48 @@ pub(super) enum Action {
     RetryWaiting,
 }
 
+impl Action {
+    /// Its name in the log, where it is recorded: it changes something, or shows a body.
+    pub(super) fn recorded(self) -> Option<&'static str> {
+        match self {
+            Self::Reload => Some("reload"),
+            Self::EventBody => Some("read_body"),
+            Self::Replay => Some("replay"),
+            Self::Retry => Some("retry"),
+            Self::Discard => Some("discard"),
+            Self::RetryWaiting => Some("retry_waiting"),
+            Self::Health
+            | Self::Readiness
+            | Self::Metrics
+            | Self::Status
+            | Self::Document
+            | Self::Events
+            | Self::Event
+            | Self::Explanation => None,
+        }
+    }
+}
+
 const fn get(path: &'static str, access: Access, action: Action) -> Endpoint {
     Endpoint { method: Verb::Get, path, access, action }
 }
 
 const fn post(path: &'static str, action: Action) -> Endpoint {
-    Endpoint { method: Verb::Post, path, access: Access::ThisMachine, action }
+    Endpoint { method: Verb::Post, path, access: Access::Operator, action }
 }
 
 /// Everything that is here.
 pub const ENDPOINTS: &[Endpoint] = &[
-    get("/healthz", Access::Anyone, Action::Health),
-    get("/readyz", Access::Anyone, Action::Readiness),
-    get("/metrics", Access::Anyone, Action::Metrics),
-    get("/api/v1/openapi.json", Access::Anyone, Action::Document),
-    get("/api/v1/status", Access::Anyone, Action::Status),
+    get("/healthz", Access::Scraper, Action::Health),
+    get("/readyz", Access::Scraper, Action::Readiness),
+    get("/metrics", Access::Scraper, Action::Metrics),
+    get("/api/v1/openapi.json", Access::Viewer, Action::Document),
+    get("/api/v1/status", Access::Viewer, Action::Status),
     post("/api/v1/reload", Action::Reload),
-    get("/api/v1/events", Access::ThisMachine, Action::Events),
-    get("/api/v1/events/{id}", Access::ThisMachine, Action::Event),
-    get("/api/v1/events/{id}/body", Access::ThisMachine, Action::EventBody),
-    get("/api/v1/events/{id}/explain", Access::ThisMachine, Action::Explanation),
+    get("/api/v1/events", Access::Viewer, Action::Events),
+    get("/api/v1/events/{id}", Access::Viewer, Action::Event),
+    get("/api/v1/events/{id}/body", Access::Reader, Action::EventBody),
+    get("/api/v1/events/{id}/explain", Access::Viewer, Action::Explanation),
     post("/api/v1/events/{id}/replay", Action::Replay),
     post("/api/v1/events/{id}/retry", Action::Retry),
     post("/api/v1/events/{id}/discard", Action::Discard),
@@ -154,9 +180,15 @@ mod tests {
     }
 
     #[test]
-    fn what_holds_personal_data_is_for_this_machine() {
-        for endpoint in ENDPOINTS.iter().filter(|known| known.path.contains("/events") || known.method == Verb::Post) {
-            assert_eq!(endpoint.access, Access::ThisMachine, "{}", endpoint.path);
+    fn what_changes_something_is_for_operators_and_a_body_for_readers() {
+        for endpoint in ENDPOINTS {
+            let expected = match (endpoint.method, endpoint.path) {
+                (Verb::Post, _) => Access::Operator,
+                (_, path) if path.ends_with("/body") => Access::Reader,
+                (_, "/healthz" | "/readyz" | "/metrics") => Access::Scraper,
+                _ => Access::Viewer,
+            };
+            assert_eq!(endpoint.access, expected, "{}", endpoint.path);
         }
     }
 }

@@ -1,16 +1,18 @@
 //! Over real sockets, TCP and Unix.
 
+use std::sync::Mutex;
+
 use super::*;
 use crate::admin::events::{Asking, Denied, EventDetail, Listed, Recorded, ReplayReport, Whose};
 use crate::base::UnixMillis;
 use crate::explain::EventExplanation;
-use crate::snapshot::AdminAddress;
+use crate::snapshot::{Account, AdminAddress};
 use crate::store::{Bookmark, Query};
 use bytes::Bytes;
 use status::{ConfigStatus, Problem};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinHandle;
 
 #[derive(Default)]
@@ -18,6 +20,7 @@ struct Relay {
     draining: AtomicBool,
     broken: AtomicBool,
     asked: AtomicUsize,
+    acted: Mutex<Vec<String>>,
 }
 
 impl AdminSource for Relay {
@@ -32,6 +35,16 @@ impl AdminSource for Relay {
 
     fn metrics(&self) -> String {
         "dmz_relay_build_info 1\n".into()
+    }
+
+    fn roles(&self) -> Roles {
+        let account = |uid: u32| vec![Account::User(uid.to_string())];
+        Roles { operators: account(4_000_000_001), readers: account(4_000_000_002) }
+    }
+
+    fn acted(&self, event: &Event<'_>) {
+        let Event::AdminAction { result, .. } = event else { panic!("{event:?}") };
+        self.acted.lock().unwrap().push((*result).to_owned());
     }
 
     fn reload(&self) -> Reloading<'_> {
@@ -125,9 +138,11 @@ impl Rig {
         (answer.status, String::from_utf8(answer.body.to_vec()).unwrap())
     }
 
-    async fn connect(&self) -> TcpStream {
-        let AdminAddress::Tcp(address) = &self.address else { panic!("a TCP rig expected") };
-        TcpStream::connect(address).await.unwrap()
+    async fn connect(&self) -> Stream {
+        match &self.address {
+            AdminAddress::Tcp(address) => Box::new(TcpStream::connect(address).await.unwrap()),
+            AdminAddress::Unix(path) => Box::new(UnixStream::connect(path).await.unwrap()),
+        }
     }
 
     /// Sends bytes as they are and reads until the relay closes the connection.
@@ -148,11 +163,15 @@ impl Drop for Rig {
 }
 
 #[tokio::test]
-async fn every_endpoint_answers_over_tcp_and_unix() {
-    for rig in [Rig::new(false), Rig::new(true)] {
+async fn what_scrapers_ask_is_answered_over_tcp_and_all_of_it_over_unix() {
+    for (rig, unix) in [(Rig::new(false), false), (Rig::new(true), true)] {
         assert_eq!(rig.get("/healthz").await, (200, "ok\n".into()));
         assert_eq!(rig.get("/readyz").await, (200, "ready\n".into()));
         assert_eq!(rig.get("/metrics").await, (200, "dmz_relay_build_info 1\n".into()));
+        if !unix {
+            assert_eq!(rig.get("/api/v1/status").await.0, 403);
+            continue;
+        }
         let (code, body) = rig.get("/api/v1/status").await;
         assert_eq!((code, serde_json::from_str::<Status>(&body).unwrap()), (200, rig.relay.status()));
         assert_eq!(rig.get("/").await.0, 404);
@@ -174,7 +193,7 @@ async fn a_draining_relay_is_healthy_and_not_ready() {
 
 #[tokio::test]
 async fn a_reload_reports_what_came_of_it() {
-    for rig in [Rig::new(false), Rig::new(true)] {
+    for rig in [Rig::new(true)] {
         let answer = client::reload(&rig.address).await.unwrap();
         let report: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
         let expected = serde_json::json!(
@@ -205,20 +224,30 @@ async fn browsers_are_turned_away() {
 }
 
 #[tokio::test]
-async fn other_machines_may_read_but_neither_reload_nor_see_events() {
-    assert_eq!(Peer::of("[::ffff:127.0.0.1]:1".parse().unwrap()), Peer::Loopback);
-    assert_eq!(Peer::of("192.0.2.1:1".parse().unwrap()), Peer::Remote);
+async fn every_endpoint_asks_for_its_role() {
     let relay = Arc::new(Relay::default());
+    let caller = |uid, owner| Peer::Unix(Caller { uid, gid: 4_000_000_000, pid: Some(7), owner });
+    let (operator, reader) = (caller(4_000_000_001, false), caller(4_000_000_002, false));
+    let (viewer, owner) = (caller(4_000_000_003, false), caller(4_000_000_004, true));
     for endpoint in ENDPOINTS {
-        let refused = endpoint.access == Access::ThisMachine;
-        for (peer, refused) in [(Peer::Remote, refused), (Peer::Loopback, false), (Peer::Unix, false)] {
+        for (peer, may) in [
+            (Peer::Tcp, endpoint.access == Access::Scraper),
+            (viewer, matches!(endpoint.access, Access::Scraper | Access::Viewer)),
+            (operator, endpoint.access != Access::Reader),
+            (reader, endpoint.access != Access::Operator),
+            (owner, true),
+        ] {
             let (method, path) = (endpoint.method.as_str(), endpoint.path.replace("{id}", "1a"));
-            let before = relay.asked.load(Ordering::Relaxed);
+            let before = (relay.asked.load(Ordering::Relaxed), relay.acted.lock().unwrap().len());
             let answer = over_a_pipe(&relay, peer, method, &path).await;
-            assert_eq!(answer.starts_with("HTTP/1.1 403 "), refused, "{method} {path} of {peer:?}: {answer}");
-            let asked = relay.asked.load(Ordering::Relaxed) - before;
+            assert_eq!(answer.starts_with("HTTP/1.1 403 "), !may, "{method} {path} of {peer:?}: {answer}");
+            let asked = relay.asked.load(Ordering::Relaxed) - before.0;
             let of_events = path.contains("/events") || path.contains("/waiting");
-            assert_eq!(asked, usize::from(of_events && !refused), "{path} of {peer:?}");
+            assert_eq!(asked, usize::from(of_events && may), "{path} of {peer:?}");
+            let acted = relay.acted.lock().unwrap().split_off(before.1);
+            let recorded = matches!(endpoint.access, Access::Operator | Access::Reader) && peer != Peer::Tcp;
+            assert_eq!(acted.len(), usize::from(recorded), "{path} of {peer:?}");
+            assert!(acted.iter().all(|result| (result == "refused") != may), "{path} of {peer:?}: {acted:?}");
         }
     }
 }
@@ -275,7 +304,7 @@ async fn a_slow_head_ends_with_its_deadline() {
 /// Every place is taken, and taken again, by connections that say nothing, that send no body, and that read no answer.
 #[tokio::test]
 async fn health_and_reload_are_answered_whoever_fills_the_places() {
-    let rig = Rig::new(false);
+    let rig = Rig::new(true);
     let mut held = Vec::new();
     for number in 0..3 * places::CONNECTIONS {
         let mut stream = rig.connect().await;

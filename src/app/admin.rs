@@ -15,9 +15,10 @@ use crate::admin::{AdminSource, Reloading};
 use crate::base::UnixMillis;
 use crate::dispatch::{BreakerStanding, Servers};
 use crate::edge::{Draining, Relay};
+use crate::observe::Event;
 use crate::pipeline::{Gate, way};
 use crate::reload::Requests;
-use crate::snapshot::{Route, Snapshot, Verification};
+use crate::snapshot::{Roles, Route, Snapshot, Verification};
 use crate::upstream::Upstream;
 
 use super::reload::{Reload, Standing};
@@ -146,6 +147,14 @@ impl AdminSource for Source {
         providers::look(&self.relay);
         spool::set_metrics(gate, &self.relay.snapshot());
         gate.observer.render_metrics()
+    }
+
+    fn roles(&self) -> Roles {
+        self.relay.snapshot().roles.clone()
+    }
+
+    fn acted(&self, event: &Event<'_>) {
+        self.relay.gate.observer.record(event);
     }
 
     fn reload(&self) -> Reloading<'_> {

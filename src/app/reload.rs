@@ -1,6 +1,7 @@
 //! A reload: read, compile, compare, swap, or keep what runs. One at a time; the admin listener reads what came of it.
 
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -71,6 +72,7 @@ pub(super) struct Reload {
 struct Fixed {
     listeners: Vec<(Arc<str>, ListenAddress)>,
     admin: Option<AdminAddress>,
+    scrape: Option<SocketAddr>,
     store: Option<Arc<store::Settings>>,
 }
 
@@ -83,6 +85,7 @@ impl Fixed {
                 .map(|known| (Arc::clone(&known.name), known.address.clone()))
                 .collect(),
             admin: snapshot.admin.clone(),
+            scrape: snapshot.scrape,
             store: snapshot.store.clone(),
         }
     }
@@ -275,7 +278,7 @@ impl Fixed {
         for (gone, _) in self.listeners.iter().filter(|(name, _)| !new.listeners.iter().any(|new| new.name == *name)) {
             changes.push(format!("listener {gone} is gone"));
         }
-        if self.admin != new.admin {
+        if (&self.admin, self.scrape) != (&new.admin, new.scrape) {
             changes.push("[admin] has another address".to_owned());
         }
         match (&self.store, &new.store) {

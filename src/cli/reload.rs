@@ -5,12 +5,16 @@ use std::fmt::Write as _;
 use super::grammar::{Format, Reload};
 use super::{Exit, Unusable, say_json};
 use crate::admin::client;
+use crate::admin::events::Failure;
 use crate::admin::status::{Problem, ReloadReport};
 use crate::terminal::{Palette, Tone, counted, harmless, say};
 
 pub(super) async fn reload(args: &Reload, format: Format) -> Result<Exit, Unusable> {
     let address = args.relay.address()?;
     let answer = client::reload(&address).await.map_err(|error| error.to_string())?;
+    if let Ok(Failure { error, .. }) = serde_json::from_slice(&answer.body) {
+        return Err(harmless(&error).into());
+    }
     let report: ReloadReport = serde_json::from_slice(&answer.body)
         .map_err(|_| format!("the relay answered {} instead of a report", answer.status))?;
     match format {

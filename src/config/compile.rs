@@ -115,13 +115,15 @@ impl Compiler<'_> {
         let named = Named { limits, has_store, keep_size, lists, upstreams, providers, client_certificates };
         let routes = self.routes(raw.routes, &named);
         let listeners = self.listeners(listeners, &named, &routes);
-        let admin = raw.admin.and_then(|admin| self.admin(&admin, &listeners));
+        let admin = raw.admin.map(|admin| self.admin(&admin, &listeners)).unwrap_or_default();
         let log = self.log(raw.log.unwrap_or_default());
         self.unused(&named);
         let Named { limits, upstreams, providers, .. } = named;
         Some(Parts(Snapshot {
             listeners: listeners.into_iter().map(Arc::new).collect(),
-            admin,
+            admin: admin.address,
+            scrape: admin.scrape,
+            roles: admin.roles,
             log,
             limits,
             store: store.map(Arc::new),

@@ -110,7 +110,13 @@ const LISTENER: &[Key] = &[
     ),
 ];
 
-const ADMIN: &[Key] = &[key("address", Text), key("dangerously_exposed", Flag)];
+const ADMIN: &[Key] = &[
+    key("address", Text),
+    key("operators", TEXTS),
+    key("readers", TEXTS),
+    key("scrape_address", Text),
+    key("dangerously_exposed", Flag),
+];
 
 const LOG: &[Key] = &[key("format", Word(&["auto", "human", "json"])), key("refusals_per_second", ANY)];
 

@@ -92,6 +92,9 @@ pub struct RawClientAuth {
 #[expect(missing_docs, reason = "docs/config.md has a card for each key")]
 pub struct RawAdmin {
     pub address: Placed<String>,
+    pub operators: Placed<Vec<Spanned<String>>>,
+    pub readers: Placed<Vec<Spanned<String>>>,
+    pub scrape_address: Placed<String>,
     pub dangerously_exposed: Placed<bool>,
 }
 

@@ -159,7 +159,7 @@ impl<'s> Act<'s> {
         const DONE: &str = "mended; an operator retries the dead letter";
         self.stage.application.set_broken(false);
         let id = self.requests.last().map(|kept| kept.request_id.clone()).unwrap_or_default();
-        let mut operator = Caller::new(AdminAddress::Tcp(self.stage.admin));
+        let mut operator = Caller::new(AdminAddress::Unix(self.stage.admin.clone()));
         let asked = operator.ask(Method::POST, &format!("/api/v1/events/{id}/retry"), PATIENCE).await;
         let taken = asked.is_ok_and(|answer| answer.status == 200);
         let expected = self.before + self.requests.len() as u64;

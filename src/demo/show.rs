@@ -143,7 +143,7 @@ pub(super) fn invitation(stage: &Stage, palette: Palette) -> String {
         ("its authority", format!("{folder}/ca.crt")),
         ("configuration", format!("{folder}/relay.toml")),
         ("secrets", format!("{folder}/secrets/")),
-        ("admin", format!("http://{}/api/v1/status  /metrics  /healthz  /readyz", stage.admin)),
+        ("admin", format!("{folder}/admin.sock")),
     ] {
         table.row([cell(Tone::Quiet, name), value.into()]);
     }

@@ -41,7 +41,7 @@ pub(super) struct Secrets {
 /// Everything that the demo stands on. The folder goes when it is dropped.
 pub(super) struct Stage {
     pub(super) relay: SocketAddr,
-    pub(super) admin: SocketAddr,
+    pub(super) admin: PathBuf,
     pub(super) application: Inside,
     pub(super) endpoint: Inside,
     pub(super) secrets: Secrets,
@@ -143,21 +143,21 @@ fn certificates(folder: &Path, clock: &Clock) -> Result<(), DemoError> {
     write().map_err(|error| DemoError::Io("temporary folder", error))
 }
 
-/// Ports are the kernel's choice, and stand in the file, so that `send` and `status` find the relay by it. Between the
-/// choice and the start somebody else may take one; then others are chosen.
+/// The port is the kernel's choice, and stands in the file, so that `send` and `status` find the relay by it. Between the
+/// choice and the start somebody else may take it; then another is chosen.
 async fn start(
     settings: &Settings,
     folder: &Path,
     clock: &Clock,
     application: SocketAddr,
     endpoint: SocketAddr,
-) -> Result<(Running, Journal, SocketAddr), DemoError> {
-    let config = folder.join("relay.toml");
+) -> Result<(Running, Journal, PathBuf), DemoError> {
+    let (config, admin) = (folder.join("relay.toml"), folder.join("admin.sock"));
     let mut tries = 0;
     loop {
         tries += 1;
-        let (public, admin) = ports(settings.port).map_err(|error| DemoError::Io("no free port", error))?;
-        let text = relay_toml(public, admin, application, endpoint);
+        let public = port(settings.port).map_err(|error| DemoError::Io("no free port", error))?;
+        let text = relay_toml(public, &admin, application, endpoint);
         fs::write(&config, text).map_err(|error| DemoError::Io("temporary folder", error))?;
         let (tap, journal) = journal();
         let options = Options {
@@ -177,16 +177,15 @@ async fn start(
     }
 }
 
-/// Two ports that are free at this moment.
-fn ports(wanted: Option<u16>) -> io::Result<(SocketAddr, SocketAddr)> {
-    let public = TcpListener::bind(("127.0.0.1", 0))?;
-    let admin = TcpListener::bind(("127.0.0.1", 0))?;
-    let (mut public, admin) = (public.local_addr()?, admin.local_addr()?);
+/// A port that is free at this moment.
+fn port(wanted: Option<u16>) -> io::Result<SocketAddr> {
+    let mut public = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
     public.set_port(wanted.filter(|port| *port != 0).unwrap_or(public.port()));
-    Ok((public, admin))
+    Ok(public)
 }
 
-fn relay_toml(public: SocketAddr, admin: SocketAddr, application: SocketAddr, endpoint: SocketAddr) -> String {
+fn relay_toml(public: SocketAddr, admin: &Path, application: SocketAddr, endpoint: SocketAddr) -> String {
+    let admin = admin.display();
     format!(
         r#"# Written by `dmz-relay demo`. Edit it while the demo runs: the relay notices.
 [[listeners]]
@@ -195,7 +194,7 @@ address = "{public}"
 tls = {{ certificates = [{{ chain = "relay.crt", key = "relay.key" }}] }}
 
 [admin]
-address = "{admin}"
+address = "unix:{admin}"
 
 [log]
 format = "json"

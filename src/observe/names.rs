@@ -142,6 +142,8 @@ metrics! {
         "Routes whose address lists refuse nobody (address_check = \"observe\").";
     RELOADS = "dmz_relay_config_reloads_total", Kind::Counter, ["outcome"],
         "Reloads by outcome: applied, unchanged, kept (the new files had problems).";
+    ADMIN_ACTIONS = "dmz_relay_admin_actions_total", Kind::Counter, ["action", "result"],
+        "Actions and body reads asked for over the admin socket: done, failed, refused (the caller has not the role).";
     RELOAD_SUCCESS = "dmz_relay_config_last_reload_success", Kind::Gauge, [],
         "1 when the files on disk are the running configuration, 0 when the last reload was kept out.";
     RELOAD_TIME = "dmz_relay_config_last_reload_timestamp_seconds", Kind::Gauge, [],

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::json;
@@ -247,5 +247,47 @@ fn a_configuration_that_may_not_be_read_is_told_as_such() {
     assert_eq!(output.status.code(), Some(2), "{told}");
     for part in ["permission denied", "--admin", "DMZ_RELAY_ADMIN"] {
         assert!(told.contains(part), "{part} in {told}");
+    }
+}
+
+/// Roles by the user of the calling process; only root may start one as somebody else.
+#[test]
+fn each_caller_may_do_what_its_role_says_and_the_log_says_who_did_it() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let installation = Installation::new("http://127.0.0.1:9");
+    if fs::metadata(installation.folder.path()).unwrap().uid() != 0 {
+        eprintln!("skipped, needs root");
+        return;
+    }
+    let text = installation.read("relay.toml");
+    let roles = "[admin]\noperators = [\"user:4001\", \"group:4100\"]\nreaders = [\"user:4002\"]\n";
+    installation.write("relay.toml", &text.replacen("[admin]\n", roles, 1));
+    let running = Running::start(&installation);
+    fs::set_permissions(installation.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let socket = installation.path("admin.sock");
+    fs::set_permissions(&socket, fs::Permissions::from_mode(0o666)).unwrap();
+    let call = |uid: u32, gid: u32, method: &str, path: &str| {
+        let curl = Command::new("curl")
+            .args(["-s", "-w", "\n%{http_code}", "-X", method, "--unix-socket", &socket])
+            .arg(format!("http://localhost{path}"))
+            .uid(uid)
+            .gid(gid)
+            .output()
+            .expect("curl runs");
+        String::from_utf8(curl.stdout).unwrap()
+    };
+    for (uid, gid, operator, reader) in
+        [(4001, 4001, true, false), (4002, 4002, false, true), (4003, 4100, true, false), (4004, 4004, false, false)]
+    {
+        assert!(call(uid, gid, "GET", "/api/v1/status").ends_with("\n200"), "{uid}");
+        let reload = call(uid, gid, "POST", "/api/v1/reload");
+        assert_eq!(reload.ends_with("\n200"), operator, "{uid}: {reload}");
+        assert_eq!(reload.contains("needs the role operator"), !operator, "{uid}: {reload}");
+        let line = running.event("admin_action");
+        let result = if operator { "done" } else { "refused" };
+        assert_eq!((&line["uid"], &line["action"], &line["result"]), (&uid.into(), &"reload".into(), &result.into()));
+        let body = call(uid, gid, "GET", "/api/v1/events/1a/body");
+        assert_eq!(body.contains("needs the role reader"), !reader, "{uid}: {body}");
+        assert_eq!(running.event("admin_action")["action"], "read_body");
     }
 }

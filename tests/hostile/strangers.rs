@@ -354,11 +354,10 @@ async fn what_was_not_delivered_proves_nobody() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_admin_listener_answers_whoever_fills_its_places() {
     let rig = Rig::start(setup("", "")).await;
-    let Some(dmz_relay::snapshot::AdminAddress::Tcp(admin)) = rig.admin.clone() else { panic!() };
     let mut senders = Senders::new(&rig).await;
     let mut held = Vec::new();
     for number in 0..150 {
-        let mut stream = rig.tls().from("127.0.0.1").tcp(admin).await;
+        let mut stream = tokio::net::UnixStream::connect(rig.socket()).await.unwrap();
         let unread = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(if number % 2 == 0 { 2000 } else { 0 });
         let _ = stream.write_all(unread.as_bytes()).await;
         held.push(stream);

@@ -1,9 +1,10 @@
 //! The private listener: what it tells, over TCP and a Unix socket, and that nobody outside reaches it.
 
+use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 
 use dmz_relay::domain::Refusal;
-use tokio::net::UnixStream;
+use tokio::net::{TcpStream, UnixStream};
 
 use crate::harness::{BOTH, Call, PLAIN, Protocol, Rig, Setup, ask, eventually};
 
@@ -76,11 +77,28 @@ async fn over_a_unix_socket() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_exposed_address_is_taken_where_the_file_says_so() {
-    let admin = "[admin]\naddress = \"0.0.0.0:0\"\ndangerously_exposed = true".to_owned();
-    let rig = Rig::start(Setup { admin, ..Setup::default() }).await;
-    assert_eq!(rig.ask("GET", "/healthz").await, (200, "ok\n".into()));
+async fn an_exposed_scrape_address_is_taken_where_the_file_says_so_and_answers_scrapers_alone() {
+    let admin =
+        "[admin]\naddress = \"unix:{folder}/admin.sock\"\nscrape_address = \"0.0.0.0:0\"\ndangerously_exposed = true";
+    let rig = Rig::start(Setup { admin: admin.to_owned(), ..Setup::default() }).await;
     assert!(rig.status().await["warnings"].to_string().contains("can be reached from outside"));
+    let address = SocketAddr::from(([127, 0, 0, 1], rig.scrape().port()));
+    let lines = rig.log.text().lines().count();
+    for (method, path, expected) in [
+        ("GET", "/healthz", 200),
+        ("GET", "/readyz", 200),
+        ("GET", "/metrics", 200),
+        ("GET", "/api/v1/status", 403),
+        ("GET", "/api/v1/events", 403),
+        ("POST", "/api/v1/reload", 403),
+        ("POST", "/api/v1/waiting/retry", 403),
+    ] {
+        let (status, body) = ask(TcpStream::connect(address).await.unwrap(), method, path, "localhost").await;
+        assert_eq!(status, expected, "{method} {path}: {body}");
+        assert_eq!(body.contains("use the Unix socket"), expected == 403, "{body}");
+    }
+    assert_eq!(rig.log.text().lines().count(), lines, "no line for a probe");
+    assert_eq!(rig.metric("dmz_relay_config_reloads_total", &[("outcome", "applied")]), 0.0);
     rig.finish().await;
 }
 
@@ -107,8 +125,9 @@ async fn nobody_outside_reaches_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_name_for_this_machine_is_refused() {
     let rig = Rig::plain().await;
-    let Some(dmz_relay::snapshot::AdminAddress::Tcp(address)) = rig.admin else { panic!("no admin listener on TCP") };
-    let stream = rig.tls().tcp(address).await;
-    assert_eq!(ask(stream, "POST", "/api/v1/reload", "rebound.example").await.0, 403);
+    for (host, expected) in [("rebound.example", 403), ("localhost", 200)] {
+        let stream = TcpStream::connect(rig.scrape()).await.unwrap();
+        assert_eq!(ask(stream, "GET", "/metrics", host).await.0, expected, "{host}");
+    }
     rig.finish().await;
 }

@@ -29,6 +29,7 @@ use dmz_relay::service::Service;
 use dmz_relay::snapshot::{AdminAddress, Snapshot};
 use dmz_relay::store::{Event, OpenError, Store};
 use tempfile::TempDir;
+use tokio::net::UnixStream;
 
 pub use answer::Answer;
 pub use call::Call;
@@ -248,7 +249,10 @@ impl Rig {
 
     /// Writes `relay.toml` anew and leaves its files as they are.
     pub fn rewrite_toml(&self) {
-        self.replace("relay.toml", self.setup.toml(self.app.address));
+        self.replace(
+            "relay.toml",
+            self.setup.toml(self.app.address).replace("{folder}", self.folder.path().to_str().unwrap()),
+        );
     }
 
     pub async fn reload(&self) -> ReloadOutcome {
@@ -309,17 +313,26 @@ impl Rig {
         Tls::trusting(&self.authority)
     }
 
-    /// A request to the admin listener over TCP: status and body.
+    /// The admin listener's socket.
+    pub fn socket(&self) -> &Path {
+        let Some(AdminAddress::Unix(path)) = &self.admin else { panic!("no admin socket") };
+        path
+    }
+
+    /// Where metrics and health are read over TCP.
+    pub fn scrape(&self) -> SocketAddr {
+        self.running().scrape.expect("a scrape address")
+    }
+
+    /// A request to the admin listener: status and body.
     pub async fn ask(&self, method: &str, path: &str) -> (u16, String) {
-        let Some(AdminAddress::Tcp(address)) = &self.admin else { panic!("no admin listener on TCP") };
-        ask(self.tls().from("127.0.0.1").tcp(*address).await, method, path, &address.to_string()).await
+        ask(UnixStream::connect(self.socket()).await.unwrap(), method, path, "localhost").await
     }
 
     /// The same, whole; the API document must describe the answer.
     pub async fn fetch(&self, method: &str, path: &str) -> Fetched {
-        let Some(AdminAddress::Tcp(address)) = &self.admin else { panic!("no admin listener on TCP") };
-        let stream = self.tls().from("127.0.0.1").tcp(*address).await;
-        let fetched = fetch(stream, method, path, &address.to_string()).await;
+        let stream = UnixStream::connect(self.socket()).await.unwrap();
+        let fetched = fetch(stream, method, path, "localhost").await;
         let content_type = fetched.field("content-type").unwrap_or_default();
         document::holds(method, path, fetched.status, content_type, &fetched.body);
         fetched

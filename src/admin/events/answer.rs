@@ -11,6 +11,10 @@ use crate::signature::form;
 
 /// A request id is hexadecimal; what is not cannot be one, and goes into no header.
 const ID_MAX: usize = 64;
+/// For how many requests something was done; beside the answer, for the log.
+#[derive(Clone, Copy)]
+pub(in crate::admin) struct Count(pub(in crate::admin) u64);
+
 const BYTES: &str = "application/octet-stream";
 
 pub(in crate::admin) async fn events<S: EventSource>(source: &S, waiting: &Waiting, raw: &str) -> Answer {
@@ -63,7 +67,11 @@ pub(in crate::admin) async fn retry_waiting<S: EventSource>(source: &S, raw: &st
         Err(denied) => Err(denied),
     };
     match asked {
-        Ok(waiting) => json(StatusCode::OK, &Retried { waiting }),
+        Ok(waiting) => {
+            let mut answer = json(StatusCode::OK, &Retried { waiting });
+            answer.extensions_mut().insert(Count(waiting));
+            answer
+        }
         Err(denied) => failure(&denied),
     }
 }
@@ -126,14 +134,14 @@ async fn done(id: &str, asking: Asking<'_, ()>, state: &str) -> Answer {
     }
 }
 
-fn is_id(id: &str) -> bool {
+pub(in crate::admin) fn is_id(id: &str) -> bool {
     (1..=ID_MAX).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 pub(in crate::admin) fn failure(denied: &Denied) -> Answer {
     let status = match denied {
         Denied::BadParameter(_) => StatusCode::BAD_REQUEST,
-        Denied::NotLocal => StatusCode::FORBIDDEN,
+        Denied::ScrapeOnly | Denied::NotOperator | Denied::NotReader => StatusCode::FORBIDDEN,
         Denied::NoStore | Denied::Unknown | Denied::RouteUnknown | Denied::UpstreamUnknown => StatusCode::NOT_FOUND,
         Denied::BodyNotKept
         | Denied::Unverified

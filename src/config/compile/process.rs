@@ -10,7 +10,7 @@ use super::values::{millis, number, shown};
 use crate::config::quantity::write_size;
 use crate::config::raw::{RawAdmin, RawLimits, RawLog};
 use crate::meter::Rate;
-use crate::snapshot::{AdminAddress, Limits, ListenAddress, Listener, LogSettings};
+use crate::snapshot::{Account, AdminAddress, Limits, ListenAddress, Listener, LogSettings, Roles};
 use crate::state::unproven_shares;
 
 const KIB: u64 = 1 << 10;
@@ -131,32 +131,55 @@ impl Compiler<'_> {
         LogSettings { json, refusals_per_second: u32::try_from(refusals).unwrap_or(20) }
     }
 
-    pub(super) fn admin(&mut self, raw: &Spanned<RawAdmin>, listeners: &[Listener]) -> Option<AdminAddress> {
+    pub(super) fn admin(&mut self, raw: &Spanned<RawAdmin>, listeners: &[Listener]) -> Admin {
+        let fields = raw.get_ref();
+        Admin {
+            address: self.admin_socket(raw),
+            scrape: fields.scrape_address.as_ref().and_then(|value| self.scrape(value, fields, listeners)),
+            roles: Roles {
+                operators: self.accounts(fields.operators.as_ref(), "admin.operators"),
+                readers: self.accounts(fields.readers.as_ref(), "admin.readers"),
+            },
+        }
+    }
+
+    fn admin_socket(&mut self, raw: &Spanned<RawAdmin>) -> Option<AdminAddress> {
         const KEY: &str = "admin.address";
-        const HELP: &str =
-            "write \"127.0.0.1:9600\" or \"unix:/run/dmz-relay/admin.sock\"; leave [admin] out to switch it off";
+        const HELP: &str = "write \"unix:/run/dmz-relay/admin.sock\"; leave [admin] out to switch it off";
         let value = self.required(&raw.get_ref().address, raw, KEY, HELP)?;
         let text = value.get_ref();
-        if let Some(path) = text.strip_prefix("unix:") {
-            // The kernel's limit for a socket's path, its final zero included, is 108 bytes.
-            if path.starts_with('/') && path.len() < 108 && !path.ends_with('/') {
-                return Some(AdminAddress::Unix(PathBuf::from(path)));
-            }
-            self.reject(value, KEY, "expected an absolute path of at most 107 bytes after \"unix:\"", HELP);
+        if text.parse::<SocketAddr>().is_ok() {
+            let what = "is a TCP address, and every account of this host reaches it";
+            let help = "write \"unix:/run/dmz-relay/admin.sock\"; for metrics and health over TCP add scrape_address";
+            self.reject(value, KEY, what, help);
             return None;
         }
-        let Ok(address) = text.parse::<SocketAddr>() else {
-            self.reject(value, KEY, format!("\"{}\" is no address with a port", shown(text)), HELP);
+        // The kernel's limit for a socket's path, its final zero included, is 108 bytes.
+        match text.strip_prefix("unix:") {
+            Some(path) if path.starts_with('/') && path.len() < 108 && !path.ends_with('/') => {
+                Some(AdminAddress::Unix(PathBuf::from(path)))
+            }
+            _ => {
+                self.reject(value, KEY, "expected \"unix:\" and an absolute path of at most 107 bytes", HELP);
+                None
+            }
+        }
+    }
+
+    fn scrape(&mut self, value: &Spanned<String>, raw: &RawAdmin, listeners: &[Listener]) -> Option<SocketAddr> {
+        const KEY: &str = "admin.scrape_address";
+        let Ok(address) = value.get_ref().parse::<SocketAddr>() else {
+            let what = format!("\"{}\" is no address with a port", shown(value.get_ref()));
+            self.reject(value, KEY, what, "write \"127.0.0.1:9600\", or leave it out");
             return None;
         };
         if !address.ip().to_canonical().is_loopback() {
             let what = format!("{address} can be reached from outside this host, and nothing asks who is calling");
-            let exposed = raw.get_ref().dangerously_exposed.as_ref().is_some_and(|exposed| *exposed.get_ref());
-            if exposed {
+            if raw.dangerously_exposed.as_ref().is_some_and(|exposed| *exposed.get_ref()) {
                 self.warn(value, KEY, what, "see to it that only your monitoring reaches it");
             } else {
-                let help = "use a loopback address or a Unix socket; or add dangerously_exposed = true, where a firewall \
-                            lets only your monitoring through";
+                let help = "use a loopback address; or add dangerously_exposed = true, where a firewall lets only your \
+                            monitoring through";
                 self.reject(value, KEY, what, help);
             }
         }
@@ -165,8 +188,44 @@ impl Compiler<'_> {
             let what = format!("{address} is taken by the address of listener \"{}\"", listener.name);
             self.reject(value, KEY, what, "give each its own port");
         }
-        Some(AdminAddress::Tcp(address))
+        Some(address)
     }
+
+    fn accounts(&mut self, entries: Option<&Spanned<Vec<Spanned<String>>>>, key: &str) -> Vec<Account> {
+        let mut accounts = Vec::new();
+        for entry in entries.map(|list| list.get_ref().as_slice()).unwrap_or_default() {
+            let named = |name: &str| {
+                let fits = |letter: char| letter.is_ascii_graphic() && !matches!(letter, ':' | ',');
+                (!name.is_empty() && name.len() <= 256 && name.chars().all(fits)).then(|| name.to_owned())
+            };
+            let account = match entry.get_ref().split_once(':') {
+                Some(("user", name)) => named(name).map(Account::User),
+                Some(("group", name)) => named(name).map(Account::Group),
+                _ => None,
+            };
+            match account {
+                Some(account) => accounts.push(account),
+                None => {
+                    let what = format!("\"{}\" names no user and no group", shown(entry.get_ref()));
+                    self.reject(
+                        entry,
+                        key,
+                        what,
+                        "write \"user:alice\", \"group:ops\", or a number in place of the name",
+                    );
+                }
+            }
+        }
+        accounts
+    }
+}
+
+/// `[admin]`, compiled.
+#[derive(Default)]
+pub(super) struct Admin {
+    pub(super) address: Option<AdminAddress>,
+    pub(super) scrape: Option<SocketAddr>,
+    pub(super) roles: Roles,
 }
 
 fn index(value: u64) -> usize {

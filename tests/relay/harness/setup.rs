@@ -52,7 +52,7 @@ impl Setup {
             certificates: r#"[{ chain = "certs/relay.crt", key = "certs/relay.key" }]"#.into(),
             limits: String::new(),
             drain: "30s".into(),
-            admin: "[admin]\naddress = \"127.0.0.1:0\"".into(),
+            admin: "[admin]\naddress = \"unix:{folder}/admin.sock\"\nscrape_address = \"127.0.0.1:0\"".into(),
             app: String::new(),
             rest: rest.into(),
             files: Vec::new(),
