@@ -37,7 +37,7 @@ pub use router::{Access, ENDPOINTS, Endpoint, Verb};
 use status::{ReloadReport, Status};
 use unread::Unread;
 
-use crate::observe::Event;
+use crate::observe::AdminAction;
 use crate::snapshot::Roles;
 
 /// For a whole request head, and between two requests of one connection.
@@ -63,7 +63,7 @@ pub trait AdminSource: Send + Sync + 'static {
     /// Who may do what, by the configuration in force.
     fn roles(&self) -> Roles;
     /// Somebody acted, or was refused it.
-    fn acted(&self, event: &Event<'_>);
+    fn acted(&self, action: &AdminAction<'_>);
     /// Reads the configuration again.
     fn reload(&self) -> Reloading<'_>;
 }

@@ -4,6 +4,7 @@
 //! Deliberately absent: debug and trace levels. What an operator needs is in the events; what a developer needs is in
 //! the tests.
 
+mod action;
 mod delivery;
 pub mod event;
 mod http2;
@@ -25,6 +26,7 @@ use ::metrics::{Counter, Gauge};
 
 use crate::base::{Clock, UnixMillis};
 
+pub use action::{ActionResult, AdminAction};
 pub use delivery::{Delivered, DeliveryEvent};
 pub use event::RequestEvent;
 pub use http2::{Http2Ended, Http2Error, Http2Scope};
@@ -294,8 +296,8 @@ impl Observer {
                 self.metrics.gauge(&names::SERVER_HEALTHY, &[upstream, server]).set(f64::from(healthy));
                 self.metrics.counter(&names::SERVER_CHANGES, &[upstream, server]).increment(1);
             }
-            Event::AdminAction { action, result, .. } => {
-                self.metrics.counter(&names::ADMIN_ACTIONS, &[action, result]).increment(1);
+            Event::AdminAction(AdminAction { action, result, .. }) => {
+                self.metrics.counter(&names::ADMIN_ACTIONS, &[action, result.as_str()]).increment(1);
             }
             Event::Delivery(delivery) => {
                 let labels = [delivery.route, delivery.result.as_str()];

@@ -17,7 +17,7 @@ use super::roles::Caller;
 use super::router::{self, Access, Action, Found};
 use super::status::ReloadReport;
 use super::{AdminSource, Exposure, Peer};
-use crate::observe::Event;
+use crate::observe::{ActionResult, AdminAction};
 
 /// Nothing here needs a body; one that comes is read to this point and ignored.
 const BODY: usize = 64 * 1024;
@@ -111,11 +111,11 @@ pub(super) async fn respond<S: AdminSource + EventSource>(
 /// One line and one count of who did what, and of who wanted to.
 fn record<S: AdminSource>(source: &S, caller: &Caller, action: &str, id: Option<&str>, answer: &Answer) {
     let result = match answer.status() {
-        StatusCode::FORBIDDEN => "refused",
-        status if status.is_success() => "done",
-        _ => "failed",
+        StatusCode::FORBIDDEN => ActionResult::Refused,
+        status if status.is_success() => ActionResult::Done,
+        _ => ActionResult::Failed,
     };
-    source.acted(&Event::AdminAction {
+    source.acted(&AdminAction {
         action,
         result,
         status: answer.status().as_u16(),

@@ -121,7 +121,8 @@ mod tests {
             (group("alic"), [false, false, false]),
             (user(""), [false, false, false]),
         ] {
-            let found = [alice, bob, nobody].map(|caller| caller.is_among(&[account.clone()], USERS, GROUPS));
+            let found =
+                [alice, bob, nobody].map(|caller| caller.is_among(std::slice::from_ref(&account), USERS, GROUPS));
             assert_eq!(found, expected, "{account:?}");
         }
     }

@@ -6,6 +6,7 @@ use super::*;
 use crate::admin::events::{Asking, Denied, EventDetail, Listed, Recorded, ReplayReport, Whose};
 use crate::base::UnixMillis;
 use crate::explain::EventExplanation;
+use crate::observe::AdminAction;
 use crate::snapshot::{Account, AdminAddress};
 use crate::store::{Bookmark, Query};
 use bytes::Bytes;
@@ -42,9 +43,8 @@ impl AdminSource for Relay {
         Roles { operators: account(4_000_000_001), readers: account(4_000_000_002) }
     }
 
-    fn acted(&self, event: &Event<'_>) {
-        let Event::AdminAction { result, .. } = event else { panic!("{event:?}") };
-        self.acted.lock().unwrap().push((*result).to_owned());
+    fn acted(&self, action: &AdminAction<'_>) {
+        self.acted.lock().unwrap().push(action.result.as_str().to_owned());
     }
 
     fn reload(&self) -> Reloading<'_> {

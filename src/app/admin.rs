@@ -15,7 +15,7 @@ use crate::admin::{AdminSource, Reloading};
 use crate::base::UnixMillis;
 use crate::dispatch::{BreakerStanding, Servers};
 use crate::edge::{Draining, Relay};
-use crate::observe::Event;
+use crate::observe::{AdminAction, Event};
 use crate::pipeline::{Gate, way};
 use crate::reload::Requests;
 use crate::snapshot::{Roles, Route, Snapshot, Verification};
@@ -153,8 +153,8 @@ impl AdminSource for Source {
         self.relay.snapshot().roles.clone()
     }
 
-    fn acted(&self, event: &Event<'_>) {
-        self.relay.gate.observer.record(event);
+    fn acted(&self, action: &AdminAction<'_>) {
+        self.relay.gate.observer.record(&Event::AdminAction(*action));
     }
 
     fn reload(&self) -> Reloading<'_> {

@@ -373,9 +373,9 @@ mod tests {
         let breaker = Some(OpenBreaker { failures: 7, next_probe: 103 });
         status.upstreams[0].breaker = breaker;
         assert!(!healthy(&status));
-        let shown = self::shown(&status, 100);
+        let text = shown(&status, 100);
         let line = "crm: cannot be reached, so stored requests wait (7 failures in a row); probed again in 3 s";
-        assert!(shown.contains(line), "{shown}");
+        assert!(text.contains(line), "{text}");
         let mut status = example();
         status.routes.push(RouteStatus {
             name: "gh".into(),
@@ -384,9 +384,9 @@ mod tests {
             ..RouteStatus::default()
         });
         assert!(!healthy(&status));
-        let shown = self::shown(&status, 103);
+        let text = shown(&status, 103);
         let line = "crm: does not take requests of gh, so they wait (7 failures in a row); probed now";
-        assert!(shown.contains(line), "{shown}");
+        assert!(text.contains(line), "{text}");
     }
 
     #[test]
@@ -399,13 +399,13 @@ mod tests {
             ..RouteStatus::default()
         };
         let mut status = Status { routes: vec![route], ..example() };
-        let shown = self::shown(&status, 3600);
-        assert!(shown.contains("saw 4 failures within a day and may give up at 5"), "{shown}");
-        assert!(shown.contains("gone quiet; last genuine request: 1 h 0 min ago"), "{shown}");
+        let text = shown(&status, 3600);
+        assert!(text.contains("saw 4 failures within a day and may give up at 5"), "{text}");
+        assert!(text.contains("gone quiet; last genuine request: 1 h 0 min ago"), "{text}");
         status.routes[0].silent = false;
         status.routes[0].error_budget = Some(BudgetStatus { budget: 5, spent: 3, left: 2 });
-        let shown = self::shown(&status, 3600);
-        assert!(!shown.contains("provider saw") && !shown.contains("quiet"), "{shown}");
+        let text = shown(&status, 3600);
+        assert!(!text.contains("provider saw") && !text.contains("quiet"), "{text}");
     }
 
     #[test]
@@ -414,10 +414,10 @@ mod tests {
         let route = RouteStatus { name: "github".into(), counts, ..RouteStatus::default() };
         for (check, shown) in [(None, false), (Some("enforce"), false), (Some("observe"), true)] {
             let route = RouteStatus { address_check: check.map(Into::into), ..route.clone() };
-            let text = super::text(&Status { routes: vec![route], ..example() }, &[], 0, Palette::plain());
+            let report = text(&Status { routes: vec![route], ..example() }, &[], 0, Palette::plain());
             let line =
                 "github: ADDRESSES NOT ENFORCED (address_check = \"observe\"); would have refused 7, 2 of them genuine";
-            assert_eq!(text.contains(line), shown, "{text}");
+            assert_eq!(report.contains(line), shown, "{report}");
         }
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::base::UnixMillis;
 use crate::domain::refusal::codes;
 
+use super::action::AdminAction;
 use super::delivery::DeliveryEvent;
 use super::line::{Level, Line, Style};
 
@@ -101,18 +102,8 @@ pub enum Event<'e> {
     BreakerOpened { upstream: &'e str, route: Option<&'e str>, pause: Duration },
     /// It takes requests again.
     BreakerClosed { upstream: &'e str, route: Option<&'e str> },
-    /// Somebody acted over the admin socket, read a body, or was refused it. Never whose request it is: an id only.
-    AdminAction {
-        action: &'e str,
-        result: &'e str,
-        status: u16,
-        uid: u32,
-        user: Option<&'e str>,
-        pid: Option<i32>,
-        id: Option<&'e str>,
-        count: Option<u64>,
-        from: &'e str,
-    },
+    /// Somebody acted over the admin socket, read a body, or was refused it.
+    AdminAction(AdminAction<'e>),
     /// Requests wait for routes that the configuration does not have.
     Stranded { routes: &'e [Arc<str>], waiting: u64 },
     /// The last process ended in the middle of deliveries; each may have arrived, and is sent again.
@@ -175,7 +166,7 @@ impl Event<'_> {
             Self::Delivery(_) => "delivery",
             Self::BreakerOpened { .. } => "breaker_opened",
             Self::BreakerClosed { .. } => "breaker_closed",
-            Self::AdminAction { .. } => "admin_action",
+            Self::AdminAction(_) => "admin_action",
             Self::Stranded { .. } => "stranded",
             Self::Interrupted { .. } => "interrupted",
             Self::StoreFailed { .. } => "store_failed",
@@ -206,7 +197,6 @@ impl Event<'_> {
             | Self::ProviderHeard { .. }
             | Self::Draining { .. }
             | Self::BreakerClosed { .. }
-            | Self::AdminAction { result: "done", .. }
             | Self::StoreRecovered
             | Self::StoreResumed { .. }
             | Self::StoreRoom
@@ -219,7 +209,6 @@ impl Event<'_> {
             | Self::ProviderSilent { .. }
             | Self::Stopped { .. }
             | Self::BreakerOpened { .. }
-            | Self::AdminAction { .. }
             | Self::Stranded { .. }
             | Self::Interrupted { .. }
             | Self::HistoryDropped { .. }
@@ -234,6 +223,7 @@ impl Event<'_> {
             | Self::StoreFull
             | Self::RouteFull { .. } => Level::Error,
             Self::Delivery(event) => event.level(),
+            Self::AdminAction(event) => event.level(),
             Self::Library { level, .. } => *level,
         }
     }
@@ -292,18 +282,7 @@ impl Event<'_> {
             Self::BreakerClosed { upstream, route } => {
                 line.text("upstream", upstream).maybe("route", route);
             }
-            Self::AdminAction { action, result, status, uid, user, pid, id, count, from } => {
-                line.text("action", action).text("result", result).number("status", status);
-                line.number("uid", uid).maybe("user", user);
-                if let Some(pid) = pid.and_then(|pid| u32::try_from(pid).ok()) {
-                    line.number("pid", pid);
-                }
-                line.maybe("id", id);
-                if let Some(count) = count {
-                    line.number("count", count);
-                }
-                line.text("from", from);
-            }
+            Self::AdminAction(event) => event.write(&mut line),
             Self::Stranded { routes, waiting } => {
                 line.long("routes", &routes.join(", ")).number("waiting", waiting);
             }

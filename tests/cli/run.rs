@@ -237,7 +237,7 @@ fn a_configuration_that_may_not_be_read_is_told_as_such() {
         let copy = folder.path().join("dmz-relay");
         fs::copy(command.get_program(), &copy).unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        command = std::process::Command::new(copy);
+        command = Command::new(copy);
         command.uid(NOBODY).gid(NOBODY).env_clear().current_dir("/");
     }
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();

@@ -1,0 +1,71 @@
+//! Who acted over the admin socket, read a body, or was refused it: one line, one count.
+
+use super::line::{Level, Line};
+
+/// What came of an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActionResult {
+    /// It was done.
+    Done,
+    /// The caller has no role for it.
+    Refused,
+    /// The caller may ask for it, and it could not be done.
+    Failed,
+}
+
+impl ActionResult {
+    /// The word in log and metric.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// One action. It names the request by its id only, never its sender or its contents.
+#[derive(Clone, Copy, Debug)]
+pub struct AdminAction<'e> {
+    /// What was asked for: `retry`, `discard`, …
+    pub action: &'e str,
+    /// What came of it.
+    pub result: ActionResult,
+    /// The answer's status.
+    pub status: u16,
+    /// The caller's user id, as the kernel tells it.
+    pub uid: u32,
+    /// The name of that user, where the host knows it.
+    pub user: Option<&'e str>,
+    /// The caller's process.
+    pub pid: Option<i32>,
+    /// The request that it was about.
+    pub id: Option<&'e str>,
+    /// How many requests it touched.
+    pub count: Option<u64>,
+    /// From where the caller came.
+    pub from: &'e str,
+}
+
+impl AdminAction<'_> {
+    pub(super) const fn level(&self) -> Level {
+        match self.result {
+            ActionResult::Done => Level::Info,
+            ActionResult::Refused | ActionResult::Failed => Level::Warn,
+        }
+    }
+
+    pub(super) fn write(&self, line: &mut Line) {
+        let Self { action, result, status, uid, user, pid, id, count, from } = *self;
+        line.text("action", action).text("result", result.as_str()).number("status", status);
+        line.number("uid", uid).maybe("user", user);
+        if let Some(pid) = pid.and_then(|pid| u32::try_from(pid).ok()) {
+            line.number("pid", pid);
+        }
+        line.maybe("id", id);
+        if let Some(count) = count {
+            line.number("count", count);
+        }
+        line.text("from", from);
+    }
+}
