@@ -203,7 +203,7 @@ async fn what_needs_a_restart_is_named_and_the_rest_applies() {
         .rest
         .push_str("[[listeners]]\nname = \"second\"\naddress = \"127.0.0.1:0\"\ndangerously_plaintext = true\n");
     rig.setup.rest.push_str("[store]\nsqlite = { path = \"relay.db\" }\n");
-    rig.setup.admin = "[admin]\naddress = \"unix:{folder}/other.sock\"".into();
+    rig.setup.admin = format!("[admin]\naddress = \"unix:{}\"", rig.path("other.sock").display());
     let toml = rig.setup.toml(rig.app.address).replacen("127.0.0.1:0", "127.0.0.2:0", 1);
     rig.replace("relay.toml", toml.clone());
     rig.reload().await;
