@@ -11,6 +11,9 @@ use dmz_relay::domain::{Fault, FieldPattern, Refusal};
 use dmz_relay::observe::ConnectionRefusal;
 use dmz_relay::pipeline::answer::{fault_status, refusal_status, text};
 
+#[path = "tidy/links.rs"]
+mod links;
+
 /// What each module of `src` may import, from the floor up. A name may stand in a row only if its own row stands above,
 /// except where a comment says why.
 const FLOORS: &[(&str, &[&str])] = &[

@@ -36,6 +36,8 @@ mod providers;
 mod run;
 /// A stop while senders come.
 mod stop;
+/// `docs/tasks`: every block is run, or read by the program that it is for.
+mod tasks;
 /// A log that nobody reads.
 mod unread;
 /// `verify`: every published vector, and what cannot be used.
