@@ -27,6 +27,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use serde::Serialize;
 
+use crate::base::UnixMillis;
 use crate::service::InheritedSocket;
 use crate::terminal::{complain, say};
 use grammar::{Cli, Command, Format, Output};
@@ -130,4 +131,9 @@ fn say_json(value: &impl Serialize) -> Result<(), Unusable> {
     say(&text);
     say("\n");
     Ok(())
+}
+
+/// `2026-01-01T00:00:00Z`, as every time is that a command prints.
+fn rfc3339(at: UnixMillis) -> String {
+    jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| format!("{} ms", at.0), |at| at.to_string())
 }

@@ -22,6 +22,7 @@ use crate::domain::Head;
 use crate::pipeline::challenge;
 use crate::snapshot::Snapshot;
 
+pub(crate) use proof::{others, schedule};
 pub use stored::{EventExplanation, explain_event};
 
 /// A request to be explained.

@@ -26,6 +26,7 @@ pub(crate) mod template;
 pub(crate) mod timestamp;
 mod token;
 mod url;
+mod words;
 pub(crate) mod wrapping;
 
 use std::borrow::Cow;

@@ -70,6 +70,20 @@ impl Palette {
         layout::fold(text, indent, width)
     }
 
+    /// A line that begins with a lead, which may be painted; what does not fit beside it goes on below, indented as far as the lead,
+    /// or less where the lead leaves no room.
+    pub fn item(self, lead: &str, tone: Tone, text: &str) -> String {
+        let Some(width) = self.width else { return format!("{lead}{}\n", self.paint(tone, text)) };
+        let (lines, indent) = layout::hang(text, layout::shown_width(lead), width);
+        let mut item = String::from(lead);
+        for (at, line) in lines.iter().enumerate() {
+            item.push_str(&" ".repeat(if at > 0 { indent } else { 0 }));
+            item.push_str(&self.paint(tone, line));
+            item.push('\n');
+        }
+        item
+    }
+
     /// The text in its tone.
     pub fn paint(self, tone: Tone, text: &str) -> String {
         if self.colour && !tone.code().is_empty() && !text.is_empty() {

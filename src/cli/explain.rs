@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::grammar::{Explain, Format};
-use super::{Exit, Unusable, capture, say_json};
-use crate::base::{Clock, UnixMillis};
+use super::{Exit, Unusable, capture, rfc3339, say_json};
+use crate::base::Clock;
 use crate::explain::{EventExplanation, Explanation, Step, Subject, Sum, Verdict, explain as judge};
 use crate::terminal::{Palette, Tone, harmless, say};
 
@@ -49,7 +49,7 @@ fn captured(args: &Explain, bytes: &[u8], format: Format) -> Result<Exit, Unusab
         recorded: None,
     };
     let explanation = judge(&loaded.snapshot, &subject);
-    let (verdict, judged_at) = (explanation.sum(), instant(at));
+    let (verdict, judged_at) = (explanation.sum(), rfc3339(at));
     match format {
         Format::Json => say_json(&Captured {
             verdict,
@@ -61,7 +61,10 @@ fn captured(args: &Explain, bytes: &[u8], format: Format) -> Result<Exit, Unusab
         Format::Human => {
             let palette = Palette::of_stdout();
             let text = format!("{}{}", headline(&explanation, palette), steps(&explanation, palette));
-            say(&format!("{text}  judged at {judged_at}, from {}\n", captured.form));
+            say(&format!(
+                "{text}{}",
+                palette.item("  ", Tone::Plain, &format!("judged at {judged_at}, from {}", captured.form))
+            ));
         }
     }
     Ok(exit(verdict))
@@ -88,8 +91,8 @@ fn exit(sum: Sum) -> Exit {
 fn text(event: &EventExplanation, palette: Palette) -> String {
     let mut text = String::new();
     let tone = match &*event.outcome {
-        "refused" | "failed" => Tone::Bad,
-        "gone" => Tone::Odd,
+        "refused" | "failed" | "dead" => Tone::Bad,
+        "accepted" | "discarded" | "gone" => Tone::Odd,
         _ => Tone::Good,
     };
     let reason = event.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
@@ -101,7 +104,11 @@ fn text(event: &EventExplanation, palette: Palette) -> String {
         text.push_str(&steps(then, palette));
     }
     for note in &event.notes {
-        let _ = writeln!(text, "  {} {}", palette.paint(Tone::Odd, "note:"), harmless(note));
+        text.push_str(&palette.item(
+            &format!("  {} ", palette.paint(Tone::Odd, "note:")),
+            Tone::Plain,
+            &harmless(note),
+        ));
     }
     if let Some(today) = &event.today {
         let _ = write!(text, "judged today: {}", headline(today, palette));
@@ -117,7 +124,7 @@ fn text(event: &EventExplanation, palette: Palette) -> String {
         let _ = writeln!(text, "afterwards");
     }
     for line in &event.afterwards {
-        let _ = writeln!(text, "  {}", harmless(line));
+        text.push_str(&palette.item("  ", Tone::Plain, &harmless(line)));
     }
     text
 }
@@ -154,21 +161,12 @@ fn steps(explanation: &Explanation, palette: Palette) -> String {
         let reason = if step.reason.is_empty() { String::new() } else { format!("{}: ", step.reason) };
         let aside = if step.reached { "" } else { " (not reached)" };
         let because = harmless(&format!("{reason}{}{aside}", step.because));
-        let _ = writeln!(
-            text,
-            "  {} {}{padding}  {}",
-            palette.paint(tone, mark),
-            harmless(&step.check),
-            palette.paint(because_tone, &because)
-        );
+        let lead = format!("  {} {}{padding}  ", palette.paint(tone, mark), harmless(&step.check));
+        text.push_str(&palette.item(&lead, because_tone, &because));
         for hint in &step.hints {
-            let _ = writeln!(text, "    {} {}", palette.paint(Tone::Odd, "→"), harmless(hint));
+            let lead = format!("    {} ", palette.paint(Tone::Odd, "→"));
+            text.push_str(&palette.item(&lead, Tone::Plain, &harmless(hint)));
         }
     }
     text
-}
-
-/// `2026-01-01T00:00:00Z`.
-fn instant(at: UnixMillis) -> String {
-    jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| format!("{} ms", at.0), |at| at.to_string())
 }

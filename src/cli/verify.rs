@@ -8,15 +8,16 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::grammar::{Format, Verify};
-use super::{Exit, Unusable, capture, say_json};
+use super::{Exit, Unusable, capture, rfc3339, say_json};
 use crate::base::{Clock, UnixMillis};
 use crate::config::Environment;
 use crate::config::near::nearest;
 use crate::config::recipe::{builtin, builtin_names};
 use crate::config::source::Sources;
-use crate::domain::{Head, Refusal};
-use crate::signature::{Key, Proof, PublicUrl, Verifier};
-use crate::snapshot::{Snapshot, Verification};
+use crate::domain::{Head, Refusal, Sensitive};
+use crate::explain::{others, schedule};
+use crate::signature::{Found, Key, OtherRoute, PublicUrl, Verifier};
+use crate::snapshot::{Route, Snapshot, Verification};
 use crate::terminal::{Palette, Table, Tone, cell, harmless, say};
 
 #[derive(Serialize)]
@@ -25,14 +26,17 @@ struct Verdict {
     /// The provider or route that it was judged by.
     by: String,
     reason: Option<&'static str>,
-    explanation: Option<&'static str>,
+    /// What decided, in a sentence.
+    explanation: Option<String>,
+    /// What to look at, the likeliest first.
+    hints: Vec<String>,
     key: Option<String>,
-    /// Seconds since 1970.
-    timestamp: Option<i64>,
+    /// RFC 3339.
+    timestamp: Option<String>,
     dedupe: Option<Box<str>>,
     body_bytes: usize,
-    /// Seconds since 1970.
-    judged_at: i64,
+    /// RFC 3339.
+    judged_at: String,
 }
 
 pub(super) fn verify(args: &Verify, format: Format) -> Result<Exit, Unusable> {
@@ -42,10 +46,17 @@ pub(super) fn verify(args: &Verify, format: Format) -> Result<Exit, Unusable> {
     captured.warn();
     let (head, body) = (captured.head, &*captured.body);
     let verdict = match (&args.provider, &args.route) {
-        (Some(name), _) => judge(&of_provider(name, args)?, name, &head, body, now),
+        (Some(name), _) => {
+            let verifier = of_provider(name, args)?;
+            judge(&By { name, verifier: &verifier, provider: Some(name), others: &[] }, &head, body, now)
+        }
         (None, Some(name)) => {
             let loaded = args.config.load_or_explain()?;
-            judge(of_route(&loaded.snapshot, name)?, name, &head, body, now)
+            let route = of_route(&loaded.snapshot, name)?;
+            let verifier = verifier(route)?;
+            let others = others(&loaded.snapshot, route);
+            let by = By { name, verifier, provider: route.provider.as_deref(), others: &others };
+            judge(&by, &head, body, now).masked(&loaded.snapshot.sensitive)
         }
         (None, None) => return Err("say --provider NAME or --route NAME".into()),
     };
@@ -78,12 +89,16 @@ fn of_provider(name: &str, args: &Verify) -> Result<Verifier, Unusable> {
     Verifier::new(Arc::clone(&recipe.scheme), keys, url).map_err(|problem| problem.to_string().into())
 }
 
-fn of_route<'s>(snapshot: &'s Snapshot, name: &str) -> Result<&'s Verifier, Unusable> {
+fn of_route<'s>(snapshot: &'s Snapshot, name: &str) -> Result<&'s Route, Unusable> {
     let route = snapshot.routes.iter().find(|route| *route.name == *name);
     let route = route.ok_or_else(|| unknown("route", name, snapshot.routes.iter().map(|route| &*route.name)))?;
+    Ok(route)
+}
+
+fn verifier(route: &Route) -> Result<&Verifier, Unusable> {
     match &route.verify {
         Verification::Signed(verifier) => Ok(verifier),
-        Verification::DangerouslyNone => Err(format!("route {name} verifies nothing").into()),
+        Verification::DangerouslyNone => Err(format!("route {} verifies nothing", route.name).into()),
     }
 }
 
@@ -98,85 +113,90 @@ pub(super) fn unknown<'n>(what: &str, name: &str, known: impl Iterator<Item = &'
     Unusable(format!("there is no {what} {}; {help}", harmless(name)))
 }
 
-fn judge(verifier: &Verifier, by: &str, head: &Head, body: &[u8], now: UnixMillis) -> Verdict {
-    let (proof, refusal) = match verifier.verify(head, body, now) {
-        Ok(proof) => (Some(proof), None),
-        Err(refusal) => (None, Some(refusal)),
+/// What a request is judged by.
+struct By<'b> {
+    name: &'b str,
+    verifier: &'b Verifier,
+    provider: Option<&'b str>,
+    /// The other routes, whose secrets a sender may have used by mistake.
+    others: &'b [OtherRoute<'b>],
+}
+
+fn judge(by: &By<'_>, head: &Head, body: &[u8], now: UnixMillis) -> Verdict {
+    let proof = by.verifier.verify(head, body, now);
+    let (explanation, hints) = match &proof {
+        Ok(_) => (None, Vec::new()),
+        Err(refusal) => {
+            let (because, hints) = why(by, head, body, *refusal, now);
+            (Some(because), hints)
+        }
     };
-    let genuine = proof.is_some();
-    let Proof { key, timestamp, dedupe } = match proof {
-        Some(proof) => proof,
-        None => Proof { key: Arc::from(""), timestamp: None, dedupe: None },
-    };
+    let reason = proof.as_ref().err().map(|refusal| refusal.code());
+    let proof = proof.ok();
     Verdict {
-        genuine,
-        by: by.to_owned(),
-        reason: refusal.map(Refusal::code),
-        explanation: refusal.map(explanation),
-        key: genuine.then(|| key.to_string()),
-        timestamp: timestamp.map(UnixMillis::secs),
-        dedupe,
+        genuine: proof.is_some(),
+        by: by.name.to_owned(),
+        reason,
+        explanation,
+        hints,
+        key: proof.as_ref().map(|proof| proof.key.to_string()),
+        timestamp: proof.as_ref().and_then(|proof| proof.timestamp).map(rfc3339),
+        dedupe: proof.and_then(|proof| proof.dedupe),
         body_bytes: body.len(),
-        judged_at: now.secs(),
+        judged_at: rfc3339(now),
     }
 }
 
-/// What stands behind a reason code, and what is worth looking at.
-fn explanation(refusal: Refusal) -> &'static str {
-    match refusal {
-        Refusal::SignatureMissing => "the request carries no signature, key or token where the scheme has it",
-        Refusal::SignatureRepeated => "a header that may come once is there twice, so it is not clear which one counts",
-        Refusal::SignatureMalformed => "the signature is not in the form that the scheme writes it",
-        Refusal::SignatureMismatch => {
-            "no secret gives this signature: another secret, a changed request, or a body that was re-encoded on the way"
-        }
-        Refusal::KeyUnknown => "the request names a key that is not among the secrets",
-        Refusal::MessageIncomplete => "a part of what the provider signs is missing from the request or cannot be read",
-        Refusal::TimestampMissing => "the request carries no time",
-        Refusal::TimestampMalformed => "the time is not in the form that the scheme writes it",
-        Refusal::TimestampStale => "its time is older than the window allows; --at judges it by another moment",
-        Refusal::TimestampAhead => {
-            "its time is ahead of the window: a clock is wrong; --at judges it by another moment"
-        }
-        Refusal::IdMissing => "there is no id by which a replay could be known",
-        Refusal::ShapeInvalid => "an id or a header does not have the shape that the scheme wants (a UUID, digits)",
-        Refusal::BindingMismatch => "the body speaks of another event than the signed header",
-        Refusal::BodyDigestMismatch => "the body's digest is another one than the request says",
-        _ => "the request is not one that the scheme could judge",
+/// What decided, and what may be behind it: the same that `explain` says.
+fn why(by: &By<'_>, head: &Head, body: &[u8], refusal: Refusal, now: UnixMillis) -> (String, Vec<String>) {
+    let parts = by.verifier.examine(head, Some(body), now);
+    let because = parts.into_iter().find(|part| part.found == Found::Bad(refusal)).map(|part| part.because);
+    let mut hints = by.verifier.diagnose(head, Some(body), refusal, now, by.others);
+    if refusal == Refusal::TimestampStale {
+        hints.extend(schedule(by.provider, by.verifier));
+        hints.push("if it is an old capture, judge it by its own time: --at".to_owned());
     }
+    (because.unwrap_or_else(|| "the request as a whole is not proven".to_owned()), hints)
 }
 
 impl Verdict {
+    /// Without what the configuration knows to be a secret: a sender may have written one anywhere.
+    fn masked(mut self, sensitive: &Sensitive) -> Self {
+        for text in self.explanation.iter_mut().chain(&mut self.hints) {
+            *text = sensitive.text(text).into_owned();
+        }
+        self
+    }
+
     fn text(&self, palette: Palette) -> String {
         let mut table = Table::bare();
         let mut line = |name: &str, value: String| table.row([cell(Tone::Quiet, name), value.into()]);
-        line("judged by", self.by.clone());
-        line("judged at", instant(self.judged_at));
+        line("judged by", harmless(&self.by));
+        line("judged at", self.judged_at.clone());
         line("body", format!("{} bytes", self.body_bytes));
         if let Some(key) = &self.key {
             line("key", key.clone());
         }
-        if let Some(timestamp) = self.timestamp {
-            line("signed time", instant(timestamp));
+        if let Some(timestamp) = &self.timestamp {
+            line("signed time", timestamp.clone());
         }
         if let Some(dedupe) = &self.dedupe {
-            line("replay id", dedupe.to_string());
+            line("dedupe id", harmless(dedupe));
         }
-        let verdict = match (self.reason, self.explanation) {
-            (Some(reason), explanation) => {
-                let word = palette.paint(Tone::Bad, &format!("refused: {reason}"));
-                format!("{word}\n  {}\n", explanation.unwrap_or_default())
-            }
-            (None, _) => format!("{}\n", palette.paint(Tone::Good, "genuine")),
+        let Some(reason) = self.reason else {
+            return format!("{}\n{}", palette.paint(Tone::Good, "genuine"), table.text(palette));
         };
-        format!("{verdict}{}", table.text(palette))
-    }
-}
-
-/// `2026-01-01T00:00:00Z (1767225600)`.
-fn instant(secs: i64) -> String {
-    match jiff::Timestamp::from_second(secs) {
-        Ok(at) => format!("{at} ({secs})"),
-        Err(_) => secs.to_string(),
+        let mut text = format!("{}\n", palette.paint(Tone::Bad, &format!("refused: {reason}")));
+        if let Some(because) = &self.explanation {
+            text.push_str(&palette.item("  ", Tone::Plain, &harmless(because)));
+        }
+        for hint in &self.hints {
+            text.push_str(&palette.item(
+                &format!("  {} ", palette.paint(Tone::Odd, "→")),
+                Tone::Plain,
+                &harmless(hint),
+            ));
+        }
+        text + &table.text(palette)
     }
 }

@@ -21,7 +21,7 @@ pub(super) fn handshake(route: &Route, answer: Option<&FixedAnswer>, check: &'st
     let step = match answer {
         Some(answer) => {
             let because =
-                format!("the provider's handshake: answered here with {}, nothing goes inward", answer.status);
+                format!("the provider's handshake: answered here with {}, nothing is forwarded", answer.status);
             Step::new("challenge", check, Verdict::Passed, because)
         }
         None if route.challenges.iter().any(|challenge| challenge.signed == signed) => {
@@ -46,12 +46,12 @@ pub(super) fn replay(route: &Route, subject: &Subject<'_>, dedupe: Option<&str>)
             format!("a duplicate of a request that was taken within {window}: answered with success, not forwarded"),
         ),
         (_, "twin_in_flight") => {
-            Step::refused("replay", "replay", "twin_in_flight", "its twin was being delivered at that moment")
+            Step::refused("replay", "replay", "twin_in_flight", "the same request was being delivered at that moment")
         }
         (_, "replay_memory") => {
             Step::refused("replay", "replay", "replay_memory", "replay memory was full of ids inside their windows")
         }
-        ("delivered" | "accepted", _) => {
+        ("delivered" | "accepted" | "dead" | "discarded", _) => {
             step(Verdict::Passed, format!("new when it came; a copy is known as a duplicate for {window} from then"))
         }
         _ => match dedupe {
@@ -69,9 +69,9 @@ pub(super) fn delivery(routed: &Routed<'_>, subject: &Subject<'_>, sensitive: &S
     let route = routed.route();
     let servers: Vec<String> = route.upstream.status().iter().map(|server| server.url.to_string()).collect();
     let mode = match route.delivery {
-        Delivery::Direct => "direct: the sender hears what the inside answers",
-        Delivery::Failover => "failover: kept and delivered later when the inside does not take it in time",
-        Delivery::Queue => "queue: kept first, the sender hears success, delivered behind",
+        Delivery::Direct => "direct: the sender receives the upstream's answer",
+        Delivery::Failover => "failover: if the upstream does not take it in time, it is kept and delivered later",
+        Delivery::Queue => "queue: it is kept, the sender receives success, and it is delivered later",
     };
     let target = shown_target(route, routed, subject, sensitive);
     let because = format!(

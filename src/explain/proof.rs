@@ -1,9 +1,12 @@
 //! Step 9: the proof, part by part, and what is behind a refusal.
 
+use std::time::Duration;
+
 use super::{Step, Subject, Verdict};
+use crate::config::recipe::builtin;
 use crate::domain::Refusal;
 use crate::pipeline::verify::prove;
-use crate::signature::{Aspect, Found, OtherRoute, Part, Verifier};
+use crate::signature::{Aspect, Found, OtherRoute, Part, Verifier, span};
 use crate::snapshot::{Route, Snapshot, Verification};
 
 const STEP: &str = "verify";
@@ -20,20 +23,12 @@ pub(super) fn judge(snapshot: &Snapshot, route: &Route, subject: &Subject<'_>) -
         let because = "the route verifies nothing (verify.dangerously_none)";
         return Judged { steps: vec![Step::new(STEP, "signature", Verdict::Skipped, because)], dedupe: None };
     };
-    let others: Vec<OtherRoute<'_>> = snapshot
-        .routes
-        .iter()
-        .filter(|other| other.name != route.name)
-        .filter_map(|other| match &other.verify {
-            Verification::Signed(verifier) => Some((&*other.name, &**verifier)),
-            Verification::DangerouslyNone => None,
-        })
-        .collect();
+    let others = others(snapshot, route);
     let blanked = verifier.scheme().blanks_token() && subject.recorded.is_some();
     let mut steps = Vec::new();
     for part in verifier.examine(subject.head, subject.body, subject.at) {
         let part = if blanked && part.aspect == Aspect::Signature { kept(verifier, subject, part) } else { part };
-        steps.push(step(verifier, subject, &others, part));
+        steps.push(step(verifier, route.provider.as_deref(), subject, &others, part));
     }
     let proof = subject.body.map(|body| prove(route, subject.head, body, subject.at));
     // The parts are the gate's own functions; should they ever come to another end, the gate is right.
@@ -46,6 +41,16 @@ pub(super) fn judge(snapshot: &Snapshot, route: &Route, subject: &Subject<'_>) -
     }
     let dedupe = proof.and_then(Result::ok).flatten().and_then(|proof| proof.dedupe);
     Judged { steps, dedupe }
+}
+
+/// The routes beside this one that verify something.
+pub(crate) fn others<'s>(snapshot: &'s Snapshot, route: &Route) -> Vec<OtherRoute<'s>> {
+    let others = snapshot.routes.iter().filter(|other| other.name != route.name);
+    let signed = others.filter_map(|other| match &other.verify {
+        Verification::Signed(verifier) => Some((&*other.name, &**verifier)),
+        Verification::DangerouslyNone => None,
+    });
+    signed.collect()
 }
 
 /// The token itself was blanked before the request was stored.
@@ -75,7 +80,39 @@ fn of_token(refusal: Refusal) -> bool {
     matches!(refusal, SignatureMissing | SignatureRepeated | SignatureMalformed | SignatureMismatch)
 }
 
-fn step(verifier: &Verifier, subject: &Subject<'_>, others: &[OtherRoute<'_>], part: Part) -> Step {
+/// How long the provider goes on sending a request again, beside the window that its time must be in.
+pub(crate) fn schedule(provider: Option<&str>, verifier: &Verifier) -> Option<String> {
+    let recipe = builtin(provider?)?;
+    let ((back, _), retries) = (verifier.scheme().window()?, recipe.retries_for?);
+    let (name, window, retries) = (&recipe.name, span(back), span(retries));
+    Some(match (recipe.retries_keep_time, retries_within(recipe.retries_for, back)) {
+        (true, true) => {
+            format!(
+                "a retry of {name} says the first attempt's time and comes within {retries}; the window is {window} back"
+            )
+        }
+        (true, false) => format!(
+            "a retry of {name} says the first attempt's time and comes within {retries}, and the window is only {window} back: \
+             widen `tolerance`"
+        ),
+        (false, _) => format!(
+            "{name} sends a request again for up to {retries}, and signs each attempt with its own time as far as is known; the \
+             window is {window} back"
+        ),
+    })
+}
+
+fn retries_within(retries: Option<Duration>, back: Duration) -> bool {
+    retries.is_some_and(|retries| retries <= back)
+}
+
+fn step(
+    verifier: &Verifier,
+    provider: Option<&str>,
+    subject: &Subject<'_>,
+    others: &[OtherRoute<'_>],
+    part: Part,
+) -> Step {
     let check = match part.aspect {
         Aspect::Shape => "shape",
         Aspect::Timestamp => "timestamp",
@@ -97,9 +134,12 @@ fn step(verifier: &Verifier, subject: &Subject<'_>, others: &[OtherRoute<'_>], p
                 return step;
             }
             let found = verifier.diagnose(subject.head, subject.body, refusal, subject.at, others);
-            let old = refusal == Refusal::TimestampStale && subject.recorded.is_none();
-            let capture = old.then(|| "if it is an old capture, judge it by its own time: --at".to_owned());
-            step.with_hints(found.into_iter().chain(capture))
+            let stale = refusal == Refusal::TimestampStale;
+            let retry = stale.then(|| schedule(provider, verifier)).flatten();
+            let capture = (stale && subject.recorded.is_none())
+                .then(|| "if it is an old capture, judge it by its own time: --at".to_owned());
+            let (first, rest) = found.split_at(found.len().min(1));
+            step.with_hints(first.iter().cloned().chain(retry).chain(rest.iter().cloned()).chain(capture))
         }
     }
 }

@@ -86,13 +86,14 @@ fn misdirected(listener: &Listener, connection: &Connection, head: &Head) -> Str
     }
 }
 
-/// Routes whose path or host is almost this one.
+/// Routes whose path or host is almost this one, those that have the very path first.
 fn near(snapshot: &Snapshot, head: &Head) -> Vec<String> {
     if head.method() == Method::Other {
         return Vec::new();
     }
     let path = head.path();
-    let mut hints = Vec::new();
+    let mut exact = Vec::new();
+    let mut similar = Vec::new();
     let mut ranked: Vec<(usize, &Arc<Route>)> = Vec::new();
     for route in snapshot.routes.iter() {
         let prefix = route.path.strip_suffix("/*");
@@ -103,31 +104,64 @@ fn near(snapshot: &Snapshot, head: &Head) -> Vec<String> {
             None => route.path == path,
         };
         if covers {
-            // Without a host of its own it would have been found, or the connection was opened for another name.
-            hints.extend(
-                route.host.as_ref().map(|host| format!("route `{}` has this path, for host {host} only", route.name)),
-            );
+            exact.push(match &route.host {
+                Some(host) => {
+                    format!("route `{}` has this path, for host {host} only: the host differs{}", route.name, asked(head))
+                }
+                // It would have been found, but for the name that the connection was opened for.
+                None => format!(
+                    "route `{}` has this path, for every host that a certificate of the listener names: the host differs{}",
+                    route.name,
+                    asked(head)
+                ),
+            });
         } else if prefix == Some(path) {
-            hints.push(format!(
+            similar.push(format!(
                 "route `{}` takes what is below {base}/, not {base} itself: have the sender add a slash, or add a route for it",
                 route.name
             ));
         } else if same(base, path) {
-            hints.push(format!("route `{}` differs by the slash at the end: {}", route.name, route.path));
+            similar.push(format!(
+                "route `{}` differs by the slash at the end: {}{}",
+                route.name,
+                route.path,
+                for_host(route)
+            ));
         } else if base.eq_ignore_ascii_case(path) {
-            hints.push(format!("route `{}` differs by upper and lower case: {}", route.name, route.path));
+            similar.push(format!(
+                "route `{}` differs by upper and lower case: {}{}",
+                route.name,
+                route.path,
+                for_host(route)
+            ));
         } else {
             ranked.push((strsim::damerau_levenshtein(base, path), route));
         }
     }
+    let mut hints = exact;
+    hints.append(&mut similar);
     hints.truncate(NEAR);
     if hints.is_empty() {
         ranked.sort_by_key(|(distance, _)| *distance);
-        let near: Vec<String> =
-            ranked.iter().take(NEAR).map(|(_, route)| format!("`{}` ({})", route.name, route.path)).collect();
+        let near =
+            ranked.iter().take(NEAR).map(|(_, route)| format!("`{}` ({}{})", route.name, route.path, for_host(route)));
+        let near: Vec<String> = near.collect();
         if !near.is_empty() {
             hints.push(format!("the nearest routes: {}", near.join(", ")));
         }
     }
     hints
+}
+
+/// What the request says of its host.
+fn asked(head: &Head) -> String {
+    if head.host().is_empty() {
+        "; the request names none".to_owned()
+    } else {
+        format!("; the request names {}", head.host())
+    }
+}
+
+fn for_host(route: &Route) -> String {
+    route.host.as_ref().map_or_else(String::new, |host| format!(", for host {host}"))
 }

@@ -29,7 +29,7 @@ pub struct EventExplanation {
     pub today: Option<Explanation>,
     /// Where record and explanation part, and why.
     pub notes: Vec<String>,
-    /// What became of it behind its sender's back, in order.
+    /// What became of it after its sender was answered, in order.
     pub afterwards: Vec<String>,
 }
 
@@ -99,8 +99,8 @@ fn notes(event: &Event, then: Option<&Explanation>) -> Vec<String> {
     }
     let refusal = then.refusal().map(|step| &*step.reason);
     let was_refused = &*event.outcome == "refused";
-    let passed = ["delivered", "accepted", "duplicate", "handshake"].contains(&&*event.outcome);
-    // A failed or forsaken request may have ended before a step that refuses it; that is no contradiction.
+    let passed = ["delivered", "accepted", "dead", "discarded", "duplicate", "handshake"].contains(&&*event.outcome);
+    // A failed or abandoned request may have ended before a step that refuses it; that is no contradiction.
     match refusal {
         Some(reason) if passed => notes.push(format!(
             "it was taken when it came, and the running configuration refuses it ({reason}): the configuration or a secret was changed since"
@@ -120,7 +120,7 @@ fn notes(event: &Event, then: Option<&Explanation>) -> Vec<String> {
         _ => {}
     }
     if let Some(fault) = Fault::ALL.iter().find(|fault| &*event.outcome == "failed" && fault.code() == &*event.reason) {
-        notes.push(format!("it failed on our side or the inside's ({}), not by its sender's doing", fault.code()));
+        notes.push(format!("it failed on our side or the upstream's ({}), not by its sender's doing", fault.code()));
     }
     notes
 }
@@ -140,8 +140,6 @@ fn afterwards(event: &Event) -> Vec<String> {
         lines.push(format!("{server} took it with {status}"));
     }
     lines.extend(event.history.iter().map(attempt));
-    let last = event.history.iter().rfind(|attempt| attempt.kind != AttemptKind::Replay);
-    let taken = event.history.iter().any(|attempt| attempt.fault.is_none());
     match (event.stage, event.due) {
         (Some(Stage::Waiting), Some(due)) => {
             lines.push(format!("it waits; the next attempt is due at {}", instant(due)))
@@ -153,9 +151,7 @@ fn afterwards(event: &Event) -> Vec<String> {
             "it is a dead letter: nothing is tried any more until `dmz-relay events retry {}`",
             entry.request_id
         )),
-        (None, _) if &*event.outcome == "accepted" && !taken && last.is_some() => {
-            lines.push("it was given up by hand".to_owned());
-        }
+        (None, _) if &*event.outcome == "discarded" => lines.push("an operator discarded it".to_owned()),
         (None, _) => {}
     }
     lines

@@ -6,24 +6,26 @@
 //!
 //! Deliberately absent: anything that the gate itself would use. No finding makes a request genuine.
 
+mod absent;
 mod bodies;
 mod clock;
+mod condition;
 mod forms;
 mod json;
 mod keys;
+mod recoded;
 mod token;
 mod urls;
 
 use subtle::ConstantTimeEq;
 
 use super::algorithm::{Algorithm, State};
-use super::examine::names;
 use super::message::Feed;
 use super::scheme::{Check, Function, MacSpec, Message};
 use super::source::Facts;
 use super::template::Segment;
 use super::url::PublicUrl;
-use super::{Stamp, Verifier};
+use super::{Stamp, Verifier, words};
 use crate::base::{Secret, UnixMillis};
 use crate::domain::{Head, Refusal};
 use bodies::Bodies;
@@ -65,13 +67,12 @@ impl Verifier {
             }
             (Refusal::MessageIncomplete, Check::Mac(mac)) => missing(mac.message_for(&facts), &facts),
             // A place that is there and holds no signature as the scheme writes it holds one in another form, perhaps.
-            (Refusal::SignatureMissing, Check::Mac(mac))
-                if body.is_some() && !forms::readings(&mac.signature, &facts).is_empty() =>
-            {
-                Search::new(self, mac, head, body.unwrap_or_default()).run(refusal, others)
+            (Refusal::SignatureMissing, Check::Mac(mac)) if absent::of_another_version(mac, &facts).is_some() => {
+                let found = body.and_then(|body| Search::new(self, mac, head, body).quietly(refusal, others));
+                found.or_else(|| absent::of_another_version(mac, &facts)).into_iter().collect()
             }
             (Refusal::SignatureMissing, check) => {
-                let mut found = elsewhere(self, head, others);
+                let mut found = absent::elsewhere(self, head, body, now, others);
                 if let Check::Token(spec) = check {
                     found.extend(token::misplaced(spec, &self.keys, head));
                 }
@@ -99,8 +100,12 @@ fn missing(message: &Message, facts: &Facts<'_>) -> Vec<String> {
     let digests = message.digests.iter().filter(|digest| digest.required).map(|digest| &digest.place);
     let absent = message.template.sources().chain(digests).filter_map(|source| match facts.read(source) {
         Ok(Some(_)) => None,
-        Ok(None) => Some(format!("{source} is a part of what is signed, and the request does not have it")),
-        Err(_) => Some(format!("{source} is a part of what is signed, and is there twice or cannot be read")),
+        Ok(None) => {
+            Some(format!("{} is a part of what is signed, and the request does not have it", words::source(source)))
+        }
+        Err(_) => {
+            Some(format!("{} is a part of what is signed, and is there twice or cannot be read", words::source(source)))
+        }
     });
     let mut found: Vec<String> = absent.take(4).collect();
     if found.is_empty() && message.template.has(&Segment::FormSorted) {
@@ -109,39 +114,6 @@ fn missing(message: &Message, facts: &Facts<'_>) -> Vec<String> {
                 .to_owned(),
         );
     }
-    found
-}
-
-/// Where a signature stands instead of where it should.
-fn elsewhere(verifier: &Verifier, head: &Head, others: &[Other<'_>]) -> Vec<String> {
-    let mut found = Vec::new();
-    let has = |name: &str| head.headers().first(name).is_some();
-    for (route, other) in others {
-        let own = verifier.scheme.proof_headers();
-        let theirs = other.scheme.proof_headers();
-        if let Some(name) =
-            theirs.into_iter().find(|name| has(name) && !own.iter().any(|own| own.eq_ignore_ascii_case(name)))
-        {
-            found.push(format!(
-                "it has the header {name}, which route `{route}` reads: the sender may call the wrong URL"
-            ));
-        }
-    }
-    let alike = |name: &str| {
-        let name = name.to_ascii_lowercase();
-        ["signature", "hmac", "-sig", "authorization", "token", "api-key"].iter().any(|word| name.contains(word))
-    };
-    let named: Vec<&str> = head.headers().iter().map(|(name, _)| name).filter(|name| alike(name)).take(8).collect();
-    if found.is_empty() && !named.is_empty() {
-        found.push(format!(
-            "it has {}, which this scheme does not read: another provider, another version of its scheme, or a header renamed on the way",
-            names(named.into_iter())
-        ));
-    }
-    if found.is_empty() {
-        found.push("no header looks like a signature: no secret is set at the sender, or something on the way drops the header".to_owned());
-    }
-    found.truncate(4);
     found
 }
 
@@ -172,25 +144,46 @@ impl<'s> Search<'s> {
         Self { verifier, mac, head, body, readings, hashes: MAX_HASHES, bytes: MAX_BYTES }
     }
 
+    /// For a signature that stands where the scheme does not look.
+    fn of_text(verifier: &'s Verifier, mac: &'s MacSpec, head: &'s Head, body: &'s [u8], text: &[u8]) -> Self {
+        let readings = forms::readings_of(&mac.signature, text);
+        Self { verifier, mac, head, body, readings, hashes: MAX_HASHES, bytes: MAX_BYTES }
+    }
+
+    /// The key that gives the signature with this algorithm.
+    fn by_algorithm(mut self, algorithm: Algorithm) -> Option<String> {
+        let keys = &self.verifier.keys;
+        let right = keys.iter().find(|key| self.right(&Attempt { algorithm, ..self.plain(&key.secret) }).is_some());
+        right.map(|key| key.id.to_string())
+    }
+
     /// The first change that makes the signature right, or what can be said without one.
     fn run(mut self, refusal: Refusal, others: &[Other<'_>]) -> Vec<String> {
         if self.readings.is_empty() {
             return self.unreadable();
         }
-        let found = self
-            .as_it_is(refusal)
-            .or_else(|| self.of_others(others))
-            .or_else(|| self.by_other_readings())
-            .or_else(|| self.by_other_algorithms())
-            .or_else(|| self.by_other_messages())
-            .or_else(|| self.by_other_urls())
-            .or_else(|| self.by_other_bodies());
+        let found = self.change(refusal, others);
         let mut findings: Vec<String> = found.into_iter().collect();
         if findings.is_empty() {
             findings.extend(self.nothing(refusal));
         }
         findings.extend(self.length());
         findings
+    }
+
+    /// The first change that makes the signature right.
+    fn quietly(mut self, refusal: Refusal, others: &[Other<'_>]) -> Option<String> {
+        self.change(refusal, others)
+    }
+
+    fn change(&mut self, refusal: Refusal, others: &[Other<'_>]) -> Option<String> {
+        self.as_it_is(refusal)
+            .or_else(|| self.of_others(others))
+            .or_else(|| self.by_other_readings())
+            .or_else(|| self.by_other_algorithms())
+            .or_else(|| self.by_other_messages())
+            .or_else(|| self.by_other_urls(others))
+            .or_else(|| self.by_other_bodies())
     }
 
     fn as_it_is(&mut self, refusal: Refusal) -> Option<String> {
@@ -287,22 +280,35 @@ impl<'s> Search<'s> {
         None
     }
 
-    fn by_other_urls(&mut self) -> Option<String> {
-        let (verifier, mac) = (self.verifier, self.mac);
-        let url =
-            verifier.url.as_ref().filter(|_| mac.messages().any(|message| message.template.has(&Segment::Url)))?;
-        for address in urls::addresses(url, self.head) {
+    /// The public URL, where the scheme signs it.
+    fn url(&self) -> Option<&'s PublicUrl> {
+        let signed = self.mac.messages().any(|message| message.template.has(&Segment::Url));
+        self.verifier.url.as_ref().filter(|_| signed)
+    }
+
+    fn by_other_urls(&mut self, others: &[Other<'_>]) -> Option<String> {
+        let verifier = self.verifier;
+        let url = self.url()?;
+        let known: Vec<&PublicUrl> = others.iter().filter_map(|(_, other)| other.url.as_ref()).collect();
+        for address in urls::addresses(url, &known, self.head) {
+            let head = address.head(self.head);
             for key in &verifier.keys {
-                let attempt = Attempt { head: &address.head, url: Some(&address.url), ..self.plain(&key.secret) };
+                let attempt = Attempt { head: &head, url: Some(&address.url), ..self.plain(&key.secret) };
                 if self.right(&attempt).is_some() {
                     return Some(format!(
-                        "key `{}` gives this signature for the public URL {}: register the URL at the sender, or set `public_url`, so that both are the same",
-                        key.id, address.how
+                        "key `{}` gives this signature for the public URL {}, where the relay has {}: register the URL at the sender, or set `public_url`, so that both are the same",
+                        key.id,
+                        address.how,
+                        self.url_used(url)
                     ));
                 }
             }
         }
         None
+    }
+
+    fn url_used(&self, url: &PublicUrl) -> String {
+        words::url_used(self.mac, url, &Facts::new(self.head, self.body, &self.verifier.scheme.paths))
     }
 
     fn by_other_bodies(&mut self) -> Option<String> {
@@ -442,13 +448,25 @@ impl<'s> Search<'s> {
             let most = MAX_BODY / (1 << 20);
             found.push(format!("the body is larger than {most} MiB, so other writings of it were not tried"));
         }
+        if let Some(url) = self.url() {
+            found.push(format!(
+                "the signature is over the public URL, here {}; the commonest causes of another one: a proxy in front that \
+                 ends TLS (http instead of https), a port, another host or path behind a proxy that rewrites them, a slash at \
+                 the end, a query that was dropped or put in another order; compare it with the URL registered at the \
+                 sender, and set `public_url` to that",
+                self.url_used(url)
+            ));
+        }
+        if self.signs_body() {
+            found.extend(condition::findings(self.head, self.body));
+        }
         found.push(if self.signs_body() {
             "no secret of any route, in any form, gives this signature for this body or a re-written one: compare the secret \
-             at the sender with ours (enter it anew on both sides), and see whether something on the way changes the request"
+             at the sender with ours (enter it again on both sides), and see whether something on the way changes the request"
                 .to_owned()
         } else {
             "no secret of any route, in any form, gives this signature: compare the secret at the sender with ours (enter it \
-             anew on both sides), and see whether something on the way changes a signed header"
+             again on both sides), and see whether something on the way changes a signed header"
                 .to_owned()
         });
         found

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::identity::Dedupe;
-use super::scheme::{Check, MacSpec, Scheme, TimePlace, TimeSpec, TokenPlace};
+use super::scheme::{Check, Function, MacSpec, Scheme, TimeSpec, TokenPlace};
+use super::shape::Shape;
 use super::source::{Facts, Source};
 use super::template::Segment;
 use super::wrapping::Candidates;
-use super::{Matched, Stamp, Verifier};
+use super::{Matched, Stamp, Verifier, words};
 use crate::base::UnixMillis;
 use crate::domain::{Head, Refusal};
 
@@ -106,22 +107,24 @@ impl<'s> Seen<'s, '_> {
         if shapes.is_empty() {
             return Part::new(Aspect::Shape, Found::None, "the scheme wants no shape of any header");
         }
-        let list = |wanted: &dyn Fn(&Source) -> bool| {
-            let shown = shapes.iter().filter(|(source, _)| wanted(source));
-            shown.map(|(source, shape)| format!("{source} is {}", shape.as_str())).collect::<Vec<_>>().join(", ")
+        let good = |(source, shape): &(Source, Shape)| format!("{} is {}", words::source(source), words::shape(*shape));
+        let misfit = |(source, shape): &(Source, Shape)| {
+            let (place, wanted) = (words::source(source), words::shape(*shape));
+            match self.facts.read(source) {
+                Ok(Some(value)) if !shape.fits(&value) => {
+                    Some(format!("{place} must be {wanted}: {}", words::misfit(*shape, &value)))
+                }
+                Ok(_) => None,
+                Err(_) => Some(format!("{place} must be {wanted}: it is there more than once, or cannot be read")),
+            }
         };
-        let misfit = |source: &Source| {
-            let shape = shapes.iter().find(|(other, _)| other == source).map(|(_, shape)| shape);
-            self.facts
-                .read(source)
-                .map_or(true, |value| value.zip(shape).is_some_and(|(value, shape)| !shape.fits(&value)))
-        };
-        let bad = format!("expected: {}", list(&misfit));
-        Part::of(Aspect::Shape, self.scheme().check_shapes(self.facts), list(&|_| true), bad)
+        let bad: Vec<String> = shapes.iter().filter_map(misfit).collect();
+        let good: Vec<String> = shapes.iter().map(good).collect();
+        Part::of(Aspect::Shape, self.scheme().check_shapes(self.facts), good.join(", "), bad.join(", "))
     }
 
     fn timestamp(&self, time: &TimeSpec, now: UnixMillis) -> Part {
-        let place = place(time);
+        let place = words::time_place(time);
         let part = |found, because: String| Part::new(Aspect::Timestamp, found, because);
         if time.place.in_body() && !self.whole {
             return part(Found::Open, format!("it stands in the body ({place}), which is not here"));
@@ -186,9 +189,9 @@ impl<'s> Seen<'s, '_> {
         }
         match self.verifier.check_mac(mac, self.facts, stamp.as_ref()) {
             Ok(matched) => {
-                (part(Found::Good, format!("{}; {}", method(mac), self.which(&matched.key.id))), Some(matched))
+                (part(Found::Good, format!("{}; {}", self.method(mac), self.which(&matched.key.id))), Some(matched))
             }
-            Err(refusal) => (part(self.bad(refusal), format!("{}; {}", method(mac), self.refused(refusal))), None),
+            Err(refusal) => (part(self.bad(refusal), format!("{}; {}", self.method(mac), self.refused(refusal))), None),
         }
     }
 
@@ -213,7 +216,7 @@ impl<'s> Seen<'s, '_> {
     }
 
     fn refused(&self, refusal: Refusal) -> String {
-        let places = self.scheme().proof_places();
+        let places = words::proof_places(self.scheme());
         let unread = &self.verifier.unread;
         match refusal {
             Refusal::SignatureMismatch | Refusal::KeyUnknown if !unread.is_empty() => {
@@ -222,13 +225,21 @@ impl<'s> Seen<'s, '_> {
                     names(unread.iter().map(|id| &**id))
                 )
             }
-            Refusal::SignatureMissing => format!("there is no {places}"),
+            Refusal::SignatureMissing => self.without().unwrap_or_else(|| format!("there is no {places}")),
             Refusal::SignatureRepeated => {
                 format!("{places}, or another part of what is signed, is there more than once")
             }
-            Refusal::SignatureMalformed => format!("{places} is not written as the scheme writes it"),
+            Refusal::SignatureMalformed => {
+                self.joined().unwrap_or_else(|| format!("{places} is not written as the scheme writes it"))
+            }
             Refusal::SignatureMismatch => {
-                format!("none of the route's keys gives it: {}", names(self.verifier.key_ids()))
+                let keys = names(self.verifier.key_ids());
+                match &self.scheme().check {
+                    Check::Mac(_) => format!("none of the route's keys gives it: {keys}"),
+                    Check::Token(_) => format!(
+                        "none of the route's keys is this token: {keys}; nothing of the request is signed, so its body is not the cause"
+                    ),
+                }
             }
             Refusal::KeyUnknown => {
                 format!("the request does not name a key that the route has: {}", names(self.verifier.key_ids()))
@@ -239,6 +250,33 @@ impl<'s> Seen<'s, '_> {
             Refusal::MessageIncomplete => "a part of what is signed is absent or cannot be read".to_owned(),
             _ => "the signed message cannot be put together".to_owned(),
         }
+    }
+
+    /// The place is there, but what stands in it is no signature of this scheme.
+    fn without(&self) -> Option<String> {
+        match &self.scheme().check {
+            Check::Mac(mac) => words::without_signature(&mac.signature, self.facts),
+            Check::Token(_) => None,
+        }
+    }
+
+    fn joined(&self) -> Option<String> {
+        let Check::Mac(mac) = &self.scheme().check else { return None };
+        let (place, count) = mac.signature.joined(self.facts, mac.algorithm)?;
+        let place = words::source(place);
+        Some(format!("{place} has {count} values in one field, joined by commas: the scheme has one"))
+    }
+
+    /// What is hashed, with the public URL where it is a part of that.
+    fn method(&self, mac: &MacSpec) -> String {
+        let function = match mac.function {
+            Function::Hmac => "HMAC-",
+            Function::Digest => "digest ",
+        };
+        let template = &mac.message_for(self.facts).template;
+        let url = self.verifier.url.as_ref().filter(|_| template.has(&Segment::Url));
+        let url = url.map_or_else(String::new, |url| format!(", {{url}} = {}", words::url_used(mac, url, self.facts)));
+        format!("{function}{} over {}{url}", mac.algorithm.as_str(), template.to_string().escape_debug())
     }
 
     /// ``key `x` matched, the current one``.
@@ -277,8 +315,10 @@ impl<'s> Seen<'s, '_> {
         if bindings.is_empty() {
             return Part::new(Aspect::Binding, Found::None, "the scheme binds no member of the body to a header");
         }
-        let shown: Vec<String> =
-            bindings.iter().map(|binding| format!("{} equals {}", binding.member, binding.header)).collect();
+        let shown: Vec<String> = bindings
+            .iter()
+            .map(|binding| format!("{} equals {}", words::source(&binding.member), words::source(&binding.header)))
+            .collect();
         let shown = shown.join(", ");
         if !self.whole {
             return Part::new(Aspect::Binding, Found::Open, format!("{shown}: the body is not here"));
@@ -287,10 +327,10 @@ impl<'s> Seen<'s, '_> {
             let member = self.facts.read(&binding.member).ok().flatten();
             let header = self.facts.read(&binding.header).ok().flatten();
             match (member, header) {
-                (None, _) => Some(format!("the body has no {}, or it cannot be read", binding.member)),
-                (_, None) => Some(format!("there is no {}", binding.header)),
+                (None, _) => Some(format!("the body has no {}, or it cannot be read", words::source(&binding.member))),
+                (_, None) => Some(format!("there is no {}", words::source(&binding.header))),
                 (member, header) if member != header => {
-                    Some(format!("{} differs from {}", binding.member, binding.header))
+                    Some(format!("{} differs from {}", words::source(&binding.member), words::source(&binding.header)))
                 }
                 _ => None,
             }
@@ -324,11 +364,18 @@ impl<'s> Seen<'s, '_> {
             Ok(Some(name)) => Part::new(Aspect::Id, Found::Good, format!("dedupe memory knows it as {name}")),
             Ok(None) => part(Found::None, "the scheme has nothing to know a duplicate by"),
             Err(refusal) => {
-                let entries: Vec<String> = names.entries().iter().map(|entry| self.scheme().entry(entry)).collect();
+                let sources = || names.entries().iter().flat_map(|entry| entry.sources());
+                let mut places: Vec<String> = sources().map(words::source).collect();
+                places.dedup();
+                let most = super::identity::MAX_ID;
+                let misfit = sources().find_map(|source| {
+                    let value = self.facts.read(source).ok().flatten()?;
+                    Some(format!("{}: {}", words::source(source), words::no_id(&value, most)?))
+                });
                 let because = format!(
-                    "expected {}: visible ASCII, at most {} characters",
-                    entries.join(", else "),
-                    super::identity::MAX_ID
+                    "an id is 1 to {most} characters of visible ASCII, here in {}{}",
+                    places.join(", or "),
+                    misfit.map_or_else(String::new, |misfit| format!("; {misfit}"))
                 );
                 Part::new(Aspect::Id, Found::Bad(refusal), because)
             }
@@ -351,35 +398,8 @@ impl<'s> Seen<'s, '_> {
     }
 }
 
-impl Scheme {
-    /// Where a signature or token is looked for, in words.
-    pub(super) fn proof_places(&self) -> String {
-        let places: Vec<String> = match &self.check {
-            Check::Mac(mac) => mac.signature.places.iter().map(Source::to_string).collect(),
-            Check::Token(token) => token.places.iter().map(super::describe::place).collect(),
-        };
-        places.join(", or ")
-    }
-}
-
 fn is_in_body(source: &Source) -> bool {
     matches!(source, Source::Json(_) | Source::Form(_))
-}
-
-fn method(mac: &MacSpec) -> String {
-    let function = match mac.function {
-        super::scheme::Function::Hmac => "HMAC-",
-        super::scheme::Function::Digest => "digest ",
-    };
-    format!("{function}{} over {}", mac.algorithm.as_str(), mac.message.template.to_string().escape_debug())
-}
-
-pub(super) fn place(time: &TimeSpec) -> String {
-    match &time.place {
-        TimePlace::Source(source) => source.to_string(),
-        TimePlace::Item(super::wrapping::Item::Named(name)) => format!("item `{name}` beside the signature"),
-        TimePlace::Item(super::wrapping::Item::Position(at)) => format!("item {at} beside the signature"),
-    }
 }
 
 pub(super) fn names<'n>(ids: impl Iterator<Item = &'n str>) -> String {

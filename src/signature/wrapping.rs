@@ -111,6 +111,31 @@ impl SignatureSpec {
         }
     }
 
+    /// A place that has several signatures with commas between them where the scheme has one, and how many: the field was there
+    /// more than once, and something joined its lines.
+    pub(super) fn joined(&self, facts: &Facts<'_>, algorithm: Algorithm) -> Option<(&Source, usize)> {
+        if self.wrapping != Wrapping::Bare {
+            return None;
+        }
+        self.places.iter().find_map(|place| {
+            let text = facts.read(place).ok().flatten()?;
+            let is_one =
+                |part: &[u8]| self.unprefix(part).and_then(|text| self.encoding.decode_tag(text, algorithm.len()));
+            let parts = items(&text, b',').map(|part| is_one(part).map(drop)).collect::<Option<Vec<()>>>()?;
+            (parts.len() > 1).then_some((place, parts.len()))
+        })
+    }
+
+    /// The names of a list's items, as they came.
+    pub(super) fn item_names<'t>(&self, text: &'t [u8]) -> Vec<&'t [u8]> {
+        match &self.wrapping {
+            Wrapping::Named { separator, assign, .. } => {
+                items(text, *separator).filter_map(|item| assignment(item, *assign)).map(|(name, _)| name).collect()
+            }
+            Wrapping::Bare | Wrapping::Positional { .. } => Vec::new(),
+        }
+    }
+
     /// What stands beside the signatures. Twice is refused: the signed one cannot be told from the other.
     pub(crate) fn item<'f>(&self, facts: &'f Facts<'_>, item: &Item) -> Result<Option<Cow<'f, [u8]>>, Refusal> {
         let mut found = None;

@@ -56,34 +56,57 @@ pub(super) fn fit(widths: &mut [usize], indent: usize, foldable: &[usize], most:
     }
 }
 
+/// Columns that painted text takes: escape sequences of colours take none.
+pub(super) fn shown_width(text: &str) -> usize {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once("\x1b[") {
+        plain.push_str(before);
+        rest = behind.split_once('m').map_or("", |(_, behind)| behind);
+    }
+    plain.push_str(rest);
+    width(&plain)
+}
+
 /// Breaks lines between words, and words that are longer than a line; each part is indented.
 pub(super) fn fold(text: &str, indent: usize, most: usize) -> String {
     let margin = " ".repeat(indent);
     let room = most.saturating_sub(indent).max(1);
-    let mut lines = Vec::new();
-    for line in text.lines() {
-        if width(line) <= room {
-            lines.push(format!("{margin}{line}"));
-            continue;
-        }
-        let mut current = String::new();
-        for word in line.split(' ') {
-            if !current.is_empty() && width(&current) + 1 + width(word) > room {
-                lines.push(format!("{margin}{}", current.trim_end()));
-                current.clear();
-            }
-            if !current.is_empty() {
-                current.push(' ');
-            }
-            for char in word.chars() {
-                if width(&current) + char.width().unwrap_or(0) > room {
-                    lines.push(format!("{margin}{current}"));
-                    current.clear();
-                }
-                current.push(char);
-            }
-        }
-        lines.push(format!("{margin}{current}"));
+    let lines = text.lines().flat_map(|line| wrap(line, room, room));
+    lines.map(|line| format!("{margin}{line}")).collect::<Vec<_>>().join("\n")
+}
+
+/// The lines of a text that begins behind a lead, and how far those below the first are indented: as far as the lead, or little
+/// where the lead takes half of the line.
+pub(super) fn hang(text: &str, lead: usize, most: usize) -> (Vec<String>, usize) {
+    let indent = if lead <= most / 2 { lead } else { 4 };
+    let (first, room) = (most.saturating_sub(lead).max(1), most.saturating_sub(indent).max(1));
+    (wrap(text, first, room), indent)
+}
+
+/// One line in pieces: the first has another room than the others.
+fn wrap(line: &str, first: usize, others: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    let mut current = String::new();
+    let room = |lines: &Vec<String>| if lines.is_empty() { first } else { others };
+    if width(line) <= first {
+        return vec![line.to_owned()];
     }
-    lines.join("\n")
+    for word in line.split(' ') {
+        if !current.is_empty() && width(&current) + 1 + width(word) > room(&lines) {
+            lines.push(current.trim_end().to_owned());
+            current.clear();
+        }
+        if !current.is_empty() {
+            current.push(' ');
+        }
+        for char in word.chars() {
+            if width(&current) + char.width().unwrap_or(0) > room(&lines) {
+                lines.push(std::mem::take(&mut current));
+            }
+            current.push(char);
+        }
+    }
+    lines.push(current);
+    lines
 }

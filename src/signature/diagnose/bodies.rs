@@ -5,6 +5,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
 
 use super::json::{self, Layout, Letters, Slashes};
+use super::recoded;
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
@@ -47,8 +48,20 @@ impl Bodies {
         {
             return Some(format!("only its first {} bytes, as Content-Length says", start.len()));
         }
+        for (body, words) in recoded::charsets(received) {
+            if attempt(self, &body)? {
+                return Some(format!("the same text {words}"));
+            }
+        }
         let text = std::str::from_utf8(received.strip_prefix(BOM).unwrap_or(received)).ok()?;
-        let tree = json::parse(text)?;
+        let Some(tree) = json::parse(text) else {
+            for (body, words) in recoded::forms(received) {
+                if attempt(self, &body)? {
+                    return Some(format!("the same form {words}"));
+                }
+            }
+            return None;
+        };
         let mut first_layouts = vec![None, Some(Layout::Compact), Some(Layout::Spaced)];
         first_layouts.extend(["  ", "    ", "\t"].map(|by| Some(Layout::Indented(by))));
         for sorted in [false, true] {
@@ -72,6 +85,18 @@ impl Bodies {
                             return Some(words(*layout, sorted, letters, slashes, ", with a line feed at its end"));
                         }
                     }
+                }
+            }
+        }
+        for layout in [None, Some(Layout::Spaced), Some(Layout::Compact)] {
+            let laid = match layout {
+                None => text.to_owned(),
+                Some(layout) => json::write(&tree, layout, false).unwrap_or_default(),
+            };
+            for body in recoded::renumbered(&laid) {
+                if attempt(self, body.as_bytes())? {
+                    let how = words(layout, false, Letters::Kept, Slashes::Kept, "");
+                    return Some(format!("{} with its numbers written otherwise, as 1.0 for 1", how.trim_end()));
                 }
             }
         }

@@ -4,16 +4,17 @@ use std::time::Duration;
 
 use crate::base::UnixMillis;
 use crate::domain::Refusal;
-use crate::signature::examine::{place, span};
+use crate::signature::examine::span;
 use crate::signature::scheme::TimeSpec;
 use crate::signature::timestamp::TimeFormat;
+use crate::signature::words;
 
 /// A difference that is this near to whole half hours looks like a time zone.
 const ZONE: Duration = Duration::from_secs(90);
 
 /// What is worth knowing of a time that was refused.
 pub(super) fn findings(time: &TimeSpec, text: Option<&[u8]>, now: UnixMillis) -> Vec<String> {
-    let place = place(time);
+    let place = words::time_place(time);
     let (Some(window), Some(text)) = (time.window, text) else {
         return vec![format!("the sender must put its time into {place}")];
     };
@@ -41,25 +42,37 @@ pub(super) fn findings(time: &TimeSpec, text: Option<&[u8]>, now: UnixMillis) ->
             None => format!("{place} is a time in none of the known formats"),
         }];
     };
-    let mut found = Vec::new();
     let apart = Duration::from_millis(at.0.abs_diff(now.0));
-    match window.check(at, now) {
-        Err(Refusal::TimestampStale) => found.push(format!(
-            "it is {} too old: the sender's clock is {} behind ours, or the request was held up on its way",
-            span(apart.saturating_sub(window.back)),
-            span(apart)
-        )),
-        Err(Refusal::TimestampAhead) => found.push(format!(
-            "it is {} too far ahead: the sender's clock, or ours, is wrong by about {}; compare both with a time server",
-            span(apart.saturating_sub(window.ahead)),
-            span(apart)
-        )),
-        _ => {}
-    }
     let half_hours = apart.as_secs() % 1800;
-    let zone = half_hours.min(1800 - half_hours) <= ZONE.as_secs();
-    if zone && (1700..=15 * 3600).contains(&apart.as_secs()) {
-        found.push("the difference is close to whole half hours: a local time may have been sent as UTC".to_owned());
+    let zone = half_hours.min(1800 - half_hours) <= ZONE.as_secs() && (1700..=15 * 3600).contains(&apart.as_secs());
+    let over = |room: Duration| (span(apart.saturating_sub(room)), span(apart));
+    let mut found = Vec::new();
+    match window.check(at, now) {
+        Err(Refusal::TimestampStale) => {
+            let (over, apart) = over(window.back);
+            found.push(format!(
+                "it is {over} too old: a retry that says the time of its first attempt, a request that was held up on its \
+                 way, or a sender's clock that is {apart} behind ours"
+            ));
+            if zone {
+                found.push(format!(
+                    "only if every request of this sender is {apart} old: it may send a local time as UTC"
+                ));
+            }
+        }
+        Err(Refusal::TimestampAhead) => {
+            let (over, apart) = over(window.ahead);
+            found.push(format!(
+                "it is {over} too far ahead: the sender's clock, or ours, is wrong by about {apart}; compare both with a \
+                 time server"
+            ));
+            if zone {
+                found.push(
+                    "the difference is close to whole half hours: a local time may have been sent as UTC".to_owned(),
+                );
+            }
+        }
+        _ => {}
     }
     found
 }

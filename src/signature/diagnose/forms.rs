@@ -37,43 +37,60 @@ pub(super) struct Reading {
 pub(super) fn readings(spec: &SignatureSpec, facts: &Facts<'_>) -> Vec<Reading> {
     let mut found = Vec::new();
     for place in &spec.places {
-        let Ok(Some(text)) = facts.read(place) else { continue };
-        if text.len() > MAX_TEXT {
-            continue;
-        }
-        let mut texts: Vec<(Vec<u8>, Option<String>)> = Vec::new();
-        let _ = spec.each(&text, |text| {
-            texts.push((text.to_vec(), None));
-            Ok(())
-        });
-        for (item, how) in unlisted(&text, &spec.wrapping) {
-            if !texts.iter().any(|(known, _)| *known == item) {
-                texts.push((item, Some(how)));
-            }
-        }
-        for (text, listed) in texts {
-            unwrap(spec, &text, listed, &mut found);
+        if let Ok(Some(text)) = facts.read(place) {
+            read(spec, &text, &mut found);
         }
     }
     found.sort_by_key(|reading: &Reading| reading.odd.len());
     found
 }
 
+/// Every reading of a text that stands somewhere else.
+pub(super) fn readings_of(spec: &SignatureSpec, text: &[u8]) -> Vec<Reading> {
+    let mut found = Vec::new();
+    read(spec, text, &mut found);
+    found
+}
+
+fn read(spec: &SignatureSpec, text: &[u8], found: &mut Vec<Reading>) {
+    if text.len() > MAX_TEXT {
+        return;
+    }
+    let mut texts: Vec<(Vec<u8>, Option<String>)> = Vec::new();
+    let _ = spec.each(text, |text| {
+        texts.push((text.to_vec(), None));
+        Ok(())
+    });
+    for (item, how) in unlisted(text, spec) {
+        if !texts.iter().any(|(known, _)| *known == item) {
+            texts.push((item, Some(how)));
+        }
+    }
+    for (text, listed) in texts {
+        unwrap(spec, &text, listed, found);
+    }
+}
+
 /// The items of a list that the scheme does not know, or the text of one where it knows none.
-fn unlisted(text: &[u8], wrapping: &Wrapping) -> Vec<(Vec<u8>, String)> {
+fn unlisted(text: &[u8], spec: &SignatureSpec) -> Vec<(Vec<u8>, String)> {
     let mut items = vec![(text.to_vec(), "it stands alone instead of in a list".to_owned())];
-    for part in text.split(|byte| b", ;".contains(byte)).filter(|part| !part.is_empty()).take(32) {
+    let parts = || text.split(|byte| b", ;".contains(byte)).filter(|part| !part.is_empty()).take(32);
+    let several = parts().count() > 1;
+    for part in parts() {
+        let how = match &spec.wrapping {
+            Wrapping::Bare if several => "several values stand in one field, joined by commas or blanks".to_owned(),
+            Wrapping::Bare => "it has a name before it".to_owned(),
+            Wrapping::Named { names, .. } => format!("it is not the item {} of its list", names.join(" or ")),
+            Wrapping::Positional { .. } => "it stands elsewhere in its list".to_owned(),
+        };
+        // One of several as the scheme writes it alone.
+        if several && spec.wrapping == Wrapping::Bare {
+            items.push((part.to_vec(), how.clone()));
+        }
         let value = part.iter().position(|byte| *byte == b'=').and_then(|at| part.get(at + 1..));
         // A signature in base64 may end in `=`, and then nothing stands behind it.
         let value = value.filter(|value| value.len() >= 20).unwrap_or(part);
-        items.push((
-            value.to_vec(),
-            match wrapping {
-                Wrapping::Bare => "it stands in a list instead of alone".to_owned(),
-                Wrapping::Named { names, .. } => format!("it is not the item {} of its list", names.join(" or ")),
-                Wrapping::Positional { .. } => "it stands elsewhere in its list".to_owned(),
-            },
-        ));
+        items.push((value.to_vec(), how));
     }
     items
 }

@@ -1,5 +1,6 @@
 //! What a secret may have been on the other side: the same text with a line end, decoded, not decoded.
 
+use super::recoded;
 use crate::base::Secret;
 use crate::signature::encoding::Encoding;
 use crate::signature::key::KeyMaterial;
@@ -57,17 +58,9 @@ type Written = Option<(&'static str, &'static str)>;
 
 /// The text as it is, then as it might have been written.
 fn texts(text: &[u8]) -> Vec<(Vec<u8>, Written)> {
-    const CLEAN: &str = "write our secret without them";
-    const THEIRS: &str = "enter the secret at the sender anew, without it";
+    const THEIRS: &str = "enter the secret at the sender again, without it";
     let mut texts: Vec<(Vec<u8>, Written)> = vec![(text.to_vec(), None)];
-    let trimmed = text.trim_ascii();
-    if trimmed != text {
-        texts.push((trimmed.to_vec(), Some(("without the blanks or line ends around it", CLEAN))));
-    }
-    let marked = |mark: u8| Some(trimmed.strip_prefix(&[mark])?.strip_suffix(&[mark])?.to_vec());
-    if let Some(bare) = marked(b'"').or_else(|| marked(b'\'')) {
-        texts.push((bare, Some(("without the quotation marks around it", CLEAN))));
-    }
+    texts.extend(meant(text).into_iter().map(|(bare, with)| (bare, Some((with, CLEAN)))));
     for (end, with) in [
         (&b"\n"[..], "with a line feed behind it"),
         (b"\r\n", "with a line end behind it"),
@@ -76,6 +69,53 @@ fn texts(text: &[u8]) -> Vec<(Vec<u8>, Written)> {
         texts.push(([text, end].concat(), Some((with, THEIRS))));
     }
     texts
+}
+
+/// What to do with a secret that has more in it than the secret.
+pub(super) const CLEAN: &str = "write our secret without that";
+
+/// What a secret's text was meant as, where an editor, a shell or a copied line put more into it.
+pub(super) fn meant(text: &[u8]) -> Vec<(Vec<u8>, &'static str)> {
+    let mut found: Vec<(Vec<u8>, &'static str)> = Vec::new();
+    let mut add = |bare: &[u8], with: &'static str| {
+        if !bare.is_empty() && bare != text && !found.iter().any(|(known, _)| known == bare) {
+            found.push((bare.to_vec(), with));
+        }
+    };
+    let wide = recoded::utf16(text);
+    if let Some(wide) = &wide {
+        add(wide.trim().as_bytes(), "read as UTF-16, which its file is written in");
+    }
+    let narrow = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    if narrow.len() < text.len() {
+        add(narrow.trim_ascii(), "without the byte order mark before it");
+    }
+    let trimmed = narrow.trim_ascii();
+    add(trimmed, "without the blanks or line ends around it");
+    let line = trimmed.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii();
+    add(line, "without the lines behind its first one");
+    let bare = unquoted(line);
+    add(bare, "without the quotation marks around it");
+    if let Some(value) = assigned(bare) {
+        add(value, "without the NAME= before it");
+        add(unquoted(value), "without the NAME= before it and its quotation marks");
+    }
+    found
+}
+
+fn unquoted(text: &[u8]) -> &[u8] {
+    let marked = |mark: u8| text.strip_prefix(&[mark])?.strip_suffix(&[mark]);
+    marked(b'"').or_else(|| marked(b'\'')).or_else(|| marked(b'`')).unwrap_or(text)
+}
+
+/// What stands behind `NAME=` or `export NAME=`.
+fn assigned(text: &[u8]) -> Option<&[u8]> {
+    let at = text.iter().position(|byte| *byte == b'=')?;
+    let name = text.get(..at)?.trim_ascii();
+    let name = name.strip_prefix(b"export ").unwrap_or(name).trim_ascii();
+    let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.".contains(byte);
+    let is_name = (1..=64).contains(&name.len()) && name.iter().all(fits);
+    text.get(at + 1..).map(<[u8]>::trim_ascii).filter(|value| is_name && !value.is_empty())
 }
 
 /// What may be taken off, the scheme's own first.

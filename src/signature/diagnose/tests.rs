@@ -386,7 +386,10 @@ fn a_time_that_is_wrong_is_measured() {
         };
         let (refusal, found) = at(UnixMillis(NOW.0 + 2 * 3_600_000 + 7_000));
         assert_eq!(refusal, Refusal::TimestampStale);
-        assert!(found[0].contains("clock is 2 h behind ours") && found[1].contains("half hours"), "{found:?}");
+        assert!(
+            found[0].contains("clock that is 2 h behind ours") && found[1].contains("may send a local time as UTC"),
+            "{found:?}"
+        );
         let (refusal, found) = at(UnixMillis(NOW.0 - 1_000_000));
         assert_eq!(refusal, Refusal::TimestampAhead);
         assert!(found[0].contains("wrong by about 16 min 40 s") && found.len() == 1, "{found:?}");
@@ -407,7 +410,12 @@ fn a_signature_that_is_not_there_is_looked_for() {
     let by = ours("github");
     let stripe = ours("stripe");
     let wire = signed(&stripe, "stripe", BODY);
-    finds(&by, &wire, &[("payments", &stripe)], "header Stripe-Signature, which route `payments` reads");
+    finds(
+        &by,
+        &wire,
+        &[("payments", &stripe)],
+        "route `payments` would take it as genuine: the sender calls the wrong URL",
+    );
     finds(&by, &wire, &[], "`Stripe-Signature`, which this scheme does not read");
     let bare = Wire { headers: vec![("Content-Type".into(), "application/json".into())], ..wire };
     finds(&by, &bare, &[], "no header looks like a signature");
@@ -441,14 +449,14 @@ fn tokens_have_findings_of_their_own() {
         &[],
     );
     assert!(
-        found.iter().any(|line| line.contains("in the header Authorization; the route reads query:api-key")),
+        found.iter().any(|line| line.contains("in the header Authorization; the route reads query parameter api-key")),
         "{found:?}"
     );
     let found =
         by.diagnose(&wire(&format!("/?key={encoded}"), &[]).head(), Some(b"{}"), Refusal::SignatureMissing, NOW, &[]);
     assert!(found.iter().any(|line| line.contains("in the query parameter key")), "{found:?}");
     let blank = verifier("octolis", &[("current", format!("{key}\n"))]);
-    finds(&blank, &wire(&format!("/?api-key={encoded}"), &[]), &[], "write our secret without them");
+    finds(&blank, &wire(&format!("/?api-key={encoded}"), &[]), &[], "write our secret without that");
     let other = verifier("octolis", &[("theirs", format!("{CANARY}-other"))]);
     finds(
         &by,

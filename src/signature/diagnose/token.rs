@@ -1,6 +1,6 @@
 //! Why a static secret did not match: another route's, blanks around it, a plus sign that became a blank, the wrong place.
 
-use super::Other;
+use super::{Other, keys};
 use crate::base::Secret;
 use crate::domain::Head;
 use crate::signature::ReadyKey;
@@ -12,7 +12,7 @@ use crate::signature::source::Facts;
 const MAX_TOKEN: usize = 4096;
 
 /// What is behind a token that matches no key.
-pub(super) fn findings(spec: &TokenSpec, keys: &[ReadyKey], facts: &Facts<'_>, others: &[Other<'_>]) -> Vec<String> {
+pub(super) fn findings(spec: &TokenSpec, ours: &[ReadyKey], facts: &Facts<'_>, others: &[Other<'_>]) -> Vec<String> {
     for place in &spec.places {
         let Ok(Some(text)) = place.read(facts) else { continue };
         if text.len() > MAX_TOKEN {
@@ -20,15 +20,14 @@ pub(super) fn findings(spec: &TokenSpec, keys: &[ReadyKey], facts: &Facts<'_>, o
         }
         let token = place.unwrap(&text);
         for (given, how) in writings(token.as_deref(), &text) {
-            for key in keys {
+            for key in ours {
                 if key.configured.matches(&given) && !how.is_empty() {
                     return vec![format!("it is key `{}`, but {how}", key.id)];
                 }
-                if trimmed(&key.configured).is_some_and(|secret| secret.matches(given.trim_ascii())) {
-                    return vec![format!(
-                        "it is key `{}` without the blanks or line ends around it: write our secret without them",
-                        key.id
-                    )];
+                let meant =
+                    keys::meant(key.configured.expose()).into_iter().map(|(bare, how)| (Secret::new(bare), how));
+                if let Some((_, how)) = { meant }.find(|(secret, _)| secret.matches(given.trim_ascii())) {
+                    return vec![format!("it is key `{}` {how}: {}", key.id, keys::CLEAN)];
                 }
             }
             for (route, other) in others {
@@ -41,20 +40,20 @@ pub(super) fn findings(spec: &TokenSpec, keys: &[ReadyKey], facts: &Facts<'_>, o
             }
         }
     }
-    vec!["no secret of any route is this token: compare the secret at the sender with ours, and enter it anew on both sides".to_owned()]
+    vec!["no secret of any route is this token: compare the secret at the sender with ours, and enter it again on both sides".to_owned()]
 }
 
 /// The right token in a place that the scheme does not read.
-pub(super) fn misplaced(spec: &TokenSpec, keys: &[ReadyKey], head: &Head) -> Option<String> {
+pub(super) fn misplaced(spec: &TokenSpec, ours: &[ReadyKey], head: &Head) -> Option<String> {
     let known = |value: &[u8]| {
         let value = value.trim_ascii();
         let bare = [&b"bearer "[..], b"basic ", b"token "]
             .iter()
             .find_map(|word| value.split_at_checked(word.len()).filter(|(start, _)| start.eq_ignore_ascii_case(word)))
             .map_or(value, |(_, rest)| rest);
-        keys.iter().find(|key| key.configured.matches(value) || key.configured.matches(bare))
+        ours.iter().find(|key| key.configured.matches(value) || key.configured.matches(bare))
     };
-    let places: Vec<String> = spec.places.iter().map(crate::signature::describe::place).collect();
+    let places: Vec<String> = spec.places.iter().map(crate::signature::words::token_place).collect();
     let expected = places.join(", or ");
     for (name, value) in head.headers().iter() {
         if let Some(key) = known(value) {
@@ -83,10 +82,10 @@ fn writings(token: Option<&[u8]>, text: &[u8]) -> Vec<(Vec<u8>, &'static str)> {
     }
     let quoted = base.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\""));
     found.extend(quoted.map(|bare| (bare.to_vec(), "with quotation marks around it")));
+    if base.contains(&b',') {
+        let parts = base.split(|byte| *byte == b',').take(4);
+        let joined = "it stands in one field with other values, joined by commas: the field was there more than once";
+        found.extend(parts.map(|part| (part.trim_ascii().to_vec(), joined)));
+    }
     found
-}
-
-fn trimmed(configured: &Secret) -> Option<Secret> {
-    let bare = configured.expose().trim_ascii();
-    (bare.len() != configured.len()).then(|| Secret::new(bare.to_vec()))
 }
