@@ -234,9 +234,9 @@ pub struct Verify {
     /// A file with a secret of the provider; may be given several times
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "route")]
     pub secret_file: Vec<PathBuf>,
-    /// The moment that time windows are judged by, in seconds since 1970 [default: now]
-    #[arg(long, value_name = "UNIX_SECONDS", allow_negative_numbers = true)]
-    pub at: Option<i64>,
+    /// The moment that time windows are judged by: seconds since 1970, or 2026-01-31T10:00:00Z [default: now]
+    #[arg(long, value_name = "TIME", value_parser = instant, allow_negative_numbers = true)]
+    pub at: Option<UnixMillis>,
     /// The public URL, for schemes that sign it (a route has its own)
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url, conflicts_with = "route")]
     pub url: Option<String>,

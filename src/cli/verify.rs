@@ -40,7 +40,7 @@ struct Verdict {
 }
 
 pub(super) fn verify(args: &Verify, format: Format) -> Result<Exit, Unusable> {
-    let now = args.at.map_or_else(|| Clock::system().now(), UnixMillis::from_secs);
+    let now = args.at.unwrap_or_else(|| Clock::system().now());
     let bytes = capture::read(&args.request)?;
     let captured = capture::parse(&bytes, args.entry.as_deref())?;
     captured.warn();

@@ -21,13 +21,13 @@ pub(super) fn handshake(route: &Route, answer: Option<&FixedAnswer>, check: &'st
     let step = match answer {
         Some(answer) => {
             let because =
-                format!("the provider's handshake: answered here with {}, nothing is forwarded", answer.status);
+                format!("the provider's challenge: answered here with {}, nothing is forwarded", answer.status);
             Step::new("challenge", check, Verdict::Passed, because)
         }
         None if route.challenges.iter().any(|challenge| challenge.signed == signed) => {
-            Step::new("challenge", check, Verdict::Passed, "no handshake")
+            Step::new("challenge", check, Verdict::Passed, "no challenge")
         }
-        None => Step::new("challenge", check, Verdict::Skipped, "the route answers no handshake here"),
+        None => Step::new("challenge", check, Verdict::Skipped, "the route answers no challenge here"),
     };
     (step, answer.is_some())
 }

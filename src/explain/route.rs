@@ -77,7 +77,7 @@ fn misdirected(listener: &Listener, connection: &Connection, head: &Head) -> Str
     let host = if head.host().is_empty() { "no host" } else { head.host() };
     match connection.served() {
         Some(certificate) if !certificate.names.is_empty() => format!(
-            "it asks for {host}: either no route has that host, or the certificate of listener `{}` does not speak for it \
+            "it asks for {host}: either no route has that host, or the certificate of listener `{}` is not valid for it \
              (it names {})",
             listener.name,
             certificate.names.join(", ")

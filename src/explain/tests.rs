@@ -194,7 +194,7 @@ fn a_good_request_is_told_what_let_it_in() {
         ("body", "7 bytes"),
         ("signature", "HMAC-sha256 over {body}; key `env:NEW` matched, the current one of 2"),
         ("id", "dedupe memory knows it as s:"),
-        ("signed challenge", "no handshake"),
+        ("signed challenge", "no challenge"),
         ("delivery", "POST /in?a=1&api-key=*** to upstream `crm` (http://127.0.0.1:9, http://127.0.0.1:10); direct"),
     ] {
         says(&explanation, check, Verdict::Passed, words);

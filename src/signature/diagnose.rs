@@ -67,9 +67,11 @@ impl Verifier {
             }
             (Refusal::MessageIncomplete, Check::Mac(mac)) => missing(mac.message_for(&facts), &facts),
             // A place that is there and holds no signature as the scheme writes it holds one in another form, perhaps.
-            (Refusal::SignatureMissing, Check::Mac(mac)) if absent::of_another_version(mac, &facts).is_some() => {
+            (Refusal::SignatureMissing, Check::Mac(mac))
+                if absent::of_another_version(&self.scheme, mac, &facts).is_some() =>
+            {
                 let found = body.and_then(|body| Search::new(self, mac, head, body).quietly(refusal, others));
-                found.or_else(|| absent::of_another_version(mac, &facts)).into_iter().collect()
+                found.or_else(|| absent::of_another_version(&self.scheme, mac, &facts)).into_iter().collect()
             }
             (Refusal::SignatureMissing, check) => {
                 let mut found = absent::elsewhere(self, head, body, now, others);
@@ -461,7 +463,7 @@ impl<'s> Search<'s> {
             found.extend(condition::findings(self.head, self.body));
         }
         found.push(if self.signs_body() {
-            "no secret of any route, in any form, gives this signature for this body or a re-written one: compare the secret \
+            "no secret of any route, in any form, gives this signature for this body or a rewritten one: compare the secret \
              at the sender with ours (enter it again on both sides), and see whether something on the way changes the request"
                 .to_owned()
         } else {

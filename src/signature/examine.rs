@@ -255,7 +255,7 @@ impl<'s> Seen<'s, '_> {
     /// The place is there, but what stands in it is no signature of this scheme.
     fn without(&self) -> Option<String> {
         match &self.scheme().check {
-            Check::Mac(mac) => words::without_signature(&mac.signature, self.facts),
+            Check::Mac(mac) => words::without_signature(self.scheme(), mac, self.facts),
             Check::Token(_) => None,
         }
     }

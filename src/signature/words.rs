@@ -4,7 +4,7 @@ use super::scheme::{Check, MacSpec, Scheme, TimePlace, TimeSpec, TokenPlace};
 use super::shape::Shape;
 use super::source::{Facts, Source};
 use super::url::PublicUrl;
-use super::wrapping::{Item, SignatureSpec, Wrapping};
+use super::wrapping::{Item, Wrapping};
 
 /// Names of a list's items that are shown.
 const MAX_NAMES: usize = 4;
@@ -95,14 +95,15 @@ fn first_odd(value: &[u8], allowed: impl Fn(u8) -> bool) -> Option<String> {
 
 /// What a place holds that is there and has no signature in it: `holds only v1a, which the scheme does not take (it takes v1)`.
 /// `None`: the place is not there.
-pub(super) fn without_signature(spec: &SignatureSpec, facts: &Facts<'_>) -> Option<String> {
+pub(super) fn without_signature(scheme: &Scheme, mac: &MacSpec, facts: &Facts<'_>) -> Option<String> {
+    let spec = &mac.signature;
     let (place, text) = spec.places.iter().find_map(|place| Some((place, facts.read(place).ok().flatten()?)))?;
     let place = source(place);
     Some(match &spec.wrapping {
         _ if text.is_empty() => format!("{place} is there, but empty"),
         Wrapping::Named { names: taken, .. } => {
             let taken = taken.join(" or ");
-            let found = spec.item_names(&text).into_iter().filter(|name| is_name(name));
+            let found = spec.item_names(&text).into_iter().filter(|name| is_name(name) && !is_time(scheme, name));
             let mut found: Vec<String> = found.map(|name| String::from_utf8_lossy(name).into_owned()).collect();
             found.sort();
             found.dedup();
@@ -118,6 +119,12 @@ pub(super) fn without_signature(spec: &SignatureSpec, facts: &Facts<'_>) -> Opti
         }
         Wrapping::Bare => format!("{place} is there, but has no signature in it"),
     })
+}
+
+/// The item that holds the time, which is no signature.
+fn is_time(scheme: &Scheme, name: &[u8]) -> bool {
+    let time = scheme.timestamp.as_ref().map(|time| &time.place);
+    matches!(time, Some(TimePlace::Item(Item::Named(item))) if item.as_bytes() == name)
 }
 
 fn is_name(name: &[u8]) -> bool {

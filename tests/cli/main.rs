@@ -30,6 +30,8 @@ mod fits;
 mod init;
 /// What a crash leaves behind.
 mod memory;
+/// What `explain` and `verify` say of common mistakes.
+mod mistakes;
 /// `providers`: list and details.
 mod providers;
 /// `run`, `send`, `status` and `reload` against one another; signals.

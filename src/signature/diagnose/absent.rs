@@ -28,8 +28,8 @@ const KINDS: [(&str, &str); 2] = [
 ];
 
 /// The place is there, and holds only what the scheme does not take.
-pub(super) fn of_another_version(mac: &MacSpec, facts: &Facts<'_>) -> Option<String> {
-    let what = words::without_signature(&mac.signature, facts)?;
+pub(super) fn of_another_version(scheme: &Scheme, mac: &MacSpec, facts: &Facts<'_>) -> Option<String> {
+    let what = words::without_signature(scheme, mac, facts)?;
     let text = mac.signature.places.iter().find_map(|place| facts.read(place).ok().flatten())?;
     let named = mac.signature.item_names(&text);
     let known = VERSIONS.iter().find(|(version, _)| named.iter().any(|name| *name == version.as_bytes()));

@@ -140,7 +140,10 @@ fn the_secret_of_another_route_is_named() {
 fn a_wrong_secret_is_said_to_be_one() {
     for recipe in SEVEN {
         let sender = verifier(recipe, &[("x", secret(recipe, "strange"))]);
-        finds(&ours(recipe), &signed(&sender, recipe, BODY), &[], "no secret of any route, in any form");
+        let (by, wire) = (ours(recipe), signed(&sender, recipe, BODY));
+        let found = by.diagnose(&wire.head(), Some(&wire.body), Refusal::SignatureMismatch, NOW, &[]);
+        assert!(found.iter().any(|line| line.contains("no secret of any route, in any form")), "{recipe}: {found:?}");
+        discreet(&by, &wire, &found);
     }
 }
 
