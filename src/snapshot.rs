@@ -230,6 +230,17 @@ impl Limits {
     }
 }
 
+/// How a provider sends a failed request again.
+#[derive(Clone, Debug)]
+pub struct ProviderRetries {
+    /// The provider's name, for people.
+    pub provider: String,
+    /// From the first attempt to the last one.
+    pub span: Duration,
+    /// Each carries the first one's time.
+    pub keep_time: bool,
+}
+
 /// One route, ready to run.
 #[derive(Debug)]
 pub struct Route {
@@ -243,6 +254,8 @@ pub struct Route {
     pub path: String,
     /// The recipe's name; `None` for a scheme written in the file.
     pub provider: Option<Arc<str>>,
+    /// Where the recipe knows it.
+    pub provider_retries: Option<ProviderRetries>,
     /// Never empty.
     pub methods: Vec<Method>,
     /// `methods` as the `Allow` header has it; lives as long as the process.

@@ -12,12 +12,12 @@ use super::{Exit, Unusable, capture, rfc3339, say_json};
 use crate::base::{Clock, UnixMillis};
 use crate::config::Environment;
 use crate::config::near::nearest;
-use crate::config::recipe::{builtin, builtin_names};
+use crate::config::recipe::{Recipe, builtin, builtin_names};
 use crate::config::source::Sources;
 use crate::domain::{Head, Refusal, Sensitive};
 use crate::explain::{others, schedule};
 use crate::signature::{Found, Key, OtherRoute, PublicUrl, Verifier};
-use crate::snapshot::{Route, Snapshot, Verification};
+use crate::snapshot::{ProviderRetries, Route, Snapshot, Verification};
 use crate::terminal::{Palette, Table, Tone, cell, harmless, say};
 
 #[derive(Serialize)]
@@ -47,15 +47,16 @@ pub(super) fn verify(args: &Verify, format: Format) -> Result<Exit, Unusable> {
     let (head, body) = (captured.head, &*captured.body);
     let verdict = match (&args.provider, &args.route) {
         (Some(name), _) => {
-            let verifier = of_provider(name, args)?;
-            judge(&By { name, verifier: &verifier, provider: Some(name), others: &[] }, &head, body, now)
+            let recipe = builtin(name).ok_or_else(|| unknown("provider", name, builtin_names().iter().copied()))?;
+            let (verifier, retries) = (of_recipe(&recipe, args)?, recipe.provider_retries());
+            judge(&By { name, verifier: &verifier, retries: retries.as_ref(), others: &[] }, &head, body, now)
         }
         (None, Some(name)) => {
             let loaded = args.config.load_or_explain()?;
             let route = of_route(&loaded.snapshot, name)?;
             let verifier = verifier(route)?;
             let others = others(&loaded.snapshot, route);
-            let by = By { name, verifier, provider: route.provider.as_deref(), others: &others };
+            let by = By { name, verifier, retries: route.provider_retries.as_ref(), others: &others };
             judge(&by, &head, body, now).masked(&loaded.snapshot.sensitive)
         }
         (None, None) => return Err("say --provider NAME or --route NAME".into()),
@@ -67,8 +68,7 @@ pub(super) fn verify(args: &Verify, format: Format) -> Result<Exit, Unusable> {
     Ok(if verdict.genuine { Exit::Fine } else { Exit::No })
 }
 
-fn of_provider(name: &str, args: &Verify) -> Result<Verifier, Unusable> {
-    let recipe = builtin(name).ok_or_else(|| unknown("provider", name, builtin_names().iter().copied()))?;
+fn of_recipe(recipe: &Recipe, args: &Verify) -> Result<Verifier, Unusable> {
     let environment = Environment::default();
     let mut sources = Sources::new(Path::new(""), &environment);
     let mut keys = Vec::new();
@@ -84,7 +84,7 @@ fn of_provider(name: &str, args: &Verify) -> Result<Verifier, Unusable> {
     let url = args.url.as_deref().map(PublicUrl::parse).transpose();
     let url = url.map_err(|expected| format!("--url: expected {expected}"))?;
     if url.is_none() && recipe.scheme.needs_public_url() {
-        return Err(format!("{name} signs the URL it was given: say --url https://…").into());
+        return Err(format!("{} signs the URL it was given: say --url https://…", recipe.id).into());
     }
     Verifier::new(Arc::clone(&recipe.scheme), keys, url).map_err(|problem| problem.to_string().into())
 }
@@ -117,7 +117,7 @@ pub(super) fn unknown<'n>(what: &str, name: &str, known: impl Iterator<Item = &'
 struct By<'b> {
     name: &'b str,
     verifier: &'b Verifier,
-    provider: Option<&'b str>,
+    retries: Option<&'b ProviderRetries>,
     /// The other routes, whose secrets a sender may have used by mistake.
     others: &'b [OtherRoute<'b>],
 }
@@ -153,7 +153,7 @@ fn why(by: &By<'_>, head: &Head, body: &[u8], refusal: Refusal, now: UnixMillis)
     let because = parts.into_iter().find(|part| part.found == Found::Bad(refusal)).map(|part| part.because);
     let mut hints = by.verifier.diagnose(head, Some(body), refusal, now, by.others);
     if refusal == Refusal::TimestampStale {
-        hints.extend(schedule(by.provider, by.verifier));
+        hints.extend(schedule(by.retries, by.verifier));
         hints.push("if it is an old capture, judge it by its own time: --at".to_owned());
     }
     (because.unwrap_or_else(|| "the request as a whole is not proven".to_owned()), hints)

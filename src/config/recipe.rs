@@ -23,7 +23,7 @@ use ipnet::IpNet;
 use crate::domain::field_list::BASE;
 use crate::domain::{FieldList, FieldPattern, Method};
 use crate::signature::Scheme;
-use crate::snapshot::{Challenge, ChallengeMatch, FixedAnswer};
+use crate::snapshot::{Challenge, ChallengeMatch, FixedAnswer, ProviderRetries};
 
 pub use builtin::{builtin, builtin_names};
 pub use compile::compile_recipe;
@@ -90,6 +90,12 @@ impl Recipe {
         let read = BASE.iter().copied().chain(self.scheme.headers_read());
         let read = read.filter_map(|name| FieldPattern::parse(name).ok());
         FieldList::new(read.chain(self.forward_headers.iter().cloned()), [])
+    }
+
+    /// How the provider sends a failed request again.
+    pub fn provider_retries(&self) -> Option<ProviderRetries> {
+        let (provider, keep_time) = (self.name.clone(), self.retries_keep_time);
+        self.retries_for.map(|span| ProviderRetries { provider, span, keep_time })
     }
 
     /// The handshakes, fresh for one route.

@@ -1,13 +1,10 @@
 //! Step 9: the proof, part by part, and what is behind a refusal.
 
-use std::time::Duration;
-
 use super::{Step, Subject, Verdict};
-use crate::config::recipe::builtin;
 use crate::domain::Refusal;
 use crate::pipeline::verify::prove;
 use crate::signature::{Aspect, Found, OtherRoute, Part, Verifier, span};
-use crate::snapshot::{Route, Snapshot, Verification};
+use crate::snapshot::{ProviderRetries, Route, Snapshot, Verification};
 
 const STEP: &str = "verify";
 
@@ -28,7 +25,7 @@ pub(super) fn judge(snapshot: &Snapshot, route: &Route, subject: &Subject<'_>) -
     let mut steps = Vec::new();
     for part in verifier.examine(subject.head, subject.body, subject.at) {
         let part = if blanked && part.aspect == Aspect::Signature { kept(verifier, subject, part) } else { part };
-        steps.push(step(verifier, route.provider.as_deref(), subject, &others, part));
+        steps.push(step(verifier, route.provider_retries.as_ref(), subject, &others, part));
     }
     let proof = subject.body.map(|body| prove(route, subject.head, body, subject.at));
     // The parts are the gate's own functions; should they ever come to another end, the gate is right.
@@ -81,34 +78,29 @@ fn of_token(refusal: Refusal) -> bool {
 }
 
 /// How long the provider goes on sending a request again, beside the window that its time must be in.
-pub(crate) fn schedule(provider: Option<&str>, verifier: &Verifier) -> Option<String> {
-    let recipe = builtin(provider?)?;
-    let ((back, _), retries) = (verifier.scheme().window()?, recipe.retries_for?);
-    let (name, window, retries) = (&recipe.name, span(back), span(retries));
-    Some(match (recipe.retries_keep_time, retries_within(recipe.retries_for, back)) {
+pub(crate) fn schedule(retries: Option<&ProviderRetries>, verifier: &Verifier) -> Option<String> {
+    let (retries, (back, _)) = (retries?, verifier.scheme().window()?);
+    let (name, window, whole) = (&retries.provider, span(back), span(retries.span));
+    Some(match (retries.keep_time, retries.span <= back) {
         (true, true) => {
             format!(
-                "a retry of {name} says the first attempt's time and comes within {retries}; the window is {window} back"
+                "a retry of {name} says the first attempt's time and comes within {whole}; the window is {window} back"
             )
         }
         (true, false) => format!(
-            "a retry of {name} says the first attempt's time and comes within {retries}, and the window is only {window} back: \
+            "a retry of {name} says the first attempt's time and comes within {whole}, and the window is only {window} back: \
              widen `tolerance`"
         ),
         (false, _) => format!(
-            "{name} sends a request again for up to {retries}, and signs each attempt with its own time as far as is known; the \
+            "{name} sends a request again for up to {whole}, and signs each attempt with its own time as far as is known; the \
              window is {window} back"
         ),
     })
 }
 
-fn retries_within(retries: Option<Duration>, back: Duration) -> bool {
-    retries.is_some_and(|retries| retries <= back)
-}
-
 fn step(
     verifier: &Verifier,
-    provider: Option<&str>,
+    retries: Option<&ProviderRetries>,
     subject: &Subject<'_>,
     others: &[OtherRoute<'_>],
     part: Part,
@@ -135,7 +127,7 @@ fn step(
             }
             let found = verifier.diagnose(subject.head, subject.body, refusal, subject.at, others);
             let stale = refusal == Refusal::TimestampStale;
-            let retry = stale.then(|| schedule(provider, verifier)).flatten();
+            let retry = stale.then(|| schedule(retries, verifier)).flatten();
             let capture = (stale && subject.recorded.is_none())
                 .then(|| "if it is an old capture, judge it by its own time: --at".to_owned());
             let (first, rest) = found.split_at(found.len().min(1));

@@ -250,8 +250,7 @@ fn an_hour_old_retry_is_first_of_all_a_retry() {
 #[test]
 fn a_body_that_was_recoded_cut_or_compressed_is_named() {
     let installation = installation();
-    let latin: Vec<u8> =
-        BODY.replace('é', "\u{e9}").chars().map(|char| u8::try_from(u32::from(char)).unwrap()).collect();
+    let latin: Vec<u8> = BODY.chars().map(|char| u8::try_from(u32::from(char)).unwrap()).collect();
     let gzip = [&b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03"[..], b"binary"].concat();
     for (sent, came, words) in [
         (BODY.as_bytes().to_vec(), latin.clone(), "the same text in UTF-8 instead of ISO-8859-1 or Windows-1252"),

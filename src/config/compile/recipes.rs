@@ -15,7 +15,7 @@ use crate::config::raw::{RawRoute, Table};
 use crate::config::recipe::{self, CompiledVerify, RawRecipe, Recipe};
 use crate::domain::{FieldPattern, Method};
 use crate::signature::{Key, PublicUrl, Scheme, Verifier};
-use crate::snapshot::{Challenge, FixedAnswer, Verification};
+use crate::snapshot::{Challenge, FixedAnswer, ProviderRetries, Verification};
 
 const NO_SECRETS: &str = "write secrets = [{ file = \"secrets/…\" }], { credential = \"…\" } or { env = \"…\" }";
 
@@ -32,6 +32,8 @@ pub(super) struct Suggested {
     pub(super) replay: Option<Duration>,
     /// From the first attempt to the provider's last one.
     pub(super) retries_for: Duration,
+    /// The same, for explanations.
+    pub(super) provider_retries: Option<ProviderRetries>,
     /// Requests carry something to remember them by.
     pub(super) has_id: bool,
     /// That is the body alone, and nobody said that bodies never repeat.
@@ -58,6 +60,7 @@ impl Default for Suggested {
             answer: FixedAnswer { status: 200, body: Bytes::new(), content_type: None },
             replay: None,
             retries_for: Duration::ZERO,
+            provider_retries: None,
             has_id: false,
             equal_bodies_are_one: false,
             max_body: None,
@@ -104,6 +107,7 @@ impl Suggested {
             answer: recipe.success.clone(),
             replay: recipe.replay_window,
             retries_for: recipe.retries_for.unwrap_or_default(),
+            provider_retries: recipe.provider_retries(),
             max_body: recipe.max_body,
             challenges: recipe.challenges(),
             error_budget: recipe.error_budget.filter(|budget| *budget > 0),

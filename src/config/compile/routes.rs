@@ -149,6 +149,7 @@ impl Compiler<'_> {
             host: raw.host.as_ref().map(|host| host.get_ref().clone()),
             path: raw.path.as_ref().map(|path| path.get_ref().clone()).unwrap_or_default(),
             provider,
+            provider_retries: suggested.provider_retries,
             allow_header: guards::allow_header(&methods),
             methods,
             access,

@@ -32,7 +32,7 @@ pub(super) fn of_another_version(scheme: &Scheme, mac: &MacSpec, facts: &Facts<'
     let what = words::without_signature(scheme, mac, facts)?;
     let text = mac.signature.places.iter().find_map(|place| facts.read(place).ok().flatten())?;
     let named = mac.signature.item_names(&text);
-    let known = VERSIONS.iter().find(|(version, _)| named.iter().any(|name| *name == version.as_bytes()));
+    let known = VERSIONS.iter().find(|(version, _)| named.contains(&version.as_bytes()));
     let known = known.map_or("see which version the sender is set to make", |(_, words)| words);
     Some(format!("{what}: {known}"))
 }
