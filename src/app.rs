@@ -159,7 +159,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     let mut tasks = JoinSet::new();
     let mut reload =
         reload::Reload::new(config, environment, Arc::clone(&relay), service, loaded.warnings, loaded.reading);
-    // Before the first check, whose verdict would be told to nobody.
+    // Before the first check, whose verdict nobody would receive.
     let changes = state.upstreams.subscribe();
     reload.begin(&snapshot);
     providers::restore(&relay).await;
@@ -242,7 +242,7 @@ fn open_store(
 struct Bells {
     /// It was opened late, and knows what the last process did.
     found: Notify,
-    /// It is open again: what waits in it was counted anew.
+    /// It is open again: what waits in it is counted again.
     opened: Notify,
 }
 
@@ -359,7 +359,7 @@ impl Running {
         &self.relay.gate.observer
     }
 
-    /// What delivery by hand is done with.
+    /// What an operator's deliveries are done with.
     pub fn gate(&self) -> &Gate {
         &self.relay.gate
     }

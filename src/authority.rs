@@ -24,7 +24,7 @@ pub struct Issued {
     pub key: Zeroizing<String>,
 }
 
-/// Issues a certificate for these names (DNS names or addresses), good from yesterday for so many days. `authority` is what
+/// Issues a certificate for these names (DNS names or addresses), valid from yesterday for this many days. `authority` is what
 /// the authority calls itself.
 pub fn issue(authority: &str, names: &[String], now: UnixMillis, days: i64) -> Result<Issued, Error> {
     let day = |days: i64| {

@@ -39,7 +39,7 @@ pub enum Failure {
 /// Possible failures that are nearer than this to the last one are not counted again, once as many count as may: a flood of
 /// them is one failure, and costs one look.
 const APART: Duration = Duration::from_mins(1);
-/// In the first byte of what is kept: an operator was told.
+/// In the first byte of what is kept: an operator was warned.
 const TOLD: u8 = 1;
 /// In the first byte of what is kept: the number of possible failures follows, and then they, before the others.
 const POSSIBLE: u8 = 2;
@@ -60,7 +60,7 @@ struct Failures {
     certain: VecDeque<UnixMillis>,
     /// In order; never more than [`possible_most`] of the budget that was in force.
     possible: VecDeque<UnixMillis>,
-    /// An operator was told that the budget is nearly spent, and it still is.
+    /// An operator was warned that the budget is nearly spent, and it still is.
     told: bool,
     /// Something changed since [`Budget::changed`] was asked.
     changed: bool,
@@ -144,7 +144,7 @@ impl Budget {
         (!Spent::of(count, budget).is_low()).then(|| Spent::of(self.add(&mut failures, budget, now), budget))
     }
 
-    /// How it stands, when an operator has to hear that it is nearly spent: once, until it has recovered in between.
+    /// How it stands, when an operator must be warned that it is nearly spent: once, until it has recovered in between.
     pub fn news(&self, budget: u32, now: UnixMillis) -> Option<Spent> {
         if self.known.load(Ordering::Relaxed) == 0 {
             return None;
@@ -165,7 +165,7 @@ impl Budget {
         let mut failures = self.lock();
         std::mem::take(&mut failures.changed).then(|| {
             let seconds = |at: &UnixMillis| u32::try_from(at.secs()).unwrap_or_default();
-            // There is room for so many in all; the certain ones first.
+            // The room is limited; the certain ones first.
             let most = FAILURES_MAX.saturating_sub(failures.certain.len());
             let possible = failures.possible.iter().skip(failures.possible.len().saturating_sub(most));
             let count = u32::try_from(possible.len()).unwrap_or_default();

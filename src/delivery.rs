@@ -1,4 +1,4 @@
-//! Delivery behind the sender's back: what was accepted reaches the inside, in its time and as often as it takes.
+//! Asynchronous delivery: what was accepted is sent to the upstream when it is due, and as often as needed.
 //!
 //! The steps are those of `pipeline` after verification; the route is the one that the configuration of the moment has
 //! under the stored name.

@@ -25,7 +25,7 @@ pub const DAYS: usize = 14;
 pub const LEAST: Duration = Duration::from_mins(15);
 /// A habit is one after this long …
 const KNOWN_AFTER: Duration = Duration::from_hours(72);
-/// … or after so many requests.
+/// … or after this many requests.
 const KNOWN_BY: u32 = 50;
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
@@ -35,7 +35,7 @@ const DAY: i64 = 24 * 60 * 60 * 1000;
 pub struct Habit {
     /// The last genuine request, in milliseconds; zero: none yet.
     last: AtomicI64,
-    /// Milliseconds since then in which no relay was there to hear; zero but after a restart.
+    /// Milliseconds since then in which no relay was running; zero but after a restart.
     deaf: AtomicI64,
     /// The longest pause that ended since upkeep last looked, in milliseconds.
     longest: AtomicI64,
@@ -51,7 +51,7 @@ struct Slow {
     days: Vec<(i64, i64)>,
     /// When upkeep first looked.
     born: Option<UnixMillis>,
-    /// When the first request was heard.
+    /// When the first request was received.
     first: Option<UnixMillis>,
     /// An alarm was given for the pause that began here.
     silent: Option<UnixMillis>,
@@ -68,7 +68,7 @@ pub enum Limit {
     Never,
 }
 
-/// A change that an operator should hear of.
+/// A change that is reported to the operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
     /// It has gone quiet.
@@ -116,7 +116,7 @@ impl Habit {
         self.lock().silent.is_some()
     }
 
-    /// Turns the day, and says what an operator has to hear. To be called every few seconds; each change is said once.
+    /// Turns the day, and returns what is to be reported to the operator. To be called every few seconds; each change is said once.
     pub fn turn(&self, limit: Limit, now: UnixMillis) -> Option<Turn> {
         let mut slow = self.lock();
         self.fold(&mut slow, now);

@@ -1,7 +1,7 @@
 //! `dmz-relay`: the gate for webhooks on a DMZ host.
 //!
 //! A provider's webhook arrives over TLS, is proven genuine, and only then reaches an internal application server, byte for
-//! byte. Everything else is refused before one byte goes inward.
+//! byte. Everything else is refused before one byte is forwarded.
 //!
 //! The map, from the floor up; imports go down only (`tests/tidy.rs` checks it):
 //!
@@ -12,7 +12,7 @@
 //! - [`dispatch`]: who may deliver now.
 //! - [`snapshot`] (what was configured) and [`state`] (what outlives a reload); [`config`] compiles the first.
 //! - [`pipeline`]: the request's way, top to bottom, in one file.
-//! - [`delivery`]: what was accepted, behind the sender's back. [`explain`]: each step's verdict on a stored or captured request.
+//! - [`delivery`]: what was accepted, delivered asynchronously. [`explain`]: each step's verdict on a stored or captured request.
 //! - [`edge`]: sockets, TLS, HTTP/1.1 and HTTP/2. [`admin`]: the private listener. [`reload`]: noticing that files changed.
 //!   [`service`]: the service manager.
 //! - [`app`]: puts it together.

@@ -28,7 +28,7 @@ const SHARDS: usize = 16;
 /// Sources of a full shard that are compared before one of them is forgotten.
 const SAMPLE: usize = 8;
 
-/// A rate: so many per second in the long run, so many at once.
+/// A rate: requests per second in the long run, and a burst.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rate {
     /// More than zero.

@@ -1,7 +1,7 @@
 //! A request's whole way, top to bottom. Every early exit is a `?` with a named reason.
 //!
 //! Each step takes what only the step before it can make, so a wrong order does not compile: there is no way to forward a
-//! request that was not verified. Cheap comes before dear: headers before body, body before crypto, crypto before disk. No
+//! request that was not verified. The cheapest check comes first: headers before body, body before crypto, crypto before disk. No
 //! step talks to a socket, none picks a status, none writes a log line.
 //!
 //! | step | takes → gives | leaves early as |
@@ -90,7 +90,7 @@ impl Connection {
     }
 }
 
-/// Serves one request and says what its sender is told. Never fails: every request ends in an answer.
+/// Serves one request and gives the answer for its sender. Never fails: every request ends in an answer.
 ///
 /// Cancel-safe: when the future is dropped because the sender went away, its reservation is released, its permits are given
 /// back and it is recorded as `gone`. One that was about to become durable is kept and delivered all the same.

@@ -1,7 +1,7 @@
 //! Replay memory: which requests were delivered, and which are on their way.
 //!
 //! A reservation is not yet a duplicate. A request reserves its key before it is forwarded; success commits the key for the
-//! route's window, anything else releases it, so that a provider's retry of a failed delivery passes. A twin that arrives
+//! route's window, anything else releases it, so that a provider's retry of a failed delivery passes. A copy that arrives
 //! while the first is on its way learns nothing but "try again". A request that was made durable counts as delivered.
 //!
 //! What must outlive the process is the store's to keep: committed keys come back from there at the start.
@@ -210,7 +210,7 @@ impl ReplayMemory {
         self.len() == 0
     }
 
-    /// Reserves a key of a route, or says where its twin stands. A memory that seems full is swept once before it says so.
+    /// Reserves a key of a route, or says where its copy stands. A memory that seems full is swept once before it says so.
     pub fn reserve(&self, key: ReplayKey, share: Share, now: Moment) -> Result<Reservation<&Self>, Seen> {
         match self.try_reserve(key, share, now) {
             Err(Seen::Full) => {
@@ -310,7 +310,7 @@ impl<M: Deref<Target = ReplayMemory>> Reservation<M> {
         Reservation { memory, key: self.key, share: self.share, open: true }
     }
 
-    /// The request was delivered: its twins are duplicates until then.
+    /// The request was delivered: its copies are duplicates until then.
     pub fn commit(mut self, until: Moment) {
         self.open = false;
         self.memory.shard(self.key).commit(self.key, self.share, until);

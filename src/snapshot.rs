@@ -84,7 +84,7 @@ pub struct Listener {
     pub proxy_protocol_from: IpSet,
     /// Peers whose `X-Forwarded-For` is walked.
     pub trust_forwarded_from: IpSet,
-    /// Whom no route hears: closed before TLS, and asked again for each request, so that a reload reaches open connections.
+    /// Whom no route serves: closed before TLS, and asked again for each request, so that a reload reaches open connections.
     pub deny: AccessList,
     /// The union of all routes' lists when every route has one: an address outside it is closed before TLS.
     pub admits: Option<IpSet>,
@@ -224,7 +224,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The most that one request with a body of so many bytes takes of `body_memory`.
+    /// The most that one request with a body of this many bytes takes of `body_memory`.
     pub fn largest_request(&self, max_body: u64) -> u64 {
         max_body.saturating_add(2 * self.max_head as u64).saturating_add(REQUEST_MOST)
     }
@@ -293,7 +293,7 @@ pub struct Route {
     pub forward: Forwarding,
     /// From the end of the head to the answer.
     pub deadline: Duration,
-    /// When the sender hears of success.
+    /// When the sender receives success.
     pub delivery: Delivery,
     /// How often and how long delivery from the store is tried.
     pub retry: Retry,
@@ -311,7 +311,7 @@ pub struct Route {
     pub silence: Silence,
     /// When it usually calls; shared with older snapshots.
     pub habit: Arc<Habit>,
-    /// What the sender hears.
+    /// What the sender receives.
     pub answer: AnswerPolicy,
 }
 
@@ -364,7 +364,7 @@ pub struct Forwarding {
     pub headers: Vec<(String, Secret)>,
     /// Appended to the query, percent-encoded already.
     pub query: Vec<(String, Secret)>,
-    /// Signs what is forwarded anew, as Standard Webhooks has it.
+    /// Signs what is forwarded with the relay's own key, as Standard Webhooks has it.
     pub resign: Option<crate::signature::Resigner>,
     /// Query parameters of the sender that hold its secret, by their decoded names. They stay outside.
     pub strip_query: Vec<String>,
@@ -373,7 +373,7 @@ pub struct Forwarding {
     pub replaced_query: Vec<Box<[u8]>>,
 }
 
-/// When the sender hears of success.
+/// When the sender receives success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
     /// When an internal server took the request.
@@ -404,7 +404,7 @@ pub struct Retry {
     pub max: Duration,
     /// A failed attempt later than this after the request was received (or revived) is the last, unless it was hardly tried.
     pub give_up_after: Duration,
-    /// So many failed attempts are the last; `None`: only time decides.
+    /// This many failed attempts are the last; `None`: only time decides.
     pub attempts: Option<u32>,
     /// What one attempt may take.
     pub timeout: Duration,
@@ -421,12 +421,12 @@ pub enum Silence {
     Off,
 }
 
-/// What the sender hears.
+/// What the sender receives.
 #[derive(Debug)]
 pub enum AnswerPolicy {
-    /// Success is this status and this body, whatever 2xx the inside gave.
+    /// Success is this status and this body, whatever 2xx the upstream gave.
     Fixed(FixedAnswer),
-    /// Status, content type and body of the inside go out (`answer = "upstream"`).
+    /// Status, content type and body of the upstream go out (`answer = "upstream"`).
     Upstream,
 }
 

@@ -63,7 +63,7 @@ impl Default for State {
     }
 }
 
-/// Policies whose ticket keys are kept; beyond it all are made anew, which costs each client one full handshake.
+/// Policies whose ticket keys are kept; beyond it new keys are made for all, which costs each client one full handshake.
 const TICKETERS_MAX: usize = 64;
 
 impl State {

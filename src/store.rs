@@ -3,8 +3,8 @@
 //!
 //! One thread writes. Whatever is waiting when it looks goes into one transaction, so that many senders share the cost of
 //! one `fsync`; [`Store::accept`] resolves when its request would survive `kill -9` and power loss, and not before. The first
-//! write or sync that fails ends that thread's connection: everything that waits is told so, and no success is given until
-//! the file was opened and written anew. Readers have connections of their own and never hold the writer up.
+//! write or sync that fails ends that thread's connection: everything that waits receives the error, and no success is given until
+//! the file was opened and written again. Readers have connections of their own and never hold the writer up.
 //!
 //! The engine behind it is a trait with one implementation, SQLite; a server that several relays share fits behind the
 //! same one.
@@ -295,7 +295,7 @@ impl Store {
         self.changed(Write::Revive { request_id: request_id.into() }).await
     }
 
-    /// Gives a waiting request or a dead letter up for good; its history stays. One that is on its way leaves when that
+    /// Gives a waiting request or a dead letter up permanently; its history stays. One that is on its way leaves when that
     /// attempt fails. Gives its route; `None`: it is neither.
     ///
     /// # Errors
@@ -376,7 +376,7 @@ impl Store {
         Ok(event)
     }
 
-    /// What is needed to send a request inward again; `None` when its body is not kept.
+    /// What is needed to send a request to the upstream again; `None` when its body is not kept.
     ///
     /// # Errors
     /// When it could not be read.

@@ -294,7 +294,7 @@ pub fn complain(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
-/// Asks on the terminal; only a yes is a yes. `None`: nobody can be asked.
+/// Asks on the terminal; only a yes is a yes. `None`: there is no terminal.
 pub fn confirm(question: &str) -> Option<bool> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return None;
@@ -316,7 +316,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// For so many steps.
+    /// For this number of steps.
     pub fn new(total: u64) -> Self {
         Self { goal: Ok(total), shown: total > 1 && io::stderr().is_terminal(), drawn: u64::MAX }
     }
@@ -331,7 +331,7 @@ impl Progress {
         self.shown
     }
 
-    /// So many are done.
+    /// This many are done.
     pub fn at(&mut self, done: u64) {
         let step = match self.goal {
             Ok(total) => done.saturating_mul(1000) / total.max(1),

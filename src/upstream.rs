@@ -1,6 +1,6 @@
 //! Internal servers: which one is tried, over which connection, and what it said.
 //!
-//! The only module that names pingora: its connector gives TLS and HTTP/2. HTTP/1.1 is spoken by `http1`, in clear and over TLS.
+//! The only module that names pingora: its connector gives TLS and HTTP/2. HTTP/1.1 is spoken by `http1`, with and without TLS.
 //!
 //! - [`spec`]: what the configuration says. `registry`: what outlives a reload. `condition`: what is known of a server.
 //! - `select` picks a server, `resolve` finds its addresses, `reserved` says which it never is, `tls` guards the handshake,
@@ -83,7 +83,7 @@ pub struct Outbound<'r> {
     pub body: Cow<'r, Bytes>,
     /// Numbers what is sent; `None`: no `Relay-Attempt`.
     pub sends: Option<&'r Sends>,
-    /// `answer = "upstream"`: any status is an answer, and its body, of at most so many bytes, is part of it. `None`: only 2xx
+    /// `answer = "upstream"`: any status is an answer, and its body, of at most this many bytes, is part of it. `None`: only 2xx
     /// is, and no body matters.
     pub pass_through: Option<usize>,
 }

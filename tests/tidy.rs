@@ -13,6 +13,8 @@ use dmz_relay::pipeline::answer::{fault_status, refusal_status, text};
 
 #[path = "tidy/links.rs"]
 mod links;
+#[path = "tidy/words.rs"]
+mod words;
 
 /// What each module of `src` may import, from the floor up. A name may stand in a row only if its own row stands above,
 /// except where a comment says why.

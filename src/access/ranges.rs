@@ -68,7 +68,7 @@ impl Bits for u128 {
     }
 }
 
-/// One in so many starts is repeated in `landmarks`, which stays in the nearest cache: only the last few steps of a search
+/// One start in every few is repeated in `landmarks`, which stays in the nearest cache: only the last few steps of a search
 /// touch the long arrays.
 const STRIDE: usize = 64;
 

@@ -144,7 +144,7 @@ impl Caller {
         }
         let stream = connect(&self.address).await?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
-        // Its errors are told to whoever waits for the answer.
+        // Its errors are reported to whoever waits for the answer.
         let driver = tokio::spawn(async { drop(connection.await) });
         let now = Instant::now();
         Ok(Kept { sender, driver, opened: now, used: now })

@@ -29,7 +29,7 @@ pub type Asking<'a, T> = Pin<Box<dyn Future<Output = Result<T, Denied>> + Send +
 /// Ids, and where to go on; `None`: nobody knows any more.
 pub type Recorded = Option<(Vec<Box<str>>, Bookmark)>;
 
-/// Where events come from, and who sends them inward again.
+/// Where events come from, and who sends them to the upstream again.
 pub trait EventSource: Send + Sync + 'static {
     /// The time that "2 h ago" is judged by.
     fn now(&self) -> UnixMillis;
@@ -37,7 +37,7 @@ pub trait EventSource: Send + Sync + 'static {
     fn page(&self, query: Query) -> Asking<'_, Listed>;
     /// Where the recording of events stands.
     fn bookmark(&self) -> Result<Bookmark, Denied>;
-    /// Ids of at most so many that were recorded since, as soon as there are some; see [`crate::store::Store`].
+    /// Ids of at most this many that were recorded since, as soon as there are some; see [`crate::store::Store`].
     fn recorded_since(&self, since: Bookmark, most: usize, wait: Duration) -> Asking<'_, Recorded>;
     /// One row with all that is known of it.
     fn event<'a>(&'a self, id: &'a str) -> Asking<'a, EventDetail>;
@@ -45,7 +45,7 @@ pub trait EventSource: Send + Sync + 'static {
     fn body<'a>(&'a self, id: &'a str) -> Asking<'a, Bytes>;
     /// Why it was taken or refused.
     fn explanation<'a>(&'a self, id: &'a str) -> Asking<'a, EventExplanation>;
-    /// Sends it inward once more, now.
+    /// Sends it to the upstream once more, now.
     fn replay<'a>(&'a self, id: &'a str) -> Asking<'a, ReplayReport>;
     /// Makes a dead letter wait for delivery again, and tries one that waits now.
     fn retry<'a>(&'a self, id: &'a str) -> Asking<'a, ()>;
@@ -92,7 +92,7 @@ pub enum Denied {
     Unknown,
     /// Its body was not kept, or is gone by now.
     BodyNotKept,
-    /// It never passed verification, so it never goes inward.
+    /// It never passed verification, so it is never forwarded.
     Unverified,
     /// It was verified by something else than its route asks for now.
     VerifiedOtherwise,
@@ -156,13 +156,13 @@ impl Denied {
             Self::NoStore => "no store is configured: add [store]",
             Self::Unknown => "there is no event with this id",
             Self::BodyNotKept => "its body was not kept; keep_body = true on the route keeps those to come",
-            Self::Unverified => "it never passed verification, so it never goes inward",
+            Self::Unverified => "it never passed verification, so it is never forwarded",
             Self::VerifiedOtherwise => "it was verified by something else than its route asks for now",
             Self::RouteGone => "the configuration has no route of its name any more",
             Self::RouteUnknown => "the configuration has no such route",
             Self::UpstreamUnknown => "the configuration has no such upstream",
             Self::Waiting => "it waits for delivery; events retry tries it now, events retry --waiting all that wait",
-            Self::Dead => "it is a dead letter; events retry makes it wait for delivery again",
+            Self::Dead => "it is a dead letter; `events retry` queues it again",
             Self::NotRetryable => "it neither waits for its next attempt nor is a dead letter",
             Self::NotWaiting => "it neither waits for delivery nor is a dead letter",
             Self::Busy => "too many requests of this kind are under way; ask again",

@@ -18,7 +18,7 @@ pub struct Endpoint {
 pub enum Verb {
     /// `HEAD` is answered wherever this is.
     Get,
-    /// Changes something, or sends something inward.
+    /// Changes something, or sends something to the upstream.
     Post,
 }
 
@@ -46,7 +46,7 @@ pub enum Access {
     Scraper,
     /// Whoever may connect to the socket.
     Viewer,
-    /// Changes something, or sends something inward.
+    /// Changes something, or sends something to the upstream.
     Operator,
     /// Shows a body.
     Reader,

@@ -11,7 +11,7 @@ use crate::habit::{self, Limit, Turn};
 use crate::observe::{Event, Observer, ProviderStanding};
 use crate::snapshot::{Route, Silence};
 
-/// Takes up what an earlier process knew. What cannot be read is learnt anew: no reason not to start.
+/// Takes up what an earlier process knew. What cannot be read is learnt again: no reason not to start.
 pub(super) async fn restore(relay: &Relay) {
     let Some(store) = relay.gate.state.store() else { return };
     let (snapshot, now) = (relay.snapshot(), relay.gate.clock.now());

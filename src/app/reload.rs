@@ -130,7 +130,7 @@ impl Reload {
         &self.config
     }
 
-    /// From now on delivery hears of new configurations too.
+    /// From now on delivery receives new configurations too.
     pub(super) fn deliver_with(&mut self, delivery: Option<&Arc<Delivery>>) {
         self.delivery = delivery.map(Arc::clone);
     }

@@ -14,7 +14,7 @@ pub struct Sharing {
 }
 
 impl Sharing {
-    /// So much room for so many routes.
+    /// A size to share, and the number of routes that share it.
     pub fn new(room: u64, routes: u64) -> Self {
         match routes {
             0 | 1 => Self { guaranteed: room, rest: 0 },

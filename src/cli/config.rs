@@ -18,7 +18,7 @@ impl Config {
     pub(super) fn path(&self) -> PathBuf {
         match &self.config {
             Some(path) => path.clone(),
-            // Whoever may not look into the folder means this file too, and is told that it may not be read.
+            // Whoever may not look into the folder means this file too, and gets the error that it may not be read.
             None if !matches!(Path::new(INSTALLED).try_exists(), Ok(false)) => PathBuf::from(INSTALLED),
             None => PathBuf::from(LOCAL),
         }
@@ -29,7 +29,7 @@ impl Config {
         config::load(&self.path(), &Environment::of_process(), &State::default(), Clock::system().now())
     }
 
-    /// The same for `check`, to which the unit's credentials are out of reach where it is called by hand.
+    /// The same for `check`, to which the unit's credentials are out of reach where it is called manually.
     pub(super) fn load_to_check(&self) -> Result<Loaded, Report> {
         let environment = Environment::of_process().outside_the_unit();
         config::load(&self.path(), &environment, &State::default(), Clock::system().now())

@@ -232,7 +232,7 @@ fn outcome(row: &EventRow) -> Cell {
     }
 }
 
-/// Why, with what the sender was told.
+/// Why, with the status that the sender received.
 fn reason(row: &EventRow) -> String {
     match &row.reason {
         Some(reason) => format!("{} {}", row.status, harmless(reason)),

@@ -208,13 +208,13 @@ pub struct Send {
     /// Send each request twice, byte for byte
     #[arg(long, conflicts_with_all = ["stale", "tamper"])]
     pub duplicate: bool,
-    /// How many requests, each signed anew
+    /// How many requests, each with a signature of its own
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     pub count: u64,
-    /// At most so many requests per second [default: as fast as they are answered]
+    /// At most this many requests per second [default: as fast as they are answered]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub rate: Option<u32>,
-    /// Give up on an answer after so many seconds
+    /// Give up on an answer after this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub timeout: u64,
 }

@@ -86,7 +86,7 @@ pub(super) const FILE: &[Key] = &[
 ];
 
 const SECRET: Shape = Table(&[key("file", Text), key("credential", Text), key("env", Text), key("id", Text)]);
-/// A secret that was written into the file is told as such, and not as a wrong type.
+/// A secret that was written into the file is reported as such, and not as a wrong type.
 const SECRETS: Shape =
     List(&Either("a secret: { file = \"…\" }, { credential = \"…\" } or { env = \"…\" }", &[SECRET, Refused(&Text)]));
 const VALUE: Shape =

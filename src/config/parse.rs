@@ -1,4 +1,4 @@
-//! Text to raw: what is not TOML is told with its place; what does not fit the table of keys is told all at once, and left out.
+//! Text to raw: what is not TOML is reported with its place; what does not fit the table of keys is reported all at once, and left out.
 
 mod syntax;
 
@@ -41,7 +41,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Parsed, Vec<Problem>> {
     match RawConfig::deserialize(Deserializer::from(file)) {
         Ok(raw) => Ok(Parsed { raw, problems, unjudged }),
         Err(error) => {
-            // Something required was left out because it does not fit, and that was told. A table of keys that says less than
+            // Something required was left out because it does not fit, and that was reported. A table of keys that says less than
             // the raw types do is a fault of ours, which a test looks for.
             if problems.is_empty() {
                 let what = "this value has another form than the relay can read";

@@ -67,7 +67,7 @@ pub struct Report {
     pub problems: Vec<Problem>,
     /// What is noticed but does not stop anything.
     pub warnings: Vec<Problem>,
-    /// Every file that was looked at, so that a watcher notices when one of them is mended.
+    /// Every file that was looked at, so that a watcher notices when one of them is fixed.
     pub files: Vec<PathBuf>,
 }
 
@@ -150,7 +150,7 @@ impl Problems {
     }
 
     /// Forgets problems and warnings behind the first `told` whose key stands in one of these tables (each with its dot; the
-    /// empty one is the whole file): they may only follow from what was told of the table.
+    /// empty one is the whole file): they may only follow from what was reported of the table.
     pub fn leave_out(&mut self, told: usize, tables: &[String]) {
         let of = |table: &String, key: &str| key.starts_with(table.as_str()) || table.strip_suffix('.') == Some(key);
         let follows = |problem: &Problem| tables.iter().any(|table| of(table, &problem.key));
@@ -216,11 +216,11 @@ mod tests {
     #[test]
     fn places_count_lines_and_characters_from_one() {
         let mut problems = Problems::new("relay.toml", "a = 1\nö = \"x\"\n");
-        problems.add(Some(11..14), "ö", "bad", Some("mend it".to_owned()));
+        problems.add(Some(11..14), "ö", "bad", Some("fix it".to_owned()));
         problems.add(Some(0..1), "a", "worse", None);
         let found = problems.into_sorted();
         assert_eq!(found[0].to_string(), "relay.toml:1:1: a: worse");
-        assert_eq!(found[1].to_string(), "relay.toml:2:5: ö: bad\n  help: mend it");
+        assert_eq!(found[1].to_string(), "relay.toml:2:5: ö: bad\n  help: fix it");
     }
 
     #[test]

@@ -61,7 +61,7 @@ impl Walk {
         }
     }
 
-    /// `false`: it does not fit, and was told.
+    /// `false`: it does not fit, and was reported.
     fn value(&mut self, value: &mut Spanned<DeValue<'_>>, shape: &'static Shape) -> bool {
         let span = value.span();
         match (shape, value.get_mut()) {

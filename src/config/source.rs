@@ -152,7 +152,7 @@ impl<'e> Sources<'e> {
     }
 
     /// The lines of an address list, with their numbers from 1; gives the path by which a report speaks of it. The file is never in
-    /// memory as a whole. Where it turns out to be no text, the lines before that were told already.
+    /// memory as a whole. Where it turns out to be no text, the lines before that were reported already.
     pub fn list(&mut self, path: &str, mut tell: impl FnMut(usize, &str)) -> Result<PathBuf, SourceError> {
         let path = self.resolve(path)?;
         self.files.push(path.clone());

@@ -1,4 +1,4 @@
-//! One attempt: the request goes inward, and the store remembers what came of it.
+//! One attempt: the request is forwarded, and the store remembers what came of it.
 
 use std::time::Duration;
 
@@ -110,7 +110,7 @@ impl Next {
     }
 }
 
-/// The one way inward for what comes out of the store; a replay takes it too.
+/// The one way to the upstream for what comes out of the store; a replay takes it too.
 pub(super) async fn send(route: &Route, inward: &Inward<'_>, sent: &Sent) -> Result<Received, Undelivered> {
     inward.forward(route, sent.at, sent.began, sent.began + route.retry.timeout).await
 }

@@ -1,4 +1,4 @@
-//! What an operator asks for: something tried again now, or given up for good. Acting on one route moves no other.
+//! What an operator asks for: something tried again now, or given up permanently. Acting on one route moves no other.
 
 use std::sync::Arc;
 
@@ -52,7 +52,7 @@ pub async fn retry(gate: &Gate, request_id: &str) -> Result<(), Refused> {
     look_again(gate, revived)
 }
 
-/// Gives a waiting request or a dead letter up for good; its row of the history stays.
+/// Gives a waiting request or a dead letter up permanently; its row of the history stays.
 ///
 /// # Errors
 /// When nothing was done.

@@ -1,4 +1,4 @@
-//! One route's dispatcher: looks whether something is due, whether somebody takes it, and whether there is a slot; takes so much
+//! One route's dispatcher: looks whether something is due, whether somebody takes it, and whether there is a slot; takes as much
 //! out of the store and sends it on its way.
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! A replay: an operator has a stored request sent inward again, now, and hears what came of it.
+//! A replay: an operator has a stored request sent to the upstream again, now, and receives the result.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +40,7 @@ pub enum NotReplayed {
     NoStore,
     /// No such request.
     Unknown,
-    /// It never passed verification, so it never goes inward.
+    /// It never passed verification, so it is never forwarded.
     Unverified,
     /// It was verified by something else than its route asks for now.
     VerifiedOtherwise,
@@ -56,7 +56,7 @@ pub enum NotReplayed {
     Store,
 }
 
-/// Sends a stored request inward, once.
+/// Sends a stored request to the upstream, once.
 pub async fn replay(gate: &Gate, snapshot: &Snapshot, request_id: &str) -> Result<Replayed, NotReplayed> {
     let store = gate.state.store().ok_or(NotReplayed::NoStore)?;
     let event = store.event(request_id).await.map_err(|_| NotReplayed::Store)?.ok_or(NotReplayed::Unknown)?;
@@ -68,7 +68,7 @@ pub async fn replay(gate: &Gate, snapshot: &Snapshot, request_id: &str) -> Resul
     // Durable before anything is sent: whatever happens then, no later send has the same number.
     let number = store.reserve(request_id).await.map_err(|_| NotReplayed::Store)?.ok_or(NotReplayed::Unknown)?;
     let task = send(gate.clone(), Arc::clone(store), route, request, number);
-    // A task of its own: what was sent is noted, whoever still waits to hear of it.
+    // A task of its own: what was sent is noted, whether or not somebody still waits for the result.
     tokio::spawn(task).await.map_err(|_| NotReplayed::Store)?
 }
 

@@ -63,7 +63,7 @@ pub(super) struct Act<'s> {
     requests: Vec<Kept>,
 }
 
-/// Plays it; `tell` hears each step when it is over.
+/// Plays it; `tell` receives each step when it is over.
 pub(super) async fn outage(
     stage: &mut Stage,
     sender: &mut Sender,
@@ -95,7 +95,7 @@ impl<'s> Act<'s> {
         Ok(Step { done: "the application stops", came, as_expected: true })
     }
 
-    /// Both systems send, in turn. Each must hear its success, and the log must say that the request was stored.
+    /// Both systems send, in turn. Each must receive its success, and the log must say that the request was stored.
     pub(super) async fn senders_send(&mut self) -> Result<Step, DemoError> {
         let began = Instant::now();
         let secrets = (self.stage.secrets.oktave.clone(), self.stage.secrets.dastra.clone());
@@ -154,9 +154,9 @@ impl<'s> Act<'s> {
         Ok(Step { done: "it fails at what Octolis sends", came, as_expected: dead })
     }
 
-    /// As `dmz-relay events retry` does, once the application is mended.
+    /// As `dmz-relay events retry` does, once the application is fixed.
     pub(super) async fn is_retried(&mut self) -> Result<Step, DemoError> {
-        const DONE: &str = "mended; an operator retries the dead letter";
+        const DONE: &str = "fixed; an operator retries the dead letter";
         self.stage.application.set_broken(false);
         let id = self.requests.last().map(|kept| kept.request_id.clone()).unwrap_or_default();
         let mut operator = Caller::new(AdminAddress::Unix(self.stage.admin.clone()));
@@ -182,7 +182,7 @@ impl<'s> Act<'s> {
         Ok(())
     }
 
-    /// Waits until the store has so much waiting and so many dead letters; false when it does not come to that.
+    /// Waits until the store has these numbers of waiting requests and dead letters; false when it does not come to that.
     async fn until(&self, fits: impl Fn(u64, u64) -> bool) -> bool {
         let Some(store) = self.stage.running.state().store() else { return false };
         let looking = async {

@@ -25,7 +25,7 @@ pub(super) struct Shown {
     pub(super) byte_for_byte: Option<bool>,
     pub(super) request_id: String,
     pub(super) took_ms: f64,
-    /// Whether the sender read anything but a fixed text, or the inside a secret of the sender's.
+    /// Whether the sender read anything but a fixed text, or the upstream a secret of the sender's.
     pub(super) leaked: bool,
     pub(super) as_expected: bool,
 }
@@ -148,7 +148,7 @@ mod tests {
         Stage::set(&Settings { once: true, port: None, json: false }).await.unwrap()
     }
 
-    /// A demo that could not fail would show nothing: a gate that stands open must be told from one that works.
+    /// A demo that could not fail would show nothing: a gate that stands open must differ from one that works.
     #[tokio::test(flavor = "multi_thread")]
     async fn an_open_gate_is_noticed() {
         let mut stage = stage().await;

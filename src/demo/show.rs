@@ -41,7 +41,7 @@ pub(super) fn opening(stage: &Stage, palette: Palette) -> String {
 
 /// Every request with what became of it.
 pub(super) fn table(performance: &Performance, palette: Palette) -> String {
-    let mut table = Table::new([" ", "sent", "answer", "in the log", "reached the inside"]);
+    let mut table = Table::new([" ", "sent", "answer", "in the log", "reached the upstream"]);
     for shown in &performance.requests {
         table.row(row(shown));
     }
@@ -100,8 +100,8 @@ fn reached(shown: &Shown) -> Cell {
 fn wrong(shown: &Shown) -> String {
     let Seen { status, verdict, application, octolis_endpoint } = &shown.expected;
     let reach = application + octolis_endpoint;
-    let leak = if shown.leaked { "; and something was told that should not be" } else { "" };
-    format!("expected {status}, {verdict}, {reach} at the inside{leak}; request {}", harmless(&shown.request_id))
+    let leak = if shown.leaked { "; and something was revealed that should not be" } else { "" };
+    format!("expected {status}, {verdict}, {reach} at the upstream{leak}; request {}", harmless(&shown.request_id))
 }
 
 /// The last word.

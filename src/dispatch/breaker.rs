@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::base::UnixMillis;
 use crate::store::RefusedAt;
 
-/// So many refusals in a row open it.
+/// This many refusals in a row open it.
 const FAILURES: u32 = 3;
 /// The first pause between two probes; it doubles with each probe that fails.
 const FIRST: Duration = Duration::from_secs(1);

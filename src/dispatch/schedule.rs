@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::base::UnixMillis;
 
-/// A request that is too old is given up only after so many failed attempts,
+/// A request that is too old is given up only after this number of failed attempts,
 const ATTEMPTS: u32 = 3;
 /// and only by a process that has been running for this long, or for the whole time after which it gives up.
 const RUNNING: Duration = Duration::from_secs(3600);

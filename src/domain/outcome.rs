@@ -1,4 +1,4 @@
-//! What became of a request, and what the sender is told.
+//! What became of a request, and what the sender receives.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use super::{Fault, Refusal, Turned};
 pub enum Outcome {
     /// An upstream took it.
     Delivered,
-    /// Made durable: it would survive a power loss, and is delivered behind the sender's back.
+    /// Made durable: it would survive a power loss, and is delivered asynchronously.
     Accepted,
     /// A provider's handshake, answered here.
     Handshake,
-    /// A twin of a request that was delivered before: answered as success, not forwarded.
+    /// A copy of a request that was delivered before: answered as success, not forwarded.
     Duplicate,
     /// The sender's fault.
     Refused(Turned),

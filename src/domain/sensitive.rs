@@ -39,7 +39,7 @@ pub enum Class {
     Plain,
     /// Kept, and never shown.
     Signature,
-    /// Never kept in clear, and never shown.
+    /// Never kept in clear text, and never shown.
     Secret,
 }
 

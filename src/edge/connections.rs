@@ -102,7 +102,7 @@ impl Connections {
     }
 }
 
-/// What senders may hold of so many descriptors: a quarter, and never less than 48, stays for internal servers, the store, the
+/// What senders may hold of this many descriptors: a quarter, and never less than 48, stays for internal servers, the store, the
 /// admin listener and files that are read again. So senders cannot use up what answers them.
 fn ceiling(descriptors: usize) -> usize {
     descriptors.saturating_sub((descriptors / 4).max(48)).max(1)

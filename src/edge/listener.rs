@@ -87,7 +87,7 @@ impl<'r> Door<'r> {
     }
 
     /// Everybody who waits on a socket that is about to be closed. Asked of the kernel itself, because the runtime may not have
-    /// heard of the last ones yet.
+    /// noticed the last ones yet.
     async fn enter_all(&mut self, socket: &std::net::TcpListener) {
         for _ in 0..QUEUE_MAX {
             match socket.accept() {

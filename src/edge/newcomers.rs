@@ -1,7 +1,7 @@
 //! Connections of addresses that have proven nothing yet: they make room when there is none.
 //!
 //! Caps alone would serve whoever came first: with enough addresses somebody could take every place, say nothing until a deadline,
-//! and come again, while genuine senders find the door shut. So when every place is taken, somebody gives way to the one that comes:
+//! and come again, while genuine senders find no place. So when every place is taken, a connection is evicted for the one that comes:
 //! the oldest connection of the address (of IPv6: the /64) that has most of them. An address from which a genuine request came keeps its
 //! connections; the cap by address is enough for it.
 //!
@@ -38,7 +38,7 @@ pub(super) struct Newcomer {
 }
 
 impl Newcomer {
-    /// What serves it; ends when it has to give way.
+    /// What serves it; ends when it is evicted.
     pub(super) fn served_by(&self, task: AbortHandle) {
         let _ = self.task.set(task);
     }
@@ -58,7 +58,7 @@ impl Newcomers {
     }
 
     /// Ends the oldest of the address that has most; `None` where nobody is left. One that was proven meanwhile is passed over
-    /// and forgotten here: it never has to give way.
+    /// and forgotten here: it is never evicted.
     pub(super) fn give_way(&self) -> Option<Arc<Newcomer>> {
         let mut room = self.room();
         loop {

@@ -14,7 +14,7 @@ use crate::domain::Answer;
 pub(super) fn write_h1(out: &mut Vec<u8>, answer: &Answer, request_id: &str, close: bool, now: UnixMillis) {
     out.clear();
     if answer.status == 200 {
-        // What nearly everybody is told, in one piece.
+        // What nearly every sender receives, in one piece.
         out.extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-length: ");
         push_number(out, answer.body.len());
     } else {

@@ -136,7 +136,7 @@ impl TlsStream {
         }
     }
 
-    /// A peer that broke the protocol is told so, if the socket takes it at once.
+    /// A peer that broke the protocol receives an alert, if the socket takes it at once.
     fn told<T>(&mut self, context: &mut Context<'_>, outcome: Result<T, rustls::Error>) -> io::Result<T> {
         outcome.map_err(|error| {
             let _ = self.poll_send(context);
@@ -183,7 +183,7 @@ impl Deref for TlsStream {
     }
 }
 
-/// Gives the session what it takes; it stops while there is plaintext to fetch, and for good after a closing alert.
+/// Gives the session what it takes; it stops while there is plaintext to fetch, and finally after a closing alert.
 fn feed(session: &mut ServerConnection, left: &mut &[u8]) -> Result<(), rustls::Error> {
     while !left.is_empty() && session.wants_read() {
         let read = session.read_tls(left);

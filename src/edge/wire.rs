@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::TcpStream;
 
-/// What one read of a socket in clear takes at most.
+/// What one read of a socket without TLS takes at most.
 const READ: usize = 4096;
 
 /// A connection as HTTP/1.1 reads and writes it.

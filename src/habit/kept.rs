@@ -31,7 +31,7 @@ impl Habit {
     }
 
     /// Takes up what [`Habit::keep`] gave to an earlier process. The time between the two counts as neither pause nor
-    /// quiet: nobody was there to hear. Words it does not know are passed over.
+    /// quiet: no relay was running. Words it does not know are passed over.
     pub fn restore(&self, kept: &str, now: UnixMillis) {
         let number = |name: &str| {
             let mut words = kept.split(' ').filter_map(|word| word.split_once('='));

@@ -134,14 +134,14 @@ fn a_restart_does_not_reset() {
     let now = now.plus(40 * HOUR);
     let kept = habit.keep(now);
     let after = Habit::default();
-    // Ten days during which nobody was there to hear.
+    // Ten days in which no relay was running.
     let now = now.plus(240 * HOUR);
     after.restore(&kept, now);
     assert_eq!(after.last(), habit.last());
     assert_eq!(pass(&after, now, 52, |_| false), [], "40 and 52 hours of quiet are still usual");
     assert!(matches!(pass(&after, now.plus(52 * HOUR), 2, |_| false)[..], [(_, Turn::Silent { .. })]), "94 are not");
 
-    // An alarm is not given twice, and the time that nobody heard is no pause.
+    // An alarm is not given twice, and the time without a relay is no pause.
     let twice = Habit::default();
     twice.restore(&after.keep(now.plus(54 * HOUR)), now.plus(60 * HOUR));
     assert!(twice.is_silent());

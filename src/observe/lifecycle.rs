@@ -110,7 +110,7 @@ pub enum Event<'e> {
     Interrupted { requests: u64 },
     /// The store takes nothing more.
     StoreFailed { detail: &'e str },
-    /// The store was opened anew and takes requests again.
+    /// The store was opened again and takes requests again.
     StoreRecovered,
     /// A part of the store could not be read and was set aside.
     StoreSetAside { detail: &'e str },

@@ -94,7 +94,7 @@ impl Throttle {
 #[derive(Debug)]
 pub(crate) struct Kinds(Box<[Throttle]>);
 
-/// Kinds that are told apart; two that meet share a part.
+/// Kinds that are counted apart; two that meet share a part.
 const KINDS: u64 = 64;
 const PART: u32 = 4;
 

@@ -1,4 +1,4 @@
-//! Step 11 without the sender waiting for the inside: the request is made durable, and only then called accepted.
+//! Step 11 without the sender waiting for the upstream: the request is made durable, and only then called accepted.
 //!
 //! A task of its own does it, because the sender may go away in the middle: what became durable must be delivered, remembered as
 //! taken, and counted, whoever still listens.
@@ -26,7 +26,7 @@ use super::record::Record;
 pub struct Accepted(());
 
 impl Accepted {
-    /// Makes a request durable. `missed` is the attempt that was made before, if one was; the sender hears of that when there
+    /// Makes a request durable. `missed` is the attempt that was made before, if one was; the sender receives that when there
     /// is no room for the request either.
     pub(super) async fn keep(
         fresh: Fresh<'_>,
@@ -108,7 +108,7 @@ impl Keeping {
         let busy = state.dispatch.busy();
         let kept = store.accept(accept).await;
         let Ok(ticket) = kept else {
-            // Before the sender hears of it: its next try must not find a twin on its way.
+            // Before the sender receives it: its next try must not find a copy on its way.
             drop(pending);
             let _ = told.send(kept);
             return;

@@ -1,4 +1,4 @@
-//! Step 12: what the sender is told. One exhaustive match from outcome to status; the body never says why.
+//! Step 12: what the sender receives. One exhaustive match from outcome to status; the body never says why.
 //!
 //! `docs/request.md` shows this table, and a test compares the two.
 
@@ -154,7 +154,7 @@ fn refused(refusal: Refusal, route: Option<&Route>) -> Answer {
     answer
 }
 
-/// What a sender hears when its request is done with.
+/// What a sender receives when its request is done with.
 pub(super) fn success(route: Option<&Route>) -> Answer {
     match route.map(|route| &route.answer) {
         Some(AnswerPolicy::Fixed(answer)) => fixed(answer),

@@ -32,7 +32,7 @@ pub(crate) use self::target::{dropped_members, received_target};
 /// The largest body that goes out on a route with `answer = "upstream"`.
 const ANSWER_MAX: usize = 1024 * 1024;
 
-/// A genuine request on its way inward. Nothing else can be sent: one that is here was verified, now or before it was stored.
+/// A genuine request on its way to the upstream. Nothing else can be sent: one that is here was verified, now or before it was stored.
 #[derive(Debug)]
 pub struct Inward<'r> {
     head: &'r Head,

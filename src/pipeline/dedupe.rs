@@ -18,10 +18,10 @@ use crate::store::Store;
 
 use super::verify::Verified;
 
-/// When a twin may ask again: long enough for most deliveries to have ended.
+/// When a duplicate may be sent again: long enough for most deliveries to have ended.
 const TWIN_WAIT: Duration = Duration::from_secs(2);
 
-/// A genuine request that was not delivered before, and that no twin can overtake.
+/// A genuine request that was not delivered before, and that no copy can overtake.
 #[derive(Debug)]
 pub struct Fresh<'s> {
     verified: Verified<'s>,
@@ -42,7 +42,7 @@ impl Pending {
         (self.reservation.key(), self.until.wall)
     }
 
-    /// The request is durable: its twins are duplicates. Dropped instead, it leaves no trace.
+    /// The request is durable: its copies are duplicates. Dropped instead, it leaves no trace.
     pub(super) fn commit(self) {
         self.reservation.commit(self.until);
     }

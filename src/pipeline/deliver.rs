@@ -36,7 +36,7 @@ pub enum Tried<'s> {
 /// Why no server took it.
 #[derive(Debug)]
 pub struct Missed {
-    /// What the sender is told of, unless the request is kept.
+    /// What the sender receives, unless the request is kept.
     pub fault: Fault,
     /// How many servers were asked; none: nothing was sent.
     pub asked: u32,
@@ -78,7 +78,7 @@ impl<'s> Delivered<'s> {
         }
     }
 
-    /// Remembers a success; what the inside refused may come again.
+    /// Remembers a success; what the upstream refused may come again.
     pub(super) fn commit(self, gate: &Gate) -> Reply {
         let pass_through = matches!(self.fresh.route().answer, AnswerPolicy::Upstream);
         if (200..300).contains(&self.received.status) {

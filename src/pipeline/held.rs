@@ -15,7 +15,7 @@ use crate::store::StoredRequest;
 const OPEN: u8 = 0;
 const LOCKED: u8 = 1;
 
-/// As the store keeps it; `None`: it cannot be locked, and is lost rather than kept in clear.
+/// As the store keeps it; `None`: it cannot be locked, and is lost rather than kept in clear text.
 pub(super) fn hold(
     verify: Option<&Verification>,
     proof: Option<&Proof>,

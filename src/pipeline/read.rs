@@ -282,7 +282,7 @@ fn wait(stranger: &mut Option<Stranger>, share: &mut BodyShare<'_>) -> u64 {
     stranger.take().map_or(0, |Stranger { source, known }| share.wait_unproven(source, known))
 }
 
-/// So many bytes in all; others may have to give way. A stranger outside its share has them only where there is plenty.
+/// This many bytes in all; others may be evicted for it. A stranger outside its share has them only where there is plenty.
 async fn room_for(
     bytes: u64,
     stranger: &mut Option<Stranger>,

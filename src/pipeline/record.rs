@@ -44,7 +44,7 @@ pub struct Record<'r> {
     read: Duration,
     verify: Duration,
     proof: Option<Proof>,
-    /// Numbers what goes inward; known also where the sender goes away in the middle of it.
+    /// Numbers what is forwarded; known also where the sender disconnects before the end.
     sends: Sends,
     forwarded: Option<Forwarded>,
     /// Verified, and not delivered before.
@@ -225,7 +225,7 @@ impl<'r> Record<'r> {
         self.connection.listener.tls.is_some()
     }
 
-    /// The store was given the request, and its row with it; one row is enough, also when nobody hears what became of it.
+    /// The store was given the request, and its row with it; one row is enough, also when nobody receives the result.
     pub(super) fn keeping(&mut self) {
         self.kept = true;
     }

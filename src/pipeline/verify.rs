@@ -15,7 +15,7 @@ use crate::state::{Place, VerifyPlaces};
 
 use super::read::Received;
 
-/// A body of so many bytes is hashed apart from everything else: once for each key, it would hold up a worker's other requests.
+/// A body of this many bytes is hashed apart from everything else: once for each key, it would hold up a worker's other requests.
 pub(super) const LARGE: usize = 64 * 1024;
 
 /// A genuine request. Nothing else can be forwarded.

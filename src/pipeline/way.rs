@@ -1,4 +1,4 @@
-//! Which way a fresh request goes: inward while its sender waits, into the store, or inward first and into the store when
+//! Which way a fresh request goes: to the upstream while its sender waits, into the store, or to the upstream first and into the store when
 //! nobody takes it.
 
 use std::sync::Arc;
@@ -21,29 +21,29 @@ const MARGIN: Duration = Duration::from_secs(1);
 /// The way of one request.
 #[derive(Debug)]
 pub enum Way {
-    /// Inward, and the sender hears what came of it.
+    /// Forwarded at once, and the sender receives the result.
     Inward,
-    /// Inward, and the sender hears what came of it, unless it is a failure that its provider does not tolerate any more: then
+    /// Forwarded at once, and the sender receives the result, unless it is a failure that its provider does not tolerate any more: then
     /// into the store.
     InwardSparing,
-    /// Inward; if nobody takes it in time, into the store.
+    /// Forwarded at once; if nobody takes it in time, into the store.
     InwardFirst(Passage),
-    /// Into the store; delivered behind the sender's back.
+    /// Into the store; delivered asynchronously.
     Store,
 }
 
-/// The right to go inward before what waits in the store.
+/// The right to be forwarded before what waits in the store.
 #[derive(Debug)]
 pub struct Passage {
     circuit: Arc<Circuit>,
     probe: Option<Probe>,
-    /// On an ordered route: nobody else goes inward meanwhile.
+    /// On an ordered route: nothing else is forwarded meanwhile.
     slot: Option<Slot>,
 }
 
 impl Way {
     /// Chooses. A route whose configuration wants a store that this process was not started with goes the direct way: its
-    /// senders hear of success only when an internal server took the request.
+    /// senders receive success only when an internal server took the request.
     pub(super) fn choose(gate: &Gate, route: &Route) -> Self {
         match (route.delivery, gate.state.store()) {
             (Delivery::Direct, Some(_)) if route.error_budget.is_some() => Self::InwardSparing,

@@ -76,7 +76,7 @@ impl Notices {
     /// Waits until there are notices, takes them, and says whether one concerns these places. May be dropped and called again
     /// without losing one.
     pub(super) async fn concern(&mut self, places: &Places) -> io::Result<bool> {
-        // First, because all is read: what comes after that makes it ready anew.
+        // First, because all is read: what comes after that makes it ready again.
         self.inotify.readable_mut().await?.clear_ready();
         self.take(places)
     }

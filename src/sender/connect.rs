@@ -68,7 +68,7 @@ async fn speak(
     // Providers write their headers' names in capitals; some servers look at nothing else.
     let handshake = http1::Builder::new().title_case_headers(true).handshake(TokioIo::new(stream)).await;
     let (sender, connection) = handshake.map_err(|error| SendError::Connect(error.to_string()))?;
-    // How it ends is told by the request that needed it.
+    // The request that needed it reports how it ends.
     tokio::spawn(connection);
     Ok(sender)
 }

@@ -120,7 +120,7 @@ pub(crate) struct Binding {
 pub(crate) struct TokenSpec {
     /// At least one.
     pub(crate) places: Vec<TokenPlace>,
-    /// Whether a query token goes on to the inside.
+    /// Whether a query token goes on to the upstream.
     pub(crate) forward: bool,
 }
 
@@ -255,7 +255,7 @@ impl Scheme {
         }
     }
 
-    /// Whether the route asked for the query token to go on to the inside.
+    /// Whether the route asked for the query token to go on to the upstream.
     pub fn forwards_secret(&self) -> bool {
         matches!(&self.check, Check::Token(token) if token.forward)
     }

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, Semaphore};
 
-/// An unproven address has one part in so many, or one whole request if that is more.
+/// An unproven address has one part of this number, or one whole request if that is more.
 const ADDRESS_PART: u64 = 16;
 
 /// The budget of `limits.body_memory`.

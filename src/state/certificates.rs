@@ -1,4 +1,4 @@
-//! Which certificates are served, so that one that has expired can be told from one that is put in a good one's place.
+//! Which certificates are served, so that one that has expired is distinguished from one that is put in a valid one's place.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};

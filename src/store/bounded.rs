@@ -1,4 +1,4 @@
-//! Rows that strangers can bring about at will: so many in a second, no kind more than its part of them, and what was left out
+//! Rows that strangers can bring about at will: this many in a second, no kind more than its part of them, and what was left out
 //! is counted for each kind. A flood of one kind costs the rows of no other.
 
 use std::collections::HashMap;
@@ -10,7 +10,7 @@ use crate::base::UnixMillis;
 
 /// What of a second's rows one kind may take: this part of them, and at least one.
 const PART: u32 = 4;
-/// Kinds that are told apart: routes times reasons of a large configuration. Beyond it all counts begin again.
+/// Kinds that are counted apart: routes times reasons of a large configuration. Beyond it all counts begin again.
 const KINDS: usize = 4096;
 /// Failed requests that are remembered, and for how long one is.
 const FAILED: usize = 4096;

@@ -5,7 +5,7 @@
 //! and a lease, and this one with the fact that it alone writes.
 //!
 //! An engine that failed once is dropped and never asked again: what a failed write left behind is only known after the
-//! place was opened anew.
+//! place was opened again.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -48,7 +48,7 @@ pub(super) enum Write {
     Revive {
         request_id: Box<str>,
     },
-    /// What waits on a route is due now; at most so many at a time.
+    /// What waits on a route is due now; at most this many at a time.
     Hasten {
         route: Arc<str>,
         most: usize,
@@ -112,7 +112,7 @@ pub(super) struct Room {
 pub(super) struct EngineFault {
     /// There was no space on the disk.
     pub(super) full: bool,
-    /// A part of what is stored cannot be read: opening it anew does not help, setting that part aside does.
+    /// A part of what is stored cannot be read: opening it again does not help, setting that part aside does.
     pub(super) damaged: bool,
     pub(super) detail: String,
 }
@@ -158,7 +158,7 @@ pub(super) trait Reader: Send {
     fn marks(&mut self, kind: &str) -> Result<Vec<Mark>, EngineFault>;
 }
 
-/// A place where a store lies: opened at the start, and anew after a fault.
+/// A place where a store lies: opened at the start, and again after a fault.
 pub(super) trait Place: Send + Sync {
     /// Opens the writing side. Claimed requests that are not in `ours` become due again. It returns only after something
     /// was written, made durable and read back. `salvage`: what cannot be read is set aside first.

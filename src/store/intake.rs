@@ -25,7 +25,7 @@ const MAX_BYTES: usize = 64 * 1024 * 1024;
 /// What a write takes beside its body and head.
 const WRITE: usize = 1024;
 
-/// What is told of a write when it is durable, or when it is not.
+/// The reply to a write when it is durable, or when it is not.
 pub(super) type Told = Result<Given, Unstored>;
 
 /// A write on its way.

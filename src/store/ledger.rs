@@ -1,6 +1,6 @@
 //! What waits on each route, counted in memory, so that nobody has to ask the disk.
 //!
-//! Changed only by what was committed, and counted anew from the file whenever it was opened.
+//! Changed only by what was committed, and counted again from the file whenever it was opened.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -2,7 +2,7 @@
 //!
 //! Rows lie in the order of their arrival, and a request is recorded when it was answered: one that took long has a place
 //! among those that were recorded before it. Who follows by place alone would never see it. So the writer leaves the ids
-//! of what it recorded here, in that order; only while somebody follows, and only so many.
+//! of what it recorded here, in that order; only while somebody follows, and only this many.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -5,11 +5,11 @@
 //! secret with HKDF-SHA256 (RFC 5869), and so is the eight-byte id that stands before each sealed blob. What is sealed is
 //! bound to its row, its column, the request's route, the secret that proved the request, and the sealing key: a blob that was
 //! moved to another place, and a row that was given another route or another proof, do not open. While a key is configured
-//! nothing in clear opens either: whoever can write to the file cannot put a request of their own there.
+//! nothing in clear text is opened either: whoever can write to the file cannot put a request of their own there.
 //!
-//! What lies in clear has a checksum over the same, so that nothing that the disk altered is ever sent inward. It is no
+//! What is stored in clear text has a checksum over the same, so that nothing that the disk altered is ever sent to the upstream. It is no
 //! protection against people: who can write the file can also compute it. A body answers for what else of its row goes
-//! inward with it, too, see [`Facts`].
+//! to the upstream with it, too, see [`Facts`].
 //!
 //! Deliberately absent: sealing of what an operator searches by (route, status, times, addresses, the provider's ids).
 
@@ -22,7 +22,7 @@ use super::entry::Entry;
 use super::settings::SealingKey;
 use super::spool::StoredRequest;
 
-/// What the first version wrote: in clear, without a checksum.
+/// What the first version wrote: in clear text, without a checksum.
 const CLEAR: u8 = 0;
 /// No flipped bit makes one marker of another.
 const CHECKED: u8 = 0x5a;
@@ -58,7 +58,7 @@ pub(super) struct Place<'p> {
     pub(super) facts: Facts,
 }
 
-/// A digest of what goes inward with a body and lies in columns of its row: id, times, source. Route and proof are bound anyway.
+/// A digest of what is forwarded with a body and lies in columns of its row: id, times, source. Route and proof are bound anyway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Facts([u8; SUM]);
 
@@ -106,7 +106,7 @@ fn shortened(digest: &[u8]) -> [u8; SUM] {
 pub(super) enum Unsealed {
     /// No configured key has the id.
     KeyMissing,
-    /// It lies in clear, and a key is configured.
+    /// It is stored in clear text, and a key is configured.
     InClear,
     /// Altered, moved, or never sealed by us.
     Damaged,
@@ -143,7 +143,7 @@ impl Keyring {
         keys.iter().map(derive).collect::<Option<_>>().map(Self)
     }
 
-    /// Writes a blob for a row: sealed with the first key, or in clear where there is none.
+    /// Writes a blob for a row: sealed with the first key, or in clear text where there is none.
     pub(super) fn seal(&self, place: Place<'_>, content: &[u8], out: &mut Vec<u8>) -> Result<(), Unsealed> {
         out.clear();
         let Some((id, key)) = self.0.first() else {

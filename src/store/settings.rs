@@ -10,7 +10,7 @@ use crate::base::Secret;
 pub struct Settings {
     /// The SQLite file.
     pub path: PathBuf,
-    /// The first seals, all of them open; empty: heads and bodies lie in clear.
+    /// The first seals, all of them open; empty: heads and bodies are stored in clear text.
     pub keys: Vec<SealingKey>,
     /// How long history is kept.
     pub keep_age: Duration,

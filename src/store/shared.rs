@@ -145,7 +145,7 @@ impl Shared {
         self.busy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What those hear who want to write while it is closed.
+    /// The error for those who write while it is closed.
     pub(super) fn why_closed(&self) -> Unstored {
         if self.state().disk_full { Unstored::Full } else { Unstored::Failed }
     }

@@ -69,7 +69,7 @@ pub struct Claimed {
     pub request: StoredRequest,
 }
 
-/// What is needed to send a request inward.
+/// What is needed to send a request to the upstream.
 #[derive(Clone, Debug)]
 pub struct StoredRequest {
     /// As answered to its sender.

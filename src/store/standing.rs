@@ -1,4 +1,4 @@
-//! How the store stands, and what an operator should hear of.
+//! The store's status, and what is reported to the operator.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use crate::base::UnixMillis;
 
 use super::Recovered;
 
-/// A change that an operator should hear of.
+/// A change that is reported to the operator.
 #[derive(Debug, PartialEq, Eq)]
 pub enum News {
     /// Nothing more is accepted until [`News::Recovered`].
@@ -15,7 +15,7 @@ pub enum News {
         /// The engine's words.
         detail: String,
     },
-    /// Opened and written anew.
+    /// Opened and written again.
     Recovered,
     /// It could not be opened at the start, and now it was: what the last process left.
     Found(Recovered),

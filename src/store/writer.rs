@@ -3,9 +3,9 @@
 //! It takes what waits, writes it as one transaction, and answers everybody when it is durable. While it writes, the next
 //! batch gathers; so a lone request waits for one `fsync`, and many share one.
 //!
-//! After a fault nothing more is written through the same engine. Everything that waits is told so at once, and the place
-//! is opened anew after a pause that grows. What a failed commit left behind is found then like anything else: a request
-//! that its sender was told had failed may be there all the same, and is delivered; its retry is the same request once
+//! After a fault nothing more is written through the same engine. Everything that waits receives the error at once, and the place
+//! is opened again after a pause that grows. What a failed commit left behind is found then like anything else: a request
+//! whose sender received a failure may be there all the same, and is delivered; its retry is the same request once
 //! more. That is a possible duplicate and never a loss.
 
 use std::collections::HashSet;
@@ -34,13 +34,13 @@ const LOOK: Duration = Duration::from_millis(50);
 const LOOK_IDLE: Duration = Duration::from_millis(200);
 /// Between two calls of upkeep.
 const UPKEEP: Duration = Duration::from_secs(1);
-/// The first pause before the place is opened anew; it doubles up to the last.
+/// The first pause before the place is opened again; it doubles up to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_secs(5);
 /// Between two words about rows that were dropped or skipped.
 const DROPPED: Duration = Duration::from_secs(10);
 
-/// Whom a change is told to.
+/// Who receives a change.
 pub(super) type Tell = Arc<dyn Fn(News) + Send + Sync>;
 
 /// What came of the first opening.
@@ -65,7 +65,7 @@ pub(super) struct Writer {
     /// Settlements that could not be written. They are written before anything else as soon as the place is open again, so
     /// that what was delivered is not delivered twice.
     owed: Vec<(Ticket, Box<Settlement>)>,
-    /// Routes whose share is used up, of those that were told.
+    /// Routes whose share is used up, of those that were reported.
     full_routes: HashSet<Arc<str>>,
     pause: Duration,
     retry_at: Instant,
@@ -77,7 +77,7 @@ pub(super) struct Writer {
     busy_at: Instant,
 }
 
-/// However the thread ends, a panic included: nothing more is taken, and nobody waits in vain.
+/// However the thread ends, a panic included: nothing more is taken, and nobody waits for ever.
 struct End {
     intake: Arc<Intake>,
     shared: Arc<Shared>,

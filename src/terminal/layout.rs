@@ -14,7 +14,7 @@ pub(super) fn width(text: &str) -> usize {
     text.width()
 }
 
-/// The text, or its beginning with an ellipsis, in at most so many columns.
+/// The text, or its beginning with an ellipsis, in at most this many columns.
 pub(super) fn cut(text: &str, most: usize) -> String {
     if width(text) <= most {
         return text.to_owned();

@@ -111,7 +111,7 @@ fn kind(error: &Error) -> Kind {
         let refused = h2.is_reset() && h2.reason() == Some(h2::Reason::REFUSED_STREAM);
         return match h2.get_io() {
             Some(io) => io_kind(io),
-            // A stream hears of the server's GOAWAY only where it is beyond the last one that the server looks at; others run
+            // A stream notices the server's GOAWAY only where it is beyond the last one that the server looks at; others run
             // on until they are answered or the transport ends.
             None if h2.is_remote() && (refused || h2.is_go_away()) => Kind::Unprocessed,
             None if h2.is_remote() => Kind::Reset,

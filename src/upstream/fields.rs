@@ -22,7 +22,7 @@ pub struct Fields {
 }
 
 impl Fields {
-    /// With room for so many bytes of text: names, values and four more for each.
+    /// With room for this many bytes of text: names, values and four more for each.
     pub fn with_capacity(bytes: usize) -> Self {
         Self { text: Vec::with_capacity(bytes), lines: 0, misnamed: false }
     }

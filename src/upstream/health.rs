@@ -17,7 +17,7 @@ const FIRST_WITHIN: Duration = Duration::from_secs(1);
 
 impl Upstream {
     /// Checks every server for as long as the future lives; dropping it ends all checks. Ends at once for an upstream
-    /// without health checks. What turns is heard through [`super::Upstreams::subscribe`].
+    /// without health checks. Changes are received through [`super::Upstreams::subscribe`].
     pub async fn watch(self: Arc<Self>) {
         let Some(rule) = self.health.clone() else { return };
         let mut checks = JoinSet::new();

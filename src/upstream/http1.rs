@@ -1,6 +1,6 @@
-//! HTTP/1.1, in clear and over TLS alike: one request over one connection.
+//! HTTP/1.1, with and without TLS: one request over one connection.
 //!
-//! A request is one write (head and body together) and, as a rule, one read. What the server says is heard while the request
+//! A request is one write (head and body together) and, as a rule, one read. What the server says is received while the request
 //! is still being written: a server may answer before it has read everything, and most that do read no more
 //! (`docs/adr/0019-one-http1-client.md`).
 //!
@@ -64,7 +64,7 @@ enum Written {
 enum Pushed {
     /// Everything is out.
     All,
-    /// So many bytes were read; none: the server has closed.
+    /// This many bytes were read; none: the server has closed.
     Heard(usize),
 }
 
@@ -130,7 +130,7 @@ impl Connection {
         Ok(Written::Whole)
     }
 
-    /// Writes until everything is out or something is heard. Nothing is read while the writing gets on.
+    /// Writes until everything is written or something is received. Nothing is read while the writing gets on.
     async fn push(&mut self, rest: &mut impl Buf) -> io::Result<Pushed> {
         poll_fn(|context| match self.poll_push(rest, context) {
             Poll::Ready(pushed) => Poll::Ready(pushed.map(|()| Pushed::All)),

@@ -28,7 +28,7 @@ const MAX_SPAN: Duration = Duration::from_secs(24 * 60 * 60);
 /// Upstream name and server URL: what a reload may keep while everything else of a server changes.
 type Key = (Arc<str>, Arc<str>);
 
-/// pingora's connector: TLS and HTTP/2. Made when the first server needs it: HTTP/1.1 in clear does without, and to read the platform's root
+/// pingora's connector: TLS and HTTP/2. Made when the first server needs it: HTTP/1.1 without TLS does not need it, and to read the platform's root
 /// certificates takes a third of a start and a megabyte.
 pub(super) struct Pingora(LazyLock<Ready>);
 
@@ -50,7 +50,7 @@ impl Pingora {
 impl Ready {
     fn new() -> Self {
         let mut options = ConnectorOptions::new(MAX_IDLE);
-        // pingora panics where the platform's roots cannot be read. Such a machine gets none: whoever needs them is told so
+        // pingora panics where the platform's roots cannot be read. Such a machine gets none: whoever needs them gets an error
         // by the handshake, and an upstream with its own CA never does.
         let roots_problem = load_platform_certs_incl_env_into_store(&mut RootCertStore::empty()).err();
         if roots_problem.is_some() {

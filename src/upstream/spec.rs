@@ -43,7 +43,7 @@ pub struct ServerSpec {
 }
 
 impl ServerSpec {
-    /// Whether HTTP/1.1 in clear is spoken to it.
+    /// Whether HTTP/1.1 without TLS is spoken to it.
     pub(super) fn is_plain(&self, http2: Http2) -> bool {
         !self.https && http2 != Http2::Only
     }

@@ -55,7 +55,7 @@ fn no_line_of_a_table_is_wider_than_80_columns_and_dead_letters_are_named_with_a
     assert!(nagios.out.starts_with("DMZ-RELAY ") && nagios.out.contains(" dead=1"), "{}", nagios.out);
     assert!(nagios.code == 1 || nagios.code == 2, "{}", nagios.code);
     let discarded = narrow(&installation, &["events", "discard", "--all-dead", "--yes"]).exits(0);
-    assert!(discarded.out.contains("1 event given up"), "{}", discarded.out);
+    assert!(discarded.out.contains("1 event discarded"), "{}", discarded.out);
     let refused = narrow(&installation, &["events", "list", "--outcome", "delivred"]).exits(2);
     assert!(refused.err.contains("delivered"), "{}", refused.err);
     narrow(&installation, &["events", "list", "--state", "delivered"]).exits(2);

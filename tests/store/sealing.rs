@@ -112,7 +112,7 @@ async fn what_lies_in_clear_is_set_aside_once_the_store_seals() {
     assert_eq!(store.backlog("dastra").dead, 1);
     let event = store.event(&id).await.unwrap().unwrap();
     let why = event.history[0].detail.as_deref().unwrap();
-    assert!(why.starts_with("it lies in clear, and the store seals"), "{why}");
+    assert!(why.starts_with("it is stored in clear text, and the store seals"), "{why}");
     assert!(event.entry.head.is_none() && event.entry.body.is_none(), "nothing of it is shown either");
     assert!(store.request(&id).await.unwrap().is_none(), "nor sent by hand");
     drop(store);

@@ -114,7 +114,7 @@ fn text(name: &str, value: &str) -> Result<String, Denied> {
     fits.then(|| value.to_owned()).ok_or_else(|| wrong(name, &format!("has 1 to {TEXT_MAX} bytes")))
 }
 
-/// `404`, `5xx`, `500-599`; 0 is what nobody was left to hear.
+/// `404`, `5xx`, `500-599`; 0 when nobody was left to receive an answer.
 fn status(value: &str) -> Option<(u16, u16)> {
     let code = |text: &str| text.parse().ok().filter(|code: &u16| *code <= 999 && !text.starts_with('+'));
     if let Some(class) = value.strip_suffix("xx") {

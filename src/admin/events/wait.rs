@@ -13,7 +13,7 @@ use crate::store::{Bookmark, Cursor, Query};
 const PLACES: usize = 16;
 /// Rows of one answer, unless the question says.
 const ROWS: usize = 500;
-/// Who comes back after a restart is told what was received so long before it went: what was under way then was recorded
+/// A client that comes back after a restart gets what was received shortly before it went: what was under way then was recorded
 /// late.
 const OVERLAP: Duration = Duration::from_secs(30);
 
@@ -115,7 +115,7 @@ impl<S: EventSource> Following<'_, S> {
     async fn live(self, mut bookmark: Bookmark) -> Result<(Vec<EventRow>, After), Denied> {
         loop {
             let found = self.source.recorded_since(bookmark, self.query.limit, self.left()).await?;
-            // Forgotten while it waited: so much came that the next question catches up by time.
+            // Forgotten while it waited: too much came, so the next question catches up by time.
             let Some((ids, next)) = found else { return Ok((Vec::new(), self.recorded(bookmark))) };
             let mut events = Vec::new();
             for id in &ids {

@@ -86,7 +86,7 @@ pub(super) fn agreed(what: &str, count: usize, yes: bool) -> Result<bool, Unusab
         return Ok(true);
     }
     let question = format!("{what} {}?", counted(count, "event"));
-    confirm(&question).ok_or_else(|| Unusable(format!("{question} Nobody can be asked here; --yes means yes")))
+    confirm(&question).ok_or_else(|| Unusable(format!("{question} No terminal to ask on; pass --yes")))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `events replay`: stored requests go inward once more, one after the other, and what came of each is told.
+//! `events replay`: stored requests are forwarded once more, one after the other, and each result is shown.
 
 use std::fmt::Write as _;
 use std::pin::pin;

@@ -55,10 +55,10 @@ pub(super) async fn discard(args: &Discard, format: Format) -> Result<Exit, Unus
         return Err(how.into());
     }
     let ids = chosen(&mut desk, &args.events, &args.filters).await?;
-    if !ids.is_empty() && !agreed("Give up for good", ids.len(), args.yes)? {
+    if !ids.is_empty() && !agreed("Discard permanently", ids.len(), args.yes)? {
         return Ok(Exit::No);
     }
-    each(&mut desk, &ids, "/discard", "given up", format).await
+    each(&mut desk, &ids, "/discard", "discarded", format).await
 }
 
 /// Those that are named, or what the filters leave: dead letters, unless `--state` says otherwise.

@@ -25,7 +25,7 @@ pub enum EventsCommand {
     Tail(Tail),
     /// Write events with their bodies, one JSON object per line
     Export(Export),
-    /// Send stored requests inward once more, now
+    /// Send stored requests to the upstream once more, now
     Replay(Replay),
     /// Make dead letters wait for delivery again, or try what waits now
     Retry(Retry),
@@ -116,7 +116,7 @@ pub struct List {
     /// Which events.
     #[command(flatten)]
     pub filters: Filters,
-    /// At most so many
+    /// At most this many
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub limit: u64,
     /// In which order
@@ -153,7 +153,7 @@ pub struct Tail {
     /// Which events.
     #[command(flatten)]
     pub filters: Filters,
-    /// Begin with so many of those that are there
+    /// Begin with this many recorded events
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=1000))]
     pub last: u64,
 }
@@ -184,10 +184,10 @@ pub struct Replay {
     /// Which events.
     #[command(flatten)]
     pub filters: Filters,
-    /// At most so many, the oldest first
+    /// At most this many, the oldest first
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: Option<u64>,
-    /// At most so many per second, minute or hour: 10/s, 30/m [default: as fast as they are answered]
+    /// At most this many per second, minute or hour: 10/s, 30/m [default: as fast as they are answered]
     #[arg(long, value_name = "RATE")]
     pub rate: Option<String>,
     /// Only say what would be sent

@@ -118,7 +118,7 @@ impl<'s> Draft<'s> {
         }
     }
 
-    /// A new id, and a body that holds it, so that no two requests are twins by chance.
+    /// A new id, and a body that holds it, so that no two requests are duplicates by chance.
     fn fresh_body(&self) -> (String, Cow<'_, [u8]>) {
         let id = new_id();
         let body = match &self.body {

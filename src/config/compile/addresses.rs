@@ -52,7 +52,7 @@ impl NotNetwork {
     fn what(&self, text: &str) -> String {
         match self {
             Self::Unreadable => format!("\"{}\" is neither an address nor a network", shown(text)),
-            Self::HostBits(_) => format!("\"{}\" has bits set behind its prefix", shown(text)),
+            Self::HostBits(_) => format!("\"{}\" has host bits set", shown(text)),
         }
     }
 
@@ -195,7 +195,7 @@ impl Compiler<'_> {
         Arc::clone(made.or_insert_with(|| Arc::new(AccessList::of(&denied, admitted.as_deref()))))
     }
 
-    /// `enforce` unless the file says otherwise; then aloud, because a list that stands there looks as if it were in force.
+    /// `enforce` unless the file says otherwise; then with a warning, because a list that stands there looks as if it were in force.
     pub(super) fn address_check(&mut self, raw: &RawRoute, key: &str) -> AddressCheck {
         let key = join(key, "address_check");
         let Some(value) = &raw.address_check else { return AddressCheck::Enforce };
@@ -224,7 +224,7 @@ impl Compiler<'_> {
     }
 
     /// Entries of `allow` that are denied whole. No error: a denial that comes from a list's file must not wait until somebody
-    /// has mended an `allow`.
+    /// has fixed an `allow`.
     fn in_vain(&mut self, entries: &[Spanned<String>], admitted: &Entries, denied: &Entries, key: &str) {
         if denied.is_empty() {
             return;

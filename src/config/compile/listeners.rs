@@ -96,7 +96,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// No TLS only where the file says so aloud; and not both.
+    /// No TLS only where the file says so explicitly; and not both.
     fn plaintext(&mut self, raw: &Spanned<RawListener>) {
         const KEY: &str = "listeners.dangerously_plaintext";
         let fields = raw.get_ref();
@@ -108,7 +108,7 @@ impl Compiler<'_> {
             }
             (Some(_), Some(plain)) => self.reject(plain, KEY, "stands beside tls", "remove one of them"),
             (None, Some(plain)) => {
-                let what = "secrets and events cross this listener's network in clear";
+                let what = "secrets and events cross this listener's network in clear text";
                 self.warn(plain, KEY, what, "keep it on a loopback address behind something that ends TLS");
             }
             (Some(_), None) => {}

@@ -102,7 +102,7 @@ impl Compiler<'_> {
         if limits.largest_request(0).saturating_mul(u64::from(limits.max_h2_streams)) > of_one
             && let Some(at) = raw.max_h2_streams.as_ref()
         {
-            let what = "the heads alone of so many streams can be more than one address may hold of limits.body_memory \
+            let what = "the heads alone of that many streams can be more than one address may hold of limits.body_memory \
                         before it has sent a genuine request; the oldest of its streams are answered 503 then";
             self.warn(at, "limits.max_h2_streams", what, "lower it, or max_head, or raise body_memory");
         }

@@ -260,7 +260,7 @@ impl Compiler<'_> {
         Some(Proven { provider: None, verify, verified_by: None, suggested })
     }
 
-    /// A route's secrets are read whatever else is wrong with it, so that their problems are told in the same run.
+    /// A route's secrets are read whatever else is wrong with it, so that their problems are reported in the same run.
     fn secrets(&mut self, raw: &RawRoute, key: &str) -> Secrets {
         let Some(list) = &raw.secrets else { return Secrets::Absent };
         let before = self.problems.len();
@@ -274,7 +274,7 @@ impl Compiler<'_> {
 /// What became of a route's secrets.
 enum Secrets {
     Absent,
-    /// They have problems, which were told.
+    /// They have problems, which were reported.
     Told,
     Read {
         keys: Vec<Key>,

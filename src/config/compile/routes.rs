@@ -1,4 +1,4 @@
-//! `[routes.<name>]`: which requests are taken, how they prove themselves, where they go, and what the sender hears.
+//! `[routes.<name>]`: which requests are taken, how they prove themselves, where they go, and what the sender receives.
 
 mod answer;
 mod delivery;
@@ -61,7 +61,7 @@ impl Compiler<'_> {
         }
         let mut routes = Routes::default();
         let mut taken = Taken::new();
-        // In the order of the file, so that of two that clash the later one is told.
+        // In the order of the file, so that of two that clash the later one is reported.
         let mut raw: Vec<_> = raw.into_iter().collect();
         raw.sort_by_key(|(name, _)| name.span().start);
         for (name, raw) in raw {

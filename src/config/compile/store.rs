@@ -85,7 +85,7 @@ impl Compiler<'_> {
             }
         };
         self.store_folder(at, KEY, &path);
-        // What may not be looked at from here is told when the store is opened, by the user who opens it.
+        // What may not be looked at from here is reported when the store is opened, by the user who opens it.
         if let Ok(metadata) = fs::metadata(&path) {
             if !metadata.is_file() {
                 let what = format!("{} is not a regular file", path.display());
@@ -134,7 +134,7 @@ impl Compiler<'_> {
                 keys.extend(read.and_then(|(id, secret)| self.sealing_key(raw, AT, &id, secret)));
             }
             RawSecrets::List(list) if list.is_empty() => {
-                let help = "name a key, or leave encryption_key out: requests then lie in clear";
+                let help = "name a key, or leave encryption_key out: requests are then stored in clear text";
                 self.reject(raw, AT, "the list is empty, so nothing would be sealed", help);
             }
             RawSecrets::List(list) if list.len() > MOST_KEYS => {

@@ -62,7 +62,7 @@ impl Compiler<'_> {
         let before = self.problems.len();
         let certified: Vec<Certified> =
             list.get_ref().iter().filter_map(|entry| self.certificate(entry, &key)).collect();
-        // What is missing has been told above.
+        // What is missing has been reported above.
         if self.problems.len() != before || certified.is_empty() || matches!(auth, Some(None)) {
             return None;
         }
@@ -267,7 +267,7 @@ impl Compiler<'_> {
             self.reject(name, &join(key, "server_name"), what, "write the name in the servers' certificate");
         }
         let server_name = fields.server_name.as_ref().map(|name| name.get_ref().clone());
-        // An inner `None` has been told.
+        // An inner `None` has been reported.
         let ca_der = ca.map_or(Some(Vec::new()), |read| read)?;
         let client = client.filter(|read| read.is_some() || self.gaps.is_empty() && !self.sources.gaps());
         let client = client.map_or(Some(None), |read| read.map(Some))?;
@@ -326,7 +326,7 @@ fn server_config(
     };
     let resolver = Resolver::new(certified.iter().map(|one| (Arc::clone(&one.key), one.served.names.as_slice())));
     let mut config = builder.with_cert_resolver(Arc::new(resolver));
-    // See `provider`. rustls knows no order that a client's wish for ChaCha20 overrides; senders are servers, and have AES.
+    // See `provider`. rustls has no order that a client's preference for ChaCha20 overrides; senders are servers, and have AES.
     config.ignore_client_order = true;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     // Tickets hold the session, so nothing is kept here; 0-RTT could be replayed, so it is never accepted.

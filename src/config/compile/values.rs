@@ -87,7 +87,7 @@ impl Compiler<'_> {
         range.default
     }
 
-    /// A key that must be there; its absence is told at the place of what it belongs to.
+    /// A key that must be there; its absence is reported at the place of what it belongs to.
     pub(super) fn required<'v, T, P>(
         &mut self,
         value: &'v Placed<T>,

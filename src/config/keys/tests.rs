@@ -62,7 +62,7 @@ fn whatever_the_table_allows_can_be_read() {
     }
 }
 
-/// A key that the raw types know and the table does not would be told as unknown: serde's own list says which it knows.
+/// A key that the raw types know and the table does not would be reported as unknown: serde's own list says which it knows.
 #[test]
 fn the_raw_types_know_no_other_key() {
     let mut seen = BTreeSet::new();

@@ -6,7 +6,7 @@ use std::ops::Range;
 #[derive(Debug)]
 pub(super) struct Cause {
     pub(super) span: Range<usize>,
-    /// The table's header above and the key on the line, as far as they can be told.
+    /// The table's header above and the key on the line, as far as they can be recognised.
     pub(super) key: String,
     pub(super) what: String,
     pub(super) help: Option<String>,

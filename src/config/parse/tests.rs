@@ -1,6 +1,6 @@
 use super::*;
 
-/// Everything that is told of a text, one after the other.
+/// Every problem of a text, one after the other.
 fn problem(text: &str) -> String {
     let problems = match parse(Path::new("relay.toml"), text) {
         Ok(parsed) => parsed.problems.into_sorted(),

@@ -1,4 +1,4 @@
-//! Values that may be written in more than one shape. Each reads by hand, because `untagged` loses every place.
+//! Values that may be written in more than one shape. Each has a reader of its own, because `untagged` loses every place.
 
 use std::fmt;
 
@@ -23,7 +23,7 @@ pub enum RawQuantity {
 pub enum RawSecretEntry {
     /// `"…"`.
     Inline,
-    /// `{ file = "…" }` and its kin.
+    /// `{ file = "…" }` and the like.
     Reference(RawSecret),
 }
 
@@ -32,7 +32,7 @@ pub enum RawSecretEntry {
 pub enum RawSecrets {
     /// `"…"`.
     Inline,
-    /// `{ file = "…" }` and its kin.
+    /// `{ file = "…" }` and the like.
     One(RawSecret),
     /// `[{ file = "…" }, …]`.
     List(Vec<Spanned<RawSecretEntry>>),
@@ -54,7 +54,7 @@ pub struct RawSecret {
 pub enum RawValue {
     /// `"…"`.
     Text(String),
-    /// `{ file = "…" }` and its kin.
+    /// `{ file = "…" }` and the like.
     Secret(RawSecret),
 }
 
@@ -84,7 +84,7 @@ pub enum RawHeaderRule {
     Values(Vec<Spanned<String>>),
 }
 
-/// What the sender hears.
+/// What the sender receives.
 #[derive(Debug)]
 pub enum RawAnswer {
     /// `"upstream"`.

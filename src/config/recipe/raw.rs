@@ -174,7 +174,7 @@ pub enum RawDedupe {
     Body,
 }
 
-/// By hand, because `untagged` loses every place.
+/// Has a reader of its own, because `untagged` loses every place.
 impl<'de> Deserialize<'de> for RawEntry {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Shapes;

@@ -22,7 +22,7 @@ fn same_word(one: [u8; 8], other: [u8; 8]) -> bool {
     if differs & !each(0x20) != 0 {
         return false;
     }
-    // Where only the bit of the case differs, there has to be a letter. Its high bit is told apart, so that no sum reaches the
+    // Where only the bit of the case differs, there has to be a letter. Its high bit is handled apart, so that no sum reaches the
     // next byte.
     let small = (one | each(0x20)) & each(0x7f);
     let is_letter = (small + each(0x80 - b'a')) & !(small + each(0x7f - b'z')) & !one & each(0x80);

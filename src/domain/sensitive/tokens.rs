@@ -97,7 +97,7 @@ fn number(seed: u64, start: &[u8; START]) -> u32 {
     (mixed >> 32) as u32
 }
 
-/// Word and bit of a number among so many words, a power of two.
+/// Word and bit of a number among this many words, a power of two.
 fn place(number: u32, words: usize) -> (usize, u64) {
     ((number >> 6) as usize & words.wrapping_sub(1), 1 << (number & 63))
 }

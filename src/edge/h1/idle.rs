@@ -1,6 +1,6 @@
 //! What ends the wait for a next request: the deadline of an idle connection, and a relay that drains.
 //!
-//! A timer and a place among those who are told that the relay drains take locks that connections share. So a connection keeps
+//! A timer and a place among those who are notified that the relay drains take locks that connections share. So a connection keeps
 //! both from one request to the next: the timer is moved when it rings too early, not when a request comes.
 
 use std::future::{Future, poll_fn};
@@ -121,7 +121,7 @@ mod tests {
         assert_eq!(started.elapsed(), Duration::from_secs(2));
     }
 
-    /// Whoever waits is told, also in a second wait, for which nothing was registered anew.
+    /// Whoever waits is notified, also in a second wait, which did not register itself.
     #[tokio::test(start_paused = true)]
     async fn draining_ends_a_wait() {
         let (drain, draining) = Draining::channel();

@@ -144,7 +144,7 @@ impl<'h> Facts<'h> {
 
     fn framing(&self, version: Version, method: Method) -> Result<Framing, Refusal> {
         match (self.chunked, self.length) {
-            // HTTP/1.0 has no chunks, and a body that ends with the connection cannot be told from a cut one.
+            // HTTP/1.0 has no chunks, and a body that ends with the connection cannot be distinguished from a cut one.
             (true, _) if version == Version::Http10 => Err(Refusal::FramingAmbiguous),
             (true, _) => Ok(Framing::Unknown),
             (false, Some(0)) => Ok(Framing::Empty),
@@ -155,7 +155,7 @@ impl<'h> Facts<'h> {
     }
 
     fn keep_alive(&self, version: Version) -> bool {
-        // An HTTP/1.0 sender gets one request a connection: what `keep-alive` meant there was never written down for good.
+        // An HTTP/1.0 sender gets one request a connection: what `keep-alive` meant there was never standardised.
         version == Version::Http11 && !self.close
     }
 }

@@ -61,7 +61,7 @@ impl Marked {
 pub(super) struct Blocks {
     marked: Arc<Marked>,
     table: Table,
-    /// A block may have so many bytes; `h2` takes no larger one either.
+    /// A block may have this many bytes; `h2` takes no larger one either.
     most: usize,
     /// Of the frame whose payload comes.
     flags: u8,

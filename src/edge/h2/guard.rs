@@ -56,7 +56,7 @@ pub(in crate::edge) struct Budget {
 }
 
 impl Budget {
-    /// `head_most`: bytes of the largest head. What is found out about heads is told to `marked`.
+    /// `head_most`: bytes of the largest head. What is found out about heads goes to `marked`.
     pub(in crate::edge) fn new(head_most: usize, marked: Arc<Marked>) -> Self {
         let (refilled, blocks) = (Instant::now(), Blocks::new(head_most, marked));
         Self {
@@ -183,7 +183,7 @@ pub(super) struct Guarded<S, T> {
 }
 
 impl<S, T> Guarded<S, T> {
-    /// `told` hears of each stream and connection that is ended for the peer's error.
+    /// `told` receives each stream and connection that is ended for the peer's error.
     pub(super) fn new(io: S, head_most: usize, told: T) -> (Self, Told) {
         let of = Told { spent: Arc::default(), marked: Arc::default() };
         let (budget, outgoing) = (Budget::new(head_most, Arc::clone(&of.marked)), Outgoing::default());

@@ -66,7 +66,7 @@ impl Bodies {
         first_layouts.extend(["  ", "    ", "\t"].map(|by| Some(Layout::Indented(by))));
         for sorted in [false, true] {
             for layout in &first_layouts {
-                // What is not laid out anew keeps its order.
+                // What keeps its layout keeps its order.
                 let laid = match layout {
                     None if sorted => continue,
                     None => text.to_owned(),

@@ -112,7 +112,7 @@ fn discreet(by: &Verifier, wire: &Wire, found: &[String]) {
     let right = right.map(|signed| signed.headers).unwrap_or_default();
     for (name, value) in wire.headers.iter().chain(&right).filter(|(name, _)| name != "Content-Type") {
         for piece in value.split([',', '=', ' ']).filter(|piece| piece.len() >= 16) {
-            assert!(!said.contains(piece), "{name} is told: {said}");
+            assert!(!said.contains(piece), "{name} is shown: {said}");
         }
     }
 }

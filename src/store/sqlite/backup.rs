@@ -1,5 +1,5 @@
 //! A copy of the store that comes to an end however much is written meanwhile: one moment of it, seen by a reader, written
-//! row by row into a new file (`VACUUM INTO`). Copying page by page begins anew with every commit of another process, and at a
+//! row by row into a new file (`VACUUM INTO`). Copying page by page begins again with every commit of another process, and at a
 //! handful of requests per second never ends.
 
 use std::fs;
@@ -29,7 +29,7 @@ pub struct Copied {
     pub dead: u64,
 }
 
-/// Copies the store in `from` to a new file that only its owner reads. `progress` hears of bytes done and bytes in all. The
+/// Copies the store in `from` to a new file that only its owner reads. `progress` receives bytes done and bytes in all. The
 /// store may be open in a running relay.
 ///
 /// # Errors
@@ -71,7 +71,7 @@ pub fn backup(from: &Path, to: &Path, mut progress: impl FnMut(u64, u64)) -> Res
     placed
 }
 
-/// SQLite copies on a thread of its own, so that its progress can be told.
+/// SQLite copies on a thread of its own, so that its progress can be shown.
 fn copy(source: &Connection, part: &Path, mut progress: impl FnMut(u64)) -> rusqlite::Result<()> {
     let target = part.to_str().ok_or_else(|| rusqlite::Error::InvalidPath(part.to_owned()))?;
     let path = source.path().map(str::to_owned).unwrap_or_default();

@@ -37,7 +37,7 @@ pub(super) struct File {
     beside: [Number; 2],
     known: Arc<Known>,
     generation: Generation,
-    /// The log may begin anew with the next write, which then says from where.
+    /// The log may begin again with the next write, which then says from where.
     begins: bool,
     /// Of the log as it was last seen.
     salts: Option<[u8; 8]>,
@@ -226,7 +226,7 @@ impl File {
         }
     }
 
-    /// Another program emptied the log, and it began anew without our word.
+    /// Another program emptied the log, and it began again without our word.
     fn watch_log(&mut self) {
         if let Ok(Some(salts)) = self.salts() {
             match self.salts {

@@ -229,7 +229,7 @@ pub(super) fn belongs(main: Main, log: &mut impl Read) -> io::Result<bool> {
         committed = true;
         for log in pending.drain(..) {
             named = true;
-            // A log that was emptied without beginning anew names several states, one after the other.
+            // A log that was emptied and not begun again names several states, one after the other.
             let fits = match main {
                 Main::Empty | Main::Ours { said: Said::Nothing, .. } => log.from == Name::default(),
                 Main::Ours { said: Said::Generation(file), .. } => file.to == log.from || file.to == log.to,
@@ -255,7 +255,7 @@ pub(super) fn belongs(main: Main, log: &mut impl Read) -> io::Result<bool> {
     })
 }
 
-/// The salts of a log as it lies there: they change when it begins anew. `None`: it has none.
+/// The salts of a log as it lies there: they change when it begins again. `None`: it has none.
 pub(super) fn salts(log: &mut impl Read) -> io::Result<Option<[u8; 8]>> {
     Ok(Frames::of(log)?.map(|frames| frames.salts))
 }

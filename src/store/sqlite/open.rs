@@ -99,7 +99,11 @@ pub(super) fn empty_log(connection: &Connection) -> rusqlite::Result<()> {
 pub(super) fn check_layout(connection: &Connection) -> Result<(), OpenError> {
     let sql = "SELECT rootpage FROM sqlite_schema WHERE name = 'meta'";
     let root: u32 = connection.query_row(sql, [], |row| row.get(0)).map_err(|e| super::open_error(&e))?;
-    if root == generation::META_PAGE { Ok(()) } else { Err(OpenError::Damaged("its tables were laid out anew".into())) }
+    if root == generation::META_PAGE {
+        Ok(())
+    } else {
+        Err(OpenError::Damaged("its tables were changed by another program".into()))
+    }
 }
 
 /// Writes, makes durable and reads back.

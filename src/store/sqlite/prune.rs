@@ -17,7 +17,7 @@ use super::row::{self, Table};
 use super::write::Memory;
 use super::{hold, salvage};
 
-/// Rows that one transaction deletes of a table, or looks at in vain.
+/// Rows that one transaction deletes of a table, or looks at without deleting.
 const PIECE: i64 = 2000;
 /// Bytes that one transaction deletes at least, when there are too many.
 const LEAST: i64 = 256 * 1024;

@@ -247,7 +247,7 @@ fn body(
     Ok((keys.open(place, sealed)?.into(), held.map(Secret::new)))
 }
 
-/// A request as it is sent inward. `ticket`: it must be the one of this ticket.
+/// A request as it is sent to the upstream. `ticket`: it must be the one of this ticket.
 pub(super) fn stored(
     connection: &Connection,
     keys: &Keyring,

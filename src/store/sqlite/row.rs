@@ -80,7 +80,7 @@ pub(super) fn key_for(entry: &Entry, table: Table) -> i64 {
     })
 }
 
-/// Words by their numbers. Numbers are never given anew, so what is known stays true.
+/// Words by their numbers. A number is never used again, so what is known stays true.
 #[derive(Debug, Default)]
 pub(super) struct Words(HashMap<i64, Arc<str>>);
 

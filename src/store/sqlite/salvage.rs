@@ -2,7 +2,7 @@
 //!
 //! A page that cannot be read takes with it what lies on it; SQLite stops there, and so would everything behind it. So a
 //! file in which such a page is met is set aside under another name, untouched but for its log, and whatever can be read of it
-//! goes into a new one: tables row by row around the holes, indices made anew. A waiting request whose place in the spool was
+//! goes into a new one: tables row by row around the holes, indices rebuilt. A waiting request whose place in the spool was
 //! lost is found again by its row of the history; one whose own row was lost becomes a dead letter, so that somebody learns of
 //! it.
 

@@ -170,7 +170,7 @@ impl Batch<'_> {
                     let detail = match why {
                         Some(Unsealed::KeyMissing) => "no configured key opens it",
                         Some(Unsealed::InClear) => {
-                            "it lies in clear, and the store seals: nothing says that it is ours"
+                            "it is stored in clear text, and the store seals: nothing says that it is ours"
                         }
                         Some(Unsealed::Damaged) => "what was stored was altered on disk",
                         None => "what was stored cannot be read",
@@ -472,7 +472,7 @@ impl Batch<'_> {
 }
 
 /// Makes claimed requests due again, except those that this process still holds. What a failed commit left behind and what
-/// a crash interrupted are the same here: nobody was told of success, or somebody was and nobody delivers it.
+/// a crash interrupted are the same here: no sender received success, or one did and nobody delivers it.
 pub(super) fn recover(connection: &Connection, ours: &HashSet<Ticket>, now: UnixMillis) -> rusqlite::Result<u64> {
     let mut interrupted = 0;
     // How many sends the interrupted attempt made, nobody knows; the next one's numbers are beyond all that it may have used.

@@ -13,11 +13,11 @@ pub(super) enum Chunks {
     /// Before a chunk.
     #[default]
     Size,
-    /// So many bytes of a chunk are to come.
+    /// This many bytes of a chunk are to come.
     Data(u64),
     /// Behind a chunk's data.
     DataEnd,
-    /// Behind the last chunk; so many bytes of trailers were read.
+    /// Behind the last chunk; this many bytes of trailers were read.
     Trailers(usize),
 }
 

@@ -29,7 +29,7 @@ pub(super) struct Head {
 pub(super) enum Ends {
     /// There is none.
     Here,
-    /// So many bytes are to come.
+    /// This many bytes are to come.
     After(u64),
     /// The chunked coding says.
     Chunks(Chunks),

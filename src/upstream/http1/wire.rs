@@ -15,7 +15,7 @@ pub(in crate::upstream) enum Wire {
 }
 
 impl Wire {
-    /// Neither closed nor saying anything unasked. In clear it costs a system call only where the runtime was told of
+    /// Neither closed nor saying anything unasked. Without TLS it costs a system call only where the runtime was notified of
     /// something. Over TLS what the server's TLS has to say, new session tickets most often, is taken in.
     pub(super) fn is_quiet(&mut self) -> bool {
         match self {

@@ -1,4 +1,4 @@
-//! What the sender hears.
+//! What the sender receives.
 
 use bytes::Bytes;
 use toml::Spanned;

@@ -1,4 +1,4 @@
-//! When the sender hears of success, and what becomes of a request that was stored.
+//! When the sender receives success, and what becomes of a request that was stored.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ const DAY: u64 = 24 * HOUR;
 const SHORT: Duration = Duration::from_secs(1);
 const SILENT: Between<Duration> = millis(DAY, MINUTE, 365 * DAY);
 const SILENCE: &str = "write \"habit\", \"off\", or a duration such as \"6h\"";
-/// So many failures are remembered: a larger budget would never be spent.
+/// This many failures are remembered: a larger budget would never be spent.
 const MOST_FAILURES: u64 = 1000;
 const ADD_STORE: &str = "add [store] with sqlite = { path = \"…\" }, or remove it";
 
@@ -73,7 +73,7 @@ impl Compiler<'_> {
             && delivery == Delivery::Queue
             && matches!(at.get_ref(), RawAnswer::Word(word) if word == "upstream")
         {
-            let what = "the sender is answered before the inside is asked, so no answer of the inside can go out";
+            let what = "the sender is answered before the upstream is asked, so no answer of the upstream can go out";
             let help = "remove answer, or write delivery = \"failover\"";
             self.reject(at, &join(key, "answer"), what, help);
         }

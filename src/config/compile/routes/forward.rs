@@ -1,4 +1,4 @@
-//! How a request is written toward the inside.
+//! How a request is written for the upstream.
 
 use toml::Spanned;
 
@@ -92,7 +92,7 @@ impl Compiler<'_> {
         found
     }
 
-    /// Secrets that the inside checks with, as its Standard Webhooks library has them.
+    /// Secrets that the upstream checks with, as its Standard Webhooks library has them.
     fn resign(&mut self, raw: &RawRoute, key: &str) -> Option<Resigner> {
         const HELP: &str = "write resign = [{ file = \"secrets/…\" }]";
         let list = raw.resign.as_ref()?;
