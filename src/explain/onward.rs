@@ -1,4 +1,4 @@
-//! Steps 7, 10 and 11: handshakes, replay memory, and the way inward.
+//! Steps 7, 10 and 11: handshakes, replay memory, and the way to the upstream.
 
 use super::{Step, Subject, Verdict};
 use std::net::{IpAddr, Ipv4Addr};

@@ -159,7 +159,7 @@ impl Given {
 fn discreet(given: &Given, said: &str) {
     assert!(!said.contains(CANARY), "{said}");
     for (name, value) in given.headers.iter().filter(|(name, _)| name.to_lowercase().contains("signature")) {
-        assert!(!said.contains(value.get(value.len() - 16..).unwrap()), "{name} is told: {said}");
+        assert!(!said.contains(value.get(value.len() - 16..).unwrap()), "{name} is shown: {said}");
     }
 }
 

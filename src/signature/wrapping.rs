@@ -136,7 +136,7 @@ impl SignatureSpec {
         }
     }
 
-    /// What stands beside the signatures. Twice is refused: the signed one cannot be told from the other.
+    /// What stands beside the signatures. Twice is refused: the signed one cannot be distinguished from the other.
     pub(crate) fn item<'f>(&self, facts: &'f Facts<'_>, item: &Item) -> Result<Option<Cow<'f, [u8]>>, Refusal> {
         let mut found = None;
         for place in &self.places {

@@ -318,7 +318,13 @@ fn dead_letters_are_retried_and_given_up() {
     // Nobody is there still, so they come back.
     let again: BTreeSet<_> = stage.listed(&["--state", "dead"], 3).into_iter().collect();
     assert_eq!(again, dead.iter().cloned().collect());
-    assert!(stage.events(&["discard", &dead[0]]).exits(2).err.contains("Give up for good 1 event?"));
+    assert!(
+        stage
+            .events(&["discard", &dead[0]])
+            .exits(2)
+            .err
+            .contains("Discard 1 event? No terminal to ask on; pass --yes")
+    );
     stage.events(&["discard", &dead[0], &dead[1], "--yes"]).exits(0);
     assert_eq!(stage.listed(&["--state", "dead"], 1), dead[2..]);
     assert_eq!(stage.listed(&["--outcome", "discarded"], 2).len(), 2);

@@ -55,7 +55,7 @@ pub(super) async fn discard(args: &Discard, format: Format) -> Result<Exit, Unus
         return Err(how.into());
     }
     let ids = chosen(&mut desk, &args.events, &args.filters).await?;
-    if !ids.is_empty() && !agreed("Discard permanently", ids.len(), args.yes)? {
+    if !ids.is_empty() && !agreed("Discard", ids.len(), args.yes)? {
         return Ok(Exit::No);
     }
     each(&mut desk, &ids, "/discard", "discarded", format).await
