@@ -71,7 +71,7 @@ impl Prose {
                     let part = within(self.text[..at].chars().next_back()) || within(rest.chars().next());
                     let allowed = ALLOWED.iter().any(|longer| self.text[at..].to_lowercase().starts_with(longer));
                     if !part && !allowed {
-                        found.push((self.lines[at], *phrase, *instead));
+                        found.push((*self.lines.get(at).unwrap(), *phrase, *instead));
                     }
                 }
             }
