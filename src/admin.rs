@@ -8,6 +8,7 @@
 
 mod bind;
 pub mod client;
+pub mod configuration;
 pub mod events;
 mod places;
 mod respond;
@@ -30,6 +31,7 @@ use tokio::task::JoinSet;
 
 use bind::Socket;
 pub use bind::{BindError, Bound, Exposure};
+use configuration::{Configuring, Running, VersionList};
 use events::{EventSource, Waiting};
 use places::{Place, Places};
 use roles::Caller;
@@ -37,6 +39,7 @@ pub use router::{Access, ENDPOINTS, Endpoint, Verb};
 use status::{ReloadReport, Status};
 use unread::Unread;
 
+use crate::config::versions::Version;
 use crate::observe::AdminAction;
 use crate::snapshot::Roles;
 
@@ -66,6 +69,12 @@ pub trait AdminSource: Send + Sync + 'static {
     fn acted(&self, action: &AdminAction<'_>);
     /// Reads the configuration again.
     fn reload(&self) -> Reloading<'_>;
+    /// The text that is in force.
+    fn running(&self) -> Configuring<'_, Running>;
+    /// The configurations that were in force.
+    fn versions(&self) -> Configuring<'_, VersionList>;
+    /// One of them with its text.
+    fn version(&self, number: u64) -> Configuring<'_, Version>;
 }
 
 /// Where a request came from, as far as it matters.

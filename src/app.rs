@@ -13,6 +13,7 @@ mod reload;
 mod room;
 mod shape;
 mod spool;
+mod versions;
 
 use std::convert::Infallible;
 use std::io;
@@ -147,7 +148,8 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     observer.set_log(loaded.snapshot.log.json, loaded.snapshot.log.refusals_per_second);
     observer.record(&Event::Started { version, config: &config.display() });
     warn(&observer, &loaded.warnings);
-    let snapshot = Arc::new(loaded.snapshot);
+    let config::Loaded { snapshot, warnings, reading, text, certificates } = loaded;
+    let snapshot = Arc::new(snapshot);
     // Before the store: a second relay on the same addresses ends here and touches no file.
     let bound = bind::listeners(&snapshot, sockets)?;
     let bells = open_store(&snapshot, &state, &observer, &clock)?;
@@ -157,11 +159,10 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     let relay = Arc::new(Relay::new(gate, Arc::clone(&snapshot)));
     let (drain, draining) = Draining::channel();
     let mut tasks = JoinSet::new();
-    let mut reload =
-        reload::Reload::new(config, environment, Arc::clone(&relay), service, loaded.warnings, loaded.reading);
+    let mut reload = reload::Reload::new(config, environment, Arc::clone(&relay), service, text, reading, warnings);
     // Before the first check, whose verdict nobody would receive.
     let changes = state.upstreams.subscribe();
-    reload.begin(&snapshot);
+    reload.begin(&snapshot, certificates).await;
     providers::restore(&relay).await;
     let delivery = Delivery::start(&relay.gate, &snapshot).map(Arc::new);
     reload.deliver_with(delivery.as_ref());

@@ -71,6 +71,7 @@ struct Gauges {
     generation: Gauge,
     reload_success: Gauge,
     reload_time: Gauge,
+    pending: Gauge,
     suppressed: Counter,
 }
 
@@ -91,6 +92,7 @@ impl Gauges {
             generation: metrics.gauge(&names::GENERATION, &[]),
             reload_success: metrics.gauge(&names::RELOAD_SUCCESS, &[]),
             reload_time: metrics.gauge(&names::RELOAD_TIME, &[]),
+            pending: metrics.gauge(&names::PENDING, &[]),
             suppressed: metrics.counter(&names::LOG_LINES_SUPPRESSED, &[]),
         }
     }
@@ -274,7 +276,9 @@ impl Observer {
     fn count(&self, event: &Event<'_>) {
         let reload = |outcome| self.metrics.counter(&names::RELOADS, &[outcome]).increment(1);
         match *event {
+            Event::Pending { .. } => self.gauges.pending.set(1.0),
             Event::Applied { generation, .. } => {
+                self.gauges.pending.set(0.0);
                 // The first one is the start, not a reload.
                 if generation > 1 {
                     reload("applied");
@@ -285,6 +289,7 @@ impl Observer {
                 self.gauges.reload_time.set(seconds(self.clock.now()));
             }
             Event::Unchanged { .. } => {
+                self.gauges.pending.set(0.0);
                 reload("unchanged");
                 self.gauges.reload_success.set(1.0);
             }
@@ -318,6 +323,7 @@ impl Observer {
             Event::Started { .. }
             | Event::Listening { .. }
             | Event::ConfigWarning { .. }
+            | Event::VersionNotKept { .. }
             | Event::WatchDegraded { .. }
             | Event::ErrorBudgetLow { .. }
             | Event::ProviderSilent { .. }

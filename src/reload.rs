@@ -127,11 +127,13 @@ impl<R: Clone + Send> Reloader<R> {
             if let Some(why) = self.watch.newly_degraded() {
                 load.degraded(&why);
             }
-            let (trigger, first) = if more { (Trigger::Recheck, None) } else { self.next().await };
+            let (mut trigger, first) = if more { (Trigger::Recheck, None) } else { self.next().await };
             let mut waiting: Vec<_> = first.into_iter().collect();
             // Whoever asked before the load begins is served by it.
             while let Ok(reply) = self.asked.try_recv() {
                 waiting.push(reply);
+                // What a file alone may not bring, whoever asked gets.
+                trigger = Trigger::Admin;
             }
             let loaded = load.load(trigger).await;
             for reply in waiting {

@@ -40,6 +40,8 @@ pub struct Snapshot {
     pub scrape: Option<SocketAddr>,
     /// Who may do more over the admin socket than look.
     pub roles: Roles,
+    /// When a changed file comes into force.
+    pub reload: Reload,
     /// How log lines look.
     pub log: LogSettings,
     /// Bounds that hold for the whole process.
@@ -118,6 +120,26 @@ impl ListenAddress {
             }
             (Self::Systemd(one), Self::Systemd(other)) => one == other,
             _ => false,
+        }
+    }
+}
+
+/// When a changed `relay.toml` comes into force. Secrets, certificates and lists that it names are taken over by themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reload {
+    /// When it was saved.
+    #[default]
+    Auto,
+    /// When somebody asks.
+    Manual,
+}
+
+impl Reload {
+    /// As `relay.toml` has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Manual => "manual",
         }
     }
 }

@@ -88,6 +88,8 @@ pub enum Denied {
     NotReader,
     /// The configuration has no `[store]`.
     NoStore,
+    /// No such version of the configuration.
+    VersionUnknown,
     /// No such event.
     Unknown,
     /// Its body was not kept, or is gone by now.
@@ -125,6 +127,7 @@ impl Denied {
             Self::NotOperator => "not_operator",
             Self::NotReader => "not_reader",
             Self::NoStore => "no_store",
+            Self::VersionUnknown => "unknown_version",
             Self::Unknown => "unknown_event",
             Self::BodyNotKept => "body_not_kept",
             Self::Unverified => "unverified",
@@ -154,6 +157,7 @@ impl Denied {
                  or use sudo"
             }
             Self::NoStore => "no store is configured: add [store]",
+            Self::VersionUnknown => "no version with this number is kept",
             Self::Unknown => "there is no event with this id",
             Self::BodyNotKept => "its body was not kept; keep_body = true on the route keeps those to come",
             Self::Unverified => "it never passed verification, so it is never forwarded",

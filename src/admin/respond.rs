@@ -11,6 +11,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use serde::Serialize;
 
+use super::configuration;
 use super::events::{self, Denied, EventSource, Waiting};
 use super::places::Place;
 use super::roles::Caller;
@@ -27,7 +28,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What takes time: a disk is read.
-const EVENTS: &str = "/api/v1/events";
+const FROM_DISK: [&str; 2] = ["/api/v1/events", "/api/v1/config"];
 
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -78,8 +79,8 @@ pub(super) async fn respond<S: AdminSource + EventSource>(
     }
     // Until here its sender could be waited for; from here on it has an answer coming, and keeps its place.
     let _busy = place.busy();
-    let about_events = endpoint.path.starts_with(EVENTS);
-    let _asked = match (endpoint.action, about_events) {
+    let from_disk = FROM_DISK.iter().any(|path| endpoint.path.starts_with(path));
+    let _asked = match (endpoint.action, from_disk) {
         (Action::Reload, _) => match place.all().reload() {
             None => return told(text(StatusCode::SERVICE_UNAVAILABLE, "too many wait for a reload already\n")),
             permit => permit,
@@ -96,6 +97,9 @@ pub(super) async fn respond<S: AdminSource + EventSource>(
         Action::Metrics => answer(StatusCode::OK, PROMETHEUS, source.metrics()),
         Action::Status => json(StatusCode::OK, &source.status()),
         Action::Reload => reload(source).await,
+        Action::Config => configuration::running(source).await,
+        Action::Versions => configuration::versions(source).await,
+        Action::Version => configuration::version(source, id).await,
         Action::Document => answer(StatusCode::OK, JSON, DOCUMENT),
         Action::Events => events::events(source, waiting, head.uri.query().unwrap_or_default()).await,
         Action::Event => events::event(source, id).await,

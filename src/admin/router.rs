@@ -46,7 +46,7 @@ pub enum Access {
     Scraper,
     /// Whoever may connect to the socket.
     Viewer,
-    /// Changes something, or sends something to the upstream.
+    /// Changes something, sends something to the upstream, or shows a configuration in full.
     Operator,
     /// Shows a body.
     Reader,
@@ -60,6 +60,9 @@ pub(super) enum Action {
     Metrics,
     Status,
     Reload,
+    Config,
+    Versions,
+    Version,
     Document,
     Events,
     Event,
@@ -72,10 +75,11 @@ pub(super) enum Action {
 }
 
 impl Action {
-    /// Its name in the log, where it is recorded: it changes something, or shows a body.
+    /// Its name in the log, where it is recorded: it changes something, or shows a body or a configuration in full.
     pub(super) fn recorded(self) -> Option<&'static str> {
         match self {
             Self::Reload => Some("reload"),
+            Self::Config | Self::Version => Some("read_config"),
             Self::EventBody => Some("read_body"),
             Self::Replay => Some("replay"),
             Self::Retry => Some("retry"),
@@ -85,6 +89,7 @@ impl Action {
             | Self::Readiness
             | Self::Metrics
             | Self::Status
+            | Self::Versions
             | Self::Document
             | Self::Events
             | Self::Event
@@ -109,6 +114,9 @@ pub const ENDPOINTS: &[Endpoint] = &[
     get("/api/v1/openapi.json", Access::Viewer, Action::Document),
     get("/api/v1/status", Access::Viewer, Action::Status),
     post("/api/v1/reload", Action::Reload),
+    get("/api/v1/config", Access::Operator, Action::Config),
+    get("/api/v1/config/versions", Access::Viewer, Action::Versions),
+    get("/api/v1/config/versions/{id}", Access::Operator, Action::Version),
     get("/api/v1/events", Access::Viewer, Action::Events),
     get("/api/v1/events/{id}", Access::Viewer, Action::Event),
     get("/api/v1/events/{id}/body", Access::Reader, Action::EventBody),
@@ -183,7 +191,7 @@ mod tests {
     fn what_changes_something_is_for_operators_and_a_body_for_readers() {
         for endpoint in ENDPOINTS {
             let expected = match (endpoint.method, endpoint.path) {
-                (Verb::Post, _) => Access::Operator,
+                (Verb::Post, _) | (_, "/api/v1/config" | "/api/v1/config/versions/{id}") => Access::Operator,
                 (_, path) if path.ends_with("/body") => Access::Reader,
                 (_, "/healthz" | "/readyz" | "/metrics") => Access::Scraper,
                 _ => Access::Viewer,

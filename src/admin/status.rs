@@ -53,10 +53,33 @@ pub struct ConfigStatus {
     pub generation: u64,
     /// Seconds since the epoch.
     pub loaded_at: i64,
+    /// Its number among the versions that are kept; `null` where none is.
+    #[serde(default)]
+    pub version: Option<u64>,
+    /// `auto` or `manual`.
+    #[serde(default)]
+    pub reload: String,
+    /// What it says and the one before did not, one line each.
+    #[serde(default)]
+    pub changes: Vec<String>,
+    /// Set while a saved file waits for a reload.
+    #[serde(default)]
+    pub pending: Option<PendingStatus>,
     /// Set while the files on disk are not the running configuration.
     pub last_error: Option<ReloadError>,
     /// Changes on disk that only a restart brings.
     pub needs_restart: Vec<String>,
+}
+
+/// A saved file that waits for a reload.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PendingStatus {
+    /// Seconds since the epoch.
+    pub since: i64,
+    /// What it says and the running one does not.
+    pub changes: Vec<String>,
+    /// What would keep it out.
+    pub problems: Vec<Problem>,
 }
 
 /// Why the last reload was kept out.
@@ -305,6 +328,9 @@ pub enum ReloadReport {
     Applied {
         /// Its number.
         generation: u64,
+        /// What it says and the one before did not.
+        #[serde(default)]
+        changes: Vec<String>,
         /// Changes that only a restart brings.
         needs_restart: Vec<String>,
         /// What works but should not stay.

@@ -52,8 +52,36 @@ impl AdminSource for Relay {
             Some(if self.broken.load(Ordering::Relaxed) {
                 ReloadReport::Kept { problems: vec![Problem { line: Some(4), ..Problem::default() }] }
             } else {
-                ReloadReport::Applied { generation: 8, needs_restart: vec!["admin".into()], warnings: Vec::new() }
+                ReloadReport::Applied {
+                    generation: 8,
+                    changes: Vec::new(),
+                    needs_restart: vec!["admin".into()],
+                    warnings: Vec::new(),
+                }
             })
+        })
+    }
+
+    fn running(&self) -> Configuring<'_, Running> {
+        let running = Running {
+            path: "/etc/relay.toml".into(),
+            generation: 7,
+            version: Some(2),
+            text: "reload = \"manual\"\n".into(),
+            changed_files: Vec::new(),
+        };
+        Box::pin(async { Ok(running) })
+    }
+
+    fn versions(&self) -> Configuring<'_, VersionList> {
+        Box::pin(async { Ok(VersionList { running: Some(2), versions: Vec::new() }) })
+    }
+
+    fn version(&self, number: u64) -> Configuring<'_, Version> {
+        Box::pin(async move {
+            let version =
+                Version { version: number, applied_at: String::new(), trigger: "start".into(), ..Version::default() };
+            if number == 2 { Ok(version) } else { Err(Denied::VersionUnknown) }
         })
     }
 }
@@ -197,7 +225,7 @@ async fn a_reload_reports_what_came_of_it() {
         let answer = client::reload(&rig.address).await.unwrap();
         let report: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
         let expected = serde_json::json!(
-            {"outcome": "applied", "generation": 8, "needs_restart": ["admin"], "warnings": []}
+            {"outcome": "applied", "generation": 8, "changes": [], "needs_restart": ["admin"], "warnings": []}
         );
         assert_eq!((answer.status, report), (200, expected));
         rig.relay.broken.store(true, Ordering::Relaxed);

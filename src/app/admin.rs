@@ -7,12 +7,14 @@ use std::time::Instant;
 
 use data_encoding::HEXLOWER;
 
+use crate::admin::configuration::{Configuring, Running, VersionList};
 use crate::admin::status::{
-    BudgetStatus, CertificateStatus, ConfigStatus, ListenerStatus, OpenBreaker, Problem, ReloadError, ReloadReport,
-    RouteCounts, RouteStatus, ServerStatus, State, Status, StoreStatus, UpstreamStatus, Usage, Used,
+    BudgetStatus, CertificateStatus, ConfigStatus, ListenerStatus, OpenBreaker, PendingStatus, Problem, ReloadError,
+    ReloadReport, RouteCounts, RouteStatus, ServerStatus, State, Status, StoreStatus, UpstreamStatus, Usage, Used,
 };
 use crate::admin::{AdminSource, Reloading};
 use crate::base::UnixMillis;
+use crate::config::versions::{Version, Versions};
 use crate::dispatch::{BreakerStanding, Servers};
 use crate::edge::{Draining, Relay};
 use crate::observe::{AdminAction, Event};
@@ -22,7 +24,7 @@ use crate::snapshot::{Roles, Route, Snapshot, Verification};
 use crate::upstream::Upstream;
 
 use super::reload::{Reload, Standing};
-use super::{ReloadOutcome, providers, spool};
+use super::{ReloadOutcome, providers, spool, versions};
 
 /// Everything that a status is made of.
 pub(super) struct Source {
@@ -32,6 +34,7 @@ pub(super) struct Source {
     listeners: Vec<(Arc<str>, SocketAddr)>,
     draining: Draining,
     config: PathBuf,
+    versions: Option<Versions>,
     started_at: UnixMillis,
     started: Instant,
 }
@@ -52,6 +55,7 @@ impl Source {
             listeners,
             draining,
             config: reload.config().clone(),
+            versions: reload.versions(),
             started: Instant::now(),
         })
     }
@@ -71,6 +75,14 @@ impl Source {
                 problems: report.problems.iter().map(Problem::from).collect(),
             }),
             needs_restart: standing.needs_restart.clone(),
+            version: standing.version,
+            reload: snapshot.reload.as_str().to_owned(),
+            changes: standing.changes.clone(),
+            pending: standing.pending.as_ref().map(|pending| PendingStatus {
+                since: pending.since.secs(),
+                changes: pending.changes.clone(),
+                problems: pending.problems.iter().map(Problem::from).collect(),
+            }),
         }
     }
 
@@ -160,12 +172,27 @@ impl AdminSource for Source {
     fn reload(&self) -> Reloading<'_> {
         Box::pin(async { self.requests.reload().await.map(|outcome| report(&outcome)) })
     }
+
+    fn running(&self) -> Configuring<'_, Running> {
+        let standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        versions::running(self.config.clone(), standing)
+    }
+
+    fn versions(&self) -> Configuring<'_, VersionList> {
+        let running = self.standing.lock().unwrap_or_else(PoisonError::into_inner).version;
+        versions::list(self.versions.clone(), running)
+    }
+
+    fn version(&self, number: u64) -> Configuring<'_, Version> {
+        versions::one(self.versions.clone(), number)
+    }
 }
 
 fn report(outcome: &ReloadOutcome) -> ReloadReport {
     match outcome {
-        ReloadOutcome::Applied { generation, needs_restart, warnings } => ReloadReport::Applied {
+        ReloadOutcome::Applied { generation, changes, needs_restart, warnings } => ReloadReport::Applied {
             generation: *generation,
+            changes: changes.clone(),
             needs_restart: needs_restart.clone(),
             warnings: warnings.iter().map(ToString::to_string).collect(),
         },

@@ -24,6 +24,7 @@ use toml::Spanned;
 use self::addresses::{Accesses, AddressLists};
 use self::upstreams::Upstreams;
 use super::Loaded;
+use super::changes::Text;
 use super::parse::Parsed;
 use super::raw::RawConfig;
 use super::recipe::Recipe;
@@ -64,7 +65,13 @@ struct Named {
 }
 
 /// Compiles everything, or reports everything.
-pub(super) fn compile(parsed: Parsed, sources: Sources<'_>, state: &State, now: UnixMillis) -> Result<Loaded, Report> {
+pub(super) fn compile(
+    parsed: Parsed,
+    text: Text,
+    sources: Sources<'_>,
+    state: &State,
+    now: UnixMillis,
+) -> Result<Loaded, Report> {
     let Parsed { raw, problems, unjudged } = parsed;
     let told = problems.len();
     let mut compiler = Compiler {
@@ -85,8 +92,7 @@ pub(super) fn compile(parsed: Parsed, sources: Sources<'_>, state: &State, now: 
     let (problems, warnings) = problems.into_parts();
     match parts {
         Some(parts) if problems.is_empty() => {
-            state.certificates.serve(leaves);
-            Ok(Loaded { snapshot: parts.into_snapshot(files, digest), warnings, reading })
+            Ok(Loaded { snapshot: parts.into_snapshot(files, digest), warnings, reading, text, certificates: leaves })
         }
         _ => Err(Report { unreadable: false, problems, warnings, files }),
     }
@@ -103,6 +109,7 @@ impl Parts {
 
 impl Compiler<'_> {
     fn parts(&mut self, raw: RawConfig) -> Option<Parts> {
+        let reload = self.reload(&raw.reload);
         let limits = self.limits(raw.limits.unwrap_or_default());
         let has_store = raw.store.is_some();
         let store = raw.store.and_then(|store| self.store(&store, &limits));
@@ -124,6 +131,7 @@ impl Compiler<'_> {
             admin: admin.address,
             scrape: admin.scrape,
             roles: admin.roles,
+            reload,
             log,
             limits,
             store: store.map(Arc::new),

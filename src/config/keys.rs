@@ -71,6 +71,7 @@ const fn required(name: &'static str, shape: Shape) -> Key {
 
 /// The whole file.
 pub(super) const FILE: &[Key] = &[
+    key("reload", Word(&["auto", "manual"])),
     key("listeners", List(&Table(LISTENER))),
     key("admin", Table(ADMIN)),
     key("log", Table(LOG)),

@@ -28,6 +28,7 @@ pub type Table<T> = BTreeMap<Spanned<String>, T>;
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "docs/config.md has a card for each key")]
 pub struct RawConfig {
+    pub reload: Placed<String>,
     pub listeners: Option<Vec<Spanned<RawListener>>>,
     pub admin: Placed<RawAdmin>,
     pub log: Option<RawLog>,

@@ -81,11 +81,22 @@ pub enum Event<'e> {
     /// Something in the configuration that works but should not stay.
     ConfigWarning { warning: &'e dyn fmt::Display },
     /// A configuration is in force, the first one included.
-    Applied { generation: u64, digest: &'e str, trigger: &'e str, needs_restart: &'e [String], took: Duration },
+    Applied {
+        generation: u64,
+        digest: &'e str,
+        trigger: &'e str,
+        changes: &'e [String],
+        needs_restart: &'e [String],
+        took: Duration,
+    },
     /// The files say what the running configuration says.
     Unchanged { trigger: &'e str },
     /// The new files have problems: the running configuration stays.
     Kept { trigger: &'e str, problems: &'e [&'e dyn fmt::Display] },
+    /// The file says something else than what runs, and waits until somebody asks for a reload.
+    Pending { trigger: &'e str, changes: &'e [String], problems: usize },
+    /// The text of the configuration in force could not be kept among the versions.
+    VersionNotKept { why: &'e dyn fmt::Display },
     /// File changes are found by looking every few seconds.
     WatchDegraded { why: &'e dyn fmt::Display },
     /// A server takes requests again, or no more.
@@ -158,6 +169,8 @@ impl Event<'_> {
             Self::Applied { .. } => "config_applied",
             Self::Unchanged { .. } => "config_unchanged",
             Self::Kept { .. } => "config_kept",
+            Self::Pending { .. } => "config_pending",
+            Self::VersionNotKept { .. } => "config_not_kept",
             Self::WatchDegraded { .. } => "watch_degraded",
             Self::ServerHealth { .. } => "server_health",
             Self::ErrorBudgetLow { .. } => "error_budget_low",
@@ -204,6 +217,8 @@ impl Event<'_> {
             | Self::Stopped { unfinished: 0, interrupted: 0 }
             | Self::ServerHealth { healthy: true, .. } => Level::Info,
             Self::ConfigWarning { .. }
+            | Self::Pending { .. }
+            | Self::VersionNotKept { .. }
             | Self::WatchDegraded { .. }
             | Self::ErrorBudgetLow { .. }
             | Self::ProviderSilent { .. }
@@ -241,12 +256,11 @@ impl Event<'_> {
             Self::ConfigWarning { warning } => {
                 line.long("warning", &warning.to_string());
             }
-            Self::Applied { generation, digest, trigger, needs_restart, took } => {
+            Self::Applied { generation, digest, trigger, changes, needs_restart, took } => {
                 line.number("generation", generation).text("trigger", trigger).text("digest", digest);
                 line.millis("took_ms", took);
-                if !needs_restart.is_empty() {
-                    line.long("needs_restart", &needs_restart.join(", "));
-                }
+                several(&mut line, "changes", changes, "; ");
+                several(&mut line, "needs_restart", needs_restart, ", ");
             }
             Self::Unchanged { trigger } => {
                 line.text("trigger", trigger);
@@ -256,14 +270,16 @@ impl Event<'_> {
                 write(line.finish());
                 return problem_lines(style, at, problems, write);
             }
-            Self::WatchDegraded { why } => {
+            Self::Pending { trigger, changes, problems } => {
+                line.text("trigger", trigger).number("problems", problems as u64);
+                several(&mut line, "changes", changes, "; ");
+            }
+            Self::VersionNotKept { why } | Self::WatchDegraded { why } => {
                 line.long("why", &why.to_string());
             }
             Self::ServerHealth { upstream, server, healthy, why } => {
-                line.text("upstream", upstream)
-                    .text("server", server)
-                    .boolean("healthy", healthy)
-                    .maybe("why", Some(why));
+                line.text("upstream", upstream).text("server", server).boolean("healthy", healthy);
+                line.maybe("why", Some(why));
             }
             Self::ErrorBudgetLow { route, provider, spent, budget } => {
                 line.text("route", route).maybe("provider", provider).number("spent", spent).number("budget", budget);
@@ -319,6 +335,13 @@ impl Event<'_> {
             }
         }
         write(line.finish());
+    }
+}
+
+/// Several texts as one, where there are any.
+fn several(line: &mut Line, name: &'static str, texts: &[String], between: &str) {
+    if !texts.is_empty() {
+        line.long(name, &texts.join(between));
     }
 }
 

@@ -148,6 +148,8 @@ metrics! {
         "1 when the files on disk are the running configuration, 0 when the last reload was kept out.";
     RELOAD_TIME = "dmz_relay_config_last_reload_timestamp_seconds", Kind::Gauge, [],
         "When the running configuration was loaded, seconds since the epoch.";
+    PENDING = "dmz_relay_config_pending", Kind::Gauge, [],
+        "1 while a saved relay.toml waits for a reload (reload = \"manual\"), else 0.";
     GENERATION = "dmz_relay_config_generation", Kind::Gauge, [],
         "Counts the configurations this process has run; 1 after the start.";
     LOG_LINES_DROPPED = "dmz_relay_log_lines_dropped_total", Kind::Counter, [],

@@ -1,5 +1,7 @@
 //! The observer as the pipeline sees it: events in, lines and metrics out.
 
+use std::io;
+
 use super::*;
 use crate::domain::{Fault, Method, Outcome, Refusal, Version, Via};
 use journal::tests::Captured;
@@ -263,6 +265,7 @@ fn reloads_show_in_lines_and_gauges() {
         generation,
         digest: "ab",
         trigger: "start",
+        changes: &[],
         needs_restart: &[],
         took: Duration::from_millis(3),
     };
@@ -295,9 +298,12 @@ fn every_kind_of_event_is_one_valid_line_and_documented() {
             generation: 1,
             digest: "d",
             trigger: "t",
+            changes: &["route crm added".into()],
             needs_restart: &["admin".into()],
             took: Duration::ZERO,
         },
+        Event::Pending { trigger: "t", changes: &["route crm added".into()], problems: 1 },
+        Event::VersionNotKept { why: &io::Error::other("the disk is full") },
         Event::Unchanged { trigger: "t" },
         Event::Kept { trigger: "t", problems: &[] },
         Event::WatchDegraded { why },

@@ -233,3 +233,20 @@ async fn asking_a_stopped_reloader_is_no_hang() {
     drop(reloader);
     assert_eq!(requests.reload().await, None);
 }
+
+/// What a file alone may not bring, whoever asked gets: also where both come at once.
+#[tokio::test]
+async fn who_asks_while_files_come_under_watch_is_who_asked() {
+    let (_folder, file) = file("1");
+    let (sender, mut loads) = unbounded_channel();
+    let mut reader = Reader { file: file.clone(), also: Vec::new(), loads: sender, gate: None };
+    let (reloader, requests) = Reloader::start(PACE, Watching::Polling).unwrap();
+    let asking = tokio::spawn(async move { requests.reload().await });
+    while reloader.asked.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let task = tokio::spawn(async move { reloader.run(vec![file], &mut reader).await });
+    assert_eq!(asking.await.unwrap(), Some("1".into()));
+    assert_eq!(loads.recv().await.unwrap().0, Trigger::Admin);
+    task.abort();
+}

@@ -20,6 +20,7 @@ mod admin; // the private listener
 mod answers; // what an application may say
 mod bodies; // what arrives inside
 mod budget; // what a provider sees fail
+mod change_control; // a saved file, and the configurations before it
 mod changed; // what waits while its route is changed
 mod client_certificates; // that senders are asked for
 mod connections; // what ends before there is a request

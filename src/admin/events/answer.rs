@@ -142,7 +142,9 @@ pub(in crate::admin) fn failure(denied: &Denied) -> Answer {
     let status = match denied {
         Denied::BadParameter(_) => StatusCode::BAD_REQUEST,
         Denied::ScrapeOnly | Denied::NotOperator | Denied::NotReader => StatusCode::FORBIDDEN,
-        Denied::NoStore | Denied::Unknown | Denied::RouteUnknown | Denied::UpstreamUnknown => StatusCode::NOT_FOUND,
+        Denied::NoStore | Denied::Unknown | Denied::RouteUnknown | Denied::UpstreamUnknown | Denied::VersionUnknown => {
+            StatusCode::NOT_FOUND
+        }
         Denied::BodyNotKept
         | Denied::Unverified
         | Denied::VerifiedOtherwise

@@ -8,9 +8,9 @@ use toml::Spanned;
 use super::Compiler;
 use super::values::{millis, number, shown};
 use crate::config::quantity::write_size;
-use crate::config::raw::{RawAdmin, RawLimits, RawLog};
+use crate::config::raw::{Placed, RawAdmin, RawLimits, RawLog};
 use crate::meter::Rate;
-use crate::snapshot::{Account, AdminAddress, Limits, ListenAddress, Listener, LogSettings, Roles};
+use crate::snapshot::{Account, AdminAddress, Limits, ListenAddress, Listener, LogSettings, Reload, Roles};
 use crate::state::unproven_shares;
 
 const KIB: u64 = 1 << 10;
@@ -118,6 +118,10 @@ impl Compiler<'_> {
             let what = "is not less than limits.body_timeout, so limits.min_body_rate asks nothing";
             self.warn(at, "limits.body_grace", what, "lower it");
         }
+    }
+
+    pub(super) fn reload(&mut self, raw: &Placed<String>) -> Reload {
+        self.word(raw, "reload", &[("auto", Reload::Auto), ("manual", Reload::Manual)], Reload::Auto)
     }
 
     pub(super) fn log(&mut self, raw: RawLog) -> LogSettings {

@@ -1,6 +1,6 @@
 //! What was read, so that a later look can tell whether it still says the same, without compiling it again.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read, Take};
@@ -43,6 +43,26 @@ impl Reading {
         let mut seen = HashSet::new();
         let mut once = self.0.iter().filter(|entry| seen.insert((&entry.path, entry.content)));
         once.all(|entry| entry.now().is_ok_and(|content| content == entry.content))
+    }
+}
+
+impl Reading {
+    /// Files that cannot be read any more or hold something else than was read.
+    pub fn stale(&self) -> Vec<&Path> {
+        let mut seen = HashSet::new();
+        let once = self.0.iter().filter(|entry| seen.insert(&entry.path));
+        let stale = once.filter(|entry| !entry.now().is_ok_and(|content| content == entry.content));
+        stale.map(|entry| entry.path.as_path()).collect()
+    }
+
+    /// Files that both name and that hold something else now; not the configuration's own, whose changes have words of their own.
+    pub fn changed_since(&self, before: &Self, config: &Path) -> Vec<&Path> {
+        let known: HashMap<&Path, [u8; 32]> =
+            before.0.iter().map(|entry| (entry.path.as_path(), entry.content)).collect();
+        let mut seen = HashSet::new();
+        let once = self.0.iter().filter(|entry| entry.path != config && seen.insert(&entry.path));
+        let other = once.filter(|entry| known.get(entry.path.as_path()).is_some_and(|known| *known != entry.content));
+        other.map(|entry| entry.path.as_path()).collect()
     }
 }
 

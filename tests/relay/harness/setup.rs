@@ -18,6 +18,8 @@ upstream = "app"
 
 #[derive(Clone)]
 pub struct Setup {
+    /// Keys above every section.
+    pub top: String,
     /// Further keys of the listener.
     pub listener: String,
     /// Further keys of its TLS.
@@ -47,6 +49,7 @@ impl Default for Setup {
 impl Setup {
     pub fn routes(rest: &str) -> Self {
         Self {
+            top: String::new(),
             listener: String::new(),
             tls: String::new(),
             certificates: r#"[{ chain = "certs/relay.crt", key = "certs/relay.key" }]"#.into(),
@@ -99,10 +102,10 @@ impl Setup {
     }
 
     pub fn toml(&self, app: SocketAddr) -> String {
-        let Self { listener, tls, certificates, drain, admin, app: more, rest, .. } = self;
+        let Self { top, listener, tls, certificates, drain, admin, app: more, rest, .. } = self;
         let limits = self.patient();
         format!(
-            "[[listeners]]\nname = \"public\"\naddress = \"127.0.0.1:0\"\n{listener}\n\
+            "{top}\n[[listeners]]\nname = \"public\"\naddress = \"127.0.0.1:0\"\n{listener}\n\
              [listeners.tls]\ncertificates = {certificates}\n{tls}\n\
              {admin}\n\
              [log]\nformat = \"json\"\nrefusals_per_second = 100000\n\
