@@ -19,6 +19,7 @@ mod run;
 mod send;
 mod status;
 mod store;
+mod target;
 mod verify;
 
 use std::io;
@@ -86,7 +87,7 @@ pub fn main(sockets: io::Result<Vec<InheritedSocket>>) -> ExitCode {
     };
     let done = match command {
         Command::Run(args) => run::run(&args, sockets, format),
-        Command::Check(args) => Ok(check::check(&args, format)),
+        Command::Check(args) => in_runtime(check::check(&args, format)),
         Command::Init(args) => init::init(&args, format),
         Command::Demo(args) => in_runtime(demo(&args, format)),
         Command::Send(args) => in_runtime(send::send(&args, format)),
@@ -95,6 +96,7 @@ pub fn main(sockets: io::Result<Vec<InheritedSocket>>) -> ExitCode {
         Command::Providers(args) => providers::providers(&args, format),
         Command::Status(args) => in_runtime(status::status(&args, output)),
         Command::Reload(args) => in_runtime(reload::reload(&args, format)),
+        Command::Config(args) => in_runtime(config::config(&args, format)),
         Command::Events(args) => in_runtime(events::events(&args, format)),
         Command::Schema => say_json(&crate::config::schema::schema()).map(|()| Exit::Fine),
         Command::Store(args) => store::store(&args, format),

@@ -1,5 +1,6 @@
 //! `check`: everything that is wrong with a configuration, at once.
 
+mod compared;
 mod fits;
 mod startable;
 
@@ -8,8 +9,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use self::compared::Compared;
 use super::grammar::{Check, Format};
-use super::{Exit, say_json};
+use super::{Exit, Unusable, say_json};
 use crate::app::Memory;
 use crate::config::{Loaded, Problem, Report};
 use crate::terminal::{Palette, Tone, counted, harmless, say};
@@ -24,11 +26,39 @@ struct Found {
     memory: Option<Memory>,
     problems: Vec<Problem>,
     warnings: Vec<Problem>,
+    /// With `--diff`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    diff: Option<Compared>,
 }
 
-pub(super) fn check(args: &Check, format: Format) -> Exit {
-    let file = args.config.path();
-    let found = match args.config.load_to_check() {
+pub(super) async fn check(args: &Check, format: Format) -> Result<Exit, Unusable> {
+    let mut found = found(args);
+    let compared = match args.diff {
+        true => Some(Compared::with_running(&args.relay, &found.file).await),
+        false => None,
+    };
+    let unusable = match compared.transpose() {
+        Ok(compared) => {
+            found.diff = compared;
+            None
+        }
+        Err(why) => Some(why),
+    };
+    match format {
+        Format::Json => say_json(&found)?,
+        Format::Human => say(&found.text(Palette::of_stdout())),
+    }
+    match (unusable, found.fine, found.unreadable) {
+        (Some(why), ..) => Err(why),
+        (None, true, _) => Ok(Exit::Fine),
+        (None, false, false) => Ok(Exit::No),
+        (None, false, true) => Ok(Exit::Unusable),
+    }
+}
+
+fn found(args: &Check) -> Found {
+    let file = args.relay.config.path();
+    match args.relay.config.load_to_check() {
         Ok(Loaded { snapshot, mut warnings, .. }) => {
             let memory = Memory::most(&snapshot);
             warnings.extend(fits::warnings(&file, &snapshot, &memory));
@@ -42,33 +72,33 @@ pub(super) fn check(args: &Check, format: Format) -> Exit {
                 memory: Some(memory),
                 problems,
                 warnings,
+                diff: None,
             }
         }
-        Err(Report { unreadable, problems, warnings, .. }) => {
-            Found { file, fine: false, unreadable, routes: 0, listeners: 0, memory: None, problems, warnings }
-        }
-    };
-    match format {
-        // What it holds always has a JSON form.
-        Format::Json => drop(say_json(&found)),
-        Format::Human => say(&found.text(Palette::of_stdout())),
-    }
-    match (found.fine, found.unreadable) {
-        (true, _) => Exit::Fine,
-        (false, false) => Exit::No,
-        (false, true) => Exit::Unusable,
+        Err(report) => Found::refused(&file, &report),
     }
 }
 
 /// Every problem of a report as `check` shows it, for commands that cannot start.
 pub(super) fn report_text(file: &Path, report: &Report, palette: Palette) -> String {
-    let (problems, warnings) = (report.problems.clone(), report.warnings.clone());
-    let file = file.to_path_buf();
-    let unreadable = report.unreadable;
-    Found { file, fine: false, unreadable, routes: 0, listeners: 0, memory: None, problems, warnings }.text(palette)
+    Found::refused(file, report).text(palette)
 }
 
 impl Found {
+    fn refused(file: &Path, report: &Report) -> Self {
+        Self {
+            file: file.to_path_buf(),
+            fine: false,
+            unreadable: report.unreadable,
+            routes: 0,
+            listeners: 0,
+            memory: None,
+            problems: report.problems.clone(),
+            warnings: report.warnings.clone(),
+            diff: None,
+        }
+    }
+
     fn text(&self, palette: Palette) -> String {
         let mut text = String::new();
         for problem in &self.problems {
@@ -94,6 +124,9 @@ impl Found {
             (Tone::Bad, format!("{}{warned}", counted(self.problems.len(), "problem")))
         };
         let _ = writeln!(text, "{file}: {}", palette.paint(tone, &verdict));
+        if let Some(diff) = &self.diff {
+            text.push_str(&diff.text(palette));
+        }
         text
     }
 }

@@ -1,5 +1,6 @@
 //! The grammar of the command line. The comments are the help texts.
 
+pub mod config;
 pub mod events;
 
 use std::net::{IpAddr, SocketAddr};
@@ -11,6 +12,7 @@ use clap_complete::Shell;
 use crate::base::UnixMillis;
 use crate::demo::Settings;
 
+pub use config::ConfigCommand;
 pub use events::Events;
 
 const EXIT_CODES: &str = "Exit codes:
@@ -77,6 +79,8 @@ pub enum Command {
     Status(Status),
     /// Have a running relay read its files again
     Reload(Reload),
+    /// List, show and compare the configurations that were in force, and go back to one
+    Config(ConfigCommand),
     /// Search, show, follow, export and replay what was received
     Events(Events),
     /// Print the JSON Schema of relay.toml, for editors
@@ -115,9 +119,12 @@ pub struct Run {
 /// `check`.
 #[derive(Debug, Args)]
 pub struct Check {
-    /// Which configuration.
+    /// Which configuration, and where its relay is.
     #[command(flatten)]
-    pub config: Config,
+    pub relay: Relay,
+    /// Say also what a reload would change in the running relay
+    #[arg(long)]
+    pub diff: bool,
 }
 
 /// `init`.
@@ -305,7 +312,7 @@ pub struct Reload {
 }
 
 /// Which running relay.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Relay {
     /// Which configuration.
     #[command(flatten)]

@@ -7,16 +7,12 @@ use super::{Exit, Unusable, say_json};
 use crate::admin::client;
 use crate::admin::events::Failure;
 use crate::admin::status::{Problem, ReloadReport};
+use crate::snapshot::AdminAddress;
 use crate::terminal::{Palette, Tone, counted, harmless, say};
 
 pub(super) async fn reload(args: &Reload, format: Format) -> Result<Exit, Unusable> {
     let address = args.relay.address()?;
-    let answer = client::reload(&address).await.map_err(|error| error.to_string())?;
-    if let Ok(Failure { error, .. }) = serde_json::from_slice(&answer.body) {
-        return Err(harmless(&error).into());
-    }
-    let report: ReloadReport = serde_json::from_slice(&answer.body)
-        .map_err(|_| format!("the relay answered {} instead of a report", answer.status))?;
+    let report = asked(&address).await?;
     match format {
         Format::Json => say_json(&report)?,
         Format::Human => say(&text(&report, Palette::of_stdout())),
@@ -27,12 +23,26 @@ pub(super) async fn reload(args: &Reload, format: Format) -> Result<Exit, Unusab
     })
 }
 
-fn text(report: &ReloadReport, palette: Palette) -> String {
+/// Asks for a reload.
+pub(super) async fn asked(address: &AdminAddress) -> Result<ReloadReport, Unusable> {
+    let answer = client::reload(address).await.map_err(|error| error.to_string())?;
+    if let Ok(Failure { error, .. }) = serde_json::from_slice(&answer.body) {
+        return Err(harmless(&error).into());
+    }
+    let report = serde_json::from_slice(&answer.body);
+    report.map_err(|_| format!("the relay answered {} instead of a report", answer.status).into())
+}
+
+/// What came of it, for people.
+pub(super) fn text(report: &ReloadReport, palette: Palette) -> String {
     let mut text = String::new();
     match report {
-        ReloadReport::Applied { generation, needs_restart, warnings } => {
+        ReloadReport::Applied { generation, changes, needs_restart, warnings } => {
             let word = palette.paint(Tone::Good, "applied");
             let _ = writeln!(text, "{word}: configuration {generation} is in force");
+            for change in changes {
+                let _ = writeln!(text, "{}", palette.fold(&harmless(change), 2));
+            }
             for change in needs_restart {
                 let _ = writeln!(text, "  {} {}", palette.paint(Tone::Odd, "needs a restart:"), harmless(change));
             }

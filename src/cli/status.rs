@@ -92,8 +92,22 @@ fn config(text: &mut String, status: &Status, now: i64, palette: Palette) {
     let config = &status.config;
     let digest: String = config.digest.chars().filter(char::is_ascii_hexdigit).take(12).collect();
     let (path, ago) = (harmless(&config.path), ago(config.loaded_at, now));
-    let line = format!("{path}: configuration {}, loaded {ago}, {digest}", config.generation);
+    let version = config.version.map(|version| format!(" (version {version})")).unwrap_or_default();
+    let line = format!("{path}: configuration {}{version}, loaded {ago}, {digest}", config.generation);
     let _ = writeln!(text, "{}", palette.fold(&line, 0));
+    for change in &config.changes {
+        let _ = writeln!(text, "{}", palette.fold(&harmless(change), 2));
+    }
+    if let Some(pending) = &config.pending {
+        let what = format!("{path} was saved {} and waits for a reload:", self::ago(pending.since, now));
+        let _ = writeln!(text, "{}", palette.paint(Tone::Odd, &palette.fold(&what, 2)));
+        for change in &pending.changes {
+            let _ = writeln!(text, "{}", palette.fold(&harmless(change), 4));
+        }
+        for problem in &pending.problems {
+            let _ = writeln!(text, "{}", palette.fold(&problem_text(problem), 4));
+        }
+    }
     for change in &config.needs_restart {
         let _ = writeln!(text, "  {} {}", palette.paint(Tone::Odd, "needs a restart:"), harmless(change));
     }

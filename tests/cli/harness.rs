@@ -175,6 +175,14 @@ impl Running {
         Self::spawn(command)
     }
 
+    /// With the credentials of this folder, as systemd passes them.
+    pub(super) fn with_credentials(installation: &Installation, folder: &str) -> Self {
+        let mut command = binary();
+        command.args(["run", "--threads", "2", "--config", &installation.config()]);
+        command.env("CREDENTIALS_DIRECTORY", folder);
+        Self::spawn(command)
+    }
+
     /// With this socket, as systemd passes it for `systemd:public`.
     pub(super) fn passed(installation: &Installation, socket: &TcpListener) -> Self {
         let script =

@@ -16,6 +16,7 @@ mod harness;
 
 /// `check`: codes, problems with their places, no secret quoted.
 mod check;
+mod config;
 /// `demo`: everything as expected, and nothing left behind.
 mod demo;
 /// `docs/cli.md` against the grammar; completions and manual pages.

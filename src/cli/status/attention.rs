@@ -31,6 +31,14 @@ pub(super) fn needs(status: &Status, now: i64) -> Vec<Need> {
         let what = format!("changed files were refused ({count}); what was running goes on");
         add(false, what, format!("dmz-relay check --config {}", harmless(&status.config.path)));
     }
+    if let Some(pending) = &status.config.pending {
+        let path = harmless(&status.config.path);
+        let what = match pending.problems.len() {
+            0 => format!("{path} was saved and waits for a reload"),
+            count => format!("{path} was saved with {}, and waits for a reload", counted(count, "problem")),
+        };
+        add(false, what, format!("dmz-relay check --diff --config {path}, then dmz-relay reload"));
+    }
     for listener in &status.listeners {
         for certificate in &listener.certificates {
             let name = harmless(certificate.names.first().map_or("without a name", String::as_str));
