@@ -40,7 +40,7 @@ pub(super) async fn rollback(args: &Rollback, format: Format) -> Result<Exit, Un
     let number = args.number.map_or_else(|| history.before(newest), Ok)?;
     let version = history.version(number).await?;
     let (path, in_force) = match history.address() {
-        // The file that the relay reads, whatever this command was told.
+        // The file that the relay reads, whatever --config says.
         Some(address) => {
             let running = running(address).await?;
             (PathBuf::from(running.path), running.text)
@@ -70,7 +70,7 @@ pub(super) async fn rollback(args: &Rollback, format: Format) -> Result<Exit, Un
         match confirm(&question) {
             Some(true) => {}
             Some(false) => return Ok(Exit::No),
-            None => return Err(format!("{question} Nobody can be asked here; --yes means yes").into()),
+            None => return Err(format!("{question} There is no terminal to ask on; --yes means yes").into()),
         }
     }
     let write = |error| format!("cannot write {shown}: {error}; nothing was changed");
