@@ -1,4 +1,4 @@
-//! Every vector of `providers/vectors/` through the public interface, as it is and with bits flipped.
+//! Every vector of `providers/<name>/vectors.toml` through the public interface, as it is and with bits flipped.
 //!
 //! The vectors were published by the providers or computed with another implementation; the relay's own signing is tested
 //! beside the code.
@@ -115,7 +115,7 @@ impl Vector {
 }
 
 fn load(name: &str) -> (File, String) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("providers/vectors/{name}.toml"));
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("providers/{name}/vectors.toml"));
     let text = std::fs::read_to_string(path).unwrap();
     (toml::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}")), text)
 }

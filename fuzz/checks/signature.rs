@@ -73,7 +73,7 @@ fn all() -> BTreeMap<&'static str, Provider> {
 }
 
 fn provider(name: &str) -> Option<Provider> {
-    let path = format!("{}/providers/vectors/{name}.toml", root());
+    let path = format!("{}/providers/{name}/vectors.toml", root());
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
     let file: File = toml::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
     let vector = file.vector.into_iter().find(|vector| vector.kind == "genuine" && vector.scheme.is_none())?;

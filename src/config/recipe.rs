@@ -1,6 +1,6 @@
 //! Provider recipes: how a provider proves who it is, and what it expects of an endpoint.
 //!
-//! A recipe is a file, `providers/<name>.toml`, compiled in as text and parsed at first use. The same grammar stands in
+//! A recipe is a file, `providers/<name>/recipe.toml`, compiled in as text and parsed at first use. The same grammar stands in
 //! `relay.toml` as `[providers.<name>]`, and its `verify` table as `[routes.<name>.verify]`. `docs/schemes.md` has a card
 //! for every key.
 

@@ -45,7 +45,7 @@ fn every_published_vector_comes_out_as_published() {
     let installation = Installation::new("http://127.0.0.1:9");
     let mut ran: BTreeMap<String, usize> = BTreeMap::new();
     for name in dmz_relay::config::recipe::builtin_names() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("providers/vectors/{name}.toml"));
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("providers/{name}/vectors.toml"));
         let file: File = toml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
         for vector in file.vector.iter().filter(|vector| vector.scheme.is_none()) {
             let mut arguments: Vec<String> =

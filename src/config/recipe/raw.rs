@@ -10,7 +10,7 @@ use serde::de::{Error, IgnoredAny, IntoDeserializer, MapAccess, SeqAccess, Visit
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
-/// One `providers/<name>.toml`, or `[providers.<name>]` of `relay.toml`.
+/// One `providers/<name>/recipe.toml`, or `[providers.<name>]` of `relay.toml`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "docs/schemes.md has a card for each, under the same name")]
