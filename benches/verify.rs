@@ -6,13 +6,34 @@
 mod subject;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use dmz_relay::config::recipe::builtin_names;
-
 use subject::Subject;
+
+/// One recipe of each family; the others differ in names only.
+const FAMILIES: [&str; 19] = [
+    "bitbucket",
+    "dastra",
+    "github",
+    "gitlab",
+    "intercom",
+    "line",
+    "linear",
+    "octolis",
+    "oktave",
+    "paddle",
+    "shopify",
+    "slack",
+    "square",
+    "standard-webhooks",
+    "stripe",
+    "svix",
+    "telegram",
+    "twilio",
+    "zoom",
+];
 
 fn verify(c: &mut Criterion) {
     let mut group = c.benchmark_group("verify");
-    let cases = builtin_names().iter().map(|name| (*name, 1)).chain([("stripe", 2)]);
+    let cases = FAMILIES.into_iter().map(|name| (name, 1)).chain([("stripe", 2)]);
     for (name, secrets) in cases {
         let subject = Subject::new(name, secrets);
         assert!(subject.verify(), "{name}");

@@ -26,10 +26,33 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::Arc;
 
 use dmz_relay::base::{Clock, Secret};
-use dmz_relay::config::recipe::{builtin, builtin_names};
+use dmz_relay::config::recipe::builtin;
 use dmz_relay::domain::Method;
 use dmz_relay::signature::{Key, PublicUrl, SignDraft, Signed, Verifier};
 use serde_json::Value;
+
+/// One recipe of each family; the others differ in names only.
+const FAMILIES: [&str; 19] = [
+    "bitbucket",
+    "dastra",
+    "github",
+    "gitlab",
+    "intercom",
+    "line",
+    "linear",
+    "octolis",
+    "oktave",
+    "paddle",
+    "shopify",
+    "slack",
+    "square",
+    "standard-webhooks",
+    "stripe",
+    "svix",
+    "telegram",
+    "twilio",
+    "zoom",
+];
 
 /// What is counted. It is called once for a request that comes this far.
 const COUNTED: &str = "dmz_relay::signature::Verifier::verify";
@@ -181,7 +204,7 @@ impl Counter {
                           [log]\nformat = \"json\"\nrefusals_per_second = 100000\n\
                           [upstreams.app]\nservers = [\"http://127.0.0.1:9\"]\n"
             .to_owned();
-        for name in builtin_names() {
+        for name in FAMILIES {
             let url = if builtin(name).unwrap().scheme.needs_public_url() {
                 "public_url = \"https://hooks.example.com\"\n"
             } else {
@@ -267,7 +290,7 @@ fn a_verdict_takes_as_long_wherever_a_signature_is_wrong() {
     let Some(mut counter) = Counter::start() else { return };
     let clock = Clock::system();
     let mut wrong = String::new();
-    for name in builtin_names() {
+    for name in FAMILIES {
         let place = place(name, &clock);
         let genuine = Request::signed(name, &secret(0), &clock);
         let (from, to) = (place.letters.start, place.letters.end);

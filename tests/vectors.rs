@@ -58,7 +58,7 @@ struct Vector {
     body: String,
     #[serde(default)]
     at: i64,
-    /// The signature's text, somewhere in headers or target.
+    /// The signature's text, somewhere in the request.
     signature: Option<String>,
     /// How it is encoded; `token` when it is no signature.
     encoding: Option<String>,
@@ -90,7 +90,8 @@ impl Vector {
             secret: Secret::new(text.clone().into_bytes()),
         };
         let url = self.public_url.as_deref().map(|url| PublicUrl::parse(url).unwrap());
-        Verifier::new(scheme, self.secrets.iter().enumerate().map(key).collect(), url).unwrap()
+        Verifier::new(scheme, self.secrets.iter().enumerate().map(key).collect(), url)
+            .unwrap_or_else(|problem| panic!("{}: {problem:?}", self.name))
     }
 
     fn verify(&self, verifier: &Verifier, request: &Request) -> Result<Proof, Refusal> {
@@ -109,7 +110,9 @@ impl Vector {
         for (_, value) in &mut changed.headers {
             *value = value.replace(signature, text);
         }
-        assert!(changed.target != self.target || changed.headers != self.headers, "{}: no signature there", self.name);
+        changed.body = changed.body.replace(signature, text);
+        let elsewhere = changed.target != self.target || changed.headers != self.headers;
+        assert!(elsewhere || changed.body != self.body, "{}: no signature there", self.name);
         changed.request()
     }
 }
@@ -183,7 +186,9 @@ fn every_bit_of_a_signature_counts() {
         let verifier = vector.verifier(scheme);
         let codec = match encoding {
             Encoding::Hex => data_encoding::HEXLOWER,
+            Encoding::HexUpper => data_encoding::HEXUPPER,
             Encoding::Base64 => data_encoding::BASE64,
+            Encoding::Base64UrlUnpadded => data_encoding::BASE64URL_NOPAD,
             other => panic!("{name}: no codec for {other:?}"),
         };
         let bytes = codec.decode(signature.as_bytes()).unwrap();

@@ -9,7 +9,7 @@ use super::grammar::{Format, Providers};
 use super::verify::unknown;
 use super::{Exit, Unusable, say_json};
 use crate::config::quantity::{write_duration, write_size};
-use crate::config::recipe::{Recipe, builtin, builtin_names};
+use crate::config::recipe::{Evidence, Recipe, builtin, builtin_names};
 use crate::signature::Line;
 use crate::snapshot::ChallengeMatch;
 use crate::terminal::{Cell, Palette, Table, Tone, cell, counted, say};
@@ -20,7 +20,8 @@ struct Provider {
     id: String,
     name: String,
     docs: Option<String>,
-    confidence: Option<String>,
+    evidence: Option<Evidence>,
+    evidence_date: Option<String>,
     notes: Option<String>,
     methods: Vec<&'static str>,
     content_types: Option<Vec<String>>,
@@ -90,7 +91,8 @@ impl Provider {
             id: recipe.id.to_string(),
             name: recipe.name.clone(),
             docs: recipe.docs.clone(),
-            confidence: recipe.confidence.clone(),
+            evidence: recipe.evidence,
+            evidence_date: recipe.evidence_date.clone(),
             notes: recipe.notes.clone(),
             methods: recipe.methods.iter().map(|method| method.as_str()).collect(),
             content_types: recipe.content_types.clone(),
@@ -127,7 +129,8 @@ impl Provider {
         let mut table = Table::bare();
         let mut line = |name: &str, value: String| table.row([cell(Tone::Quiet, name), value.into()]);
         line("documentation", self.docs.clone().unwrap_or_default());
-        line("known from", self.confidence.clone().unwrap_or_default());
+        let date = self.evidence_date.as_ref().map(|date| format!(", looked at {date}")).unwrap_or_default();
+        line("evidence", format!("{}{date}", self.evidence.map_or("none given", Evidence::as_str)));
         line("methods", self.methods.join(", "));
         if let Some(types) = &self.content_types {
             line("content types", types.join(", "));
@@ -243,7 +246,10 @@ mod tests {
         );
         for name in builtin_names() {
             let file = secrets.join(name);
-            std::fs::write(&file, "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n").unwrap();
+            let basic = builtin(name).unwrap().scheme.describe().lines.iter().any(|line| line.how.contains("user:password"));
+            // Hexadecimal, and base64 as well.
+            let secret = if basic { "user:password" } else { "30313233343536373839616263646566" };
+            std::fs::write(&file, secret).unwrap();
             std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
             text.push_str(&example(&builtin(name).unwrap()));
         }

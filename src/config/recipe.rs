@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use serde::Serialize;
 
 use crate::domain::field_list::BASE;
 use crate::domain::{FieldList, FieldPattern, Method};
@@ -31,6 +32,35 @@ pub(crate) use forward::field_pattern;
 pub use raw::{RawRecipe, RawVerify};
 pub use verify::{CompiledVerify, compile_verify};
 
+/// Where the facts of a recipe are from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Evidence {
+    /// The vendor's own code, tests or page were read.
+    Official,
+    /// As `Official`, and requests with signatures that the vendor publishes come out as it says.
+    PublishedVectors,
+    /// Somebody else's verifier or catalogue was read.
+    ThirdParty,
+    /// Nothing was read for a part of it.
+    Unconfirmed,
+}
+
+impl Evidence {
+    /// All of them, the best first.
+    pub const ALL: [Self; 4] = [Self::PublishedVectors, Self::Official, Self::ThirdParty, Self::Unconfirmed];
+
+    /// As a recipe writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Official => "official",
+            Self::PublishedVectors => "published-vectors",
+            Self::ThirdParty => "third-party",
+            Self::Unconfirmed => "unconfirmed",
+        }
+    }
+}
+
 /// A provider, compiled.
 #[derive(Debug)]
 pub struct Recipe {
@@ -40,8 +70,10 @@ pub struct Recipe {
     pub name: String,
     /// The provider's own documentation.
     pub docs: Option<String>,
-    /// How well the scheme is known: `primary`, `secondary` or `memory`.
-    pub confidence: Option<String>,
+    /// How well the scheme is known.
+    pub evidence: Option<Evidence>,
+    /// When that was looked at last: `2026-11-28`.
+    pub evidence_date: Option<String>,
     /// What an operator should know.
     pub notes: Option<String>,
     /// Never empty.

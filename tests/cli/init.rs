@@ -66,7 +66,10 @@ fn it_serves_every_provider() {
         let mut arguments = init(folder.path());
         *arguments.last_mut().unwrap() = id.to_owned();
         arguments.extend(["--private-certificate".to_owned(), "--secret-stdin".to_owned()]);
-        relay_reading(&borrowed(&arguments), b"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n").exits(0);
+        // Hexadecimal, and base64 as well.
+        let basic = provider["scheme"].to_string().contains("user:password");
+        let secret = if basic { "user:password\n" } else { "30313233343536373839616263646566\n" };
+        relay_reading(&borrowed(&arguments), secret.as_bytes()).exits(0);
         is_fine(folder.path());
     }
 }

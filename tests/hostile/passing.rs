@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use dmz_relay::base::UnixMillis;
-use dmz_relay::config::recipe::{builtin, builtin_names};
+use dmz_relay::config::recipe::builtin;
 use dmz_relay::domain::{Head, Method, Version};
 use dmz_relay::signature::{SignDraft, Verifier};
 use dmz_relay::snapshot::{Route, Verification};
@@ -153,10 +153,33 @@ pub const MEMBERS: &[&str] = &[
     "api-key%00x",
 ];
 
-/// One route for each recipe, and how each is signed.
+/// One recipe of each family; the others differ in names only.
+const FAMILIES: [&str; 19] = [
+    "bitbucket",
+    "dastra",
+    "github",
+    "gitlab",
+    "intercom",
+    "line",
+    "linear",
+    "octolis",
+    "oktave",
+    "paddle",
+    "shopify",
+    "slack",
+    "square",
+    "standard-webhooks",
+    "stripe",
+    "svix",
+    "telegram",
+    "twilio",
+    "zoom",
+];
+
+/// One route for each of them, and how each is signed.
 fn setup() -> Setup {
     let mut routes = String::new();
-    for name in builtin_names() {
+    for name in FAMILIES {
         let _ = write!(
             routes,
             "[routes.{name}]\npath = \"/hooks/{name}\"\nprovider = \"{name}\"\nsecrets = [{{ file = \"secrets/all\" }}]\n\

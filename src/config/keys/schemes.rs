@@ -24,7 +24,8 @@ pub(super) const VERIFY: Shape = OneOf(&[
 pub(super) const RECIPE: &[Key] = &[
     key("name", Text),
     key("docs", Text),
-    key("confidence", Text),
+    key("evidence", Text),
+    key("evidence_date", Text),
     key("notes", Text),
     key("methods", TEXTS),
     key("content_types", TEXTS),

@@ -10,7 +10,7 @@ use super::forward::field_pattern;
 use super::raw::{RawAnswer, RawChallenge, RawRecipe};
 use super::verify::{CompiledVerify, compile_verify};
 use super::words::Scope;
-use super::{ChallengeSpec, Recipe};
+use super::{ChallengeSpec, Evidence, Recipe};
 use crate::config::quantity::size;
 use crate::config::report::Problems;
 use crate::domain::{FieldPattern, Method};
@@ -33,6 +33,8 @@ pub fn compile_recipe(id: &str, raw: &RawRecipe, key: &str, problems: &mut Probl
     let replay_window = duration(raw.replay_window.as_ref(), "replay_window", 30 * DAY, &mut scope);
     let retries_for = duration(raw.retries_for.as_ref(), "retries_for", 30 * DAY, &mut scope);
     let max_body = max_body(raw, &mut scope);
+    let evidence = evidence(raw, &mut scope);
+    let evidence_date = evidence_date(raw, &mut scope);
     let addresses = addresses(raw, &mut scope);
     let forward_headers = forward_headers(raw, &mut scope);
     let challenges: Vec<_> = raw.challenge.iter().map(|raw| challenge(raw, &mut scope)).collect();
@@ -60,7 +62,8 @@ pub fn compile_recipe(id: &str, raw: &RawRecipe, key: &str, problems: &mut Probl
         id: id.into(),
         name: raw.name.clone().unwrap_or_else(|| id.to_owned()),
         docs: raw.docs.clone(),
-        confidence: raw.confidence.clone(),
+        evidence,
+        evidence_date,
         notes: raw.notes.clone(),
         methods: methods?,
         content_types: content_types?,
@@ -114,6 +117,25 @@ fn retries_fit(
         return None;
     }
     Some(())
+}
+
+fn evidence(raw: &RawRecipe, scope: &mut Scope<'_>) -> Option<Evidence> {
+    let word = raw.evidence.as_ref()?;
+    let found = Evidence::ALL.into_iter().find(|evidence| evidence.as_str() == word.get_ref());
+    if found.is_none() {
+        let words = Evidence::ALL.map(Evidence::as_str).join(", ");
+        scope.problem(Some(word.span()), "evidence", &format!("expected one of {words}, found `{}`", word.get_ref()), None);
+    }
+    found
+}
+
+fn evidence_date(raw: &RawRecipe, scope: &mut Scope<'_>) -> Option<String> {
+    let text = raw.evidence_date.as_ref()?;
+    if text.get_ref().parse::<jiff::civil::Date>().is_err() {
+        let what = format!("expected a date such as 2026-11-28, found `{}`", text.get_ref());
+        scope.problem(Some(text.span()), "evidence_date", &what, None);
+    }
+    Some(text.get_ref().clone())
 }
 
 #[expect(clippy::option_option, reason = "the outer level is whether it compiled, the inner whether it is there")]

@@ -17,7 +17,8 @@ use toml::Spanned;
 pub struct RawRecipe {
     pub name: Option<String>,
     pub docs: Option<String>,
-    pub confidence: Option<String>,
+    pub evidence: Option<Spanned<String>>,
+    pub evidence_date: Option<Spanned<String>>,
     pub notes: Option<String>,
     pub methods: Option<Spanned<Vec<Spanned<String>>>>,
     pub content_types: Option<Vec<Spanned<String>>>,
