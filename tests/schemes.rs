@@ -431,10 +431,12 @@ fn the_documentation_lists_every_recipe() {
         };
         let window = recipe.scheme.window().map_or_else(|| "-".to_owned(), |(back, _)| format!("{} s", back.as_secs()));
         let evidence = recipe.evidence.unwrap();
-        let shown = recipe.docs.as_ref().map_or_else(|| recipe.name.clone(), |docs| format!("[{}]({docs})", recipe.name));
+        let shown =
+            recipe.docs.as_ref().map_or_else(|| recipe.name.clone(), |docs| format!("[{}]({docs})", recipe.name));
         let body = if recipe.scheme.signs_body() { "yes" } else { "**no**" };
         let (proof, known) = (said("proof"), said("dedupe"));
-        writeln!(rows, "| `{name}` | {shown} | {proof} | {body} | {window} | {known} | {} |", evidence.as_str()).unwrap();
+        writeln!(rows, "| `{name}` | {shown} | {proof} | {body} | {window} | {known} | {} |", evidence.as_str())
+            .unwrap();
     }
     let of = |evidence: Evidence| {
         let has = |name: &&&str| builtin(name).unwrap().evidence == Some(evidence);
@@ -453,7 +455,8 @@ fn the_documentation_lists_every_recipe() {
 }
 
 const BEGIN: &str = "<!-- Written by tests/schemes.rs from the recipes. -->\n\n";
-const COLUMNS: &str = "| name | provider | proof | body signed | time window | known by | evidence |\n|---|---|---|---|---|---|---|\n";
+const COLUMNS: &str =
+    "| name | provider | proof | body signed | time window | known by | evidence |\n|---|---|---|---|---|---|---|\n";
 
 /// Every word of the grammar has its place in the documentation.
 #[test]

@@ -14,11 +14,11 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::grammar::{Format, Init};
-use super::verify::unknown;
+use super::verify::unknown_provider;
 use super::{Exit, Unusable, say_json};
 use crate::authority;
 use crate::base::Clock;
-use crate::config::recipe::{Recipe, builtin, builtin_names};
+use crate::config::recipe::{Recipe, builtin};
 use crate::terminal::{Palette, say};
 
 /// The group that reads the configuration; `systemd/sysusers.conf` makes it.
@@ -47,8 +47,7 @@ struct Made {
 }
 
 pub(super) fn init(args: &Init, format: Format) -> Result<Exit, Unusable> {
-    let recipe =
-        builtin(&args.provider).ok_or_else(|| unknown("provider", &args.provider, builtin_names().iter().copied()))?;
+    let recipe = builtin(&args.provider).ok_or_else(|| unknown_provider(&args.provider))?;
     let config = args.dir.join("relay.toml");
     if config.symlink_metadata().is_ok() {
         return Err(format!("{} is there already; it was left as it is", config.display()).into());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::grammar::{Format, Providers};
-use super::verify::unknown;
+use super::verify::unknown_provider;
 use super::{Exit, Unusable, say_json};
 use crate::config::quantity::{write_duration, write_size};
 use crate::config::recipe::{Evidence, Recipe, builtin, builtin_names};
@@ -61,7 +61,7 @@ pub(super) fn providers(args: &Providers, format: Format) -> Result<Exit, Unusab
     let palette = Palette::of_stdout();
     match &args.name {
         Some(name) => {
-            let recipe = builtin(name).ok_or_else(|| unknown("provider", name, builtin_names().iter().copied()))?;
+            let recipe = builtin(name).ok_or_else(|| unknown_provider(name))?;
             let provider = Provider::of(&recipe);
             match format {
                 Format::Json => say_json(&provider)?,
@@ -246,7 +246,8 @@ mod tests {
         );
         for name in builtin_names() {
             let file = secrets.join(name);
-            let basic = builtin(name).unwrap().scheme.describe().lines.iter().any(|line| line.how.contains("user:password"));
+            let basic =
+                builtin(name).unwrap().scheme.describe().lines.iter().any(|line| line.how.contains("user:password"));
             // Hexadecimal, and base64 as well.
             let secret = if basic { "user:password" } else { "30313233343536373839616263646566" };
             std::fs::write(&file, secret).unwrap();

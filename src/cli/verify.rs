@@ -11,8 +11,8 @@ use super::grammar::{Format, Verify};
 use super::{Exit, Unusable, capture, rfc3339, say_json};
 use crate::base::{Clock, UnixMillis};
 use crate::config::Environment;
-use crate::config::near::nearest;
-use crate::config::recipe::{Recipe, builtin, builtin_names};
+use crate::config::near::{nearest, suggest_provider};
+use crate::config::recipe::{Recipe, builtin};
 use crate::config::source::Sources;
 use crate::domain::{Head, Refusal, Sensitive};
 use crate::explain::{others, schedule};
@@ -47,7 +47,7 @@ pub(super) fn verify(args: &Verify, format: Format) -> Result<Exit, Unusable> {
     let (head, body) = (captured.head, &*captured.body);
     let verdict = match (&args.provider, &args.route) {
         (Some(name), _) => {
-            let recipe = builtin(name).ok_or_else(|| unknown("provider", name, builtin_names().iter().copied()))?;
+            let recipe = builtin(name).ok_or_else(|| unknown_provider(name))?;
             let (verifier, retries) = (of_recipe(&recipe, args)?, recipe.provider_retries());
             judge(&By { name, verifier: &verifier, retries: retries.as_ref(), others: &[] }, &head, body, now)
         }
@@ -100,6 +100,11 @@ fn verifier(route: &Route) -> Result<&Verifier, Unusable> {
         Verification::Signed(verifier) => Ok(verifier),
         Verification::DangerouslyNone => Err(format!("route {} verifies nothing", route.name).into()),
     }
+}
+
+/// `there is no provider x; did you mean "y"?`
+pub(super) fn unknown_provider(name: &str) -> Unusable {
+    Unusable(format!("there is no provider {}; {}", harmless(name), suggest_provider(name, [])))
 }
 
 /// `there is no route x; did you mean y?`

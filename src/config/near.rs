@@ -1,5 +1,9 @@
 //! "Did you mean": the nearest known word for one that is not known.
 
+use super::recipe::builtin_names;
+
+const ALL_PROVIDERS: &str = "`dmz-relay providers` lists them all";
+
 /// The known word that was probably meant, if one is near enough.
 pub fn nearest<'k>(found: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let found = found.to_ascii_lowercase();
@@ -25,6 +29,15 @@ pub fn suggest<'k>(found: &str, known: impl IntoIterator<Item = &'k str> + Clone
     }
 }
 
+/// A help line for a provider's name: the near match and where all are listed, because they are too many for a line.
+pub fn suggest_provider<'k>(found: &str, own: impl IntoIterator<Item = &'k str>) -> String {
+    let all = own.into_iter().chain(builtin_names().iter().copied());
+    match nearest(found, all) {
+        Some(word) => format!("did you mean \"{word}\"? {ALL_PROVIDERS}"),
+        None => ALL_PROVIDERS.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -42,5 +55,13 @@ mod tests {
     fn help_lists_what_is_known() {
         assert_eq!(suggest("gitub", ["github", "gitlab"], "-"), "did you mean \"github\"? known: github, gitlab");
         assert_eq!(suggest("x", [], "there are none"), "there are none");
+    }
+
+    #[test]
+    fn an_unknown_provider_gets_a_near_one_and_no_list_of_hundreds() {
+        let help = suggest_provider("gitub", ["acme"]);
+        assert_eq!(help, "did you mean \"github\"? `dmz-relay providers` lists them all");
+        assert_eq!(suggest_provider("zzzzzz", ["acme"]), "`dmz-relay providers` lists them all");
+        assert!(suggest_provider("acne", ["acme"]).starts_with("did you mean \"acme\"?"));
     }
 }

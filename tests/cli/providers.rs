@@ -22,5 +22,5 @@ fn the_three_systems_are_there_in_full() {
 #[test]
 fn an_unknown_name_gets_a_near_one() {
     let said = relay(&["providers", "dastre"]).exits(2);
-    assert!(said.err.contains("did you mean dastra?"), "{}", said.err);
+    assert!(said.err.contains("did you mean \"dastra\"?"), "{}", said.err);
 }

@@ -10,7 +10,7 @@ use toml::Spanned;
 use super::values::{join, shown};
 use super::{Compiler, Named};
 use crate::access::Networks;
-use crate::config::near::suggest;
+use crate::config::near::suggest_provider;
 use crate::config::raw::{RawRoute, Table};
 use crate::config::recipe::{self, CompiledVerify, RawRecipe, Recipe};
 use crate::domain::{FieldPattern, Method};
@@ -139,9 +139,7 @@ impl Compiler<'_> {
         if let Some(recipe) = recipe::builtin(name) {
             return Some(recipe);
         }
-        let own = named.providers.keys().map(String::as_str);
-        let known: Vec<&str> = own.chain(recipe::builtin_names().iter().map(|name| -> &str { name })).collect();
-        let help = suggest(name, known.iter().copied(), "");
+        let help = suggest_provider(name, named.providers.keys().map(String::as_str));
         self.reject(at, key, format!("there is no provider \"{}\"", shown(name)), help);
         None
     }

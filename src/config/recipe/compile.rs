@@ -124,7 +124,12 @@ fn evidence(raw: &RawRecipe, scope: &mut Scope<'_>) -> Option<Evidence> {
     let found = Evidence::ALL.into_iter().find(|evidence| evidence.as_str() == word.get_ref());
     if found.is_none() {
         let words = Evidence::ALL.map(Evidence::as_str).join(", ");
-        scope.problem(Some(word.span()), "evidence", &format!("expected one of {words}, found `{}`", word.get_ref()), None);
+        scope.problem(
+            Some(word.span()),
+            "evidence",
+            &format!("expected one of {words}, found `{}`", word.get_ref()),
+            None,
+        );
     }
     found
 }
