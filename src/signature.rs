@@ -26,6 +26,7 @@ pub(crate) mod template;
 pub(crate) mod timestamp;
 mod token;
 mod url;
+mod weakness;
 mod words;
 pub(crate) mod wrapping;
 
@@ -55,6 +56,7 @@ pub use resign::{Resigned, Resigner};
 pub use scheme::Scheme;
 pub use sign::{SignDraft, SignProblem, Signed};
 pub use url::PublicUrl;
+pub use weakness::Weakness;
 pub use wrapping::MAX_CANDIDATES;
 
 /// Secrets that a route may have: each one costs a MAC per request.

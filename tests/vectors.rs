@@ -11,7 +11,7 @@
     reason = "a test stops at what it did not expect"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -275,6 +275,64 @@ fn sampled_bits_of_the_signed_bytes_count() {
         }
     });
     assert!(flips > 3000, "{flips}");
+}
+
+/// For each header that a scheme wants signed or reads its proof from: without it nothing is genuine, nor with any character of it
+/// replaced. What stands in the body or the query is taken out of these.
+#[test]
+fn no_request_is_genuine_without_a_header_that_is_signed_or_with_another_one() {
+    let (mut absent, mut changed, mut seen) = (0, 0, HashSet::new());
+    each(|name, vector, scheme| {
+        // The first of each recipe has one signature; beside it others may stand that do not count.
+        let recipe = name.split(':').next().unwrap().to_owned();
+        if vector.kind != "genuine" || vector.scheme.is_some() || !seen.insert(recipe) {
+            return;
+        }
+        let verifier = vector.verifier(Arc::clone(&scheme));
+        for header in scheme.proven_headers() {
+            let Some(at) = vector.headers.iter().position(|(known, _)| known.eq_ignore_ascii_case(header)) else {
+                continue;
+            };
+            // One of several places of a proof is enough.
+            let mut request = vector.request();
+            request.headers.remove(at);
+            assert!(vector.verify(&verifier, &request).is_err(), "{name}: without {header}");
+            absent += 1;
+            let value = vector.headers[at].1.as_bytes();
+            for (place, byte) in value.iter().enumerate() {
+                let mut request = vector.request();
+                request.headers[at].1[place] = if *byte == b'0' { b'1' } else { b'0' };
+                assert!(vector.verify(&verifier, &request).is_err(), "{name}: {header} at {place}");
+                changed += 1;
+            }
+        }
+    });
+    assert!(absent > 300 && changed > 15_000, "{absent} {changed}");
+}
+
+/// A request with nothing of a proof in it, whatever its body.
+#[test]
+fn every_recipe_refuses_a_request_without_proof() {
+    let mut seen = HashSet::new();
+    each(|name, vector, scheme| {
+        let recipe = name.split(':').next().unwrap().to_owned();
+        if vector.kind != "genuine" || vector.scheme.is_some() || !seen.insert(recipe) {
+            return;
+        }
+        let verifier = vector.verifier(scheme);
+        for body in ["", "{}", "[]", "a=1"] {
+            let request = Request {
+                method: Method::parse(&vector.method),
+                target: "/hooks/x".to_owned(),
+                headers: Vec::new(),
+                body: body.as_bytes().to_vec(),
+            };
+            let refusal = vector.verify(&verifier, &request).expect_err(name);
+            let expected = ["signature_missing", "timestamp_missing", "message_incomplete", "body_not_json"];
+            assert!(expected.contains(&refusal.code()), "{name}: {body} is {}", refusal.code());
+        }
+    });
+    assert_eq!(seen.len(), builtin_names().len());
 }
 
 /// The text of a vector file is public; the proof and every `Debug` still show no secret and no signature.

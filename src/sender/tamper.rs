@@ -17,6 +17,13 @@ pub fn tamper(request: &mut Request, scheme: &Scheme, signed: &Signed) -> Option
         request.body = Bytes::from(body);
         return Some(format!("byte {at} of the body"));
     }
+    if let Some(proof) = &signed.in_body {
+        let mut body = request.body.to_vec();
+        let at = body.windows(proof.len()).rposition(|part| part == proof.as_bytes())?;
+        body.splice(at..at + proof.len(), changed(proof)?.into_bytes());
+        request.body = Bytes::from(body);
+        return Some("the proof in the body".to_owned());
+    }
     // What was added last is the signature or the token.
     if let Some((name, value)) = signed.headers.last() {
         let field = request.headers.iter_mut().rfind(|(known, _)| known == name)?;

@@ -214,7 +214,7 @@ impl Scheme {
     }
 
     /// Whether nobody but the provider can write this part of a request.
-    fn signs(&self, source: &Source) -> bool {
+    pub(super) fn signs(&self, source: &Source) -> bool {
         let Check::Mac(mac) = &self.check else { return false };
         let in_message = |source: &Source| {
             mac.messages().all(|message| {

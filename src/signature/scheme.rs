@@ -200,6 +200,23 @@ impl Scheme {
         names
     }
 
+    /// Which kind of `verify` it is: `hmac`, `digest` or `token`.
+    pub fn kind(&self) -> &'static str {
+        match &self.check {
+            Check::Mac(MacSpec { function: Function::Hmac, .. }) => "hmac",
+            Check::Mac(MacSpec { function: Function::Digest, .. }) => "digest",
+            Check::Token(_) => "token",
+        }
+    }
+
+    /// What is hashed with; nothing, for a token.
+    pub fn algorithm(&self) -> Option<&'static str> {
+        match &self.check {
+            Check::Mac(mac) => Some(mac.algorithm.as_str()),
+            Check::Token(_) => None,
+        }
+    }
+
     /// Whether the secret itself is in the request, so that what is kept of it has a blank there.
     pub fn blanks_token(&self) -> bool {
         matches!(self.check, Check::Token(_))
@@ -266,6 +283,24 @@ impl Scheme {
             Check::Mac(mac) => mac.signature.places.iter().filter_map(Source::header).collect(),
             Check::Token(token) => token.places.iter().filter_map(TokenPlace::header).collect(),
         }
+    }
+
+    /// Header fields of which no change goes unnoticed: those of the proof, and those that are signed.
+    pub fn proven_headers(&self) -> Vec<&str> {
+        let stamp = match (&self.timestamp, &self.check) {
+            (Some(TimeSpec { place: TimePlace::Source(source), .. }), Check::Mac(mac)) => {
+                mac.messages().all(|message| message.template.has(&Segment::Timestamp)).then_some(source)
+            }
+            _ => None,
+        };
+        let signed = self.sources().into_iter().filter(|source| self.signs(source)).chain(stamp);
+        let mut found: Vec<&str> = Vec::new();
+        for name in self.proof_headers().into_iter().chain(signed.filter_map(Source::header)) {
+            if !found.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+                found.push(name);
+            }
+        }
+        found
     }
 
     /// Every part of a request that the scheme reads by a name, and what it is.

@@ -40,6 +40,8 @@ pub struct Signed {
     pub query: Vec<(String, String)>,
     /// The body, with the members that the scheme wants in it.
     pub body: Vec<u8>,
+    /// The signature or token as it stands in the body, where that is its place.
+    pub in_body: Option<String>,
 }
 
 /// Names only: values are signatures and secrets.
@@ -102,7 +104,7 @@ impl Verifier {
             draft,
             scheme: self.scheme(),
             now,
-            signed: Signed { headers: Vec::new(), query: Vec::new(), body: draft.body.to_vec() },
+            signed: Signed { headers: Vec::new(), query: Vec::new(), body: draft.body.to_vec(), in_body: None },
         };
         work.put_time()?;
         work.put_bindings()?;
@@ -115,14 +117,14 @@ impl Verifier {
                 work.put_digests(mac)?;
                 let value = self.signature(mac, &work)?;
                 if let Some(place) = mac.signature.places.first() {
-                    work.put(place, value)?;
+                    work.put_proof(place, value)?;
                 }
             }
             Check::Token(token) => {
                 let secret = self.keys.first().map(|key| key.secret.expose()).unwrap_or_default();
                 let secret = std::str::from_utf8(secret).map_err(|_| SignProblem::SecretNotText)?;
                 if let Some(place) = token.places.first() {
-                    work.put(&place.target(), TokenPlace::wrap(place, secret))?;
+                    work.put_proof(&place.target(), TokenPlace::wrap(place, secret))?;
                 }
             }
         }
@@ -192,6 +194,15 @@ impl Work<'_, '_> {
             }
         }
         Ok(())
+    }
+
+    fn put_proof(&mut self, place: &Source, value: String) -> Result<(), SignProblem> {
+        self.signed.in_body = match place {
+            Source::Header(_) | Source::Query(_) => None,
+            Source::Form(_) => Some(form::encode(value.as_bytes()).to_string()),
+            Source::Json(_) => Some(Value::from(value.as_str()).to_string().trim_matches('"').to_owned()),
+        };
+        self.put(place, value)
     }
 
     fn put_member(&mut self, path: &JsonPath, value: Value) -> Result<(), SignProblem> {

@@ -121,7 +121,7 @@ fn wrong_words_are_told() {
     let folder = tempfile::tempdir().unwrap();
     let mut arguments = init(folder.path());
     *arguments.last_mut().unwrap() = "gitub".to_owned();
-    assert!(relay(&borrowed(&arguments)).exits(2).err.contains("did you mean github"));
+    assert!(relay(&borrowed(&arguments)).exits(2).err.contains("did you mean \"github\""));
     let mut arguments = init(folder.path());
     arguments[6] = "https://hooks.example.com".to_owned();
     assert!(relay(&borrowed(&arguments)).exits(2).err.contains("--host"));

@@ -103,7 +103,7 @@ fn a_route_has_its_own_secrets() {
     let said = installation.relay(&["verify", "--route", "github", "--request", &request]).exits(0);
     assert!(said.out.starts_with("genuine"), "{}", said.out);
     let said = installation.relay(&["verify", "--route", "githib", "--request", &request]).exits(2);
-    assert!(said.err.contains("did you mean github?"), "{}", said.err);
+    assert!(said.err.contains("did you mean \"github\"?"), "{}", said.err);
 }
 
 /// Neither the secret (the harness looks for it) nor what would have been right.
@@ -131,7 +131,7 @@ fn what_cannot_be_judged_is_no_refusal() {
     let cut = installation.path("cut");
     for (arguments, why) in [
         (&["--provider", "github", "--request", &request][..], "--secret-file"),
-        (&["--provider", "gthub", "--secret-file", &secret, "--request", &request], "did you mean github?"),
+        (&["--provider", "gthub", "--secret-file", &secret, "--request", &request], "did you mean \"github\"?"),
         (&["--provider", "github", "--secret-file", &open, "--request", &request], "open"),
         (&["--provider", "github", "--secret-file", &secret, "--request", "/nonexistent"], "/nonexistent"),
         (&["--provider", "github", "--secret-file", &secret, "--request", &cut], "not complete"),

@@ -93,7 +93,12 @@ impl<'s> Draft<'s> {
     pub(super) fn request(&self, now: UnixMillis) -> Result<Request, Unusable> {
         let (id, body) = self.fresh_body();
         let Some(verifier) = self.verifier else {
-            return Ok(self.finished(&Signed { headers: Vec::new(), query: Vec::new(), body: body.into_owned() }));
+            return Ok(self.finished(&Signed {
+                headers: Vec::new(),
+                query: Vec::new(),
+                body: body.into_owned(),
+                in_body: None,
+            }));
         };
         let at = match (self.stale, verifier.scheme().window()) {
             (true, Some((back, _))) => now.minus(back).minus(PAST),

@@ -12,7 +12,7 @@ use super::{Compiler, Named};
 use crate::access::Networks;
 use crate::config::near::suggest_provider;
 use crate::config::raw::{RawRoute, Table};
-use crate::config::recipe::{self, CompiledVerify, RawRecipe, Recipe};
+use crate::config::recipe::{self, CompiledVerify, Evidence, RawRecipe, Recipe};
 use crate::domain::{FieldPattern, Method};
 use crate::signature::{Key, PublicUrl, Scheme, Verifier};
 use crate::snapshot::{Challenge, FixedAnswer, ProviderRetries, Verification};
@@ -166,6 +166,7 @@ impl Compiler<'_> {
             }
             (Some(provider), None) => {
                 let recipe = self.recipe(provider, provider.get_ref(), &join(key, "provider"), named)?;
+                self.doubts(provider, &recipe, &join(key, "provider"));
                 let verify = self.signed(name, raw, key, &recipe.scheme, secrets)?;
                 let suggested = Suggested::of_recipe(&recipe);
                 // A shipped recipe keeps its name over versions of the relay; one of the file is what it says.
@@ -189,6 +190,31 @@ impl Compiler<'_> {
                     }
                 }
             }
+        }
+    }
+
+    /// What an operator should look at before relying on a recipe.
+    fn doubts(&mut self, at: &Spanned<String>, recipe: &Recipe, key: &str) {
+        let name = shown(&recipe.id);
+        if recipe.evidence == Some(Evidence::Unconfirmed) {
+            let what = format!("the recipe \"{name}\" is unconfirmed: a part of it was written from memory");
+            let help = format!(
+                "compare `dmz-relay providers {name}` with the provider's documentation and a request of its own; then write \
+                 what is right as [providers.{name}] with its evidence"
+            );
+            self.warn(at, key, what, help);
+        }
+        if recipe.scheme.is_open_to_length_extension() {
+            let what = format!(
+                "\"{name}\" proves requests by a plain digest: whoever has seen one signature can append to what was signed and \
+                 compute another (length extension)"
+            );
+            self.warn(
+                at,
+                key,
+                what,
+                "use another scheme of the provider's if it has one, and limit the addresses with allow",
+            );
         }
     }
 

@@ -127,7 +127,7 @@ fn evidence(raw: &RawRecipe, scope: &mut Scope<'_>) -> Option<Evidence> {
         scope.problem(
             Some(word.span()),
             "evidence",
-            &format!("expected one of {words}, found `{}`", word.get_ref()),
+            format!("expected one of {words}, found `{}`", word.get_ref()),
             None,
         );
     }

@@ -9,7 +9,6 @@ use super::raw::{RawBodyDigest, RawKey, RawList, RawMac, RawSignature, RawTimest
 use super::verify::{bindings, bodies, dedupe, shapes};
 use super::words::Scope;
 use crate::signature::Scheme;
-use crate::signature::algorithm::Algorithm;
 use crate::signature::identity::{Combination, Dedupe};
 use crate::signature::key::KeyMaterial;
 use crate::signature::scheme::{BodyDigest, Check, Function, MacSpec, Message, TimePlace, TimeSpec};
@@ -134,8 +133,7 @@ impl Rules<'_> {
     fn doubtful(&self, message: &Message) -> Vec<(String, &'static str)> {
         let segments = message.template.segments();
         let mut found = Vec::new();
-        let plain = self.mac.function == Function::Digest && self.mac.algorithm != Algorithm::Sha384;
-        if plain && message.template.has(&Segment::Secret) && segments.last() != Some(&Segment::Secret) {
+        if self.mac.extends(message) {
             let what = "text stands behind {secret} in a plain digest: whoever has seen one signature can append to what \
                  was signed and compute another (length extension)";
             found.push((what.to_owned(), "put {secret} last, or use hmac, where the provider lets you choose"));
