@@ -1,4 +1,4 @@
-//! One provider: what is told of it as JSON, and in words.
+//! One provider: what is said of it as JSON, and in words.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -188,7 +188,7 @@ pub(super) fn example(recipe: &Recipe) -> String {
     text
 }
 
-/// Names and what is told of each, in lines that the terminal has room for.
+/// Names and what is said of each, in lines that the terminal has room for.
 fn told(facts: &[(&str, String)], palette: Palette) -> String {
     let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let mut text = String::new();
