@@ -3,25 +3,37 @@
 //! Everything is real: a configuration in a temporary folder, certificates of an authority made for the occasion, the relay
 //! as `run` starts it, requests over TLS, and two small applications behind it that count what reaches them. Only the
 //! senders are played, by code written from the providers' documentation and not from the relay's (`demo::provider`).
+//! One act needs a relay that can be killed: this program again, as a process of its own.
 //! No port is fixed, nothing outside the folder is touched, and the folder is removed at the end.
 
+mod act;
+mod crash;
+mod explained;
+mod full;
 mod inside;
 mod journal;
 mod outage;
 mod play;
+mod process;
 mod provider;
 mod scenes;
+mod screen;
 mod show;
 mod stage;
+mod try_out;
 
 use std::fmt;
 use std::io;
+use std::time::Instant;
 
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::StartError;
 use crate::sender::{SendError, TrustProblem};
-use crate::terminal::{Palette, say};
+use crate::terminal::say;
+use process::Process;
+use screen::Screen;
+use show::Part;
 use stage::Stage;
 
 /// What the command line says.
@@ -31,6 +43,8 @@ pub struct Settings {
     pub once: bool,
     /// The public port; `None`: the kernel's choice.
     pub port: Option<u16>,
+    /// Pauses after each line.
+    pub slow: bool,
     /// JSON instead of text for people.
     pub json: bool,
 }
@@ -86,36 +100,45 @@ pub async fn demo(settings: &Settings) -> Result<bool, DemoError> {
 }
 
 async fn perform(settings: &Settings, played: &mut Option<bool>) -> Result<(), DemoError> {
+    let began = Instant::now();
+    let screen = Screen::of(settings);
     let mut stage = Stage::set(settings).await?;
-    let palette = Palette::of_stdout();
-    if !settings.json {
-        say(&show::opening(&stage, palette));
-    }
+    let palette = screen.palette;
+    screen.show(&show::opening(&stage, palette)).await;
+    screen.show(&show::part(Part::Genuine, palette)).await;
     let mut sender = play::sender(&stage)?;
-    let mut performance = play::play(&mut stage, &mut sender).await?;
-    if !settings.json {
-        say(&show::table(&performance, palette));
-        say(&show::interlude(palette));
-    }
-    let mut tell = |step: &outage::Step| {
-        if !settings.json {
-            say(&show::step(step, palette));
-        }
-    };
-    performance.add(Box::pin(outage::outage(&mut stage, &mut sender, &mut tell)).await?);
+    let mut performance = play::play(&mut stage, &mut sender, &screen).await?;
+    screen.show(&show::part(Part::Explained, palette)).await;
+    let refused = performance.requests.iter().find(|shown| shown.sent == scenes::EXPLAINED);
+    let refused = refused.map(|shown| shown.request_id.clone()).unwrap_or_default();
+    performance.explained = explained::explained(&stage, &refused).await?;
+    screen.show(&show::explained(&refused, &performance.explained, palette)).await;
+    screen.show(&show::part(Part::Outage, palette)).await;
+    performance.outage = Box::pin(outage::outage(&mut stage, &mut sender, &screen)).await?;
+    let mut second = Process::of(&stage);
+    screen.show(&show::part(Part::Crash, palette)).await;
+    performance.crash = Box::pin(crash::crash(&mut stage, &mut second, &screen)).await?;
+    screen.show(&show::part(Part::Full, palette)).await;
+    performance.full = Box::pin(full::full(&mut stage, &mut second, &screen)).await?;
+    drop(second);
+    performance.as_expected &=
+        performance.acts().iter().all(|act| act.as_expected) && !performance.explained.is_empty();
+    performance.seconds = (began.elapsed().as_secs_f64() * 10.0).round() / 10.0;
     *played = Some(performance.as_expected);
-    say(&if settings.json { show::json(&performance) } else { show::verdict(&performance, palette) });
+    if settings.json {
+        say(&show::json(&performance));
+    }
+    screen.show(&show::summary(&performance, palette)).await;
     if settings.once {
         stage.strike().await;
         return Ok(());
     }
-    if !settings.json {
-        say(&show::invitation(&stage, palette));
-    }
+    try_out::write(&stage)?;
+    screen.show(&try_out::invitation(&stage, palette)).await;
     loop {
         let Some(line) = stage.journal.next().await else { return Ok(()) };
         if line.is_request() {
-            say(&if settings.json { line.json() } else { show::request(&line, palette) });
+            say(&if settings.json { line.json() } else { show::live(&line, palette) });
         }
     }
 }

@@ -155,9 +155,12 @@ pub struct Init {
 /// `demo`.
 #[derive(Debug, Args)]
 pub struct Demo {
-    /// End after the requests were shown instead of serving on
+    /// End after the show instead of serving on
     #[arg(long)]
     pub once: bool,
+    /// Pause after each line, to read along or to present it
+    #[arg(long)]
+    pub slow: bool,
     /// The public port [default: one that the kernel chooses]
     #[arg(long, value_name = "N")]
     pub port: Option<u16>,
@@ -165,7 +168,7 @@ pub struct Demo {
 
 impl Demo {
     pub(super) fn settings(&self, json: bool) -> Settings {
-        Settings { once: self.once, port: self.port, json }
+        Settings { once: self.once, port: self.port, slow: self.slow, json }
     }
 }
 

@@ -77,10 +77,15 @@ impl Journal {
 
     /// What the log says of one request.
     pub(super) async fn of_request(&mut self, id: &str) -> Option<Line> {
+        self.find(|line| line.is_request() && line.get("request_id") == id).await
+    }
+
+    /// The next line that fits; what comes before it is passed over.
+    pub(super) async fn find(&mut self, fits: impl Fn(&Line) -> bool) -> Option<Line> {
         let search = async {
             loop {
                 let line = self.next().await?;
-                if line.is_request() && line.get("request_id") == id {
+                if fits(&line) {
                     return Some(line);
                 }
             }

@@ -6,13 +6,13 @@
 use std::time::{Duration, Instant};
 
 use http::Method;
-use serde::Serialize;
 
 use super::DemoError;
+use super::act::{Kept, Played, Step, Steps, look, once};
 use super::provider::{Oktave, dastra, octolis};
+use super::screen::Screen;
 use super::stage::Stage;
 use crate::admin::client::Caller;
-use crate::domain::Outcome;
 use crate::sender::{Request, Sender, new_id};
 use crate::snapshot::AdminAddress;
 
@@ -24,36 +24,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(5);
 const DASTRA: &str = "/hooks/dastra";
 
-/// The whole act.
-#[derive(Debug, Default, Serialize)]
-pub(super) struct Outage {
-    pub(super) as_expected: bool,
-    pub(super) steps: Vec<Step>,
-    pub(super) requests: Vec<Kept>,
-}
-
-/// One thing that was done, and what came of it.
-#[derive(Debug, Serialize)]
-pub(super) struct Step {
-    pub(super) done: &'static str,
-    pub(super) came: String,
-    pub(super) as_expected: bool,
-}
-
-/// One request that the store had to keep.
-#[derive(Debug, Serialize)]
-pub(super) struct Kept {
-    pub(super) path: &'static str,
-    pub(super) status: u16,
-    pub(super) verdict: String,
-    pub(super) request_id: String,
-    /// How often the application got it.
-    pub(super) arrived: usize,
-    pub(super) byte_for_byte: bool,
-    #[serde(skip)]
-    request: Request,
-}
-
 /// The act under way.
 pub(super) struct Act<'s> {
     stage: &'s mut Stage,
@@ -63,24 +33,16 @@ pub(super) struct Act<'s> {
     requests: Vec<Kept>,
 }
 
-/// Plays it; `tell` receives each step when it is over.
-pub(super) async fn outage(
-    stage: &mut Stage,
-    sender: &mut Sender,
-    tell: &mut (dyn FnMut(&Step) + Send),
-) -> Result<Outage, DemoError> {
+/// Plays it.
+pub(super) async fn outage(stage: &mut Stage, sender: &mut Sender, screen: &Screen) -> Result<Played, DemoError> {
     let mut act = Act::new(stage, sender);
-    let mut steps = Vec::new();
-    let mut over = |step: Step| {
-        tell(&step);
-        steps.push(step);
-    };
-    over(act.stops().await?);
-    over(act.senders_send().await?);
-    over(act.starts_again().await?);
-    over(act.fails_at_one().await?);
-    over(act.is_retried().await?);
-    Ok(Outage { as_expected: steps.iter().all(|step| step.as_expected), steps, requests: act.requests })
+    let mut steps = Steps::on(screen);
+    steps.over(act.stops().await?).await;
+    steps.over(act.senders_send().await?).await;
+    steps.over(act.starts_again().await?).await;
+    steps.over(act.fails_at_one().await?).await;
+    steps.over(act.is_retried().await?).await;
+    Ok(steps.played(act.requests))
 }
 
 impl<'s> Act<'s> {
@@ -92,7 +54,7 @@ impl<'s> Act<'s> {
     pub(super) async fn stops(&mut self) -> Result<Step, DemoError> {
         self.stage.application.stop().await?;
         let came = format!("nobody listens at http://{} any more", self.stage.application.address);
-        Ok(Step { done: "the application stops", came, as_expected: true })
+        Ok(Step { done: "The application stops", came, as_expected: true })
     }
 
     /// Both systems send, in turn. Each must receive its success, and the log must say that the request was stored.
@@ -108,7 +70,7 @@ impl<'s> Act<'s> {
         let all = self.requests.len();
         let good = self.requests.iter().filter(|kept| kept.is_accepted()).count();
         let came = match good == all {
-            true => format!("{all} times 200 within {} ms; every one is on disk", began.elapsed().as_millis()),
+            true => format!("{all} answered 200 within {} ms; each is on disk", began.elapsed().as_millis()),
             false => format!("{good} of {all} were answered 200 and stored"),
         };
         Ok(Step { done: "Oktave and Dastra send four events each", came, as_expected: good == all })
@@ -122,7 +84,7 @@ impl<'s> Act<'s> {
         // Until nothing is left that could still arrive, for the first or a second time.
         let empty = self.until(|waiting, _| waiting == 0).await;
         let took = began.elapsed().as_secs_f64();
-        self.look_inside();
+        look(&mut self.requests, &self.stage.application);
         let all = self.requests.len();
         let once = self.requests.iter().filter(|kept| kept.arrived == 1).count();
         let whole = self.requests.iter().filter(|kept| kept.byte_for_byte).count();
@@ -130,13 +92,13 @@ impl<'s> Act<'s> {
         let as_expected =
             empty && self.stage.application.count() == expected && once == all && whole == all && in_order;
         let came = match as_expected {
-            true => format!("all {all} arrive, {took:.1} s later: each once, byte for byte, Dastra's in order"),
+            true => format!("all {all} arrive within {took:.1} s: once, byte for byte, Dastra's in order"),
             false => format!(
                 "{once} of {all} arrived once, {whole} byte for byte, Dastra's {}in order",
                 if in_order { "" } else { "not " }
             ),
         };
-        Ok(Step { done: "the application starts again", came, as_expected })
+        Ok(Step { done: "The application starts again", came, as_expected })
     }
 
     /// What the application never takes is a dead letter in the end, and is kept.
@@ -148,15 +110,15 @@ impl<'s> Act<'s> {
         let accepted = self.requests.last().is_some_and(Kept::is_accepted);
         let dead = accepted && self.until(|_, dead| dead == 1).await;
         let came = match dead {
-            true => "200; after two attempts a dead letter, which is kept".to_owned(),
+            true => "200; after two attempts it is a dead letter, and is kept".to_owned(),
             false => "it was not kept as a dead letter".to_owned(),
         };
-        Ok(Step { done: "it fails at what Octolis sends", came, as_expected: dead })
+        Ok(Step { done: "The application rejects what Octolis sends", came, as_expected: dead })
     }
 
     /// As `dmz-relay events retry` does, once the application is fixed.
     pub(super) async fn is_retried(&mut self) -> Result<Step, DemoError> {
-        const DONE: &str = "fixed; an operator retries the dead letter";
+        const DONE: &str = "The application is fixed; an operator retries the dead letter";
         self.stage.application.set_broken(false);
         let id = self.requests.last().map(|kept| kept.request_id.clone()).unwrap_or_default();
         let mut operator = Caller::new(AdminAddress::Unix(self.stage.admin.clone()));
@@ -164,9 +126,8 @@ impl<'s> Act<'s> {
         let taken = asked.is_ok_and(|answer| answer.status == 200);
         let expected = self.before + self.requests.len() as u64;
         let empty = taken && self.until(|waiting, dead| waiting == 0 && dead == 0).await;
-        self.look_inside();
-        let once = self.requests.iter().all(|kept| kept.arrived == 1 && kept.byte_for_byte);
-        let as_expected = empty && once && self.stage.application.count() == expected;
+        look(&mut self.requests, &self.stage.application);
+        let as_expected = empty && once(&self.requests) && self.stage.application.count() == expected;
         let came = if as_expected { "it arrives, once" } else { "it did not arrive once" };
         Ok(Step { done: DONE, came: came.to_owned(), as_expected })
     }
@@ -198,15 +159,6 @@ impl<'s> Act<'s> {
         tokio::time::timeout(PATIENCE, looking).await.is_ok()
     }
 
-    fn look_inside(&mut self) {
-        let arrived = self.stage.application.arrived();
-        for kept in &mut self.requests {
-            let copies = || arrived.iter().filter(|arrived| arrived.request_id == kept.request_id);
-            let whole = copies().all(|copy| copy.body == kept.request.body);
-            (kept.arrived, kept.byte_for_byte) = (copies().count(), whole && copies().next().is_some());
-        }
-    }
-
     /// Dastra's route is `ordered`.
     fn in_order(&self) -> bool {
         let sent = self.requests.iter().filter(|kept| kept.path == DASTRA).map(|kept| &kept.request_id);
@@ -219,12 +171,6 @@ impl<'s> Act<'s> {
     }
 }
 
-impl Kept {
-    fn is_accepted(&self) -> bool {
-        self.status == 200 && self.verdict == Outcome::Accepted.as_str()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -232,18 +178,18 @@ mod tests {
     use crate::terminal::Palette;
 
     async fn stage() -> Stage {
-        Stage::set(&Settings { once: true, port: None, json: false }).await.unwrap()
+        Stage::set(&Settings { once: true, port: None, slow: false, json: false }).await.unwrap()
     }
 
-    async fn told(stage: &mut Stage) -> Outage {
+    async fn played(stage: &mut Stage) -> Played {
         let mut sender = play::sender(stage).unwrap();
-        outage(stage, &mut sender, &mut |_| {}).await.unwrap()
+        outage(stage, &mut sender, &Screen::mute()).await.unwrap()
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn nothing_is_lost() {
         let mut stage = stage().await;
-        let outage = told(&mut stage).await;
+        let outage = played(&mut stage).await;
         assert!(outage.as_expected, "{outage:?}");
         assert_eq!(outage.requests.len(), 2 * EACH + 1);
         stage.strike().await;

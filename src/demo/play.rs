@@ -1,15 +1,18 @@
 //! Sends every scene's request and compares what came of it with what should: at the sender, in the log, and inside.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::DemoError;
+use super::act::Played;
 use super::inside::{Arrived, Inside};
-use super::outage::Outage;
 use super::scenes::{Reaches, Scene, scenes};
+use super::screen::Screen;
+use super::show;
 use super::stage::Stage;
-use crate::sender::{Place, Reply, Sender};
+use crate::sender::{Place, Reply, Sender, Trust};
 
 /// For one answer; the relay's own deadlines are shorter.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -19,6 +22,9 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 pub(super) struct Shown {
     pub(super) system: &'static str,
     pub(super) sent: &'static str,
+    /// What a reader may ask about it.
+    #[serde(skip)]
+    pub(super) note: &'static str,
     pub(super) expected: Seen,
     pub(super) seen: Seen,
     /// Of what arrived inside.
@@ -43,45 +49,58 @@ pub(super) struct Seen {
 }
 
 /// The whole show.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct Performance {
     pub(super) relay: String,
     pub(super) as_expected: bool,
     pub(super) requests: Vec<Shown>,
-    pub(super) outage: Outage,
+    /// What `explain` says of one that was refused, line by line.
+    pub(super) explained: Vec<String>,
+    pub(super) outage: Played,
+    pub(super) crash: Played,
+    pub(super) full: Played,
+    pub(super) seconds: f64,
 }
 
 impl Performance {
-    /// The second act.
-    pub(super) fn add(&mut self, outage: Outage) {
-        self.as_expected &= outage.as_expected;
-        self.outage = outage;
+    /// The acts after the first.
+    pub(super) fn acts(&self) -> [&Played; 3] {
+        [&self.outage, &self.crash, &self.full]
     }
 }
 
 /// Where every system sends to.
 pub(super) fn sender(stage: &Stage) -> Result<Sender, DemoError> {
-    let place = Place::tls(stage.relay, &host(stage), &stage.trust).map_err(DemoError::Send)?;
+    sender_to(stage.relay, &stage.trust)
+}
+
+pub(super) fn sender_to(relay: SocketAddr, trust: &Trust) -> Result<Sender, DemoError> {
+    let place = Place::tls(relay, &host(relay), trust).map_err(DemoError::Send)?;
     Ok(Sender::new(place, TIMEOUT))
 }
 
-fn host(stage: &Stage) -> String {
-    format!("localhost:{}", stage.relay.port())
+fn host(relay: SocketAddr) -> String {
+    format!("localhost:{}", relay.port())
 }
 
 /// The first act.
-pub(super) async fn play(stage: &mut Stage, sender: &mut Sender) -> Result<Performance, DemoError> {
-    let mut requests = Vec::new();
+pub(super) async fn play(stage: &mut Stage, sender: &mut Sender, screen: &Screen) -> Result<Performance, DemoError> {
+    let mut requests: Vec<Shown> = Vec::new();
     for scene in scenes(&stage.secrets, stage.clock.now()) {
-        requests.push(shown(stage, sender, scene).await?);
+        if requests.last().is_none_or(|last| last.system != scene.system) {
+            screen.show(&show::system(scene.system, screen.palette)).await;
+        }
+        let shown = shown(stage, sender, scene).await?;
+        screen.show(&show::request(&shown, screen.palette)).await;
+        requests.push(shown);
     }
     // Once more at the end: nothing may have arrived late, behind an answer that refused it.
     let sum = |of: fn(&Seen) -> u64| requests.iter().map(|shown| of(&shown.expected)).sum::<u64>();
     let nothing_late = stage.application.count() == sum(|seen| seen.application)
         && stage.endpoint.count() == sum(|seen| seen.octolis_endpoint);
     let as_expected = nothing_late && requests.iter().all(|shown| shown.as_expected);
-    let relay = format!("https://{}", host(stage));
-    Ok(Performance { relay, as_expected, requests, outage: Outage::default() })
+    let relay = format!("https://{}", host(stage.relay));
+    Ok(Performance { relay, as_expected, requests, ..Performance::default() })
 }
 
 async fn shown(stage: &mut Stage, sender: &mut Sender, scene: Scene) -> Result<Shown, DemoError> {
@@ -115,6 +134,7 @@ async fn shown(stage: &mut Stage, sender: &mut Sender, scene: Scene) -> Result<S
     Ok(Shown {
         system: scene.system,
         sent: scene.sent,
+        note: scene.note,
         as_expected: seen == expected && whole && !leaked,
         expected,
         seen,
@@ -141,11 +161,11 @@ fn holds_sender_key(stage: &Stage, arrived: &Arrived) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::demo::{Settings, show};
+    use crate::demo::Settings;
     use crate::terminal::Palette;
 
     async fn stage() -> Stage {
-        Stage::set(&Settings { once: true, port: None, json: false }).await.unwrap()
+        Stage::set(&Settings { once: true, port: None, slow: false, json: false }).await.unwrap()
     }
 
     /// A demo that could not fail would show nothing: a gate that stands open must differ from one that works.
@@ -155,12 +175,12 @@ mod tests {
         let signed = "provider = \"dastra\"\nsecrets = [{ file = \"secrets/dastra\" }]";
         stage.rewrite(|text| text.replacen(signed, "verify.dangerously_none = true", 1)).await;
         let mut sender = sender(&stage).unwrap();
-        let performance = play(&mut stage, &mut sender).await.unwrap();
+        let performance = play(&mut stage, &mut sender, &Screen::mute()).await.unwrap();
         assert!(!performance.as_expected);
         let wrong: Vec<_> = performance.requests.iter().filter(|shown| !shown.as_expected).collect();
         assert!(wrong.iter().all(|shown| shown.system == "Dastra") && wrong.len() >= 3, "{wrong:?}");
-        assert!(show::table(&performance, Palette::plain()).contains('✗'));
-        assert!(show::verdict(&performance, Palette::plain()).contains("Not as expected:"));
+        assert!(wrong.iter().all(|shown| show::request(shown, Palette::plain()).contains('✗')), "{wrong:?}");
+        assert!(show::summary(&performance, Palette::plain()).contains("Not as expected:"));
         stage.strike().await;
     }
 
@@ -170,7 +190,7 @@ mod tests {
         let path = "path = \"/hooks/octolis\"";
         stage.rewrite(|text| text.replace(path, &format!("{path}\nanswer = \"upstream\""))).await;
         let mut sender = sender(&stage).unwrap();
-        let performance = play(&mut stage, &mut sender).await.unwrap();
+        let performance = play(&mut stage, &mut sender, &Screen::mute()).await.unwrap();
         let leaked = performance.requests.iter().filter(|shown| shown.leaked);
         assert_eq!(leaked.map(|shown| shown.system).collect::<Vec<_>>(), ["Octolis", "Octolis"]);
         assert!(!performance.as_expected);

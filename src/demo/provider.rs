@@ -48,6 +48,45 @@ pub(super) fn dastra(path: &str, event: &str, secret: &Secret) -> Request {
     request("POST", path, &[("Content-Type", "application/json"), ("Dastra-Signature", &signature)], body)
 }
 
+/// A push event of GitHub. The signature is over the body; the delivery's id is not signed.
+pub(super) fn github(path: &str, delivery: &str, commit: &str, secret: &Secret) -> Request {
+    let push = json!({ "ref": "refs/heads/main", "after": commit, "commits": [], "pusher": { "name": "ada" } });
+    github_signed(path, delivery, push.to_string(), secret)
+}
+
+/// One with a body of about 1 MiB.
+pub(super) fn large_github(path: &str, commit: &str, secret: &Secret) -> Request {
+    let message = "x".repeat(1024 * 1024 - 200);
+    let push = json!({ "ref": "refs/heads/main", "after": commit, "commits": [{ "message": message }] });
+    github_signed(path, commit, push.to_string(), secret)
+}
+
+fn github_signed(path: &str, delivery: &str, body: String, secret: &Secret) -> Request {
+    let signature = format!("sha256={}", HEXLOWER.encode(&hmac_sha256(secret, body.as_bytes())));
+    let headers = [
+        ("Content-Type", "application/json"),
+        ("User-Agent", "GitHub-Hookshot/0000000"),
+        ("X-GitHub-Event", "push"),
+        ("X-GitHub-Delivery", delivery),
+        ("X-Hub-Signature-256", &signature),
+    ];
+    request("POST", path, &headers, body)
+}
+
+/// An event of Stripe. The signature is over time and body, with a dot between them.
+pub(super) fn stripe(path: &str, event: &str, amount: u64, at: i64, secret: &Secret) -> Request {
+    let body = json!({
+        "id": format!("evt_{}", event.replace('-', "")),
+        "object": "event",
+        "type": "payment_intent.succeeded",
+        "data": { "object": { "amount": amount, "currency": "eur" } },
+    });
+    let body = body.to_string();
+    let signature = HEXLOWER.encode(&hmac_sha256(secret, format!("{at}.{body}").as_bytes()));
+    let signature = format!("t={at},v1={signature}");
+    request("POST", path, &[("Content-Type", "application/json"), ("Stripe-Signature", &signature)], body)
+}
+
 /// A call to an endpoint as Octolis offers it: a key in the query, methods, and a header with a value.
 pub(super) fn octolis(method: &str, path: &str, key: Option<&Secret>, tenant: Option<&str>) -> Request {
     let target = match key {
@@ -63,6 +102,14 @@ pub(super) fn octolis(method: &str, path: &str, key: Option<&Secret>, tenant: Op
 pub(super) fn with_header(mut request: Request, name: &str, value: &str) -> Request {
     for header in request.headers.iter_mut().filter(|(known, _)| known == name) {
         value.clone_into(&mut header.1);
+    }
+    request
+}
+
+/// Gives a header another name.
+pub(super) fn with_name(mut request: Request, name: &str, other: &str) -> Request {
+    for header in request.headers.iter_mut().filter(|(known, _)| known == name) {
+        other.clone_into(&mut header.0);
     }
     request
 }
@@ -98,6 +145,16 @@ fn hmac_sha256(secret: &Secret, message: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The example of GitHub's documentation ("Validating webhook deliveries").
+    #[test]
+    fn github_signs_as_its_documentation_says() {
+        let request =
+            github_signed("/", "d", "Hello, World!".to_owned(), &Secret::new(b"It's a Secret to Everybody".to_vec()));
+        let signature = request.headers.iter().find(|(name, _)| name == "X-Hub-Signature-256");
+        let expected = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
+        assert_eq!(signature.map(|(_, value)| value.as_str()), Some(expected));
+    }
 
     /// The published vector of Oktave's SDK (secret and event id of its test, the time fixed).
     #[test]

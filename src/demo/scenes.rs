@@ -1,6 +1,6 @@
 //! What is sent, and what must become of it.
 
-use super::provider::{Oktave, dastra, octolis, with_body, with_header, without_header};
+use super::provider::{Oktave, dastra, github, octolis, stripe, with_body, with_header, with_name, without_header};
 use super::stage::Secrets;
 use crate::base::{Secret, UnixMillis};
 use crate::domain::Refusal;
@@ -8,6 +8,8 @@ use crate::sender::{Request, new_id};
 
 const DELIVERED: &str = "delivered";
 const DUPLICATE: &str = "duplicate";
+/// The scene that `explain` is shown with.
+pub(super) const EXPLAINED: &str = "a proxy on the way reformatted the body";
 
 /// Who gets a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +33,17 @@ pub(super) struct Expected {
 pub(super) struct Scene {
     pub(super) system: &'static str,
     pub(super) sent: &'static str,
+    /// Answers what a reader may ask about it; empty where nothing is to be asked.
+    pub(super) note: &'static str,
     pub(super) request: Request,
     pub(super) expected: Expected,
+}
+
+impl Scene {
+    fn with(mut self, note: &'static str) -> Self {
+        self.note = note;
+        self
+    }
 }
 
 fn delivered(reaches: Reaches) -> Expected {
@@ -49,18 +60,72 @@ fn refused(status: u16, refusal: Refusal) -> Expected {
 
 /// Every request, in the order of the show.
 pub(super) fn scenes(secrets: &Secrets, now: UnixMillis) -> Vec<Scene> {
-    let mut scenes = oktave(&secrets.oktave, now.secs());
+    let mut scenes = github_scenes(&secrets.github);
+    scenes.extend(stripe_scenes(&secrets.stripe, now.secs()));
+    scenes.extend(oktave(&secrets.oktave, now.secs()));
     scenes.extend(dastra_scenes(&secrets.dastra));
     scenes.extend(octolis_scenes(&secrets.octolis));
     scenes.extend(to_octolis(&secrets.oktave, now.secs()));
     scenes
 }
 
+fn github_scenes(secret: &Secret) -> Vec<Scene> {
+    const PATH: &str = "/hooks/github";
+    let (delivery, commit, other) = (new_id(), new_id(), new_id());
+    let push = |delivery: &str| github(PATH, delivery, &commit, secret);
+    let changed = || github(PATH, &new_id(), &other, secret);
+    let scene = |sent, request, expected| Scene { system: "GitHub", sent, note: "", request, expected };
+    vec![
+        scene("a genuine push event", push(&delivery), delivered(Reaches::Application)),
+        scene("the same delivery, sent again by GitHub", push(&delivery), duplicate()).with(
+            "200, because GitHub must not send it a third time. The application has\nit already, so it is not forwarded.",
+        ),
+        scene("captured and sent under a new delivery id", push(&new_id()), duplicate())
+            .with("GitHub does not sign the id. The relay knows the request by its body."),
+        scene(
+            "one character of the body changed",
+            with_body(changed(), "heads/main", "heads/mail"),
+            refused(401, Refusal::SignatureMismatch),
+        ),
+        scene(EXPLAINED, with_body(changed(), "\":", "\": "), refused(401, Refusal::SignatureMismatch))
+            .with("\"explain\" finds the cause; it is shown below."),
+        scene(
+            "only the old SHA-1 signature",
+            with_name(changed(), "X-Hub-Signature-256", "X-Hub-Signature"),
+            refused(401, Refusal::SignatureMissing),
+        ),
+    ]
+}
+
+fn stripe_scenes(secret: &Secret, now: i64) -> Vec<Scene> {
+    const PATH: &str = "/hooks/stripe";
+    let (event, other) = (new_id(), new_id());
+    let payment = |event: &str, at: i64| stripe(PATH, event, 1999, at, secret);
+    let forger = Secret::new(b"whsec_somebody_elses_secret".to_vec());
+    let scene = |sent, request, expected| Scene { system: "Stripe", sent, note: "", request, expected };
+    vec![
+        scene("a genuine payment event", payment(&event, now), delivered(Reaches::Application)),
+        scene("the same event, sent again by Stripe", payment(&event, now + 1), duplicate()),
+        scene(
+            "the amount changed from 19.99 to 99.99",
+            with_body(payment(&other, now), "1999", "9999"),
+            refused(401, Refusal::SignatureMismatch),
+        ),
+        scene("signed ten minutes ago", payment(&other, now - 600), refused(401, Refusal::TimestampStale))
+            .with("Stripe signs each attempt with its own time, so an old one is a replay."),
+        scene(
+            "forged: signed with another secret",
+            stripe(PATH, &other, 1999, now, &forger),
+            refused(401, Refusal::SignatureMismatch),
+        ),
+    ]
+}
+
 fn oktave(secret: &Secret, now: i64) -> Vec<Scene> {
     const PATH: &str = "/hooks/oktave";
     let (event, other, third) = (new_id(), new_id(), new_id());
     let attempt = |event: &str, at: i64| Oktave { path: PATH, event, attempt: &new_id(), at }.request(secret);
-    let scene = |sent, request, expected| Scene { system: "Oktave", sent, request, expected };
+    let scene = |sent, request, expected| Scene { system: "Oktave", sent, note: "", request, expected };
     // The last digit of the time moved to the end of the id: the signed text is the same, letter for letter.
     let slid = {
         let genuine = attempt(&third, now);
@@ -72,10 +137,11 @@ fn oktave(secret: &Secret, now: i64) -> Vec<Scene> {
         scene("a genuine event", attempt(&event, now), delivered(Reaches::Application)),
         scene("the same event again, a retry of Oktave's", attempt(&event, now + 1), duplicate()),
         scene(
-            "that event captured, sent with another body",
+            "that event captured, with another body",
             with_body(attempt(&event, now), "Très bien", "Très mal"),
             duplicate(),
-        ),
+        )
+        .with("Oktave signs id and time, not the body. The id is known, so nothing is\nforwarded: the new body reaches nobody."),
         scene("signed two hours ago", attempt(&other, now - 7200), refused(401, Refusal::TimestampStale)),
         scene(
             "another time than the signed one",
@@ -87,7 +153,7 @@ fn oktave(secret: &Secret, now: i64) -> Vec<Scene> {
             with_body(attempt(&other, now), &other, &third),
             refused(401, Refusal::BindingMismatch),
         ),
-        scene("a digit slid between id and time", slid, refused(401, Refusal::ShapeInvalid)),
+        scene("a digit moved from the time to the id", slid, refused(401, Refusal::ShapeInvalid)),
         scene(
             "no signature",
             without_header(attempt(&third, now), "Oktave-Signature"),
@@ -99,7 +165,7 @@ fn oktave(secret: &Secret, now: i64) -> Vec<Scene> {
 fn dastra_scenes(secret: &Secret) -> Vec<Scene> {
     const PATH: &str = "/hooks/dastra";
     let (event, other) = (new_id(), new_id());
-    let scene = |sent, request, expected| Scene { system: "Dastra", sent, request, expected };
+    let scene = |sent, request, expected| Scene { system: "Dastra", sent, note: "", request, expected };
     vec![
         scene("a genuine event", dastra(PATH, &event, secret), delivered(Reaches::Application)),
         scene("the same request again, byte for byte", dastra(PATH, &event, secret), duplicate()),
@@ -114,25 +180,27 @@ fn dastra_scenes(secret: &Secret) -> Vec<Scene> {
             refused(401, Refusal::SignatureMismatch),
         ),
         scene(
-            "genuine, from an address that is not Dastra's (1)",
+            "genuine, but not from Dastra's addresses",
             dastra("/hooks/dastra-only", &other, secret),
             refused(403, Refusal::AddressNotAllowed),
-        ),
+        )
+        .with("This route admits the addresses that Dastra publishes, and no other. The\nroute above admits this machine as well."),
     ]
 }
 
 fn octolis_scenes(key: &Secret) -> Vec<Scene> {
     const PATH: &str = "/hooks/octolis";
     let wrong = Secret::new(b"another-key-of-the-same-length-as-the-real-one!!".to_vec());
-    let scene = |sent, request, expected| Scene { system: "Octolis", sent, request, expected };
+    let scene = |sent, request, expected| Scene { system: "Octolis", sent, note: "", request, expected };
     let (key, tenant) = (Some(key), Some("north"));
     vec![
-        scene("POST with key and header (2)", octolis("POST", PATH, key, tenant), delivered(Reaches::Application)),
+        scene("POST with key and header", octolis("POST", PATH, key, tenant), delivered(Reaches::Application))
+            .with("The key stays in the relay: the application never sees it."),
         scene("PUT with key and header", octolis("PUT", PATH, key, tenant), delivered(Reaches::Application)),
         scene("a wrong key", octolis("POST", PATH, Some(&wrong), tenant), refused(401, Refusal::SignatureMismatch)),
         scene("no key", octolis("POST", PATH, None, tenant), refused(401, Refusal::SignatureMissing)),
         scene(
-            "DELETE, which the endpoint does not allow",
+            "DELETE, which the route does not allow",
             octolis("DELETE", PATH, key, tenant),
             refused(405, Refusal::MethodNotAllowed),
         ),
@@ -142,7 +210,7 @@ fn octolis_scenes(key: &Secret) -> Vec<Scene> {
             refused(403, Refusal::HeaderRequired),
         ),
         scene(
-            "a path that nobody configured",
+            "a path that is not configured",
             octolis("POST", "/hooks/unknown", key, tenant),
             refused(404, Refusal::RouteUnknown),
         ),
@@ -153,9 +221,10 @@ fn to_octolis(secret: &Secret, now: i64) -> Vec<Scene> {
     const PATH: &str = "/hooks/oktave-to-octolis";
     let (event, other) = (new_id(), new_id());
     let attempt = |event: &str| Oktave { path: PATH, event, attempt: &new_id(), at: now }.request(secret);
-    let scene = |sent, request, expected| Scene { system: "Oktave into Octolis", sent, request, expected };
+    let scene = |sent, request, expected| Scene { system: "Oktave, into Octolis", sent, note: "", request, expected };
     vec![
-        scene("a genuine event; the relay puts the key in (3)", attempt(&event), delivered(Reaches::Endpoint)),
+        scene("a genuine event; the relay adds the key", attempt(&event), delivered(Reaches::Endpoint))
+            .with("The receiver wants a key. Only the relay has it, and adds it after the\nsignature was checked."),
         scene(
             "a forged event",
             with_header(attempt(&other), "Oktave-Event-Id", &event),

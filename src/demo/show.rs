@@ -1,100 +1,98 @@
-//! What the audience sees.
+//! What the audience sees, in at most 80 columns.
 
 use std::fmt::Write as _;
 
+use super::act::{Played, Step};
 use super::journal::Line;
-use super::outage::Step;
 use super::play::{Performance, Seen, Shown};
 use super::stage::Stage;
-use crate::terminal::{Cell, Palette, Table, Tone, cell, counted, harmless};
+use crate::terminal::{Palette, Tone, counted, harmless};
 
-/// What the table does not say.
-const NOTES: [&str; 5] = [
-    "  (1) This machine plays Dastra. /hooks/dastra allows 127.0.0.1 beside the addresses that Dastra publishes;",
-    "      /hooks/dastra-only allows only those, and refuses.",
-    "  (2) The key is compared in constant time and stays outside: the application never sees it.",
-    "  (3) The other way round: the endpoint, played by this program, admits only what carries its key, which the",
-    "      relay reads from a file and adds after the signature was checked.",
-];
+/// Columns that a row says what was sent in.
+const SENT: usize = 42;
+/// Columns of the method and path of a request that comes in later.
+const PATH: usize = 38;
 
 /// Where everything stands.
 pub(super) fn opening(stage: &Stage, palette: Palette) -> String {
-    let strong = |text: &str| palette.paint(Tone::Strong, text);
-    let quiet = |text: &str| palette.paint(Tone::Quiet, text);
-    let relay = format!("https://localhost:{}", stage.relay.port());
-    let mut text = format!("\n{}\n\n", strong(concat!("dmz-relay ", env!("CARGO_PKG_VERSION"), " at work")));
-    let _ = writeln!(
-        text,
-        "  Oktave, Dastra, Octolis {} {} {} an application {}",
-        quiet("── TLS ──▶"),
-        strong(&relay),
-        quiet("── plain ──▶"),
-        quiet(&format!("http://{}", stage.application.address)),
-    );
-    let _ = writeln!(
-        text,
-        "  {}",
-        quiet("Real sockets, certificates and signatures; the senders are played by this program.")
-    );
-    text
+    let title = palette.paint(Tone::Strong, concat!("dmz-relay ", env!("CARGO_PKG_VERSION"), ", a demonstration"));
+    let (relay, application) = (stage.relay.port(), stage.application.address);
+    format!(
+        "\n{title}\n\n  \
+         The relay stands at https://localhost:{relay}, and behind it an application\n  \
+         at http://{application}. This program plays the senders and the\n  \
+         application. Sockets, certificates and signatures are real.\n"
+    )
 }
 
-/// Every request with what became of it.
-pub(super) fn table(performance: &Performance, palette: Palette) -> String {
-    let mut table = Table::new([" ", "sent", "answer", "in the log", "reached the upstream"]);
-    for shown in &performance.requests {
-        table.row(row(shown));
-    }
-    let mut lines = table.lines(palette).into_iter();
-    let mut text = format!("\n{}\n", lines.next().unwrap_or_default());
-    let mut system = "";
-    for (shown, line) in performance.requests.iter().zip(lines) {
-        if shown.system != system {
-            system = shown.system;
-            let _ = writeln!(text, "\n  {}", palette.paint(Tone::Strong, system));
+/// The parts of the show.
+#[derive(Clone, Copy)]
+pub(super) enum Part {
+    Genuine,
+    Explained,
+    Outage,
+    Crash,
+    Full,
+}
+
+/// What a part shows, before it begins.
+pub(super) fn part(part: Part, palette: Palette) -> String {
+    let (title, lead) = match part {
+        Part::Genuine => (
+            "1. Only genuine webhooks reach the application",
+            "  Each line is one request: what was sent, what its sender was answered, and\n  \
+             what the relay's log says.\n",
+        ),
+        Part::Explained => {
+            ("2. Why was it refused?", "  Senders learn nothing but the status. An operator asks the relay:\n")
         }
-        let _ = writeln!(text, "{line}");
-        if !shown.as_expected {
-            let _ = writeln!(text, "      {}", palette.paint(Tone::Bad, &wrong(shown)));
-        }
-    }
-    for note in NOTES {
-        let _ = write!(text, "\n{}", palette.paint(Tone::Quiet, note));
-    }
-    text.push('\n');
-    text
-}
-
-/// Before the second act.
-pub(super) fn interlude(palette: Palette) -> String {
-    format!("\n  {}\n", palette.paint(Tone::Strong, "The application goes away"))
-}
-
-/// A step of it.
-pub(super) fn step(step: &Step, palette: Palette) -> String {
-    let (tone, mark) = if step.as_expected { (Tone::Good, "✓") } else { (Tone::Bad, "✗") };
-    let came = if step.as_expected { step.came.clone() } else { palette.paint(Tone::Bad, &step.came) };
-    format!("  {}  {:<45}  {came}\n", palette.paint(tone, mark), step.done)
-}
-
-fn row(shown: &Shown) -> [Cell; 5] {
-    let mark = if shown.as_expected { cell(Tone::Good, "✓") } else { cell(Tone::Bad, "✗") };
-    let success = (200..300).contains(&shown.seen.status);
-    let status = cell(if success { Tone::Good } else { Tone::Odd }, shown.seen.status.to_string());
-    [mark, shown.sent.into(), status, harmless(&shown.seen.verdict).into(), reached(shown)]
-}
-
-fn reached(shown: &Shown) -> Cell {
-    let Seen { application, octolis_endpoint, .. } = shown.seen;
-    let place = match (application, octolis_endpoint) {
-        (0, 0) => return cell(Tone::Quiet, "no"),
-        (_, 0) => "application",
-        _ => "endpoint",
+        Part::Outage => (
+            "3. The application is away: nothing is lost",
+            "  Senders get their 200, because the relay keeps each request on disk until\n  \
+             the application has it.\n",
+        ),
+        Part::Crash => (
+            "4. The relay is killed: what was answered 200 is still there",
+            "  A second relay, as a process of its own.\n",
+        ),
+        Part::Full => (
+            "5. The disk is full: no false 200",
+            "  The store of that relay may take 16 MiB. What does not fit is answered 503,\n  \
+             so that its sender tries again.\n",
+        ),
     };
-    match shown.byte_for_byte {
-        Some(true) => cell(Tone::Good, format!("{place}, byte for byte")),
-        _ => cell(Tone::Bad, format!("{place}, and it should not have, or not so")),
+    let gap = if matches!(part, Part::Genuine | Part::Explained) { "" } else { "\n" };
+    format!("\n{}\n\n{lead}{gap}", palette.paint(Tone::Strong, title))
+}
+
+/// The name of a system, before its requests.
+pub(super) fn system(name: &str, palette: Palette) -> String {
+    format!("\n  {}\n", palette.paint(Tone::Strong, name))
+}
+
+/// One request with what became of it.
+pub(super) fn request(shown: &Shown, palette: Palette) -> String {
+    let status = shown.seen.status;
+    let tone = if (200..300).contains(&status) { Tone::Good } else { Tone::Odd };
+    let status = palette.paint(tone, &status.to_string());
+    let verdict = harmless(&shown.seen.verdict);
+    let verdict = match (shown.byte_for_byte, verdict.as_str()) {
+        (Some(true), _) => format!("{verdict}, byte for byte"),
+        (_, "duplicate") => "duplicate, not forwarded".to_owned(),
+        _ => verdict,
+    };
+    let mut text = format!("  {}  {:<SENT$}  {status}  {verdict}\n", mark(shown.as_expected, palette), shown.sent);
+    for line in shown.note.lines() {
+        let _ = writeln!(text, "       {}", palette.paint(Tone::Quiet, line));
     }
+    if !shown.as_expected {
+        let _ = writeln!(text, "{}", palette.item("     ", Tone::Bad, &wrong(shown)).trim_end());
+    }
+    text
+}
+
+fn mark(good: bool, palette: Palette) -> String {
+    if good { palette.paint(Tone::Good, "✓") } else { palette.paint(Tone::Bad, "✗") }
 }
 
 fn wrong(shown: &Shown) -> String {
@@ -104,24 +102,58 @@ fn wrong(shown: &Shown) -> String {
     format!("expected {status}, {verdict}, {reach} at the upstream{leak}; request {}", harmless(&shown.request_id))
 }
 
-/// The last word.
-pub(super) fn verdict(performance: &Performance, palette: Palette) -> String {
-    let (first, second) = (&performance.requests, &performance.outage);
-    let all = first.len() + second.requests.len();
-    let inside: u64 = first.iter().map(|shown| shown.seen.application + shown.seen.octolis_endpoint).sum();
-    let inside = inside + second.requests.iter().map(|kept| kept.arrived as u64).sum::<u64>();
-    let wrong = first.iter().filter(|shown| !shown.as_expected).count();
-    let broken = second.steps.iter().filter(|step| !step.as_expected).count();
-    if performance.as_expected {
-        let word = palette.paint(Tone::Good, "All as expected:");
-        format!(
-            "\n  {word} {all} requests sent, {inside} genuine and new ones went in; nothing else did, and nothing was lost.\n"
-        )
-    } else {
-        let word = palette.paint(Tone::Bad, "Not as expected:");
-        let (wrong, broken) = (counted(wrong, "request"), counted(broken, "step"));
-        format!("\n  {word} {wrong}, {broken}; {inside} of {all} went in. This is a bug of the relay.\n")
+/// A step of an act: what was done, and below it what came of it.
+pub(super) fn step(step: &Step, palette: Palette) -> String {
+    let came = palette.paint(if step.as_expected { Tone::Quiet } else { Tone::Bad }, &step.came);
+    format!("  {}  {}\n       {came}\n", mark(step.as_expected, palette), step.done)
+}
+
+/// What `explain` says.
+pub(super) fn explained(request_id: &str, lines: &[String], palette: Palette) -> String {
+    let command = format!("$ dmz-relay explain {}", harmless(request_id));
+    let mut text = format!("\n  {}\n", palette.paint(Tone::Strong, &command));
+    for line in lines {
+        let _ = writeln!(text, "  {line}");
     }
+    text
+}
+
+/// The last word.
+pub(super) fn summary(performance: &Performance, palette: Palette) -> String {
+    let first = &performance.requests;
+    let reached = first.iter().filter(|shown| shown.seen.application + shown.seen.octolis_endpoint > 0).count();
+    let all = |act: &Played| act.requests.len();
+    let [outage, crash, full] = performance.acts();
+    let parts = [
+        (
+            first.iter().all(|shown| shown.as_expected),
+            format!(
+                "{} webhooks sent: the {reached} that were genuine and new reached the\n     application, the other {} did not",
+                first.len(),
+                first.len() - reached
+            ),
+        ),
+        (!performance.explained.is_empty(), "one refusal explained, with its cause".to_owned()),
+        (outage.as_expected, format!("{} came while the application failed: all arrived later", all(outage))),
+        (crash.as_expected, format!("{} were answered 200 before kill -9: all arrived, once", all(crash))),
+        (full.as_expected, format!("{} filled the disk and arrived; the next was answered 503, not 200", all(full))),
+    ];
+    let mut text = format!("\n{}\n\n", palette.paint(Tone::Strong, "Summary"));
+    for (number, (good, words)) in (1..).zip(parts) {
+        let words = if good { words } else { format!("part {number} did not go as it should") };
+        let _ = writeln!(text, "  {}  {words}", mark(good, palette));
+    }
+    let words = match performance.as_expected {
+        true => palette.paint(Tone::Good, "All as expected."),
+        false => {
+            let wrong = first.iter().filter(|shown| !shown.as_expected).count();
+            let steps = performance.acts().iter().flat_map(|act| &act.steps).filter(|step| !step.as_expected).count();
+            let word = palette.paint(Tone::Bad, "Not as expected:");
+            format!("{word} {} and {}. This is a bug of the relay.", counted(wrong, "request"), counted(steps, "step"))
+        }
+    };
+    let _ = writeln!(text, "\n  {words} It took {:.1} s.", performance.seconds);
+    text
 }
 
 pub(super) fn json(performance: &Performance) -> String {
@@ -129,73 +161,17 @@ pub(super) fn json(performance: &Performance) -> String {
     serde_json::to_string_pretty(performance).map(|text| text + "\n").unwrap_or_default()
 }
 
-/// How to go on by oneself.
-pub(super) fn invitation(stage: &Stage, palette: Palette) -> String {
-    let heading = |text: &str| palette.paint(Tone::Strong, text);
-    let relay = format!("https://localhost:{}", stage.relay.port());
-    let program = std::env::current_exe().map_or_else(|_| "dmz-relay".to_owned(), |path| path.display().to_string());
-    let folder = stage.file("");
-    let folder = folder.to_string_lossy();
-    let folder = folder.trim_end_matches('/');
-    let mut table = Table::bare();
-    for (name, value) in [
-        ("relay", relay.clone()),
-        ("its authority", format!("{folder}/ca.crt")),
-        ("configuration", format!("{folder}/relay.toml")),
-        ("secrets", format!("{folder}/secrets/")),
-        ("admin", format!("{folder}/admin.sock")),
-    ] {
-        table.row([cell(Tone::Quiet, name), value.into()]);
-    }
-    let mut text =
-        format!("\n{}\n{}", heading("It goes on until Ctrl-C; then its folder is removed."), table.text(palette));
-    let _ = write!(
-        text,
-        r#"
-{by_relay}
-  {program} send dastra --config {folder}/relay.toml
-  {program} send dastra --config {folder}/relay.toml --tamper
-  {program} send oktave --config {folder}/relay.toml --stale
-  {program} status --config {folder}/relay.toml
-  {program} events list --config {folder}/relay.toml
-
-{by_curl}
-  D={folder}
-
-  BODY='{{"event":"hello","id":"1"}}'
-  curl -i --cacert $D/ca.crt {relay}/hooks/dastra -H 'Content-Type: application/json' --data-raw "$BODY" \
-    -H "Dastra-Signature: $(printf %s "$BODY" | openssl dgst -sha256 -hmac "$(cat $D/secrets/dastra)" -binary | base64)"
-
-  ID=$(cat /proc/sys/kernel/random/uuid) NOW=$(date +%s)
-  curl -i --cacert $D/ca.crt {relay}/hooks/oktave -H 'Content-Type: application/json' -d "{{\"event_id\":\"$ID\"}}" \
-    -H "Oktave-Event-Id: $ID" -H "Oktave-Timestamp: $NOW" \
-    -H "Oktave-Signature: $(printf %s "$ID$NOW" | openssl dgst -sha256 -hmac "$(cat $D/secrets/oktave)" -r | cut -d ' ' -f 1)"
-
-  curl -i --cacert $D/ca.crt -X PUT "{relay}/hooks/octolis?api-key=$(cat $D/secrets/octolis)" -H 'X-Tenant: north' -d '{{}}'
-
-{log}
-"#,
-        by_relay = heading("Send more, signed by the relay's own tool:"),
-        by_curl = heading("Or with curl and openssl:"),
-        log = heading("What comes in from now on:"),
-    );
-    text
-}
-
 /// One line of the log, for people.
-pub(super) fn request(line: &Line, palette: Palette) -> String {
+pub(super) fn live(line: &Line, palette: Palette) -> String {
     let status = line.number("status");
     let tone = if (200..300).contains(&status) { Tone::Good } else { Tone::Odd };
     let reason = line.get("reason");
     let verdict = if reason.is_empty() { line.get("outcome") } else { reason };
     let time = line.get("time").get(11..19).unwrap_or_default();
-    let route = Some(line.get("route")).filter(|route| !route.is_empty()).unwrap_or("no route");
+    let target: String = harmless(&format!("{} {}", line.get("method"), line.get("path"))).chars().take(PATH).collect();
     format!(
-        "  {}  {}  {verdict:<22} {:<18} {} {}\n",
+        "  {}  {}  {verdict:<22}  {target}\n",
         palette.paint(Tone::Quiet, time),
         palette.paint(tone, &status.to_string()),
-        harmless(route),
-        harmless(line.get("method")),
-        harmless(line.get("path")),
     )
 }

@@ -28,6 +28,8 @@ const DAYS: i64 = 90;
 
 /// The systems' secrets, new for each demo.
 pub(super) struct Secrets {
+    pub(super) github: Secret,
+    pub(super) stripe: Secret,
     pub(super) oktave: Secret,
     pub(super) dastra: Secret,
     /// What senders must show at the route that behaves as an Octolis endpoint.
@@ -64,6 +66,11 @@ impl Stage {
         secrets.write(folder.path()).map_err(|error| DemoError::Io("temporary folder", error))?;
         let (running, journal, admin) =
             start(settings, folder.path(), &clock, application.address, endpoint.address).await?;
+        fs::write(
+            folder.path().join("second.toml"),
+            second_toml(&folder.path().join("second.sock"), application.address),
+        )
+        .map_err(|error| DemoError::Io("temporary folder", error))?;
         let relay = running.listeners.first().map(|(_, address)| *address);
         let none = || DemoError::Io("relay", io::ErrorKind::AddrNotAvailable.into());
         let trust = Trust::authorities(&folder.path().join("ca.crt")).map_err(DemoError::Trust)?;
@@ -111,13 +118,18 @@ impl Secrets {
             random.fill(&mut bytes).map_err(|_| DemoError::Random)?;
             Ok(Secret::new(HEXLOWER.encode(&bytes).into_bytes()))
         };
-        Ok(Self { oktave: fresh()?, dastra: fresh()?, octolis: fresh()?, endpoint: fresh()?, store: fresh()? })
+        // Stripe's look like this, prefix included.
+        let stripe = Secret::new([b"whsec_", fresh()?.expose()].concat());
+        let (github, oktave, dastra, octolis) = (fresh()?, fresh()?, fresh()?, fresh()?);
+        Ok(Self { github, stripe, oktave, dastra, octolis, endpoint: fresh()?, store: fresh()? })
     }
 
     fn write(&self, folder: &Path) -> io::Result<()> {
         let folder = folder.join("secrets");
         fs::create_dir(&folder)?;
         for (name, secret) in [
+            ("github", &self.github),
+            ("stripe", &self.stripe),
             ("oktave", &self.oktave),
             ("dastra", &self.dastra),
             ("octolis", &self.octolis),
@@ -210,6 +222,22 @@ servers = ["http://{application}"]
 [upstreams.octolis-endpoint]
 servers = ["http://{endpoint}"]
 
+[routes.github]
+description = "GitHub: signs its body"
+path = "/hooks/github"
+provider = "github"
+secrets = [{{ file = "secrets/github" }}]
+upstream = "application"
+# Refused ones are kept whole, so that `explain` can look for the cause.
+keep_body = true
+
+[routes.stripe]
+description = "Stripe: signs its time and its body"
+path = "/hooks/stripe"
+provider = "stripe"
+secrets = [{{ file = "secrets/stripe" }}]
+upstream = "application"
+
 [routes.oktave]
 description = "Oktave: signs its event id and its time"
 path = "/hooks/oktave"
@@ -255,6 +283,52 @@ secrets = [{{ file = "secrets/oktave" }}]
 upstream = "octolis-endpoint"
 upstream_path = "/endpoint"
 upstream_query = {{ "api-key" = {{ file = "secrets/octolis-endpoint" }} }}
+"#
+    )
+}
+
+/// Of the relay that is killed, and whose store is filled.
+fn second_toml(admin: &Path, application: SocketAddr) -> String {
+    let admin = admin.display();
+    format!(
+        r#"# Written by `dmz-relay demo`, for its second relay.
+[[listeners]]
+name = "public"
+address = "127.0.0.1:0"
+tls = {{ certificates = [{{ chain = "relay.crt", key = "relay.key" }}] }}
+
+[admin]
+address = "unix:{admin}"
+
+[log]
+format = "json"
+
+[limits]
+max_body = "2MiB"
+
+[store]
+sqlite = {{ path = "second.db" }}
+# As little as there may be, so that it is full soon.
+keep = {{ size = "16MiB" }}
+reserve = "0B"
+
+[upstreams.application]
+servers = ["http://{application}"]
+
+[routes.github]
+path = "/hooks/github"
+provider = "github"
+secrets = [{{ file = "secrets/github" }}]
+max_body = "2MiB"
+upstream = "application"
+delivery = "queue"
+
+[routes.stripe]
+path = "/hooks/stripe"
+provider = "stripe"
+secrets = [{{ file = "secrets/stripe" }}]
+upstream = "application"
+delivery = "queue"
 "#
     )
 }
