@@ -1,4 +1,4 @@
-//! Leaf values that every floor may use: the clock, the secret, a time-out, shares of bounded room, short texts.
+//! Leaf values that every floor may use: the clock, the secret, a time-out, shares of bounded room, short texts, turns.
 //!
 //! Deliberately absent: anything that does I/O, and anything that knows HTTP.
 
@@ -7,6 +7,7 @@ pub mod patience;
 pub mod secret;
 pub mod share;
 pub mod text;
+pub mod turns;
 
 pub use clock::{Clock, Moment, UnixMillis};
 pub use secret::Secret;

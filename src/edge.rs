@@ -31,7 +31,7 @@ use crate::pipeline::{self, Connection, Gate, Known};
 use crate::snapshot::Snapshot;
 
 use newcomers::Newcomers;
-use turns::Turns;
+use turns::Line;
 
 pub use connections::Connections;
 pub use listener::{ListenSocket, accept};
@@ -49,7 +49,7 @@ pub struct Relay {
     pub connections: Connections,
     newcomers: Newcomers,
     known: Arc<Known>,
-    turns: Turns,
+    handshakes: Line,
     current: ArcSwap<Snapshot>,
 }
 
@@ -61,7 +61,7 @@ impl Relay {
             connections: Connections::default(),
             newcomers: Newcomers::default(),
             known: Arc::default(),
-            turns: Turns::default(),
+            handshakes: Line::default(),
             current: ArcSwap::new(snapshot),
         }
     }

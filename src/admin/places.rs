@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::AbortHandle;
 
+use crate::base::turns::Turns;
+
 /// Connections at a time.
 pub(super) const CONNECTIONS: usize = 64;
 /// Questions about the history that are answered at a time. With [`RELOADS`] fewer than there are places, so that one for which
@@ -22,6 +24,7 @@ const RELOADS: usize = 8;
 #[derive(Debug)]
 pub(super) struct Places {
     taken: Mutex<Taken>,
+    turns: Turns,
     questions: Semaphore,
     reloads: Semaphore,
 }
@@ -42,7 +45,8 @@ struct Guest {
 
 impl Default for Places {
     fn default() -> Self {
-        Self { taken: Mutex::default(), questions: Semaphore::new(QUESTIONS), reloads: Semaphore::new(RELOADS) }
+        let (questions, reloads) = (Semaphore::new(QUESTIONS), Semaphore::new(RELOADS));
+        Self { taken: Mutex::default(), turns: Turns::new(1), questions, reloads }
     }
 }
 
@@ -64,6 +68,12 @@ impl Places {
         taken.by.insert(number, Guest { busy: false, task: Arc::clone(&task) });
         drop(taken);
         Some(Place { all: Arc::clone(all), number, task })
+    }
+
+    /// Waits until everything else that is ready has had its turn since the last request here began: whoever asks for the metrics again
+    /// and again must not hold up webhooks.
+    pub(super) async fn turn(&self) {
+        drop(self.turns.next().await);
     }
 
     /// The right to ask about the history.

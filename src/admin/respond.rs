@@ -47,6 +47,7 @@ pub(super) async fn respond<S: AdminSource + EventSource>(
     exposure: Exposure,
     request: Request<Incoming>,
 ) -> Answer {
+    place.all().turn().await;
     let (head, body) = request.into_parts();
     if let Err(why) = admit(&head.headers, peer, exposure) {
         return text(StatusCode::FORBIDDEN, why);

@@ -21,6 +21,8 @@ struct Relay {
     draining: AtomicBool,
     broken: AtomicBool,
     asked: AtomicUsize,
+    /// How often its metrics were.
+    shown: AtomicUsize,
     acted: Mutex<Vec<String>>,
 }
 
@@ -35,6 +37,7 @@ impl AdminSource for Relay {
     }
 
     fn metrics(&self) -> String {
+        self.shown.fetch_add(1, Ordering::Relaxed);
         "dmz_relay_build_info 1\n".into()
     }
 
@@ -353,6 +356,27 @@ async fn health_and_reload_are_answered_whoever_fills_the_places() {
         assert_eq!(client::get(&rig.address, "/readyz").await.unwrap().status, 200);
         assert_eq!(client::reload(&rig.address).await.unwrap().status, 200);
     }
+    drop(held);
+}
+
+/// Who asks again and again and reads nothing has one request answered while everybody else has a turn.
+#[tokio::test]
+async fn requests_here_take_turns_with_everything_else() {
+    let rig = Rig::new(false);
+    let mut held = Vec::new();
+    for _ in 0..32 {
+        let mut stream = rig.connect().await;
+        let asked = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(100);
+        stream.write_all(asked.as_bytes()).await.unwrap();
+        held.push(stream);
+    }
+    let (mut before, mut most) = (rig.relay.shown.load(Ordering::Relaxed), 0);
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+        let shown = rig.relay.shown.load(Ordering::Relaxed);
+        (before, most) = (shown, most.max(shown - before));
+    }
+    assert!((1..=2).contains(&most), "{most} in one turn");
     drop(held);
 }
 

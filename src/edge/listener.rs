@@ -205,7 +205,7 @@ impl Arrival {
             }
             // Who has said nothing yet needs no turn.
             stream.readable().await?;
-            self.relay.turns.take(TlsStream::accept(stream, server)).await
+            self.relay.handshakes.take(self.source.ip, TlsStream::accept(stream, server)).await
         };
         match self.in_time(handshake).await {
             Some(Ok(stream)) => self.tls(stream).await,
