@@ -1,8 +1,9 @@
-//! Leaf values that every floor may use: the clock, the secret, a time-out, shares of bounded room, short texts, turns.
+//! Leaf values that every floor may use: the clock, the secret, a time-out, shares of bounded room, short texts, digits, turns.
 //!
 //! Deliberately absent: anything that does I/O, and anything that knows HTTP.
 
 pub mod clock;
+pub mod hex;
 pub mod patience;
 pub mod secret;
 pub mod share;

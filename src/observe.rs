@@ -25,6 +25,7 @@ use std::time::Duration;
 use ::metrics::{Counter, Gauge};
 
 use crate::base::{Clock, UnixMillis};
+use crate::domain::Outcome;
 
 pub use action::{ActionResult, AdminAction};
 pub use delivery::{Delivered, DeliveryEvent};
@@ -182,7 +183,7 @@ impl Observer {
             metrics,
             clock,
             refusals: Throttle::new(REFUSAL_LINES),
-            kinds: Kinds::new(REFUSAL_LINES),
+            kinds: Kinds::new(Outcome::KINDS, REFUSAL_LINES),
             connections: Throttle::new(REFUSAL_LINES),
             http2: Throttle::new(REFUSAL_LINES),
             library: Throttle::new(LIBRARY_LINES),
@@ -438,9 +439,13 @@ impl Observer {
     }
 
     fn admits_request(&self, event: &RequestEvent<'_>) -> bool {
-        let kind = if event.outcome.reason().is_empty() { event.outcome.as_str() } else { event.outcome.reason() };
         let now = self.refusals.now();
-        self.said(&self.refusals, self.refusals.admits_of(&self.kinds, kind, now), now, "requests_suppressed")
+        self.said(
+            &self.refusals,
+            self.refusals.admits_of(&self.kinds, event.outcome.kind(), now),
+            now,
+            "requests_suppressed",
+        )
     }
 
     fn admits(&self, throttle: &Throttle, event: &'static str) -> bool {

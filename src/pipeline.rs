@@ -172,8 +172,30 @@ async fn steps<'r, B: BodySource>(
     };
     record.fresh(&fresh);
 
-    let (route, started, proves, waited) = (fresh.route(), record.started(), fresh.proves(), fresh.has_waited());
-    let end = match Way::choose(gate, route) {
+    let (proves, waited) = (fresh.proves(), fresh.has_waited());
+    // In a box, so that a request whose body is waited for, or that is refused, does not carry the size of a delivery.
+    let end = Box::pin(inward(fresh, head, source, gate, record)).await;
+    // Only now: until it was delivered or accepted, a copy of it would be as fresh as it is.
+    if proves && end.is_ok() {
+        connection.proven.set();
+        // Who need not wait for room need not be known for it either.
+        if waited && source.via == Via::ForwardedFor {
+            connection.proven.tell(source.ip);
+        }
+    }
+    end
+}
+
+/// Step 11, by the way that the request goes.
+async fn inward<'r>(
+    fresh: Fresh<'r>,
+    head: &'r Head,
+    source: SourceAddress,
+    gate: &'r Gate,
+    record: &mut Record<'r>,
+) -> Result<End, Outcome> {
+    let (route, started) = (fresh.route(), record.started());
+    match Way::choose(gate, route) {
         Way::Inward => match Delivered::forward(fresh, head, source, gate, record, started + route.deadline).await {
             Tried::Delivered(delivered) => Ok(taken(delivered.commit(gate))),
             Tried::Missed(_, missed) => Err(missed.fault.into()),
@@ -203,16 +225,7 @@ async fn steps<'r, B: BodySource>(
             }
         }
         Way::Store => Accepted::keep(fresh, None, gate, record).await.map(durable),
-    };
-    // Only now: until it was delivered or accepted, a copy of it would be as fresh as it is.
-    if proves && end.is_ok() {
-        connection.proven.set();
-        // Who need not wait for room need not be known for it either.
-        if waited && source.via == Via::ForwardedFor {
-            connection.proven.tell(source.ip);
-        }
     }
-    end
 }
 
 fn taken(reply: Reply) -> End {

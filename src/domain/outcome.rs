@@ -26,6 +26,22 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// How many kinds there are: one for each reason, and one for each outcome that needs none.
+    pub const KINDS: usize = 5 + Refusal::ALL.len() + Fault::ALL.len();
+
+    /// Its number among the kinds.
+    pub fn kind(&self) -> usize {
+        match self {
+            Self::Delivered => 0,
+            Self::Accepted => 1,
+            Self::Handshake => 2,
+            Self::Duplicate => 3,
+            Self::Gone => 4,
+            Self::Refused(turned) => 5 + turned.refusal as usize,
+            Self::Failed(fault) => 5 + Refusal::ALL.len() + *fault as usize,
+        }
+    }
+
     /// The metric label.
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -84,4 +100,18 @@ pub struct Answer {
     pub retry_after: Option<Duration>,
     /// Whether the connection must end after this: true for anything that may have left bytes unread.
     pub close: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_number_of_its_own() {
+        let reasons = Refusal::ALL.iter().map(|refusal| Outcome::from(*refusal));
+        let faults = Fault::ALL.iter().map(|fault| Outcome::from(*fault));
+        let plain = [Outcome::Delivered, Outcome::Accepted, Outcome::Handshake, Outcome::Duplicate, Outcome::Gone];
+        let kinds: Vec<usize> = plain.into_iter().chain(reasons).chain(faults).map(|outcome| outcome.kind()).collect();
+        assert_eq!(kinds, (0..Outcome::KINDS).collect::<Vec<_>>());
+    }
 }

@@ -4,10 +4,14 @@
 //! stands the body, so that a second body under the same id is a second request. What a provider's bodies are like says the
 //! rest ([`Bodies`]); docs/adr/0018-identity.md has the reasons and what each choice costs.
 
+use std::borrow::Cow;
+use std::slice;
+
 use super::algorithm::{Algorithm, Tag};
 use super::scheme::{Check, Message, Scheme};
 use super::source::{Facts, Source};
 use super::template::Segment;
+use crate::base::hex;
 use crate::domain::Refusal;
 
 /// An id in a name is at most this long.
@@ -159,21 +163,50 @@ impl Names {
         self.headers.iter().chain(self.entries.iter().flat_map(Entry::sources))
     }
 
-    /// The entries that may count for a request. Each header is read once.
-    pub(super) fn applying<'n>(&'n self, facts: &Facts<'_>) -> impl Iterator<Item = Result<&'n Entry, Refusal>> {
-        let mut asked = None;
-        self.entries.iter().filter_map(move |entry| {
-            let Some((at, equals)) = &entry.when else { return Some(Ok(entry)) };
-            if asked.as_ref().is_none_or(|(known, _)| known != at) {
-                let says = self.headers.get(*at).map_or(Ok(None), |header| facts.read(header));
-                asked = match says {
-                    Ok(says) => Some((*at, says)),
-                    Err(refusal) => return Some(Err(refusal)),
-                };
+    /// The entries that may count for a request.
+    pub(super) fn applying<'n, 'f, 'a>(&'n self, facts: &'f Facts<'a>) -> Applying<'n, 'f, 'a> {
+        Applying { names: self, entries: self.entries.iter(), facts, header: usize::MAX, says: None }
+    }
+}
+
+/// Entries in their order, without those whose condition does not hold. A recipe may have a dozen that ask for one header, so
+/// that is read once.
+pub(super) struct Applying<'n, 'f, 'a> {
+    names: &'n Names,
+    entries: slice::Iter<'n, Entry>,
+    facts: &'f Facts<'a>,
+    /// The header that was read last, and what it says.
+    header: usize,
+    says: Option<Cow<'f, [u8]>>,
+}
+
+impl Applying<'_, '_, '_> {
+    fn ask(&mut self, header: usize) -> Result<(), Refusal> {
+        self.says = match self.names.headers.get(header) {
+            Some(source) => self.facts.read(source)?,
+            None => None,
+        };
+        self.header = header;
+        Ok(())
+    }
+}
+
+impl<'n> Iterator for Applying<'n, '_, '_> {
+    type Item = Result<&'n Entry, Refusal>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while let Some(entry) = self.entries.next() {
+            let Some((header, equals)) = &entry.when else { return Some(Ok(entry)) };
+            if *header != self.header
+                && let Err(refusal) = self.ask(*header)
+            {
+                return Some(Err(refusal));
             }
-            let says = asked.as_ref().and_then(|(_, says)| says.as_deref());
-            (says == Some(equals.as_bytes())).then_some(Ok(entry))
-        })
+            if self.says.as_deref() == Some(equals.as_bytes()) {
+                return Some(Ok(entry));
+            }
+        }
+        None
     }
 }
 
@@ -296,16 +329,22 @@ fn folded(tag: &Tag, name: &mut String, label: &str) {
         *to = left ^ right;
         length += 1;
     }
-    hexadecimal(name, label, folded.get(..length).unwrap_or_default());
+    hexadecimal(name, label, &folded, length);
 }
 
 fn digest(name: &mut String, label: &str, of: &[u8]) {
     let digest = Algorithm::Sha256.digest(of);
-    hexadecimal(name, label, digest.as_bytes().get(..DIGEST).unwrap_or_default());
+    hexadecimal(name, label, digest.as_bytes().first_chunk().unwrap_or(&[0; DIGEST]), DIGEST);
 }
 
-fn hexadecimal(name: &mut String, label: &str, bytes: &[u8]) {
-    data_encoding::HEXLOWER.encode_append(bytes, begin(name, label, 2 * bytes.len()));
+/// The first `length` of these bytes.
+fn hexadecimal(name: &mut String, label: &str, bytes: &[u8; DIGEST], length: usize) {
+    let mut text = [0; 2 * DIGEST];
+    for (digits, bytes) in text.as_chunks_mut().0.iter_mut().zip(bytes.as_chunks().0) {
+        *digits = hex::digits(u32::from_be_bytes(*bytes));
+    }
+    let text = text.get(..2 * length).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default();
+    begin(name, label, text.len()).push_str(text);
 }
 
 /// Room for exactly what comes, so that most names are one allocation.
