@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::Arc;
 
-use dmz_relay::base::{Clock, Secret};
+use dmz_relay::base::{Clock, Secret, UnixMillis};
 use dmz_relay::config::recipe::builtin;
 use dmz_relay::domain::Method;
 use dmz_relay::signature::{Key, PublicUrl, SignDraft, Signed, Verifier};
@@ -79,8 +79,8 @@ struct Request {
 }
 
 impl Request {
-    /// As the provider would send it now, with this secret.
-    fn signed(name: &str, secret: &str, clock: &Clock) -> Self {
+    /// As the provider would send it at this moment, with this secret.
+    fn signed(name: &str, secret: &str, now: UnixMillis) -> Self {
         let key = Key { id: "key".into(), secret: Secret::new(secret.as_bytes().to_vec()) };
         let scheme = Arc::clone(&builtin(name).unwrap().scheme);
         let url = PublicUrl::parse("https://hooks.example.com").unwrap();
@@ -89,7 +89,7 @@ impl Request {
         let path = format!("/hooks/{name}");
         let body = format!("{{\"id\":\"evt_1\",\"event_id\":\"{ID}\"}}").into_bytes();
         let draft = SignDraft { method: Method::Post, path_query: &path, headers: &headers, body: &body, id: ID };
-        let signed: Signed = verifier.sign(&draft, clock.now()).unwrap();
+        let signed: Signed = verifier.sign(&draft, now).unwrap();
         Self {
             target: signed.target(&path),
             headers: headers.into_iter().chain(signed.headers.clone()).collect(),
@@ -119,7 +119,9 @@ struct Place {
 }
 
 fn place(name: &str, clock: &Clock) -> Place {
-    let mut all: Vec<Request> = (0..40).map(|number| Request::signed(name, &secret(number), clock)).collect();
+    // In one moment: the time that some of them sign is no part that depends on the secret.
+    let now = clock.now();
+    let mut all: Vec<Request> = (0..40).map(|number| Request::signed(name, &secret(number), now)).collect();
     let texts: Vec<Vec<String>> =
         all.iter_mut().map(|request| request.parts().into_iter().map(|part| part.clone()).collect()).collect();
     let mut found = None;
@@ -292,7 +294,7 @@ fn a_verdict_takes_as_long_wherever_a_signature_is_wrong() {
     let mut wrong = String::new();
     for name in FAMILIES {
         let place = place(name, &clock);
-        let genuine = Request::signed(name, &secret(0), &clock);
+        let genuine = Request::signed(name, &secret(0), clock.now());
         let (from, to) = (place.letters.start, place.letters.end);
         let spoils: [&dyn Fn(usize) -> bool; 4] =
             [&|at| at == from, &|at| at == (from + to) / 2, &|at| at + 1 == to, &|_| true];
@@ -310,7 +312,7 @@ fn a_verdict_takes_as_long_wherever_a_signature_is_wrong() {
 
 /// Oktave's `event_id` is no secret, and is compared like any bytes: the first one that differs ends it.
 fn a_comparison_that_stops_early_is_seen(counter: &mut Counter, clock: &Clock) {
-    let genuine = Request::signed("oktave", &secret(0), clock);
+    let genuine = Request::signed("oktave", &secret(0), clock.now());
     let text = String::from_utf8(genuine.body.clone()).unwrap();
     let spoilt = [format!("1{}", &ID[1..]), format!("{}c", &ID[..ID.len() - 1])];
     let requests = spoilt.map(|id| Request { body: text.replace(ID, &id).into_bytes(), ..genuine.clone() });
@@ -321,7 +323,7 @@ fn a_comparison_that_stops_early_is_seen(counter: &mut Counter, clock: &Clock) {
 
 /// docs/request.md: who is refused at one step costs nothing of the next, and tells as much by its status.
 fn what_is_refused_before_is_not_verified(counter: &mut Counter, clock: &Clock) {
-    let genuine = Request::signed("github", &secret(0), clock);
+    let genuine = Request::signed("github", &secret(0), clock.now());
     let unknown = Request { target: "/hooks/unknown".into(), ..genuine };
     assert_eq!(counter.count(&unknown), ("route_unknown".to_owned(), None));
 }
