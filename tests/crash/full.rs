@@ -43,7 +43,8 @@ fn a_disk_that_says_it_is_full() {
 }
 
 /// A file system of one's own, as long as this lives.
-struct Mount(PathBuf);
+#[derive(Debug)]
+pub struct Mount(PathBuf);
 
 impl Mount {
     /// `None` where this is not allowed.
@@ -51,6 +52,18 @@ impl Mount {
         let size = format!("size={bytes}");
         let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(place).output().ok()?;
         mounted.status.success().then(|| Self(place.to_owned()))
+    }
+
+    /// The folder with what is in it, as a file system that can be made read-only. `None` where this is not allowed.
+    pub fn of(place: &Path) -> Option<Self> {
+        let mounted = Command::new("mount").arg("--bind").args([place, place]).output().ok()?;
+        mounted.status.success().then(|| Self(place.to_owned()))
+    }
+
+    /// Makes one of [`Mount::of`] read-only (`ro`), or writable again (`rw`).
+    pub fn set(&self, mode: &str) {
+        let options = format!("remount,bind,{mode}");
+        assert!(Command::new("mount").args(["-o", &options]).arg(&self.0).status().unwrap().success());
     }
 
     /// Takes all the room there is, but for `rest` bytes.
@@ -98,6 +111,9 @@ fn a_quota_that_is_used_up() {
     scene.bulk(700_000);
     scene.all_answered(false, &mut relay, &address);
     relay.tells(&["\"store_full\""]);
+    let metric = |name: &str| scene.installation.metric(&format!("dmz_relay_store_{name}"));
+    assert_eq!((metric("up"), metric("limit_bytes")), (1.0, 16_777_216.0));
+    assert!((8e6..=16_777_216.0).contains(&metric("used_bytes")) && metric("disk_free_bytes") > 0.0);
     assert!(scene.account.acknowledged() > 6, "{}", relay.log());
     scene.inside.behave(Manner::WELL);
     scene.all_answered(true, &mut relay, &address);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::faults::{Action, ENOSPC, Fault, Kind};
+use crate::full::Mount;
 use crate::inside::Manner;
 use crate::relay::{LONG, Relay};
 use crate::scene::Scene;
@@ -118,11 +119,14 @@ fn a_sync_that_hangs_is_said_while_it_hangs() {
         let sent = scope.spawn(|| post(&address, &System::Oktave.message(9, "hang-9", 0)));
         relay.tells(&["store_stalled"]);
         status_says(&scene, "the disk has not answered");
+        assert_eq!(scene.installation.metric("dmz_relay_store_up"), 0.0);
+        assert_eq!(scene.installation.metric("dmz_relay_store_changes_total{state=\"stalled\"}"), 1.0);
         direct_is_served(&scene, &address);
         layer.slow(0);
         let _ = sent.join();
     });
     relay.tells(&["store_resumed"]);
+    assert_eq!(scene.installation.metric("dmz_relay_store_up"), 1.0);
     relay.did_not_panic();
 }
 
@@ -133,8 +137,11 @@ fn starts_closed(scene: &mut Scene, relay: &mut Relay, why: &str, end: impl FnOn
     direct_is_served(scene, &address);
     assert_eq!(post(&address, &System::Oktave.message(77, "closed-77", 0)), Some(503));
     status_says(scene, why);
+    assert_eq!(scene.installation.metric("dmz_relay_store_up"), 0.0);
     end();
     relay.tells(&["store_recovered"]);
+    assert_eq!(scene.installation.metric("dmz_relay_store_up"), 1.0);
+    assert!(scene.installation.metric("dmz_relay_store_changes_total{state=\"recovered\"}") >= 1.0);
     scene.all_answered(true, relay, &address);
     let lost = lost(&scene.account, &scene.inside, LONG);
     assert!(lost.is_empty(), "{lost:?}\n{}", relay.log());
@@ -172,6 +179,21 @@ fn a_disk_that_is_full_at_the_start_keeps_the_store_closed_and_nothing_else() {
     layer.arm(Fault::from(growth, 1, Action::Fail(ENOSPC)));
     let mut relay = scene.installation.spawn(Some(&layer));
     starts_closed(&mut scene, &mut relay, "disk I/O error", || layer.disarm());
+}
+
+/// As the kernel remounts it after an error: with what a killed relay left on it, and empty.
+#[test]
+fn a_disk_that_is_read_only_at_the_start_keeps_the_store_closed_and_nothing_else() {
+    for mut scene in [left_behind(), scene()] {
+        let Some(mount) = Mount::of(&scene.installation.store()) else {
+            println!("skipped, needs mount");
+            return;
+        };
+        mount.set("ro");
+        let mut relay = scene.installation.spawn(None);
+        starts_closed(&mut scene, &mut relay, "Read-only file system", || mount.set("rw"));
+        relay.stop();
+    }
 }
 
 #[test]
@@ -269,6 +291,7 @@ fn a_damaged_page_is_set_aside_once_and_everything_else_goes_on() {
         assert!(told <= 1, "it flaps:\n{}", relay.log());
         if told == 1 {
             status_says(&scene, "set aside");
+            assert!(scene.installation.metric("dmz_relay_store_set_aside") >= 1.0);
         }
         relay.did_not_panic();
         relay.stop();

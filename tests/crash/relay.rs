@@ -1,8 +1,9 @@
 //! The real binary: its folder, its configuration, and its life from start to kill.
 
 use std::fs::{self, Permissions};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -93,6 +94,17 @@ impl Installation {
         let address = relay.address();
         assert!(address.is_some(), "it does not start:\n{}", relay.log());
         relay
+    }
+
+    /// The value of a metric of the running relay, by its name and labels.
+    #[track_caller]
+    pub fn metric(&self, series: &str) -> f64 {
+        let mut stream = UnixStream::connect(self.path("admin.sock")).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+        let mut said = String::new();
+        stream.read_to_string(&mut said).unwrap();
+        let value = said.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok());
+        value.unwrap_or_else(|| panic!("no {series} in {said}"))
     }
 
     /// Runs another command of the binary with this configuration.
