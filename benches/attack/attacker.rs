@@ -11,10 +11,18 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::{floods, slow, wire};
+use super::floods::{self, Requests};
+use super::{slow, streams, wire};
 
-/// How long after its end an attack waits for its connections to be ended by the other side.
+/// How long after its end an attack waits for its connections to be ended by the other side, where that is what is looked at.
 pub const PATIENCE: Duration = Duration::from_secs(12);
+const TIMED: &[&str] = &["silent", "half-open", "slowloris", "slowloris-one", "slow-body", "slow-read"];
+
+/// Size of a body that is hashed once for each of sixteen secrets, and what a head has beside the usual.
+const LARGE: usize = 8 * 1024 * 1024;
+const PADDING: usize = 30_000;
+/// Requests a second of each connection that does not send as fast as it can.
+const PACE: u32 = 150;
 
 /// What an attack saw.
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -37,6 +45,8 @@ pub struct Saw {
 #[derive(Debug)]
 pub struct Attack {
     pub port: u16,
+    /// Of the request that was captured.
+    pub signature: String,
     pub over: AtomicBool,
     pub opened: AtomicU64,
     pub refused: AtomicU64,
@@ -62,17 +72,25 @@ impl Attack {
     }
 }
 
-pub fn run(phase: &str, port: u16, during: Duration, connections: usize, addresses: usize) {
+pub fn run(phase: &str, port: u16, during: Duration, connections: usize, addresses: usize, signature: &str) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let saw = runtime.block_on(attack(phase, port, during, connections, addresses));
+    let saw = runtime.block_on(attack(phase, port, during, connections, addresses, signature));
     println!("{}", serde_json::to_string(&saw).unwrap());
     // What still holds a connection is not waited for.
     runtime.shutdown_background();
 }
 
-async fn attack(phase: &str, port: u16, during: Duration, connections: usize, addresses: usize) -> Saw {
+async fn attack(
+    phase: &str,
+    port: u16,
+    during: Duration,
+    connections: usize,
+    addresses: usize,
+    signature: &str,
+) -> Saw {
     let attack = Arc::new(Attack {
         port,
+        signature: signature.to_owned(),
         over: AtomicBool::new(false),
         opened: AtomicU64::new(0),
         refused: AtomicU64::new(0),
@@ -80,7 +98,7 @@ async fn attack(phase: &str, port: u16, during: Duration, connections: usize, ad
         answered: AtomicU64::new(0),
         lived: Mutex::new(0.0),
     });
-    let protocol: &[u8] = if ["resets", "pings", "settings"].contains(&phase) { b"h2" } else { b"http/1.1" };
+    let protocol: &[u8] = if ["resets", "pings", "settings", "streams"].contains(&phase) { b"h2" } else { b"http/1.1" };
     let tls = wire::blind(protocol);
     let mut attackers = JoinSet::new();
     for number in 0..connections {
@@ -98,7 +116,32 @@ async fn attack(phase: &str, port: u16, during: Duration, connections: usize, ad
                     "resets" => floods::frames(&attack, from, &tls, &floods::reset).await,
                     "pings" => floods::frames(&attack, from, &tls, &floods::ping).await,
                     "settings" => floods::frames(&attack, from, &tls, &floods::settings).await,
-                    "junk" => floods::junk(&attack, from, &tls).await,
+                    "junk" => floods::requests(&attack, from, &tls, &Requests::FORGED).await,
+                    "forged-rate" => {
+                        let paced = Requests { pause: Some(Duration::from_secs(1) / PACE), ..Requests::FORGED };
+                        floods::requests(&attack, from, &tls, &paced).await
+                    }
+                    "ids" => {
+                        let ids = Requests { path: "/hooks/other", ids: true, ..Requests::CAPTURED };
+                        floods::requests(&attack, from, &tls, &ids).await
+                    }
+                    "spool" => {
+                        let large =
+                            Requests { path: "/hooks/other", ids: true, padding: PADDING, ..Requests::CAPTURED };
+                        floods::requests(&attack, from, &tls, &large).await
+                    }
+                    "history" => {
+                        let large = Requests { padding: PADDING, ..Requests::CAPTURED };
+                        floods::requests(&attack, from, &tls, &large).await
+                    }
+                    "large" => {
+                        let large = Requests { path: "/hooks/many", body: LARGE, ..Requests::FORGED };
+                        floods::requests(&attack, from, &tls, &large).await
+                    }
+                    "streams" => streams::hold(&attack, from, &tls).await,
+                    "silent-bodies" => slow::silent_body(&attack, from, &tls).await,
+                    "replayers" => slow::replay(&attack, from, &tls).await,
+                    "admin" => slow::admin(&attack, from).await,
                     "idle" => slow::idle(&attack, from, &tls).await,
                     _ => panic!("no such attack: {phase}"),
                 };
@@ -116,7 +159,8 @@ async fn attack(phase: &str, port: u16, during: Duration, connections: usize, ad
     sleep(during).await;
     attack.over.store(true, Ordering::Relaxed);
     let all = async { while attackers.join_next().await.is_some() {} };
-    let _ = timeout(PATIENCE, all).await;
+    let patience = if TIMED.contains(&phase) { PATIENCE } else { Duration::from_secs(1) };
+    let _ = timeout(patience, all).await;
     let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
     Saw {
         opened: get(&attack.opened),

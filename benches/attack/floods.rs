@@ -4,6 +4,7 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use rustls::ClientConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, split};
@@ -12,6 +13,8 @@ use tokio::time::Instant;
 use super::attacker::Attack;
 use super::wire;
 
+/// No genuine request has this id, or one above it.
+const FIRST_INVENTED: u64 = 1 << 40;
 /// Frames in one write.
 const BURST: u32 = 100;
 
@@ -23,16 +26,47 @@ pub async fn handshake(attack: &Attack, from: Ipv4Addr, tls: &Arc<ClientConfig>)
     Ok(())
 }
 
-/// Requests whose signature is nobody's, one after the other on a kept connection.
-pub async fn junk(attack: &Attack, from: Ipv4Addr, tls: &Arc<ClientConfig>) -> io::Result<()> {
+/// Requests, one after the other on a kept connection.
+pub struct Requests {
+    pub path: &'static str,
+    /// With the captured signature, else with one that is nobody's.
+    pub captured: bool,
+    /// Each with an id of its own.
+    pub ids: bool,
+    /// What the head has for nothing.
+    pub padding: usize,
+    /// Bytes of another body than the captured one.
+    pub body: usize,
+    pub pause: Option<Duration>,
+}
+
+impl Requests {
+    pub const FORGED: Self = Self { path: wire::PATH, captured: false, ids: false, padding: 0, body: 0, pause: None };
+    pub const CAPTURED: Self = Self { captured: true, ..Self::FORGED };
+}
+
+pub async fn requests(
+    attack: &Attack,
+    from: Ipv4Addr,
+    tls: &Arc<ClientConfig>,
+    Requests { path, captured, ids, padding, body, pause }: &Requests,
+) -> io::Result<()> {
     let mut stream = wire::tls(wire::tcp(from, attack.port, None).await?, tls).await?;
     attack.count(&attack.opened);
-    let request = wire::webhook(&"0".repeat(64), 0, &wire::body());
+    let nobodys = "0".repeat(64);
+    let signature = if *captured { &attack.signature } else { &nobodys };
+    let body = if *body > 0 { vec![b'x'; *body] } else { wire::body(wire::CAPTURED) };
+    let mut pace = pause.map(tokio::time::interval);
     let mut buffer = Vec::with_capacity(1024);
     while !attack.is_over() {
-        stream.write_all(&request).await?;
+        if let Some(pace) = &mut pace {
+            pace.tick().await;
+        }
+        let number = attack.sent.fetch_add(1, Ordering::Relaxed);
+        let id = if *ids { FIRST_INVENTED + number } else { wire::CAPTURED };
+        stream.write_all(wire::head(path, signature, id, *padding, body.len()).as_bytes()).await?;
+        stream.write_all(&body).await?;
         stream.flush().await?;
-        attack.count(&attack.sent);
         let (_, stays) = wire::answer(&mut stream, &mut buffer).await?;
         attack.count(&attack.answered);
         if !stays {
@@ -95,13 +129,13 @@ pub fn settings(_: u32) -> Vec<u8> {
     frame(4, 0, 0, &[0, 3, 0, 0, 0, 9])
 }
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
 /// `POST /hooks/github` as HPACK has it without a dynamic table.
-fn head() -> Vec<u8> {
+pub fn head() -> Vec<u8> {
     let literal = |index: u8, value: &str| [&[index, u8::try_from(value.len()).unwrap()], value.as_bytes()].concat();
     [vec![0x83, 0x87], literal(0x04, "/hooks/github"), literal(0x01, wire::NAME)].concat()
 }

@@ -2,8 +2,8 @@
 //! docs/performance.md, and `run` beside this file, which starts it.
 //!
 //! ```text
-//! attack run relay|nginx|haproxy SECONDS [PHASE…]   everything against one of them; the parent of the other two
-//! attack as PHASE PORT SECONDS CONNECTIONS ADDRESSES   one attacker, in a process of its own
+//! attack run relay,nginx,haproxy SECONDS ROUNDS [PHASE…]   everything against each of them; the parent of the others
+//! attack as PHASE PORT SECONDS CONNECTIONS ADDRESSES SIGNATURE   one attacker, in a process of its own
 //! ```
 //!
 //! Without arguments, as `cargo test --bench attack` starts it: the same in small, to see that it works.
@@ -26,9 +26,13 @@ mod any_certificate;
 mod attacker; // one attack, in its own process
 mod floods; // attacks that are fast
 mod genuine; // the stream that must not suffer
+mod health; // who watches the relay
 mod inside; // the internal server
+mod phases; // what each attack is
 mod scene; // phases, one after the other, and what came of them
 mod slow; // attacks that hold
+mod streams; // an attack that holds by HTTP/2
+mod table; // the figures
 mod target; // what is attacked, started and weighed
 mod wire; // connections and messages
 
@@ -39,17 +43,19 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
-        ["run", name, seconds, ref phases @ ..] => {
+        ["run", names, seconds, rounds, ref phases @ ..] => {
             let seconds = Duration::from_secs(seconds.parse().unwrap());
-            scene::run(name, &scene::Size::whole(seconds), phases);
+            let names: Vec<&str> = names.split(',').collect();
+            scene::run(&names, &scene::Size::whole(seconds, rounds.parse().unwrap()), phases);
         }
-        ["as", phase, port, seconds, connections, addresses] => attacker::run(
+        ["as", phase, port, seconds, connections, addresses, signature] => attacker::run(
             phase,
             port.parse().unwrap(),
             Duration::from_secs_f64(seconds.parse().unwrap()),
             connections.parse().unwrap(),
             addresses.parse().unwrap(),
+            signature,
         ),
-        _ => scene::run("relay", &scene::Size::small(), &[]),
+        _ => scene::run(&["relay"], &scene::Size::small(), &[]),
     }
 }

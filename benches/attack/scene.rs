@@ -1,5 +1,5 @@
-//! Phases, one after the other: the stream alone, then beside each attack; what a junk request costs; what an idle connection
-//! weighs. One line for each, and at the end the same as rows of a table.
+//! Phases, one after the other: the stream alone, then beside an attack; what a junk request costs; what an idle connection weighs. One
+//! line for each, and at the end a table.
 
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -14,14 +14,17 @@ use tokio::time::sleep;
 use super::attacker::Saw;
 use super::genuine::{Sender, Went};
 use super::inside::{self, Inside};
+use super::phases::{Many, PHASES, Phase};
+use super::table::{Row, Table};
 use super::target::{Place, Target};
-use super::wire;
+use super::{health, wire};
 
 /// How large everything is.
 pub struct Size {
     during: Duration,
-    /// Requests a second over kept connections, and over new ones.
-    rate: (u64, u64),
+    rounds: usize,
+    /// Requests a second over kept connections, over new ones, and over new ones from new addresses.
+    rates: [u64; 3],
     /// Connections of attacks that hold, and of those that are fast.
     slow: usize,
     fast: usize,
@@ -32,136 +35,126 @@ pub struct Size {
 }
 
 impl Size {
-    pub fn whole(during: Duration) -> Self {
-        Self { during, rate: (500, 50), slow: 19_000, fast: 64, addresses: 250, idle: 10_000, apart: true }
+    pub fn whole(during: Duration, rounds: usize) -> Self {
+        let (slow, fast) = (19_000, 64);
+        Self { during, rounds, rates: [500, 50, 20], slow, fast, addresses: 250, idle: 10_000, apart: true }
     }
 
     /// To see that it works.
     pub fn small() -> Self {
         let during = Duration::from_millis(300);
-        Self { during, rate: (100, 20), slow: 40, fast: 4, addresses: 8, idle: 20, apart: false }
+        Self { during, rounds: 1, rates: [100, 20, 10], slow: 40, fast: 4, addresses: 8, idle: 20, apart: false }
+    }
+
+    fn connections(&self, phase: &Phase) -> usize {
+        match phase.connections {
+            Many::All => self.slow,
+            Many::Fast => self.fast,
+            Many::Exactly(connections) => connections,
+        }
     }
 }
-
-const ATTACKS: &[&str] = &[
-    "silent",
-    "half-open",
-    "slowloris",
-    "slowloris-one",
-    "slow-body",
-    "slow-read",
-    "handshakes",
-    "resets",
-    "pings",
-    "settings",
-    "junk",
-];
 
 struct Scene<'s> {
     name: &'s str,
     size: &'s Size,
-    runtime: Runtime,
-    place: Place,
-    seen: Arc<Inside>,
+    runtime: &'s Runtime,
+    place: &'s Place,
+    seen: &'s Inside,
     inside: u16,
 }
 
-pub fn run(name: &str, size: &Size, phases: &[&str]) {
+/// Everything against each of these, in turns: figures of one phase are of the same minutes.
+pub fn run(names: &[&str], size: &Size, phases: &[&str]) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let place = Place::new();
     let seen = Arc::new(Inside::default());
-    let inside = runtime.block_on(inside::serve(Arc::clone(&seen), place.signature.clone()));
-    let scene = Scene { name, size, runtime, place, seen, inside };
+    let inside = runtime.block_on(inside::serve(Arc::clone(&seen), place.secret.clone()));
     let wanted = |phase: &str| phases.is_empty() || phases.contains(&phase);
+    let scenes: Vec<Scene<'_>> =
+        names.iter().map(|name| Scene { name, size, runtime: &runtime, place: &place, seen: &seen, inside }).collect();
 
-    let baseline = scene.baseline();
-    for phase in ATTACKS.iter().filter(|phase| wanted(phase)) {
-        scene.beside(phase, &baseline);
+    let mut table = Table::default();
+    for phase in PHASES.iter().filter(|phase| wanted(phase.name)) {
+        for _ in 0..size.rounds {
+            for scene in &scenes {
+                if scene.name == "relay" || !phase.relay_only {
+                    table.add(phase.name, scene.name, scene.beside(phase));
+                }
+            }
+        }
     }
-    if wanted("cost") {
-        scene.cost();
+    for scene in &scenes {
+        if wanted("cost") {
+            scene.cost();
+        }
+        if wanted("idle") {
+            scene.idle();
+        }
     }
-    if wanted("idle") {
-        scene.idle();
-    }
-    if name != "nginx" {
-        assert_eq!(scene.seen.forged.load(Ordering::Relaxed), 0, "what nobody signed went inward");
-    }
+    println!("\n{}", table.markdown(names));
 }
 
 impl Scene<'_> {
-    fn target(&self, patient: bool) -> Target {
-        Target::start(self.name, &self.place, self.inside, self.size.apart.then_some(0), patient)
+    fn target(&self, patient: bool, phase: Option<&Phase>) -> Target {
+        Target::start(self.name, self.place, self.inside, self.size.apart.then_some(0), patient, phase)
     }
 
     fn sender(&self, target: &Target) -> Arc<Sender> {
         let tls = wire::honest(self.place.certificate.clone().into());
-        Arc::new(Sender::new(target.port, tls, self.place.signature.clone()))
+        Arc::new(Sender::new(target.port, tls, self.place.secret.clone()))
     }
 
-    fn stream(&self, sender: &Arc<Sender>, during: Duration) -> [Went; 2] {
-        let (kept, fresh) = self.size.rate;
-        self.runtime.block_on(sender.stream(kept, fresh, during))
+    fn stream(&self, sender: &Arc<Sender>, during: Duration) -> [Went; 3] {
+        self.runtime.block_on(sender.stream(self.size.rates, during))
     }
 
-    /// The stream alone. Its first second is for caches, here and there.
-    fn baseline(&self) -> [Went; 2] {
-        let target = self.target(false);
-        let sender = self.sender(&target);
-        self.stream(&sender, self.size.during / 10);
-        let before = target.cpu();
-        let went = self.stream(&sender, self.size.during);
-        let cpu = (target.cpu() - before) / self.size.during.as_secs_f64();
-        let ms = |time: Duration| time.as_secs_f64() * 1e3;
-        println!(
-            "{}, alone: genuine {:.2} % / {:.2} %, kept p50 {:.2} ms p99 {:.2} ms, new p50 {:.2} ms p99 {:.2} ms, CPU {:.0} %, peak {:.0} MiB",
-            self.name,
-            went[0].success(),
-            went[1].success(),
-            ms(went[0].at(500)),
-            ms(went[0].at(990)),
-            ms(went[1].at(500)),
-            ms(went[1].at(990)),
-            cpu * 100.0,
-            target.resident().1 / 1024.0,
-        );
-        if let Some(bound) = target.bound {
-            println!("  memory: at most {bound:.0} MiB with these limits");
-        }
-        assert_eq!(went[0].failed + went[1].failed, 0, "{:?}", went.map(|went| went.first));
-        went
-    }
-
-    /// The stream beside one attack.
-    fn beside(&self, phase: &str, baseline: &[Went; 2]) {
+    /// The stream alone, and then beside one attack. A tenth of the time is for caches, here and there.
+    fn beside(&self, phase: &Phase) -> Row {
         let size = self.size;
-        let target = self.target(false);
+        let target = self.target(false, Some(phase));
         let sender = self.sender(&target);
-        self.stream(&sender, size.during / 10);
-        let many = ["silent", "half-open", "slowloris", "slowloris-one", "slow-body", "slow-read"].contains(&phase);
-        let connections = if many { size.slow } else { size.fast };
-        let addresses = if phase == "slowloris-one" { 1 } else { size.addresses };
-        let attacker = self.attacker(phase, target.port, size.during, connections, addresses);
-        let (before, began) = (target.cpu(), Instant::now());
-        let went = self.stream(&sender, size.during);
-        let cpu = (target.cpu() - before) / began.elapsed().as_secs_f64();
+        let warm = self.stream(&sender, size.during / 10);
+        let began = (target.cpu(), Instant::now());
+        let alone = self.stream(&sender, size.during / 2);
+        let cpu_alone = (target.cpu() - began.0) / began.1.elapsed().as_secs_f64();
+        for went in warm.iter().chain(&alone) {
+            assert_eq!(went.failed, 0, "{}, {} alone: {:?}", self.name, phase.name, went.first);
+        }
+        self.runtime.block_on(sender.is_captured());
+
+        // Counted from here on: what the one before let through may still have been on its way.
+        let forged = || self.seen.forged.load(Ordering::Relaxed);
+        let before = forged();
+        let asks = phase.name == "admin";
+        let port = if asks { target.admin } else { target.port };
+        let attacker = self.attacker(phase, port);
+        let began = (target.cpu(), Instant::now());
+        let (went, health) = self.runtime.block_on(async {
+            let health = async { if asks { Some(health::asked(target.admin, size.during).await) } else { None } };
+            tokio::join!(sender.stream(size.rates, size.during), health)
+        });
+        let cpu = (target.cpu() - began.0) / began.1.elapsed().as_secs_f64();
         let said = attacker.wait_with_output().unwrap();
         let saw: Saw = serde_json::from_slice(&said.stdout).unwrap();
+        assert!(self.name == "nginx" || forged() == before, "what nobody signed went inward");
         let (after, peak) = target.resident();
-        let times =
-            |kind: usize, share: usize| went[kind].at(share).as_secs_f64() / baseline[kind].at(share).as_secs_f64();
+        let mut row = Row { alone, went, cpu_alone, cpu, peak: peak / 1024.0, notes: Vec::new() };
+        if let Some(health) = health {
+            row.notes.push(format!(
+                "health {:.1} %, p99 {:.1} ms",
+                health.success(),
+                health.at(990).as_secs_f64() * 1e3
+            ));
+        }
+        if phase.name == "history" {
+            let all: usize = [&warm, &row.alone, &row.went].into_iter().flatten().map(|went| went.times.len()).sum();
+            row.notes.push(format!("the history has {} of {} genuine ones", target.history().unwrap_or(0), all + 1));
+        }
         println!(
-            "{:14} genuine {:6.2} % / {:6.2} %  p99 ×{:.1} / ×{:.1} (p50 ×{:.1} / ×{:.1})  CPU {:3.0} %  peak {:.0} MiB, after {:.0}  \
-             opened {} refused {} sent {} answered {}  longest {:.1} s, left {}",
-            phase,
-            went[0].success(),
-            went[1].success(),
-            times(0, 990),
-            times(1, 990),
-            times(0, 500),
-            times(1, 500),
-            cpu * 100.0,
-            peak / 1024.0,
+            "{:14} {:8} {row}  after {:.0}  opened {} refused {} sent {} answered {}  longest {:.1} s, left {}",
+            phase.name,
+            self.name,
             after / 1024.0,
             saw.opened,
             saw.refused,
@@ -170,20 +163,29 @@ impl Scene<'_> {
             saw.longest,
             saw.left,
         );
-        for went in &went {
+        for went in &row.went {
             if let Some(first) = &went.first {
                 println!("  {} failed, the first: {first}", went.failed);
             }
         }
-        if !size.apart {
-            assert_eq!(went[0].failed + went[1].failed, 0, "{phase}");
-            assert!(saw.opened > 0, "{phase}: {saw:?}");
+        if let Some(bound) = target.bound {
+            println!("  memory: at most {bound:.0} MiB with these limits");
         }
+        if !size.apart {
+            assert!(row.went.iter().all(|went| went.failed == 0), "{}", phase.name);
+            assert!(saw.opened > 0, "{}: {saw:?}", phase.name);
+        }
+        row
     }
 
-    fn attacker(
+    fn attacker(&self, phase: &Phase, port: u16) -> std::process::Child {
+        let addresses = if phase.one_address { 1 } else { self.size.addresses };
+        self.attack(phase.name, port, self.size.during, self.size.connections(phase), addresses)
+    }
+
+    fn attack(
         &self,
-        phase: &str,
+        name: &str,
         port: u16,
         during: Duration,
         connections: usize,
@@ -196,9 +198,10 @@ impl Scene<'_> {
         } else {
             Command::new(std::env::current_exe().unwrap())
         };
+        let captured = wire::sign(self.place.secret.as_bytes(), &wire::body(wire::CAPTURED));
         command
-            .args(["as", phase, &port.to_string(), &during.as_secs_f64().to_string()])
-            .args([connections.to_string(), addresses.to_string()])
+            .args(["as", name, &port.to_string(), &during.as_secs_f64().to_string()])
+            .args([connections.to_string(), addresses.to_string(), captured])
             .stdout(Stdio::piped())
             .spawn()
             .unwrap()
@@ -207,17 +210,18 @@ impl Scene<'_> {
     /// CPU for a junk request beside that for a genuine one, each as fast as it goes.
     fn cost(&self) {
         let during = self.size.during / 2;
-        let target = self.target(false);
+        let target = self.target(false, None);
         let sender = self.sender(&target);
         let before = target.cpu();
         let served = self.runtime.block_on(as_fast_as_it_goes(&sender, self.size.fast, during));
         let genuine = (target.cpu() - before) / served as f64;
         let before = target.cpu();
-        let attacker = self.attacker("junk", target.port, during, self.size.fast, self.size.addresses);
+        let attacker = self.attack("junk", target.port, during, self.size.fast, self.size.addresses);
         let saw: Saw = serde_json::from_slice(&attacker.wait_with_output().unwrap().stdout).unwrap();
         let junk = (target.cpu() - before) / saw.answered as f64;
         println!(
-            "cost           genuine {:.1} µs ({served}), junk {:.1} µs ({}): {:.2}",
+            "cost           {:8} genuine {:.1} µs ({served}), junk {:.1} µs ({}): {:.2}",
+            self.name,
             genuine * 1e6,
             junk * 1e6,
             saw.answered,
@@ -227,12 +231,12 @@ impl Scene<'_> {
 
     /// What an idle connection weighs.
     fn idle(&self) {
-        let target = self.target(true);
+        let target = self.target(true, None);
         let sender = self.sender(&target);
         self.stream(&sender, self.size.during / 10);
         let before = target.resident().0;
         let attacker =
-            self.attacker("idle", target.port, Duration::from_secs(15).min(self.size.during * 2), self.size.idle, 250);
+            self.attack("idle", target.port, Duration::from_secs(15).min(self.size.during * 2), self.size.idle, 250);
         let most = self.runtime.block_on(async {
             // Its connections are there when the memory has stopped growing.
             let mut most = 0.0_f64;
@@ -244,7 +248,8 @@ impl Scene<'_> {
         });
         let saw: Saw = serde_json::from_slice(&attacker.wait_with_output().unwrap().stdout).unwrap();
         println!(
-            "idle           {:.1} KiB for each of {} connections ({} refused)",
+            "idle           {:8} {:.1} KiB for each of {} connections ({} refused)",
+            self.name,
             (most - before) / saw.opened.max(1) as f64,
             saw.opened,
             saw.refused

@@ -121,6 +121,44 @@ pub async fn read(attack: &Attack, from: Ipv4Addr, tls: &Arc<ClientConfig>) -> i
     }
 }
 
+/// A signature, and no body to it.
+pub async fn silent_body(attack: &Attack, from: Ipv4Addr, tls: &Arc<ClientConfig>) -> io::Result<()> {
+    let mut stream = wire::tls(wire::tcp(from, attack.port, None).await?, tls).await?;
+    say(&mut stream, wire::head(wire::PATH, &attack.signature, wire::CAPTURED, 0, 100_000).as_bytes()).await?;
+    attack.count(&attack.opened);
+    wire::answer(&mut stream, &mut Vec::with_capacity(1024)).await?;
+    attack.count(&attack.answered);
+    Ok(())
+}
+
+/// The captured request, as if it were a genuine sender's, and then the place is held.
+pub async fn replay(attack: &Attack, from: Ipv4Addr, tls: &Arc<ClientConfig>) -> io::Result<()> {
+    let mut stream = wire::tls(wire::tcp(from, attack.port, None).await?, tls).await?;
+    let body = wire::body(wire::CAPTURED);
+    say(&mut stream, &wire::webhook(wire::PATH, &attack.signature, wire::CAPTURED, 0, &body)).await?;
+    wire::answer(&mut stream, &mut Vec::with_capacity(1024)).await?;
+    attack.count(&attack.opened);
+    let began = Instant::now();
+    let _ = stream.read_u8().await;
+    attack.lived(began.elapsed());
+    Ok(())
+}
+
+/// Asks the admin listener for its metrics again and again, and never reads them.
+pub async fn admin(attack: &Attack, from: Ipv4Addr) -> io::Result<()> {
+    let mut stream = wire::tcp(from, attack.port, Some(4096)).await?;
+    attack.count(&attack.opened);
+    let began = Instant::now();
+    let asks = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(20);
+    while !attack.is_over() {
+        if !matches!(timeout(PATIENCE, stream.write_all(asks.as_bytes())).await, Ok(Ok(()))) {
+            attack.lived(began.elapsed());
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// One request, and then nothing: what a sender does between two webhooks.
 pub async fn idle(attack: &Attack, from: Ipv4Addr, tls: &Arc<ClientConfig>) -> io::Result<()> {
     let mut stream = wire::tls(wire::tcp(from, attack.port, None).await?, tls).await?;

@@ -9,20 +9,25 @@ use std::time::{Duration, Instant};
 
 use std::io::Write;
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use rusqlite::{Connection, OpenFlags};
 
+use super::phases::Phase;
 use super::wire;
 
 /// Ticks of the kernel's clock in a second, as every Linux has it.
 const HERTZ: f64 = 100.0;
 
+/// As many secrets as a route may have.
+const MANY: usize = 16;
+
+/// What a phase may change.
+const MARKS: &[&str] = &["@limits@", "@route@", "@more@", "@http@", "@location@", "@verified@", "@server@", "@tables@"];
+
 /// A folder with a certificate, a secret and a configuration for each of the three.
 pub struct Place {
     pub folder: tempfile::TempDir,
     pub certificate: Vec<u8>,
-    pub signature: String,
-    secret: String,
+    pub secret: String,
 }
 
 impl Place {
@@ -31,14 +36,14 @@ impl Place {
         let pair = rcgen::generate_simple_self_signed(vec![wire::NAME.to_owned()]).unwrap();
         let (chain, key) = (pair.cert.pem(), pair.signing_key.serialize_pem());
         let secret = data_encoding::HEXLOWER.encode(pair.signing_key.public_key_raw().get(..24).unwrap());
-        let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
-        mac.update(&wire::body());
-        let signature = data_encoding::HEXLOWER.encode(&mac.finalize().into_bytes());
-        let place = Self { folder, certificate: pair.cert.der().to_vec(), signature, secret };
+        let place = Self { folder, certificate: pair.cert.der().to_vec(), secret };
         place.write("crt.pem", &chain);
         place.write("key.pem", &key);
         place.write("both.pem", &(chain + &key));
         place.write("secret", &place.secret);
+        for number in 1..MANY {
+            place.write(&format!("secret-{number}"), &format!("{}-{number}", place.secret));
+        }
         fs::create_dir(place.folder.path().join("logs")).unwrap();
         place
     }
@@ -54,6 +59,9 @@ impl Place {
 /// A running one; it goes with its value.
 pub struct Target {
     pub port: u16,
+    /// Of the admin listener, where there is one.
+    pub admin: u16,
+    store: PathBuf,
     /// What the relay says its memory cannot exceed, in MiB.
     pub bound: Option<f64>,
     child: Child,
@@ -67,21 +75,42 @@ impl Drop for Target {
 }
 
 impl Target {
-    /// Starts it before the internal server at `inside`. `core`: the one that it has for itself. `patient`: nothing is timed out.
-    pub fn start(name: &str, place: &Place, inside: u16, core: Option<usize>, patient: bool) -> Self {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+    /// Starts it before the internal server at `inside`, with what a phase changes. `core`: the one that it has for itself.
+    /// `patient`: nothing is timed out.
+    pub fn start(
+        name: &str,
+        place: &Place,
+        inside: u16,
+        core: Option<usize>,
+        patient: bool,
+        phase: Option<&Phase>,
+    ) -> Self {
+        let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let (port, admin) = (free(), free());
+        // Each start has a store of its own.
+        let store = format!("store-{port}.db");
+        let secrets = (1..MANY).map(|number| format!("{{ file = \"secret-{number}\" }}, ")).collect::<String>();
         let folder = place.folder.path();
         let key = data_encoding::BASE64.encode(place.secret.as_bytes());
         let configure = |name: &str, template: &str| {
             let short = if patient { "60s" } else { "5s" };
+            let changes = phase.map_or(&[][..], |phase| phase.changes);
+            let mut text = template.to_owned();
+            for mark in MARKS {
+                let change = changes.iter().find(|(of, _)| of == mark).map_or("", |(_, change)| *change);
+                text = text.replace(mark, change);
+            }
             let values = [
                 ("@folder@", folder.to_str().unwrap()),
                 ("@port@", &port.to_string()),
                 ("@inside@", &inside.to_string()),
                 ("@key@", &key),
                 ("@short@", short),
+                ("@admin@", &admin.to_string()),
+                ("@store@", &store),
+                ("@secrets@", &format!("{secrets}{{ file = \"secret\" }}")),
             ];
-            let text = values.iter().fold(template.to_owned(), |text, (word, value)| text.replace(word, value));
+            let text = values.iter().fold(text, |text, (word, value)| text.replace(word, value));
             place.write(name, &text)
         };
         let mut bound = None;
@@ -115,7 +144,7 @@ impl Target {
         let log = fs::File::create(folder.join("logs").join(name)).unwrap();
         let (program, arguments) = words.split_first().unwrap();
         let child = Command::new(program).args(arguments).stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        let mut target = Self { port, bound, child };
+        let mut target = Self { port, admin, store: folder.join(&store), bound, child };
         let began = Instant::now();
         while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
             let ended = target.child.try_wait().unwrap();
@@ -137,6 +166,13 @@ impl Target {
         let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
         let ticks = |at: usize| fields.get(at).and_then(|ticks| ticks.parse::<f64>().ok()).unwrap_or(0.0);
         (ticks(11) + ticks(12)) / HERTZ
+    }
+
+    /// Genuine requests that its history knows; `None`: it has none.
+    pub fn history(&self) -> Option<i64> {
+        let store = Connection::open_with_flags(&self.store, OpenFlags::SQLITE_OPEN_READ_WRITE).ok()?;
+        let genuine = "SELECT count(*) FROM history WHERE outcome IN ('delivered', 'accepted')";
+        Some(store.query_row(genuine, [], |row| row.get(0)).unwrap())
     }
 
     /// Resident, in KiB: now, and at most so far.
