@@ -16,7 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use dmz_relay::base::{Secret, UnixMillis};
-use dmz_relay::config::recipe::{CompiledVerify, RawVerify, builtin, builtin_names, compile_verify};
+use dmz_relay::config::recipe::{CompiledVerify, Evidence, RawVerify, builtin, builtin_names, compile_verify};
 use dmz_relay::config::report::Problems;
 use dmz_relay::config::{self, Environment};
 use dmz_relay::domain::{Head, Method, Refusal, Version};
@@ -174,6 +174,18 @@ fn every_recipe_has_genuine_tampered_and_stale_vectors() {
             let refused = Refusal::ALL.iter().any(|refusal| refusal.code() == vector.expect);
             assert_ne!(refused, vector.expect == "genuine", "{name}: {}", vector.name);
         }
+    }
+}
+
+#[test]
+fn a_recipe_that_claims_published_vectors_has_one() {
+    let ours = ["computed", "derived", "generated", "from memory"];
+    for name in builtin_names() {
+        let published = |vector: &&Vector| !ours.iter().any(|word| vector.source.starts_with(word));
+        let genuine = |vector: &&Vector| vector.kind == "genuine" && vector.scheme.is_none();
+        let has = load(name).0.vector.iter().filter(genuine).any(|vector| published(&vector));
+        let says = builtin(name).unwrap().evidence == Some(Evidence::PublishedVectors);
+        assert!(has || !says, "{name} has no vector that somebody published");
     }
 }
 
