@@ -189,6 +189,9 @@ fn judge(snapshot: &Snapshot, subject: &Subject<'_>) -> Explanation {
     for step in judged.steps {
         explanation.push(step, &mut reached);
     }
+    if let Some(step) = proof::observed(route, subject) {
+        explanation.push(step, &mut reached);
+    }
     let (step, answered) = onward::handshake(route, challenge::signed(route, subject.head), "signed challenge");
     explanation.push(step, &mut reached);
     reached = reached && !answered;

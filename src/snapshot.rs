@@ -290,6 +290,8 @@ pub struct Route {
     pub client_certificate: bool,
     /// Headers that must be there, with the values they may have.
     pub headers: Vec<RequiredHeader>,
+    /// What it is going to ask for; refuses nobody.
+    pub observed: Option<Box<Observed>>,
     /// Media types that are accepted, lower case, without parameters; `None`: every one.
     pub content_types: Option<Vec<String>>,
     /// Bytes.
@@ -351,6 +353,15 @@ pub enum Verification {
     Signed(Box<Verifier>),
     /// Not at all: `verify.dangerously_none = true`.
     DangerouslyNone,
+}
+
+/// What a route is going to ask for: each genuine request is judged by it, and what it would refuse is counted and logged.
+#[derive(Debug)]
+pub struct Observed {
+    /// Another scheme, or the same with other secrets.
+    pub verify: Option<Box<Verifier>>,
+    /// Further headers that must be there.
+    pub headers: Vec<RequiredHeader>,
 }
 
 /// What comes of an address that a route's lists do not let in.

@@ -154,6 +154,9 @@ pub struct RouteStatus {
     /// `enforce` or `observe`; `null` where every address may send.
     #[serde(default)]
     pub address_check: Option<String>,
+    /// Whether it observes another scheme, other secrets or further headers.
+    #[serde(default)]
+    pub observes: bool,
     /// Ids of its keys, the current one first.
     pub keys: Vec<String>,
     pub counts: RouteCounts,
@@ -254,7 +257,7 @@ pub struct RouteCounts {
     pub refused: u64,
     pub failed: u64,
     pub gone: u64,
-    /// Of all these: what `address_check = "observe"` let pass.
+    /// Of all these: what only `address_check = "observe"` or `observe` let pass.
     #[serde(default)]
     pub would_refuse: u64,
     /// Of these: the genuine ones.

@@ -217,6 +217,7 @@ fn route(route: &Route, gate: &Gate) -> RouteStatus {
         upstream: route.upstream.name.to_string(),
         verification: verification.to_owned(),
         address_check: route.access.restricts().then(|| route.address_check.as_str().to_owned()),
+        observes: route.observed.is_some(),
         keys,
         counts: gate.observer.tally(&route.name).map(RouteCounts::from).unwrap_or_default(),
         error_budget: route.error_budget.map(|budget| {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::observe::{Event, RouteLabels, Shape};
 use crate::pipeline::Gate;
-use crate::snapshot::{AddressCheck, Snapshot, Verification};
+use crate::snapshot::{AddressCheck, Route, Snapshot, Verification};
 use crate::upstream::{ServerChange, ServerTurn};
 
 /// The label values that a snapshot can produce; metrics are prepared for exactly these.
@@ -16,7 +16,8 @@ pub(super) fn shape(snapshot: &Snapshot) -> Shape {
         .collect();
     let unverified =
         snapshot.routes.iter().filter(|route| matches!(route.verify, Verification::DangerouslyNone)).count();
-    let observed = snapshot.routes.iter().filter(|route| route.address_check == AddressCheck::Observe).count();
+    let observes = |route: &Route| route.address_check == AddressCheck::Observe || route.observed.is_some();
+    let observed = snapshot.routes.iter().filter(|route| observes(route)).count();
     let mut certificates = Vec::new();
     for listener in &snapshot.listeners {
         for certificate in listener.tls.iter().flat_map(|tls| &tls.certificates) {

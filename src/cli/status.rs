@@ -193,6 +193,13 @@ fn troubled(text: &mut String, status: &Status, now: i64, palette: Palette) {
             );
             let _ = writeln!(text, "{}", palette.paint(Tone::Bad, &palette.fold(&what, 2)));
         }
+        if route.observes {
+            let RouteCounts { would_refuse_genuine, .. } = route.counts;
+            let what = format!(
+                "{name}: observes what it does not enforce yet; would have refused {would_refuse_genuine} genuine requests"
+            );
+            let _ = writeln!(text, "{}", palette.paint(Tone::Odd, &palette.fold(&what, 2)));
+        }
         if route.silent {
             let last = route.last_genuine.map_or_else(|| "never".to_owned(), |at| ago(at, now));
             let what = format!("{name}: the provider has gone quiet; last genuine request: {last}");

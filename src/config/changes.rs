@@ -94,7 +94,7 @@ pub fn changes(old: &str, new: &str) -> Vec<Change> {
 /// Lines of one comparison at most, where they are kept or shown.
 const MOST: usize = 50;
 
-/// The same as lines, at most [`MOST`] of them.
+/// The same as lines, at most 50 of them.
 pub fn lines(old: &str, new: &str) -> Vec<String> {
     bounded(changes(old, new).iter().map(ToString::to_string).collect())
 }

@@ -176,6 +176,8 @@ const UPSTREAM: &[Key] = &[
     key("tls", Table(&[key("ca", Text), key("client_cert", Text), key("client_key", VALUE), key("server_name", Text)])),
 ];
 
+const HEADERS: Shape = Named(&Either("a list of values, or true for any value", &[TEXTS, Flag]));
+
 const ROUTE: &[Key] = &[
     key("description", Text),
     key("path", Text),
@@ -188,7 +190,11 @@ const ROUTE: &[Key] = &[
     key("allow", TEXTS),
     key("deny", TEXTS),
     key("address_check", Word(&["enforce", "observe"])),
-    key("headers", Named(&Either("a list of values, or true for any value", &[TEXTS, Flag]))),
+    key("headers", HEADERS),
+    key(
+        "observe",
+        Table(&[key("provider", Text), key("verify", VERIFY), key("secrets", SECRETS), key("headers", HEADERS)]),
+    ),
     key("content_types", TEXTS),
     key("client_certificate", Flag),
     key("max_body", Size),

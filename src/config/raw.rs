@@ -228,6 +228,7 @@ pub struct RawRoute {
     pub deny: Placed<Vec<Spanned<String>>>,
     pub address_check: Placed<String>,
     pub headers: Option<Table<Spanned<RawHeaderRule>>>,
+    pub observe: Placed<RawObserve>,
     pub content_types: Placed<Vec<Spanned<String>>>,
     pub client_certificate: Placed<bool>,
     pub max_body: Placed<RawQuantity>,
@@ -251,6 +252,17 @@ pub struct RawRoute {
     pub error_budget: Placed<i64>,
     pub silence: Placed<RawQuantity>,
     pub answer: Placed<RawAnswer>,
+}
+
+/// `[routes.<name>.observe]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/config.md has a card for each key")]
+pub struct RawObserve {
+    pub provider: Placed<String>,
+    pub verify: Placed<RawVerify>,
+    pub secrets: Placed<Vec<Spanned<RawSecretEntry>>>,
+    pub headers: Option<Table<Spanned<RawHeaderRule>>>,
 }
 
 /// `{ per_second = …, burst = … }`.

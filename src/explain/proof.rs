@@ -2,7 +2,7 @@
 
 use super::{Step, Subject, Verdict};
 use crate::domain::Refusal;
-use crate::pipeline::verify::prove;
+use crate::pipeline::verify::{prove, would_refuse};
 use crate::signature::{Aspect, Found, OtherRoute, Part, Verifier, span};
 use crate::snapshot::{ProviderRetries, Route, Snapshot, Verification};
 
@@ -38,6 +38,32 @@ pub(super) fn judge(snapshot: &Snapshot, route: &Route, subject: &Subject<'_>) -
     }
     let dedupe = proof.and_then(Result::ok).flatten().and_then(|proof| proof.dedupe);
     Judged { steps, dedupe }
+}
+
+/// What the route observes, where it observes anything: it never refuses.
+pub(super) fn observed(route: &Route, subject: &Subject<'_>) -> Option<Step> {
+    const CHECK: &str = "observe";
+    route.observed.as_ref()?;
+    let Some(body) = subject.body else {
+        return Some(Step::new(STEP, CHECK, Verdict::Unknown, "the body was not kept"));
+    };
+    Some(match would_refuse(route, subject.head, body, subject.at) {
+        None => Step::new(STEP, CHECK, Verdict::Passed, "what the route observes would take it too"),
+        // A stored request lacks its tokens, and has them blanked.
+        Some(refusal) if subject.recorded.is_some() && blanks(route) => {
+            let because = format!("its token is not kept; without it, it would be refused ({})", refusal.code());
+            Step::new(STEP, CHECK, Verdict::Unknown, because)
+        }
+        Some(refusal) => {
+            let because = format!("would be refused ({}), but is only observed", refusal.code());
+            Step::new(STEP, CHECK, Verdict::Passed, because)
+        }
+    })
+}
+
+fn blanks(route: &Route) -> bool {
+    let verify = route.observed.as_ref().and_then(|observed| observed.verify.as_ref());
+    verify.is_some_and(|verify| verify.scheme().blanks_token())
 }
 
 /// The routes beside this one that verify something.

@@ -60,7 +60,7 @@ metrics! {
     REQUESTS = "dmz_relay_requests_total", Kind::Counter, ["listener", "route", "provider", "outcome", "reason"],
         "Requests by what became of them; reason is a code of docs/request.md.";
     REQUESTS_OBSERVED = "dmz_relay_requests_observed_total", Kind::Counter, ["route", "reason", "outcome"],
-        "Requests that address lists would have refused on routes with address_check = \"observe\", by what became of them.";
+        "Requests that what a route only observes would have refused (address_check, observe), by what became of them.";
     RESPONSES = "dmz_relay_responses_total", Kind::Counter, ["listener", "route", "class"],
         "Answers by status class (2xx to 5xx, none where nobody was left to answer).";
     REQUEST_SECONDS = "dmz_relay_request_duration_seconds", Kind::Histogram(SECONDS), ["route"],
@@ -139,7 +139,7 @@ metrics! {
     ROUTES_UNVERIFIED = "dmz_relay_routes_unverified", Kind::Gauge, [],
         "Routes that accept requests without verification (verify.dangerously_none).";
     ROUTES_OBSERVED = "dmz_relay_routes_observed", Kind::Gauge, [],
-        "Routes whose address lists refuse nobody (address_check = \"observe\").";
+        "Routes that observe something they do not enforce (address_check, observe).";
     RELOADS = "dmz_relay_config_reloads_total", Kind::Counter, ["outcome"],
         "Reloads by outcome: applied, unchanged, kept (the new files had problems).";
     ADMIN_ACTIONS = "dmz_relay_admin_actions_total", Kind::Counter, ["action", "result"],

@@ -44,6 +44,8 @@ pub struct Record<'r> {
     read: Duration,
     verify: Duration,
     proof: Option<Proof>,
+    /// Once what the route observes is in force.
+    would_refuse: Option<Refusal>,
     /// Numbers what is forwarded; known also where the sender disconnects before the end.
     sends: Sends,
     forwarded: Option<Forwarded>,
@@ -89,6 +91,7 @@ impl<'r> Record<'r> {
             read: Duration::ZERO,
             verify: Duration::ZERO,
             proof: None,
+            would_refuse: None,
             sends: Sends::from(1),
             forwarded: None,
             genuine: false,
@@ -124,6 +127,7 @@ impl<'r> Record<'r> {
     pub(super) fn verified(&mut self, verified: &super::verify::Verified<'r>) {
         self.verify = verified.took();
         self.proof = verified.proof().cloned();
+        self.would_refuse = verified.would_refuse();
     }
 
     /// It is genuine, and no copy of one that was delivered.
@@ -195,8 +199,13 @@ impl<'r> Record<'r> {
         });
     }
 
-    /// Why the route's address lists would refuse it, where they are only observed; whatever became of it.
+    /// Why what the route only observes would refuse it: its address lists, whatever became of it; else another scheme or headers.
     fn would_refuse(&self) -> Option<Refusal> {
+        self.unlisted().or(self.would_refuse)
+    }
+
+    /// Why the route's address lists would refuse it, where they are only observed.
+    fn unlisted(&self) -> Option<Refusal> {
         admit::would_refuse(self.route()?, &self.connection.listener, self.source.ip)
     }
 

@@ -10,9 +10,10 @@ use tokio::time::{Instant, timeout_at};
 use crate::base::UnixMillis;
 use crate::domain::{Fault, Head, Refusal};
 use crate::signature::Proof;
-use crate::snapshot::{Route, Verification};
+use crate::snapshot::{Observed, Route, Verification};
 use crate::state::{Place, VerifyPlaces};
 
+use super::admit;
 use super::read::Received;
 
 /// A body of this many bytes is hashed apart from everything else: once for each key, it would hold up a worker's other requests.
@@ -23,6 +24,7 @@ pub(super) const LARGE: usize = 64 * 1024;
 pub struct Verified<'s> {
     received: Received<'s>,
     proof: Option<Proof>,
+    would_refuse: Option<Refusal>,
     at: UnixMillis,
     took: Duration,
     done: Instant,
@@ -38,16 +40,24 @@ impl<'s> Verified<'s> {
     ) -> Result<Self, Refusal> {
         let started = Instant::now();
         received.settle();
-        let work = || prove(received.route(), head, received.body(), now);
-        let proof = if place.is_some() { apart(work) } else { work() }?;
+        let work = || {
+            let (route, body) = (received.route(), received.body());
+            prove(route, head, body, now).map(|proof| (proof, would_refuse(route, head, body, now)))
+        };
+        let (proof, would_refuse) = if place.is_some() { apart(work) } else { work() }?;
         drop(place);
         let done = Instant::now();
-        Ok(Self { received, proof, at: now, took: done - started, done })
+        Ok(Self { received, proof, would_refuse, at: now, took: done - started, done })
     }
 
     /// What was proven; `None` where the route says `dangerously_none`.
     pub fn proof(&self) -> Option<&Proof> {
         self.proof.as_ref()
+    }
+
+    /// Why it will be refused once what the route observes is in force.
+    pub fn would_refuse(&self) -> Option<Refusal> {
+        self.would_refuse
     }
 
     /// The wall clock's time that it was judged by.
@@ -72,7 +82,9 @@ pub(super) async fn place<'p>(
     places: &'p VerifyPlaces,
     by: Instant,
 ) -> Result<Option<Place<'p>>, Fault> {
-    if received.body().len() < LARGE || matches!(received.route().verify, Verification::DangerouslyNone) {
+    let route = received.route();
+    let hashes_nothing = matches!(route.verify, Verification::DangerouslyNone) && route.observed.is_none();
+    if received.body().len() < LARGE || hashes_nothing {
         return Ok(None);
     }
     tokio::select! {
@@ -97,6 +109,15 @@ pub(crate) fn prove(route: &Route, head: &Head, body: &[u8], now: UnixMillis) ->
         Verification::Signed(verifier) => verifier.verify(head, body, now).map(Some),
         Verification::DangerouslyNone => Ok(None),
     }
+}
+
+/// What the route's observed headers and scheme would say of a genuine request, so that `explain` asks the same function.
+pub(crate) fn would_refuse(route: &Route, head: &Head, body: &[u8], now: UnixMillis) -> Option<Refusal> {
+    let Observed { verify, headers } = route.observed.as_deref()?;
+    if let Some(refusal) = headers.iter().find_map(|required| admit::required_header(required, head).err()) {
+        return Some(refusal);
+    }
+    verify.as_ref()?.verify(head, body, now).err()
 }
 
 impl<'s> Deref for Verified<'s> {

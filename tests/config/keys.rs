@@ -8,7 +8,7 @@ const DOCS: &str = include_str!("../../docs/config.md");
 const SHIPPED: &str = include_str!("../../relay.toml");
 
 /// Keys whose own grammar has a reference of its own (`docs/schemes.md`).
-const ELSEWHERE: [&str; 2] = ["routes.<name>.verify.", "providers.<name>."];
+const ELSEWHERE: [&str; 3] = ["routes.<name>.verify.", "routes.<name>.observe.verify.", "providers.<name>."];
 
 /// The cards: `### `key``.
 fn documented() -> BTreeSet<String> {
@@ -96,6 +96,8 @@ fn normal(path: &[String]) -> Option<String> {
     match parts.as_slice() {
         ["routes" | "upstreams", _] | ["routes" | "upstreams" | "providers" | "address_lists"] => None,
         ["routes", _, "secrets" | "resign", leaf] => Some(format!("<secret>.{leaf}")),
+        ["routes", _, "observe", "secrets", leaf] => Some(format!("<secret>.{leaf}")),
+        ["routes", _, "observe", "headers", _] => None,
         ["store", "encryption_key", leaf] => Some(format!("<secret>.{leaf}")),
         ["routes", _, "upstream_headers" | "upstream_query", _, leaf] => Some(format!("<secret>.{leaf}")),
         ["routes", _, "headers" | "upstream_headers" | "upstream_query", _] => None,

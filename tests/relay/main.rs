@@ -35,6 +35,7 @@ mod genuine; // every recipe, beside a naive reference
 mod history; // a row for every request
 mod identity; // which requests are one
 mod lists; // denials, and lists that are only observed
+mod observed; // what a route is going to ask for
 mod queue; // accepted first, delivered after
 mod recovery; // an upstream that was away is back
 mod refusals; // every reason code, once

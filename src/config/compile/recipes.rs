@@ -11,8 +11,8 @@ use super::values::{join, shown};
 use super::{Compiler, Named};
 use crate::access::Networks;
 use crate::config::near::suggest_provider;
-use crate::config::raw::{RawRoute, Table};
-use crate::config::recipe::{self, CompiledVerify, Evidence, RawRecipe, Recipe};
+use crate::config::raw::{RawRoute, RawSecretEntry, Table};
+use crate::config::recipe::{self, CompiledVerify, Evidence, RawRecipe, RawVerify, Recipe};
 use crate::domain::{FieldPattern, Method};
 use crate::signature::{Key, PublicUrl, Scheme, Verifier};
 use crate::snapshot::{Challenge, FixedAnswer, ProviderRetries, Verification};
@@ -147,12 +147,12 @@ impl Compiler<'_> {
     pub(super) fn proven(
         &mut self,
         name: &Spanned<String>,
-        raw: &RawRoute,
+        claim: Claim<'_>,
         key: &str,
         named: &Named,
     ) -> Option<Proven> {
-        let secrets = self.secrets(raw, key);
-        match (&raw.provider, &raw.verify) {
+        let secrets = self.secrets(claim, key);
+        match (claim.provider, claim.verify) {
             (None, None) => {
                 let what = "neither provider nor verify says how requests prove that they are genuine";
                 let help = "write provider = \"…\", or verify.<scheme> for a scheme of your own";
@@ -167,7 +167,7 @@ impl Compiler<'_> {
             (Some(provider), None) => {
                 let recipe = self.recipe(provider, provider.get_ref(), &join(key, "provider"), named)?;
                 self.doubts(provider, &recipe, &join(key, "provider"));
-                let verify = self.signed(name, raw, key, &recipe.scheme, secrets)?;
+                let verify = self.signed(name, claim, key, &recipe.scheme, secrets)?;
                 let suggested = Suggested::of_recipe(&recipe);
                 // A shipped recipe keeps its name over versions of the relay; one of the file is what it says.
                 let is_own = named.providers.contains_key(provider.get_ref());
@@ -181,9 +181,9 @@ impl Compiler<'_> {
             (None, Some(verify)) => {
                 let compiled = recipe::compile_verify(verify.get_ref(), &join(key, "verify"), &mut self.problems);
                 match compiled? {
-                    CompiledVerify::DangerouslyNone => self.unverified(verify, raw, key),
+                    CompiledVerify::DangerouslyNone => self.unverified(verify, claim, key),
                     CompiledVerify::Scheme(scheme) => {
-                        let verify = self.signed(name, raw, key, &scheme, secrets)?;
+                        let verify = self.signed(name, claim, key, &scheme, secrets)?;
                         let verified_by = Some(format!("custom:{}", scheme.fingerprint()).into());
                         let suggested = Suggested::of_scheme(&scheme);
                         Some(Proven { provider: None, verify, verified_by, suggested })
@@ -222,12 +222,12 @@ impl Compiler<'_> {
     fn signed(
         &mut self,
         name: &Spanned<String>,
-        raw: &RawRoute,
+        claim: Claim<'_>,
         key: &str,
         scheme: &Arc<Scheme>,
         secrets: Secrets,
     ) -> Option<Verification> {
-        let url = raw.public_url.as_ref().map(|at| self.public_url(at, &join(key, "public_url")));
+        let url = claim.public_url.map(|at| self.public_url(at, &join(key, "public_url")));
         if url.is_none() && scheme.needs_public_url() {
             let what = "is missing: the scheme signs the URL that the provider was given";
             self.reject(
@@ -252,7 +252,7 @@ impl Compiler<'_> {
         match Verifier::partial(Arc::clone(scheme), keys, unread, url) {
             Ok(verifier) => Some(Verification::Signed(Box::new(verifier))),
             Err(problem) => {
-                let span = raw.secrets.as_ref().map(Spanned::span);
+                let span = claim.secrets.map(Spanned::span);
                 let help =
                     "compare it with what the provider shows; `dmz-relay providers` says what a secret looks like";
                 self.problems.add(span, join(key, "secrets"), problem.to_string(), Some(help.to_owned()));
@@ -272,10 +272,10 @@ impl Compiler<'_> {
         }
     }
 
-    fn unverified<T>(&mut self, at: &Spanned<T>, raw: &RawRoute, key: &str) -> Option<Proven> {
+    fn unverified<T>(&mut self, at: &Spanned<T>, claim: Claim<'_>, key: &str) -> Option<Proven> {
         let what = "nothing proves that requests of this route are genuine";
         self.warn(at, &join(key, "verify.dangerously_none"), what, "use the provider's scheme as soon as it has one");
-        if let Some(secrets) = &raw.secrets {
+        if let Some(secrets) = claim.secrets {
             let what = "stands beside verify.dangerously_none, which checks none";
             self.reject(secrets, &join(key, "secrets"), what, "remove secrets, or name a scheme");
             return None;
@@ -285,13 +285,34 @@ impl Compiler<'_> {
     }
 
     /// A route's secrets are read whatever else is wrong with it, so that their problems are reported in the same run.
-    fn secrets(&mut self, raw: &RawRoute, key: &str) -> Secrets {
-        let Some(list) = &raw.secrets else { return Secrets::Absent };
+    fn secrets(&mut self, claim: Claim<'_>, key: &str) -> Secrets {
+        let Some(list) = claim.secrets else { return Secrets::Absent };
         let before = self.problems.len();
         let gaps = self.gaps.len();
         let keys = self.keys(list, &join(key, "secrets"));
         let unread = self.gaps.split_off(gaps);
         if self.problems.len() == before { Secrets::Read { keys, unread } } else { Secrets::Told }
+    }
+}
+
+/// How a route's requests are to prove that they are genuine, or will have to.
+#[derive(Clone, Copy)]
+pub(super) struct Claim<'r> {
+    pub(super) provider: Option<&'r Spanned<String>>,
+    pub(super) verify: Option<&'r Spanned<RawVerify>>,
+    pub(super) secrets: Option<&'r Spanned<Vec<Spanned<RawSecretEntry>>>>,
+    pub(super) public_url: Option<&'r Spanned<String>>,
+}
+
+impl<'r> Claim<'r> {
+    /// What the route asks for now.
+    pub(super) fn of(raw: &'r RawRoute) -> Self {
+        Self {
+            provider: raw.provider.as_ref(),
+            verify: raw.verify.as_ref(),
+            secrets: raw.secrets.as_ref(),
+            public_url: raw.public_url.as_ref(),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ mod answer;
 mod delivery;
 mod forward;
 mod guards;
+mod observe;
 mod path;
 
 use std::collections::BTreeMap;
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use toml::Spanned;
 
-use super::recipes::{Proven, Suggested};
+use super::recipes::{Claim, Proven, Suggested};
 use super::values::{Between, join, millis, number, shown};
 use super::{Compiler, Named};
 use crate::config::quantity::{write_duration, write_size};
@@ -112,7 +113,7 @@ impl Compiler<'_> {
         path: Option<&PathPattern>,
     ) -> Option<Route> {
         let before = self.problems.len();
-        let proven = self.proven(name, raw, key, named);
+        let proven = self.proven(name, Claim::of(raw), key, named);
         let nothing = Suggested::default();
         let suggested = proven.as_ref().map_or(&nothing, |proven| &proven.suggested);
         let upstream_key = join(key, "upstream");
@@ -123,6 +124,7 @@ impl Compiler<'_> {
         let address_check = self.address_check(raw, key);
         let client_certificate = self.client_certificate(raw, key, named);
         let headers = self.required_headers(raw.headers.as_ref(), &join(key, "headers"));
+        let observed = self.observed(name, raw, key, named);
         let content_types = self.content_types(raw.content_types.as_ref(), &join(key, "content_types"));
         let content_types = content_types.or_else(|| suggested.content_types.clone());
         let max_body = self.max_body(raw, key, named, suggested);
@@ -156,6 +158,7 @@ impl Compiler<'_> {
             address_check,
             client_certificate,
             headers,
+            observed,
             content_types,
             max_body,
             limits,

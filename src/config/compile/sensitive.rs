@@ -28,7 +28,12 @@ pub(super) fn of(routes: &Routes, providers: &BTreeMap<String, Option<Arc<Recipe
     let recipes = providers.values().flatten().flat_map(|recipe| recipe.scheme.places());
     let mut places: Vec<(Class, Place<'_>)> = recipes.collect();
     for route in routes.iter() {
-        if let Verification::Signed(verifier) = &route.verify {
+        let now = match &route.verify {
+            Verification::Signed(verifier) => Some(verifier),
+            Verification::DangerouslyNone => None,
+        };
+        let observed = route.observed.as_ref().and_then(|observed| observed.verify.as_ref());
+        for verifier in now.into_iter().chain(observed) {
             places.extend(verifier.scheme().places());
             tokens.extend(verifier.tokens());
         }

@@ -105,7 +105,7 @@ impl Record<'_> {
             https: self.https(),
             source: self.source.ip,
             via: self.source.via.as_str(),
-            allowed_by: self.allowed_by.or(self.would_refuse().map(observed)).map(Into::into),
+            allowed_by: self.allowed_by.or(self.unlisted().map(observed)).map(Into::into),
             outcome: outcome.as_str(),
             reason: outcome.reason(),
             status,

@@ -1,0 +1,56 @@
+//! `[routes.<name>.observe]`: what a route is going to ask for, judged beside what it asks for now.
+
+use toml::Spanned;
+
+use super::super::recipes::Claim;
+use super::super::values::join;
+use super::super::{Compiler, Named};
+use crate::config::raw::RawRoute;
+use crate::snapshot::{Observed, Verification};
+
+impl Compiler<'_> {
+    pub(super) fn observed(
+        &mut self,
+        name: &Spanned<String>,
+        raw: &RawRoute,
+        key: &str,
+        named: &Named,
+    ) -> Option<Box<Observed>> {
+        let at = raw.observe.as_ref()?;
+        let (observe, key) = (at.get_ref(), join(key, "observe"));
+        let headers = self.required_headers(observe.headers.as_ref(), &join(&key, "headers"));
+        let names_scheme = observe.provider.is_some() || observe.verify.is_some();
+        if !names_scheme && observe.secrets.is_none() {
+            if headers.is_empty() {
+                let help = "name a provider or verify with secrets, other secrets, or headers; or leave observe out";
+                self.reject(at, &key, "there is nothing to observe", help);
+                return None;
+            }
+            self.not_in_force(at, &key);
+            return Some(Box::new(Observed { verify: None, headers }));
+        }
+        let claim = Claim::of(raw);
+        let claim = match names_scheme {
+            true => Claim { provider: observe.provider.as_ref(), verify: observe.verify.as_ref(), ..claim },
+            // The scheme of today, with other secrets.
+            false => claim,
+        };
+        let proven = self.proven(name, Claim { secrets: observe.secrets.as_ref(), ..claim }, &key, named)?;
+        match proven.verify {
+            Verification::Signed(verify) => {
+                self.not_in_force(at, &key);
+                Some(Box::new(Observed { verify: Some(verify), headers }))
+            }
+            Verification::DangerouslyNone => {
+                let help = "name the scheme that the route is going to ask for";
+                self.reject(at, &key, "verify.dangerously_none refuses nobody: there is nothing to observe", help);
+                None
+            }
+        }
+    }
+
+    fn not_in_force<T>(&mut self, at: &Spanned<T>, key: &str) {
+        let what = "it refuses nobody: what it would refuse is only counted and logged";
+        self.warn(at, key, what, "move it to the route once the counts show what you expect");
+    }
+}
