@@ -3,6 +3,8 @@
 //! Members may be added; none is renamed or changes its type within `v1`. No secret has a place here: keys appear by
 //! their ids only.
 
+mod rfc3339;
+
 use serde::{Deserialize, Serialize};
 
 use crate::config::report;
@@ -13,7 +15,8 @@ use crate::observe::Tally;
 #[expect(missing_docs, reason = "the names are the documentation, docs/operating.md shows an example")]
 pub struct Status {
     pub version: String,
-    /// Seconds since the epoch.
+    /// Seconds since the epoch; RFC 3339 in JSON, as all times here.
+    #[serde(with = "rfc3339")]
     pub started_at: i64,
     pub uptime_seconds: u64,
     /// `running` or `draining`.
@@ -52,6 +55,7 @@ pub struct ConfigStatus {
     pub digest: String,
     pub generation: u64,
     /// Seconds since the epoch.
+    #[serde(with = "rfc3339")]
     pub loaded_at: i64,
     /// Its number among the versions that are kept; `null` where none is.
     #[serde(default)]
@@ -86,6 +90,7 @@ pub struct PendingStatus {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ReloadError {
     /// Seconds since the epoch.
+    #[serde(with = "rfc3339")]
     pub at: i64,
     /// Everything that is wrong.
     pub problems: Vec<Problem>,
@@ -133,9 +138,10 @@ pub struct CertificateStatus {
     /// From its SAN.
     pub names: Vec<String>,
     /// Seconds since the epoch.
-    #[serde(default)]
+    #[serde(with = "rfc3339")]
     pub not_before: i64,
     /// Seconds since the epoch.
+    #[serde(with = "rfc3339")]
     pub not_after: i64,
 }
 
@@ -164,7 +170,7 @@ pub struct RouteStatus {
     #[serde(default)]
     pub error_budget: Option<BudgetStatus>,
     /// Seconds since the epoch; also from before the start, where there is a store.
-    #[serde(default)]
+    #[serde(default, with = "rfc3339::optional")]
     pub last_genuine: Option<i64>,
     /// Quiet against its habit.
     #[serde(default)]
@@ -185,6 +191,7 @@ pub struct OpenBreaker {
     /// Refusals in a row.
     pub failures: u32,
     /// When the next probe may go, seconds since the epoch.
+    #[serde(with = "rfc3339")]
     pub next_probe: i64,
 }
 
@@ -207,6 +214,7 @@ pub struct SpoolStatus {
     /// Dead letters.
     pub dead: u64,
     /// When the oldest waiting one was received, seconds since the epoch.
+    #[serde(with = "rfc3339::optional")]
     pub oldest: Option<i64>,
 }
 

@@ -110,6 +110,7 @@ fn rfc3339(at: UnixMillis) -> String {
     jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| String::new(), |at| format!("{at:.3}"))
 }
 
+/// To the microsecond, so that nothing is shown as 0.8170000000000001.
 fn millis(took: Duration) -> f64 {
-    took.as_secs_f64() * 1000.0
+    (took.as_secs_f64() * 1e6).round() / 1e3
 }
