@@ -1,7 +1,7 @@
 //! The command line: what each command takes, and one file per command.
 //!
 //! Every command gives an [`Exit`]; nothing below `main` ends the process. Text for people goes to standard output, with
-//! `--format json` one JSON value instead; what keeps a command from doing its work goes to standard error.
+//! `--format json` one JSON value instead, also where a command cannot do its work; people read that on standard error.
 
 pub mod grammar;
 
@@ -22,10 +22,12 @@ mod store;
 mod target;
 mod verify;
 
+use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use clap::error::ErrorKind;
 use serde::Serialize;
 
 use crate::base::UnixMillis;
@@ -68,13 +70,15 @@ impl<T: Into<String>> From<T> for Unusable {
 pub fn main(sockets: io::Result<Vec<InheritedSocket>>) -> ExitCode {
     // Before anything secret is read.
     memory::keep_private();
+    match manual::suggested() {
+        Ok(false) => {}
+        Ok(true) => return Exit::Fine.into(),
+        Err(error) => return answered(&error).into(),
+    }
     let Cli { command, format: output } = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version are answers, everything else is wrong usage; clap picks the stream.
-            let _ = error.print();
-            let exit = if error.use_stderr() { Exit::Unusable } else { Exit::Fine };
-            return exit.into();
+            return answered(&error).into();
         }
     };
     let format = match (output, &command) {
@@ -105,11 +109,42 @@ pub fn main(sockets: io::Result<Vec<InheritedSocket>>) -> ExitCode {
     };
     match done {
         Ok(exit) => exit.into(),
-        Err(Unusable(why)) => {
-            complain(&format!("dmz-relay: {why}\n"));
-            Exit::Unusable.into()
-        }
+        Err(Unusable(why)) => failed(&why, Exit::Unusable, format).into(),
     }
+}
+
+/// Help and version are answers; everything else is wrong usage.
+fn answered(error: &clap::Error) -> Exit {
+    if !error.use_stderr() {
+        let _ = error.print();
+        return Exit::Fine;
+    }
+    let text = error.render().to_string();
+    if !asks_for_json(std::env::args_os()) {
+        complain(&text);
+        return Exit::Unusable;
+    }
+    let why = match error.kind() {
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "a command is missing; --help lists them",
+        _ => text.trim().trim_start_matches("error: "),
+    };
+    failed(why, Exit::Unusable, Format::Json)
+}
+
+/// Whether `--format json` is among arguments that could not be read.
+fn asks_for_json(arguments: impl Iterator<Item = OsString>) -> bool {
+    let arguments: Vec<OsString> = arguments.collect();
+    arguments.iter().any(|argument| argument == "--format=json")
+        || arguments.windows(2).any(|pair| pair == ["--format", "json"])
+}
+
+/// Says why there is no answer: to people on standard error, to a program as one line of JSON where it reads.
+fn failed(why: &str, exit: Exit, format: Format) -> Exit {
+    match format {
+        Format::Json => say(&format!("{}\n", serde_json::json!({ "error": why, "exit_code": exit as u8 }))),
+        Format::Human => complain(&format!("dmz-relay: {why}\n")),
+    }
+    exit
 }
 
 async fn demo(args: &grammar::Demo, format: Format) -> Result<Exit, Unusable> {

@@ -3,14 +3,15 @@
 //! Everything goes through [`say`], which gives up quietly when the reader went away (`dmz-relay … | head`).
 
 mod layout;
+mod new_file;
+mod progress;
 
 use std::fmt::Write as _;
-use std::fs::Permissions;
 use std::io::{self, BufRead as _, IsTerminal, Read as _, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::os::fd::AsFd;
 
-use tempfile::NamedTempFile;
+pub use new_file::NewFile;
+pub use progress::Progress;
 
 /// What a piece of text means; the colour follows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,7 +57,12 @@ impl Palette {
     pub fn of_stdout() -> Self {
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let capable = std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-        Self { colour: wanted && capable && io::stdout().is_terminal(), width: width_of_stdout() }
+        Self { colour: wanted && capable && io::stdout().is_terminal(), width: width(&io::stdout()) }
+    }
+
+    /// Columns that a line may have, where anybody sees them.
+    pub fn width(self) -> Option<usize> {
+        self.width
     }
 
     /// None, ever, and lines of any length.
@@ -119,17 +125,24 @@ pub struct Table {
     indent: usize,
     /// Columns that a narrow terminal does without, the first one first.
     foldable: &'static [usize],
+    /// What does not fit into the last column goes on below.
+    folds_last: bool,
 }
 
 impl Table {
     /// With a line of headings.
     pub fn new<const N: usize>(headings: [&str; N]) -> Self {
-        Self { rows: vec![headings.map(|heading| cell(Tone::Quiet, heading)).to_vec()], indent: 2, foldable: &[] }
+        Self {
+            rows: vec![headings.map(|heading| cell(Tone::Quiet, heading)).to_vec()],
+            indent: 2,
+            foldable: &[],
+            folds_last: false,
+        }
     }
 
-    /// Without one.
+    /// Names and values, without headings. A long value goes on below.
     pub fn bare() -> Self {
-        Self { rows: Vec::new(), indent: 2, foldable: &[] }
+        Self { rows: Vec::new(), indent: 2, foldable: &[], folds_last: true }
     }
 
     /// Names the columns that a narrow terminal does without, the first one first.
@@ -151,12 +164,22 @@ impl Table {
             cells.map(|cell| layout::width(&cell.text)).max().unwrap_or(0)
         };
         let mut widths: Vec<usize> = (0..columns).map(width).collect();
+        let lead = self.indent + widths.iter().rev().skip(1).map(|width| width + 2).sum::<usize>();
         if let Some(most) = palette.width {
+            if let Some(last) = widths.last_mut().filter(|_| self.folds_last) {
+                *last = (*last).min(most.saturating_sub(lead).max(layout::NARROWEST / 2));
+            }
             layout::fit(&mut widths, self.indent, self.foldable, most);
         }
         let line = |row: &Vec<Cell>| {
             let mut line = " ".repeat(self.indent);
-            for (cell, width) in row.iter().zip(&widths).filter(|(_, width)| **width > 0) {
+            for (at, (cell, width)) in row.iter().zip(&widths).enumerate().filter(|(_, (_, width))| **width > 0) {
+                if self.folds_last && at + 1 == columns {
+                    let pieces = layout::wrap(&cell.text, *width, *width);
+                    let pieces: Vec<String> = pieces.iter().map(|piece| palette.paint(cell.tone, piece)).collect();
+                    line.push_str(&pieces.join(&format!("\n{}", " ".repeat(lead))));
+                    continue;
+                }
                 let text = layout::cut(&cell.text, *width);
                 let padding = width.saturating_sub(layout::width(&text)) + 2;
                 line.push_str(&palette.paint(cell.tone, &text));
@@ -195,71 +218,10 @@ pub fn columns(cells: &[(usize, Cell)], palette: Palette) -> String {
 }
 
 /// What `COLUMNS` says, or the terminal itself.
-fn width_of_stdout() -> Option<usize> {
+fn width(stream: &impl AsFd) -> Option<usize> {
     let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).filter(|columns| *columns > 0);
-    let seen = || terminal_size::terminal_size_of(io::stdout()).map(|(columns, _)| usize::from(columns.0));
+    let seen = || terminal_size::terminal_size_of(stream).map(|(columns, _)| usize::from(columns.0));
     said.or_else(seen).map(|columns: usize| columns.max(layout::NARROWEST))
-}
-
-/// A file that a command writes: new, readable by its owner alone, and in its place only when it is whole.
-///
-/// It is written beside its place under a name that nobody can foresee, made with `O_EXCL`, and moved without replacing anything:
-/// a link that was planted under either name is neither followed nor overwritten.
-#[derive(Debug)]
-pub struct NewFile {
-    beside: NamedTempFile,
-    path: PathBuf,
-}
-
-impl NewFile {
-    /// Begins to write. What has the name already is refused at once rather than at the end.
-    pub fn create(path: &Path) -> io::Result<Self> {
-        if path.symlink_metadata().is_ok() {
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is such a file already"));
-        }
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        // Mode 0600 is what the library gives a file.
-        Ok(Self { beside: beside_in(folder)?, path: path.to_path_buf() })
-    }
-
-    /// All at once.
-    pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
-        let mut file = Self::create(path)?;
-        file.write_all(content)?;
-        file.place()
-    }
-
-    /// A page of a manual: anybody may read it, and it takes the place of an older one. A link there is replaced, not followed.
-    pub fn publish(path: &Path, content: &[u8]) -> io::Result<()> {
-        let mut page = beside_in(path.parent().unwrap_or(Path::new(".")))?;
-        page.write_all(content)?;
-        page.as_file().set_permissions(Permissions::from_mode(0o644))?;
-        page.persist(path).map(drop).map_err(|error| error.error)
-    }
-
-    /// Makes what was written durable.
-    pub fn sync(&self) -> io::Result<()> {
-        self.beside.as_file().sync_all()
-    }
-
-    /// Gives it its name.
-    pub fn place(self) -> io::Result<()> {
-        self.beside.persist_noclobber(&self.path).map(drop).map_err(|error| error.error)
-    }
-}
-
-fn beside_in(folder: &Path) -> io::Result<NamedTempFile> {
-    tempfile::Builder::new().prefix(".dmz-relay-").tempfile_in(folder)
-}
-
-impl io::Write for NewFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.beside.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.beside.flush()
-    }
 }
 
 /// Text that somebody else chose, without anything that could move a cursor or turn the direction of reading: controls become
@@ -283,14 +245,38 @@ pub fn counted(count: usize, one: &str) -> String {
     format!("{count} {one}{}", if count == 1 { "" } else { "s" })
 }
 
-/// Writes to standard output. A reader that went away is no reason to complain.
+/// Writes to standard output, as it is. A reader that went away is no reason to complain.
 pub fn say(text: &str) {
     let mut out = io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-/// Writes to standard error.
+/// Writes text for people to standard output: no line is wider than the terminal.
+pub fn tell(text: &str) {
+    match width(&io::stdout()) {
+        Some(width) => say(&layout::fold_painted(text, width)),
+        None => say(text),
+    }
+}
+
+/// Writes to standard error, without anything that a terminal could obey, and no line wider than it is.
 pub fn complain(text: &str) {
+    let lines: String = text.split_inclusive('\n').map(complaint).collect();
+    draw(&match width(&io::stderr()) {
+        Some(width) => layout::fold_painted(&lines, width),
+        None => lines,
+    });
+}
+
+fn complaint(line: &str) -> String {
+    match line.strip_suffix('\n') {
+        Some(text) => harmless(text) + "\n",
+        None => harmless(line),
+    }
+}
+
+/// Writes to standard error, as it is.
+fn draw(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
@@ -299,73 +285,10 @@ pub fn confirm(question: &str) -> Option<bool> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return None;
     }
-    complain(&format!("{question} [y/N] "));
+    draw(&format!("{} [y/N] ", harmless(question)));
     let mut answer = String::new();
     let read = io::stdin().lock().take(100).read_line(&mut answer);
     Some(read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes" | "Yes"))
-}
-
-/// A progress line on standard error, drawn only where a terminal shows it.
-#[derive(Debug)]
-pub struct Progress {
-    /// Steps in all, or what is counted where nobody knows how many there will be.
-    goal: Result<u64, &'static str>,
-    shown: bool,
-    /// Thousandths, or hundreds of steps: a line that did not change is not drawn again.
-    drawn: u64,
-}
-
-impl Progress {
-    /// For this number of steps.
-    pub fn new(total: u64) -> Self {
-        Self { goal: Ok(total), shown: total > 1 && io::stderr().is_terminal(), drawn: u64::MAX }
-    }
-
-    /// For steps that nobody has counted yet.
-    pub fn counting(what: &'static str) -> Self {
-        Self { goal: Err(what), shown: io::stderr().is_terminal(), drawn: u64::MAX }
-    }
-
-    /// Whether anybody sees it.
-    pub fn is_shown(&self) -> bool {
-        self.shown
-    }
-
-    /// This many are done.
-    pub fn at(&mut self, done: u64) {
-        let step = match self.goal {
-            Ok(total) => done.saturating_mul(1000) / total.max(1),
-            Err(_) => done / 100,
-        };
-        if !self.shown || step == self.drawn {
-            return;
-        }
-        self.drawn = step;
-        complain(&self.line(done));
-    }
-
-    fn line(&self, done: u64) -> String {
-        const WIDTH: u64 = 40;
-        match self.goal {
-            Ok(total) => {
-                let thousandths = (done.saturating_mul(1000) / total.max(1)).min(1000);
-                let full = usize::try_from(thousandths * WIDTH / 1000).unwrap_or(0);
-                let empty = usize::try_from(WIDTH).unwrap_or(0).saturating_sub(full);
-                let bar = format!("{}{}", "█".repeat(full), "░".repeat(empty));
-                format!("\r  {bar} {:>3} %  {done}/{total}", thousandths / 10)
-            }
-            Err(what) => format!("\r  {done} {what}"),
-        }
-    }
-}
-
-/// The line is wiped, whatever ended the work.
-impl Drop for Progress {
-    fn drop(&mut self) {
-        if self.shown {
-            complain("\r\x1b[K");
-        }
-    }
 }
 
 #[cfg(test)]
@@ -390,14 +313,6 @@ mod tests {
     }
 
     #[test]
-    fn a_bar_never_runs_over() {
-        let bar = Progress { goal: Ok(4), shown: false, drawn: 0 };
-        assert_eq!(bar.line(1).matches('█').count(), 10);
-        assert!(bar.line(9).contains("100 %  9/4"));
-        assert_eq!(Progress::counting("rows").line(7), "\r  7 rows");
-    }
-
-    #[test]
     fn text_of_others_cannot_move_a_cursor() {
         assert_eq!(harmless("a\x1b[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
         assert_eq!(harmless("a\u{202e}b\u{2066}c\u{200f}"), "a<U+202E>b<U+2066>c<U+200F>");
@@ -417,5 +332,21 @@ mod tests {
         assert_eq!(folded.matches('x').count(), 90);
         let line = columns(&[(10, "short".into()), (5, "y".repeat(80).into())], narrow);
         assert!(layout::width(line.trim_end()) <= 40, "{line}");
+    }
+
+    #[test]
+    fn a_long_value_goes_on_below_itself() {
+        let narrow = Palette { colour: false, width: Some(40) };
+        let mut table = Table::bare();
+        table.row(["notes".into(), "one two three four five six seven eight nine ten".into()]);
+        table.row(["n".into(), "1".into()]);
+        let shown = "  notes  one two three four five six\n         seven eight nine ten\n  n      1\n";
+        assert_eq!(table.text(narrow), shown);
+    }
+
+    #[test]
+    fn a_complaint_is_harmless_and_keeps_its_lines() {
+        let shown: String = "a\x1b[2Jb\nc\u{202e}\n".split_inclusive('\n').map(complaint).collect();
+        assert_eq!(shown, "a\u{fffd}[2Jb\nc<U+202E>\n");
     }
 }

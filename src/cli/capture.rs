@@ -12,6 +12,7 @@ use std::io::{Read as _, stdin};
 use std::path::Path;
 
 use super::Unusable;
+use super::grammar::Format;
 use crate::domain::{Framing, Head, HeadBuilder};
 use crate::terminal::complain;
 
@@ -35,8 +36,11 @@ impl Captured {
         Self { head: head.framing(framing).build(), body, form: form.into(), doubts: Vec::new() }
     }
 
-    /// Says on standard error what may be unlike the request that was sent.
-    pub(super) fn warn(&self) {
+    /// Says on standard error what may be unlike the request that was sent; a program reads it in the answer.
+    pub(super) fn warn(&self, format: Format) {
+        if format == Format::Json {
+            return;
+        }
         for doubt in &self.doubts {
             complain(&format!("dmz-relay: {doubt}\n"));
         }

@@ -14,7 +14,7 @@ use super::grammar::{Check, Format};
 use super::{Exit, Unusable, say_json};
 use crate::app::Memory;
 use crate::config::{Loaded, Problem, Report};
-use crate::terminal::{Palette, Tone, counted, harmless, say};
+use crate::terminal::{Palette, Tone, counted, harmless, tell};
 
 #[derive(Serialize)]
 struct Found {
@@ -29,6 +29,9 @@ struct Found {
     /// With `--diff`.
     #[serde(skip_serializing_if = "Option::is_none")]
     diff: Option<Compared>,
+    /// Why there is no `diff`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
 }
 
 pub(super) async fn check(args: &Check, format: Format) -> Result<Exit, Unusable> {
@@ -42,13 +45,18 @@ pub(super) async fn check(args: &Check, format: Format) -> Result<Exit, Unusable
             found.diff = compared;
             None
         }
-        Err(why) => Some(why),
+        Err(why) => {
+            found.error = Some(why.0.clone());
+            Some(why)
+        }
     };
     match format {
         Format::Json => say_json(&found)?,
-        Format::Human => say(&found.text(Palette::of_stdout())),
+        Format::Human => tell(&found.text(Palette::of_stdout())),
     }
     match (unusable, found.fine, found.unreadable) {
+        // A program has read why.
+        (Some(_), ..) if format == Format::Json => Ok(Exit::Unusable),
         (Some(why), ..) => Err(why),
         (None, true, _) => Ok(Exit::Fine),
         (None, false, false) => Ok(Exit::No),
@@ -73,6 +81,7 @@ fn found(args: &Check) -> Found {
                 problems,
                 warnings,
                 diff: None,
+                error: None,
             }
         }
         Err(report) => Found::refused(&file, &report),
@@ -96,6 +105,7 @@ impl Found {
             problems: report.problems.clone(),
             warnings: report.warnings.clone(),
             diff: None,
+            error: None,
         }
     }
 
@@ -146,7 +156,8 @@ fn shown(problem: &Problem, tone: Tone, word: &str, palette: Palette) -> String 
         let _ = write!(text, "{}: ", palette.paint(Tone::Strong, &harmless(&problem.key)));
     }
     let _ = writeln!(text, "{}", harmless(&problem.what));
-    if let Some(excerpt) = excerpt(problem) {
+    let widest = palette.width().map_or(WIDEST, |width| width.saturating_sub(BESIDE));
+    if let Some(excerpt) = excerpt(problem, widest) {
         text.push_str(&palette.paint(Tone::Quiet, &excerpt));
         text.push('\n');
     }
@@ -156,15 +167,19 @@ fn shown(problem: &Problem, tone: Tone, word: &str, palette: Palette) -> String 
     text
 }
 
+/// Widest line of a file that is shown where nobody says how wide the terminal is.
+const WIDEST: usize = 110;
+/// Columns beside it: its number, and a bar.
+const BESIDE: usize = 9;
+
 /// The line and a caret below. Whoever writes a secret into the file by mistake must not find it in a log as well: a line
 /// that could hold one is not shown, and neither is one whose text could not even be parsed.
-fn excerpt(problem: &Problem) -> Option<String> {
-    const WIDEST: usize = 110;
+fn excerpt(problem: &Problem, widest: usize) -> Option<String> {
     let (line, column) = problem.at?;
     let keys_are_plain = !problem.key.is_empty() && !could_hold_a_secret(&problem.key);
     let text = keys_are_plain.then(|| std::fs::read_to_string(&problem.file).ok())??;
     let shown = text.lines().nth(line.checked_sub(1)?)?;
-    let is_short = shown.chars().count() <= WIDEST && column <= WIDEST;
+    let is_short = shown.chars().count() <= widest && column <= widest;
     if !is_short || could_hold_a_secret(shown) || shown.trim().is_empty() {
         return None;
     }
@@ -198,7 +213,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let problem = problem(folder.path(), "a = 1\n\tdeadline = \"8 s\"\n", "routes.x.deadline", (2, 13));
         let expected = "     2 |  deadline = \"8 s\"\n       |             ^";
-        assert_eq!(excerpt(&problem).as_deref(), Some(expected));
+        assert_eq!(excerpt(&problem, WIDEST).as_deref(), Some(expected));
     }
 
     #[test]
@@ -214,16 +229,16 @@ mod tests {
             ("servers = ['user:canary@10.0.0.1:9']", "upstreams.app.servers"),
             ("public_url = \"https://h/hook?canary\"", "routes.x.public_url"),
         ] {
-            assert_eq!(excerpt(&problem(folder.path(), text, key, (1, 1))), None, "{text}");
+            assert_eq!(excerpt(&problem(folder.path(), text, key, (1, 1)), WIDEST), None, "{text}");
         }
     }
 
     #[test]
     fn a_file_that_is_gone_or_shorter_has_no_excerpt() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(excerpt(&problem(folder.path(), "a = 1", "a", (7, 1))), None);
+        assert_eq!(excerpt(&problem(folder.path(), "a = 1", "a", (7, 1)), WIDEST), None);
         let mut gone = problem(folder.path(), "a = 1", "a", (1, 1));
         gone.file = folder.path().join("gone");
-        assert_eq!(excerpt(&gone), None);
+        assert_eq!(excerpt(&gone, WIDEST), None);
     }
 }

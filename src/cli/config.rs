@@ -17,7 +17,7 @@ use super::grammar::config::{ConfigAction, ConfigCommand, DiffVersions, ListVers
 use super::{Exit, Unusable, say_json};
 use crate::admin::configuration::VersionList;
 use crate::config::changes;
-use crate::terminal::{Cell, Palette, Table, Tone, cell, harmless, say};
+use crate::terminal::{Cell, Palette, Table, Tone, cell, harmless, say, tell};
 
 pub(super) use self::history::running;
 
@@ -34,7 +34,7 @@ async fn list(args: &ListVersions, format: Format) -> Result<Exit, Unusable> {
     let history = History::open(&args.relay).await?;
     match format {
         Format::Json => say_json(&history.list)?,
-        Format::Human => say(&table(&history.list).text(Palette::of_stdout())),
+        Format::Human => tell(&table(&history.list).text(Palette::of_stdout())),
     }
     Ok(Exit::Fine)
 }
@@ -92,7 +92,7 @@ async fn diff(args: &DiffVersions, format: Format) -> Result<Exit, Unusable> {
     let compared = Compared { old, new, changes: changes::lines(&before.text, &after.text) };
     match format {
         Format::Json => say_json(&compared)?,
-        Format::Human => say(&compared.text(Palette::of_stdout())),
+        Format::Human => tell(&compared.text(Palette::of_stdout())),
     }
     Ok(Exit::Fine)
 }

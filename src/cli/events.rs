@@ -23,7 +23,7 @@ use crate::admin::client::{Answer, Caller, ClientError};
 use crate::admin::events::{EventPage, EventRow, Failure};
 use crate::explain::EventExplanation;
 use crate::signature::form;
-use crate::terminal::{Cell, Tone, cell, harmless};
+use crate::terminal::{Cell, Palette, Tone, cell, harmless};
 
 /// For a page, an event, a body: a search may read much of the history.
 const READING: Duration = Duration::from_secs(60);
@@ -215,6 +215,15 @@ impl Pages {
 fn short_time(time: &str) -> String {
     let cut = time.split(['.', 'Z']).next().unwrap_or(time);
     harmless(&cut.replace('T', " "))
+}
+
+/// The whole id, or on a narrow terminal a beginning that says the time to the millisecond and five digits more: every command
+/// takes it.
+fn short_id(id: &str, palette: Palette) -> String {
+    const SHORT: usize = 16;
+    const WIDE: usize = 100;
+    let short = id.get(..SHORT).filter(|_| palette.width().is_some_and(|width| width < WIDE));
+    harmless(short.unwrap_or(id))
 }
 
 /// The outcome, in the colour of how much it needs a look.

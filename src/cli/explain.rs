@@ -9,7 +9,7 @@ use super::grammar::{Explain, Format};
 use super::{Exit, Unusable, capture, rfc3339, say_json};
 use crate::base::Clock;
 use crate::explain::{EventExplanation, Explanation, Step, Subject, Sum, Verdict, explain as judge};
-use crate::terminal::{Palette, Tone, harmless, say};
+use crate::terminal::{Palette, Tone, harmless, tell};
 
 /// What `--request --format json` prints.
 #[derive(Serialize)]
@@ -20,6 +20,8 @@ struct Captured {
     reason: Option<String>,
     /// Which form the capture had.
     form: String,
+    /// What of the capture may be unlike the request that was sent.
+    doubts: Vec<String>,
     /// RFC 3339.
     judged_at: String,
     #[serde(flatten)]
@@ -37,7 +39,7 @@ pub(super) async fn explain(args: &Explain, format: Format) -> Result<Exit, Unus
 /// Offline.
 fn captured(args: &Explain, bytes: &[u8], format: Format) -> Result<Exit, Unusable> {
     let captured = capture::parse(bytes, args.entry.as_deref())?;
-    captured.warn();
+    captured.warn(format);
     let loaded = args.relay.config.load_for_explaining()?;
     let at = args.at.unwrap_or_else(|| Clock::system().now());
     let subject = Subject {
@@ -55,13 +57,14 @@ fn captured(args: &Explain, bytes: &[u8], format: Format) -> Result<Exit, Unusab
             verdict,
             reason: explanation.refusal().map(|step| step.reason.to_string()),
             form: captured.form,
+            doubts: captured.doubts,
             judged_at,
             explanation,
         })?,
         Format::Human => {
             let palette = Palette::of_stdout();
             let text = format!("{}{}", headline(&explanation, palette), steps(&explanation, palette));
-            say(&format!(
+            tell(&format!(
                 "{text}{}",
                 palette.item("  ", Tone::Plain, &format!("judged at {judged_at}, from {}", captured.form))
             ));
@@ -75,7 +78,7 @@ async fn stored(args: &Explain, id: &str, format: Format) -> Result<Exit, Unusab
     let event = super::events::explanation(&args.relay, id).await?;
     match format {
         Format::Json => say_json(&event)?,
-        Format::Human => say(&text(&event, Palette::of_stdout())),
+        Format::Human => tell(&text(&event, Palette::of_stdout())),
     }
     Ok(event.then.as_ref().map_or(Exit::No, |then| exit(then.sum())))
 }

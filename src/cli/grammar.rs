@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod events;
+mod values;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
+use clap_complete::engine::ArgValueCandidates;
 
 use crate::base::UnixMillis;
 use crate::config::recipe::Evidence;
@@ -133,7 +135,7 @@ pub struct Check {
 #[derive(Debug, Args)]
 pub struct Init {
     /// The provider that will send; `dmz-relay providers` lists them
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = ArgValueCandidates::new(values::providers))]
     pub provider: String,
     /// The internal server that receives its requests, such as http://10.0.1.20:8080
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
@@ -176,7 +178,7 @@ impl Demo {
 #[derive(Debug, Args)]
 pub struct Send {
     /// The route's name in the configuration
-    #[arg(value_name = "ROUTE")]
+    #[arg(value_name = "ROUTE", add = ArgValueCandidates::new(values::routes))]
     pub route: String,
     /// Which configuration.
     #[command(flatten)]
@@ -197,7 +199,7 @@ pub struct Send {
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     pub url: Option<String>,
     /// Which listener of the configuration [default: the first]
-    #[arg(long, value_name = "NAME", conflicts_with = "url")]
+    #[arg(long, value_name = "NAME", conflicts_with = "url", add = ArgValueCandidates::new(values::listeners))]
     pub listener: Option<String>,
     /// Connect to this address, whatever the URL or the configuration says
     #[arg(long, value_name = "ADDRESS:PORT")]
@@ -236,9 +238,10 @@ pub struct Send {
 pub struct Verify {
     /// The provider whose scheme the request must meet
     #[arg(long, value_name = "NAME", required_unless_present = "route", conflicts_with = "route")]
+    #[arg(add = ArgValueCandidates::new(values::providers))]
     pub provider: Option<String>,
     /// The route whose scheme and secrets are used
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = ArgValueCandidates::new(values::routes))]
     pub route: Option<String>,
     /// Which configuration.
     #[command(flatten)]
@@ -297,6 +300,7 @@ fn instant(text: &str) -> Result<UnixMillis, String> {
 pub struct Providers {
     /// Show this one in full, with a route to paste
     #[arg(value_name = "NAME", conflicts_with_all = ["like", "evidence", "scheme", "weak"])]
+    #[arg(add = ArgValueCandidates::new(values::providers))]
     pub name: Option<String>,
     /// With this text in the name, in any case
     #[arg(long, value_name = "TEXT", help_heading = "Filters")]
@@ -406,7 +410,7 @@ pub struct Completions {
 /// `man`.
 #[derive(Debug, Args)]
 pub struct Man {
-    /// Write one page per command into this folder instead
+    /// Write one page per command, and relay.toml(5), into this folder instead
     #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub dir: Option<PathBuf>,
 }

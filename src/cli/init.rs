@@ -19,7 +19,7 @@ use super::{Exit, Unusable, say_json};
 use crate::authority;
 use crate::base::Clock;
 use crate::config::recipe::{Recipe, builtin};
-use crate::terminal::{Palette, say};
+use crate::terminal::{Palette, tell};
 
 /// The group that reads the configuration; `systemd/sysusers.conf` makes it.
 const GROUP: &str = "dmz-relay";
@@ -58,7 +58,7 @@ pub(super) fn init(args: &Init, format: Format) -> Result<Exit, Unusable> {
     let made = make(args, &recipe, &host, &text, secret.as_deref().map(Vec::as_slice))?;
     match format {
         Format::Json => say_json(&made)?,
-        Format::Human => say(&text::made(&made, Palette::of_stdout())),
+        Format::Human => tell(&text::made(&made, Palette::of_stdout())),
     }
     Ok(Exit::Fine)
 }

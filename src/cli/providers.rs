@@ -10,7 +10,7 @@ use super::verify::unknown_provider;
 use super::{Exit, Unusable, say_json};
 use crate::config::quantity::write_duration;
 use crate::config::recipe::{Evidence, Recipe, builtin, builtin_names};
-use crate::terminal::{Palette, Table, Tone, cell, counted, say};
+use crate::terminal::{Palette, Table, Tone, cell, counted, tell};
 use one::Provider;
 
 pub(super) fn providers(args: &Providers, format: Format) -> Result<Exit, Unusable> {
@@ -21,14 +21,14 @@ pub(super) fn providers(args: &Providers, format: Format) -> Result<Exit, Unusab
             let provider = Provider::of(&recipe);
             match format {
                 Format::Json => say_json(&provider)?,
-                Format::Human => say(&provider.text(palette)),
+                Format::Human => tell(&provider.text(palette)),
             }
         }
         None => {
             let found: Vec<Provider> = found(args).iter().map(|recipe| Provider::of(recipe)).collect();
             match format {
                 Format::Json => say_json(&found)?,
-                Format::Human => say(&list(&found, palette)),
+                Format::Human => tell(&list(&found, palette)),
             }
         }
     }

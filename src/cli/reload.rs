@@ -8,14 +8,14 @@ use crate::admin::client;
 use crate::admin::events::Failure;
 use crate::admin::status::{Problem, ReloadReport};
 use crate::snapshot::AdminAddress;
-use crate::terminal::{Palette, Tone, counted, harmless, say};
+use crate::terminal::{Palette, Tone, counted, harmless, tell};
 
 pub(super) async fn reload(args: &Reload, format: Format) -> Result<Exit, Unusable> {
     let address = args.relay.address()?;
     let report = asked(&address).await?;
     match format {
         Format::Json => say_json(&report)?,
-        Format::Human => say(&text(&report, Palette::of_stdout())),
+        Format::Human => tell(&text(&report, Palette::of_stdout())),
     }
     Ok(match report {
         ReloadReport::Applied { .. } | ReloadReport::Unchanged { .. } => Exit::Fine,

@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::check::report_text;
 use super::grammar::{Format, Run};
-use super::{Exit, Unusable, say_json};
+use super::{Exit, Unusable, failed, say_json};
 use crate::app::{self, Options, Running, StartError};
 use crate::base::Clock;
 use crate::config::Environment;
@@ -27,8 +27,7 @@ pub(super) fn run(args: &Run, sockets: io::Result<Vec<InheritedSocket>>, format:
     let (sockets, runtime) = match started {
         Ok(started) => started,
         Err(error) => {
-            complain(&format!("dmz-relay: {error}\n"));
-            return Ok(Exit::NotStarted);
+            return Ok(failed(&error.to_string(), Exit::NotStarted, format));
         }
     };
     let config = args.config.path();
@@ -56,10 +55,7 @@ pub(super) fn run(args: &Run, sockets: io::Result<Vec<InheritedSocket>>, format:
                 | StartError::Store { .. }
                 | StartError::Admin(_)
                 | StartError::Process(_)),
-            ) => {
-                complain(&format!("dmz-relay: {error}\n"));
-                Ok(Exit::NotStarted)
-            }
+            ) => Ok(failed(&error.to_string(), Exit::NotStarted, format)),
         }
     });
     runtime.shutdown_background();

@@ -14,7 +14,7 @@ use super::verify::unknown;
 use super::{Exit, Unusable, say_json};
 use crate::base::Clock;
 use crate::sender::Sender;
-use crate::terminal::{Palette, Progress, say};
+use crate::terminal::{Palette, Progress, tell};
 use draft::Draft;
 use outcome::{Sent, Summary};
 
@@ -68,7 +68,7 @@ pub(super) async fn send(args: &Send, format: Format) -> Result<Exit, Unusable> 
     summary.finish(started.elapsed());
     match format {
         Format::Json => say_json(&summary)?,
-        Format::Human => say(&summary.text(Palette::of_stdout())),
+        Format::Human => tell(&summary.text(Palette::of_stdout())),
     }
     Ok(if summary.as_expected() { Exit::Fine } else { Exit::No })
 }

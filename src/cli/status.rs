@@ -16,7 +16,7 @@ use crate::admin::status::{
     Used,
 };
 use crate::base::Clock;
-use crate::terminal::{Cell, Palette, Table, Tone, cell, counted, harmless, say};
+use crate::terminal::{Cell, Palette, Table, Tone, cell, counted, harmless, say, tell};
 
 const DAY: i64 = 24 * 3600;
 /// A certificate that ends sooner than this is shown in another colour.
@@ -39,7 +39,7 @@ pub(super) async fn status(args: &Args, output: Output) -> Result<Exit, Unusable
     let needs = attention::needs(&status, now);
     match output {
         Output::Json => say_json(&status)?,
-        Output::Human => say(&text(&status, &needs, now, Palette::of_stdout())),
+        Output::Human => tell(&text(&status, &needs, now, Palette::of_stdout())),
         Output::Nagios => {
             let (line, code) = attention::nagios(&status, &needs);
             say(&line);
@@ -74,6 +74,9 @@ fn text(status: &Status, needs: &[Need], now: i64, palette: Palette) -> String {
     section(&mut text, "Usage", &usage(status), palette);
     if let Some(store) = &status.store {
         section(&mut text, "Store", &self::store(store, status, now), palette);
+        let (used, limit, free) = (bytes(store.size.used), bytes(store.size.limit), bytes(store.disk_free));
+        let size = palette.fold(&format!("{used} of {limit}, {free} free on disk"), 2);
+        let _ = writeln!(text, "{}", palette.paint(Tone::Quiet, &size));
     }
     if !status.warnings.is_empty() {
         let _ = writeln!(text, "\n{}", palette.paint(Tone::Strong, "Warnings"));
@@ -306,9 +309,6 @@ fn store(store: &StoreStatus, status: &Status, now: i64) -> Table {
         let files = counted(usize::try_from(store.set_aside).unwrap_or(0), "file");
         table.row([cell(Tone::Strong, files), Cell::default(), Cell::default(), Cell::default(), note]);
     }
-    let size =
-        format!("{} of {}, {} free on disk", bytes(store.size.used), bytes(store.size.limit), bytes(store.disk_free));
-    table.row([cell(Tone::Quiet, size), Cell::default(), Cell::default(), Cell::default(), Cell::default()]);
     table
 }
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::grammar::{Backup, Format, Store, StoreAction};
 use super::{Exit, Unusable, say_json};
-use crate::terminal::{Progress, harmless, say};
+use crate::terminal::{Progress, harmless, tell};
 
 pub(super) fn store(args: &Store, format: Format) -> Result<Exit, Unusable> {
     match &args.action {
@@ -34,7 +34,7 @@ fn backup(args: &Backup, format: Format) -> Result<Exit, Unusable> {
         Made { file: args.file.display().to_string(), bytes: copied.bytes, waiting: copied.waiting, dead: copied.dead };
     match format {
         Format::Json => say_json(&made)?,
-        Format::Human => say(&format!(
+        Format::Human => tell(&format!(
             "{}: {} bytes, {} waiting, {} dead\n",
             harmless(&made.file),
             made.bytes,

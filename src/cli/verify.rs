@@ -18,7 +18,7 @@ use crate::domain::{Head, Refusal, Sensitive};
 use crate::explain::{others, schedule};
 use crate::signature::{Found, Key, OtherRoute, PublicUrl, Verifier};
 use crate::snapshot::{ProviderRetries, Route, Snapshot, Verification};
-use crate::terminal::{Palette, Table, Tone, cell, harmless, say};
+use crate::terminal::{Palette, Table, Tone, cell, harmless, tell};
 
 #[derive(Serialize)]
 struct Verdict {
@@ -35,6 +35,8 @@ struct Verdict {
     timestamp: Option<String>,
     dedupe: Option<Box<str>>,
     body_bytes: usize,
+    /// What of the capture may be unlike the request that was sent.
+    doubts: Vec<String>,
     /// RFC 3339.
     judged_at: String,
 }
@@ -43,9 +45,9 @@ pub(super) fn verify(args: &Verify, format: Format) -> Result<Exit, Unusable> {
     let now = args.at.unwrap_or_else(|| Clock::system().now());
     let bytes = capture::read(&args.request)?;
     let captured = capture::parse(&bytes, args.entry.as_deref())?;
-    captured.warn();
+    captured.warn(format);
     let (head, body) = (captured.head, &*captured.body);
-    let verdict = match (&args.provider, &args.route) {
+    let mut verdict = match (&args.provider, &args.route) {
         (Some(name), _) => {
             let recipe = builtin(name).ok_or_else(|| unknown_provider(name))?;
             let (verifier, retries) = (of_recipe(&recipe, args)?, recipe.provider_retries());
@@ -61,9 +63,10 @@ pub(super) fn verify(args: &Verify, format: Format) -> Result<Exit, Unusable> {
         }
         (None, None) => return Err("say --provider NAME or --route NAME".into()),
     };
+    verdict.doubts = captured.doubts;
     match format {
         Format::Json => say_json(&verdict)?,
-        Format::Human => say(&verdict.text(Palette::of_stdout())),
+        Format::Human => tell(&verdict.text(Palette::of_stdout())),
     }
     Ok(if verdict.genuine { Exit::Fine } else { Exit::No })
 }
@@ -148,6 +151,7 @@ fn judge(by: &By<'_>, head: &Head, body: &[u8], now: UnixMillis) -> Verdict {
         timestamp: proof.as_ref().and_then(|proof| proof.timestamp).map(rfc3339),
         dedupe: proof.and_then(|proof| proof.dedupe),
         body_bytes: body.len(),
+        doubts: Vec::new(),
         judged_at: rfc3339(now),
     }
 }

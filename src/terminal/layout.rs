@@ -85,7 +85,7 @@ pub(super) fn hang(text: &str, lead: usize, most: usize) -> (Vec<String>, usize)
 }
 
 /// One line in pieces: the first has another room than the others.
-fn wrap(line: &str, first: usize, others: usize) -> Vec<String> {
+pub(super) fn wrap(line: &str, first: usize, others: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     let mut current = String::new();
     let room = |lines: &Vec<String>| if lines.is_empty() { first } else { others };
@@ -109,4 +109,105 @@ fn wrap(line: &str, first: usize, others: usize) -> Vec<String> {
     }
     lines.push(current);
     lines
+}
+
+/// Every line of a text in pieces that are no wider than `most`. Below the first, a piece is indented a little further than its line.
+/// A colour goes on from piece to piece.
+pub(super) fn fold_painted(text: &str, most: usize) -> String {
+    let mut folded = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        if shown_width(line.trim_end_matches('\n')) <= most {
+            folded.push_str(line);
+        } else {
+            fold_line(line, most, &mut folded);
+        }
+    }
+    folded
+}
+
+fn fold_line(line: &str, most: usize, folded: &mut String) {
+    let blanks = line.len() - line.trim_start_matches(' ').len();
+    let indent = " ".repeat(if blanks + 2 < most / 2 { blanks + 2 } else { 0 });
+    let (mut used, mut fresh, mut colour) = (0, true, String::new());
+    for piece in pieces(line) {
+        if piece.starts_with('\x1b') {
+            colour = if piece == "\x1b[0m" { String::new() } else { piece.to_owned() };
+            folded.push_str(piece);
+            continue;
+        }
+        let blank = piece.starts_with(' ');
+        if !blank && !fresh && used + width(piece) > most {
+            folded.truncate(folded.trim_end_matches(' ').len());
+            new_piece(folded, &indent, &colour);
+            (used, fresh) = (indent.len(), true);
+        }
+        for char in piece.chars() {
+            let columns = char.width().unwrap_or(0);
+            if used + columns > most && char != '\n' {
+                if blank {
+                    continue;
+                }
+                new_piece(folded, &indent, &colour);
+                used = indent.len();
+            }
+            used += columns;
+            folded.push(char);
+        }
+        fresh = fresh && blank;
+    }
+}
+
+fn new_piece(folded: &mut String, indent: &str, colour: &str) {
+    if !colour.is_empty() {
+        folded.push_str("\x1b[0m");
+    }
+    folded.push('\n');
+    folded.push_str(indent);
+    folded.push_str(colour);
+}
+
+/// Words, blanks and escape sequences of colours, one after the other.
+fn pieces(line: &str) -> impl Iterator<Item = &str> {
+    let mut rest = line;
+    std::iter::from_fn(move || {
+        let first = rest.chars().next()?;
+        let end = match first {
+            '\x1b' => rest.find('m').map_or(rest.len(), |at| at + 1),
+            ' ' => rest.find(|char| char != ' ').unwrap_or(rest.len()),
+            _ => rest.find([' ', '\x1b']).unwrap_or(rest.len()),
+        };
+        let (piece, behind) = rest.split_at_checked(end)?;
+        rest = behind;
+        Some(piece)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wide_line_is_folded_and_a_narrow_one_is_left_alone() {
+        assert_eq!(fold_painted("short\n\n", 10), "short\n\n");
+        assert_eq!(fold_painted("  one two three four\n", 12), "  one two\n    three\n    four\n");
+        assert_eq!(fold_painted("1234567890ab\n", 10), "1234567890\n  ab\n");
+        assert_eq!(fold_painted("試験試験試験\n", 8), "試験試験\n  試験\n");
+        // A blank that ends a line is not the first of the next.
+        assert_eq!(fold_painted("12345678 90 1\n", 8), "12345678\n  90 1\n");
+    }
+
+    #[test]
+    fn a_colour_goes_on_over_the_fold_and_takes_no_room() {
+        let folded = fold_painted("\x1b[31mone two three\x1b[0m x\n", 10);
+        assert_eq!(folded, "\x1b[31mone two\x1b[0m\n  \x1b[31mthree\x1b[0m x\n");
+        for width in 4..30 {
+            let text = "  \x1b[32m✓\x1b[0m signature  \x1b[31mmismatch: one\x1b[0m of several keys, wide 試験 too\n";
+            let folded = fold_painted(text, width);
+            assert!(folded.lines().all(|line| shown_width(line) <= width), "{width}: {folded:?}");
+            let words = |text: &str| {
+                text.replace("\x1b[0m", "").replace("\x1b[32m", "").replace("\x1b[31m", "").replace([' ', '\n'], "")
+            };
+            assert_eq!(words(&folded), words(text));
+        }
+    }
 }

@@ -35,6 +35,8 @@ mod memory;
 mod mistakes;
 /// `providers`: list and details.
 mod providers;
+/// A pseudo-terminal.
+mod pty;
 /// `run`, `send`, `status` and `reload` against one another; signals.
 mod run;
 /// A stop while senders come.

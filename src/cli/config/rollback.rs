@@ -19,7 +19,7 @@ use crate::cli::grammar::config::Rollback;
 use crate::cli::{Exit, Unusable, reload, say_json};
 use crate::config::{self, Environment, changes};
 use crate::state::State;
-use crate::terminal::{Palette, complain, confirm, harmless, say};
+use crate::terminal::{Palette, complain, confirm, harmless, tell};
 
 /// What `--format json` says of it.
 #[derive(Serialize)]
@@ -61,7 +61,7 @@ pub(super) async fn rollback(args: &Rollback, format: Format) -> Result<Exit, Un
         let done = RolledBack { version: number, changes, set_aside: None, reload: None };
         match format {
             Format::Json => say_json(&done)?,
-            Format::Human => say(&format!("{}: says what version {number} says already\n", harmless(&shown))),
+            Format::Human => tell(&format!("{}: says what version {number} says already\n", harmless(&shown))),
         }
         return Ok(Exit::Fine);
     }
@@ -84,7 +84,7 @@ pub(super) async fn rollback(args: &Rollback, format: Format) -> Result<Exit, Un
     let done = RolledBack { version: number, changes, set_aside: aside, reload: report };
     match format {
         Format::Json => say_json(&done)?,
-        Format::Human => say(&done.text(&shown, palette)),
+        Format::Human => tell(&done.text(&shown, palette)),
     }
     Ok(if kept_out { Exit::No } else { Exit::Fine })
 }

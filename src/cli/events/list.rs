@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use super::{Desk, Pages, Question, outcome, reason, short_time};
+use super::{Desk, Pages, Question, outcome, reason, short_id, short_time};
 use crate::admin::events::{EventPage, EventRow};
 use crate::cli::grammar::Format;
 use crate::cli::grammar::events::List;
 use crate::cli::{Exit, Unusable, say_json};
-use crate::terminal::{Palette, Table, Tone, cell, counted, harmless, say};
+use crate::terminal::{Palette, Table, Tone, cell, counted, harmless, tell};
 
 pub(super) async fn list(args: &List, format: Format) -> Result<Exit, Unusable> {
     let mut desk = Desk::new(&args.relay)?;
@@ -20,7 +20,7 @@ pub(super) async fn list(args: &List, format: Format) -> Result<Exit, Unusable> 
     let page = EventPage { events, next: pages.next };
     match format {
         Format::Json => say_json(&page)?,
-        Format::Human => say(&text(&page, Palette::of_stdout())),
+        Format::Human => tell(&text(&page, Palette::of_stdout())),
     }
     Ok(Exit::Fine)
 }
@@ -29,7 +29,7 @@ fn text(page: &EventPage, palette: Palette) -> String {
     if page.events.is_empty() {
         return "no event matches\n".to_owned();
     }
-    let mut text = table(&page.events).text(palette);
+    let mut text = table(&page.events, palette).text(palette);
     let shown = counted(page.events.len(), "event");
     let rest = match &page.next {
         Some(next) => format!("{shown}; there may be more: --after {}, or a larger --limit", harmless(next)),
@@ -39,13 +39,13 @@ fn text(page: &EventPage, palette: Palette) -> String {
     text
 }
 
-pub(super) fn table(rows: &[EventRow]) -> Table {
+pub(super) fn table(rows: &[EventRow], palette: Palette) -> Table {
     let mut table = Table::new(["time (UTC)", "id", "route", "outcome", "status", "attempts", "source", "bytes"])
         .foldable(&[7, 5, 6]);
     for row in rows {
         table.row([
             short_time(&row.received_at).into(),
-            harmless(&row.id).into(),
+            short_id(&row.id, palette).into(),
             row.route.as_deref().map_or_else(|| cell(Tone::Quiet, "-"), |route| cell(Tone::Strong, harmless(route))),
             outcome(row),
             reason(row).into(),

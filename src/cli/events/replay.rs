@@ -13,7 +13,7 @@ use crate::admin::events::{EventRow, ReplayReport};
 use crate::cli::grammar::Format;
 use crate::cli::grammar::events::Replay;
 use crate::cli::{Exit, Unusable, say_json};
-use crate::terminal::{Palette, Progress, Tone, counted, harmless, say};
+use crate::terminal::{Palette, Progress, Tone, counted, harmless, tell};
 
 pub(super) async fn replay(args: &Replay, format: Format) -> Result<Exit, Unusable> {
     let mut pace = args.rate.as_deref().map(Pace::parse).transpose()?;
@@ -25,7 +25,7 @@ pub(super) async fn replay(args: &Replay, format: Format) -> Result<Exit, Unusab
     // Whoever names events means them; what filters chose is shown first.
     if args.events.is_empty() && !chosen.is_empty() {
         if format == Format::Human {
-            say(&plan(&chosen, Palette::of_stdout()));
+            tell(&plan(&chosen, Palette::of_stdout()));
         }
         if !agreed("Replay", chosen.iter().filter(|row| obstacle(row).is_none()).count(), args.yes)? {
             return Ok(Exit::No);
@@ -70,8 +70,8 @@ pub(super) async fn replay(args: &Replay, format: Format) -> Result<Exit, Unusab
     drop(progress);
     match (format, last) {
         (Format::Json, _) => say_json(&summary)?,
-        (Format::Human, Some(report)) if chosen.len() == 1 => say(&single(&report, Palette::of_stdout())),
-        (Format::Human, _) => say(&summary.text("delivered", Palette::of_stdout())),
+        (Format::Human, Some(report)) if chosen.len() == 1 => tell(&single(&report, Palette::of_stdout())),
+        (Format::Human, _) => tell(&summary.text("delivered", Palette::of_stdout())),
     }
     Ok(if summary.is_fine() { Exit::Fine } else { Exit::No })
 }
@@ -144,12 +144,13 @@ fn dry_run(chosen: &[EventRow], format: Format) -> Result<Exit, Unusable> {
             say_json(&json!({ "matched": chosen.len(), "would_send": ids }))?;
         }
         Format::Human => {
-            say(&plan(chosen, Palette::of_stdout()));
+            let palette = Palette::of_stdout();
+            tell(&plan(chosen, palette));
             let sent: Vec<_> = chosen.iter().filter(|row| obstacle(row).is_none()).cloned().collect();
             if !sent.is_empty() {
-                say(&super::list::table(&sent).text(Palette::of_stdout()));
+                tell(&super::list::table(&sent, palette).text(palette));
             }
-            say(&format!("{} would be sent; nothing was\n", counted(sent.len(), "event")));
+            tell(&format!("{} would be sent; nothing was\n", counted(sent.len(), "event")));
         }
     }
     Ok(Exit::Fine)

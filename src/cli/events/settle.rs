@@ -8,7 +8,7 @@ use crate::cli::grammar::Format;
 use crate::cli::grammar::events::{Discard, Filters, Retry, State};
 use crate::cli::{Exit, Unusable, say_json};
 use crate::signature::form;
-use crate::terminal::{Palette, Progress, counted, say};
+use crate::terminal::{Palette, Progress, counted, tell};
 
 pub(super) async fn retry(args: &Retry, format: Format) -> Result<Exit, Unusable> {
     let mut desk = Desk::new(&args.relay)?;
@@ -42,7 +42,7 @@ async fn waiting(desk: &mut Desk, args: &Retry, format: Format) -> Result<Exit, 
         Format::Human => {
             let count = usize::try_from(retried.waiting).unwrap_or(usize::MAX);
             let what = if count == 1 { "is tried now" } else { "are tried now" };
-            say(&format!("{} {what}\n", counted(count, "waiting request")));
+            tell(&format!("{} {what}\n", counted(count, "waiting request")));
         }
     }
     Ok(Exit::Fine)
@@ -99,7 +99,7 @@ async fn each(desk: &mut Desk, ids: &[String], what: &str, word: &str, format: F
     drop(progress);
     match format {
         Format::Json => say_json(&summary)?,
-        Format::Human => say(&summary.text(word, Palette::of_stdout())),
+        Format::Human => tell(&summary.text(word, Palette::of_stdout())),
     }
     Ok(if summary.is_fine() { Exit::Fine } else { Exit::No })
 }

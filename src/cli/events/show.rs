@@ -12,7 +12,7 @@ use crate::admin::events::{EventDetail, EventRow};
 use crate::cli::grammar::Format;
 use crate::cli::grammar::events::Show;
 use crate::cli::{Exit, Unusable, say_json};
-use crate::terminal::{Cell, NewFile, Palette, Table, Tone, cell, complain, counted, harmless, say};
+use crate::terminal::{Cell, NewFile, Palette, Table, Tone, cell, complain, counted, harmless, tell};
 
 pub(super) async fn show(args: &Show, format: Format) -> Result<Exit, Unusable> {
     let mut desk = Desk::new(&args.relay)?;
@@ -39,9 +39,9 @@ pub(super) async fn show(args: &Show, format: Format) -> Result<Exit, Unusable> 
         }
         Format::Human => {
             let palette = Palette::of_stdout();
-            say(&text(&event, palette));
+            tell(&text(&event, palette));
             if let Some(body) = &shown {
-                say(&format!("\n{}\n{}", palette.paint(Tone::Strong, "Body"), readable(body)));
+                tell(&format!("\n{}\n{}", palette.paint(Tone::Strong, "Body"), readable(body)));
             }
         }
     }

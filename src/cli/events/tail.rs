@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::{Desk, Pages, Question, Refused, outcome, reason, short_time};
+use super::{Desk, Pages, Question, Refused, outcome, reason, short_id, short_time};
 use crate::admin::events::{EventPage, EventRow};
 use crate::cli::grammar::Format;
 use crate::cli::grammar::events::{Order, Tail};
 use crate::cli::{Exit, Unusable};
-use crate::terminal::{Palette, Tone, columns, complain, harmless, say};
+use crate::terminal::{Palette, Tone, columns, complain, harmless, say, tell};
 
 /// How long one question waits for its answer.
 const WAIT: &str = "20s";
@@ -112,16 +112,20 @@ fn show(rows: &[EventRow], format: Format, palette: Palette) {
     for row in rows {
         match format {
             Format::Json => say(&format!("{}\n", serde_json::to_string(row).unwrap_or_default())),
-            Format::Human => say(&line(row, palette)),
+            Format::Human => tell(&line(row, palette)),
         }
     }
 }
 
 /// Columns of a fixed width: the rows to come are not known yet.
 fn line(row: &EventRow, palette: Palette) -> String {
+    let (time, id) = (short_time(&row.received_at), short_id(&row.id, palette));
+    // A terminal that shortens ids has no room for the day, which is today, mostly.
+    let short = id.len() < row.id.len();
+    let time = time.split_once(' ').filter(|_| short).map_or(&*time, |(_, time)| time);
     let cells = [
-        (19, short_time(&row.received_at).into()),
-        (27, harmless(&row.id).into()),
+        (if short { 8 } else { 19 }, time.into()),
+        (if short { 16 } else { 27 }, id.into()),
         (16, crate::terminal::cell(Tone::Strong, row.route.as_deref().map_or_else(|| "-".to_owned(), harmless))),
         (9, outcome(row)),
         (24, reason(row).into()),

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
+use clap_complete::engine::ArgValueCandidates;
 
-use super::Relay;
+use super::{Relay, values};
 
 /// `events`.
 #[derive(Debug, Args)]
@@ -37,16 +38,16 @@ pub enum EventsCommand {
 #[derive(Clone, Debug, Default, Args)]
 pub struct Filters {
     /// Of this route
-    #[arg(long, value_name = "NAME", help_heading = "Filters")]
+    #[arg(long, value_name = "NAME", help_heading = "Filters", add = ArgValueCandidates::new(values::routes))]
     pub route: Option<String>,
     /// Of this provider
-    #[arg(long, value_name = "NAME", help_heading = "Filters")]
+    #[arg(long, value_name = "NAME", help_heading = "Filters", add = ArgValueCandidates::new(values::providers))]
     pub provider: Option<String>,
     /// That ended so
     #[arg(long, value_enum, value_name = "OUTCOME", help_heading = "Filters")]
     pub outcome: Option<Outcome>,
     /// Refused or failed for this reason, such as signature_mismatch
-    #[arg(long, value_name = "CODE", help_heading = "Filters")]
+    #[arg(long, value_name = "CODE", help_heading = "Filters", add = ArgValueCandidates::new(values::reasons))]
     pub reason: Option<String>,
     /// Answered with this status: 404, 5xx, 500-599
     #[arg(long, value_name = "STATUS", help_heading = "Filters")]
@@ -218,6 +219,7 @@ pub struct Retry {
     pub waiting: bool,
     /// Of this upstream; with --waiting
     #[arg(long, value_name = "NAME", requires = "waiting", conflicts_with = "route")]
+    #[arg(add = ArgValueCandidates::new(values::upstreams))]
     pub upstream: Option<String>,
     /// Do not ask
     #[arg(long, short)]

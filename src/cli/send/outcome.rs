@@ -116,8 +116,8 @@ impl Summary {
 
     #[expect(clippy::cast_precision_loss, reason = "nobody sends 2^53 requests")]
     pub(super) fn finish(&mut self, took: Duration) {
-        self.seconds = took.as_secs_f64();
-        self.per_second = self.sent as f64 / self.seconds.max(f64::EPSILON);
+        self.seconds = millis(took) / 1e3;
+        self.per_second = (self.sent as f64 / took.as_secs_f64().max(f64::EPSILON) * 1e3).round() / 1e3;
         self.times.sort_by(f64::total_cmp);
         let at = |percent: usize| {
             let index = (self.times.len() * percent).div_ceil(100).saturating_sub(1);
