@@ -79,6 +79,7 @@ pub struct ConfigStatus {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PendingStatus {
     /// Seconds since the epoch.
+    #[serde(with = "rfc3339")]
     pub since: i64,
     /// What it says and the running one does not.
     pub changes: Vec<String>,

@@ -37,9 +37,8 @@ pub(super) fn of_command(command: Command) -> io::Result<Vec<u8>> {
     page.render_synopsis_section(&mut out)?;
     page.render_description_section(&mut out)?;
     let section = words.as_deref().and_then(section);
-    let mut text = String::new();
-    text.push_str(&roff(&section.map_or_else(general, prose)));
-    out.extend(text.as_bytes());
+    out.extend(b".PP\n");
+    out.extend(roff(&section.map_or_else(general, prose)).as_bytes());
     page.render_options_section(&mut out)?;
     if !below.is_empty() {
         page.render_subcommands_section(&mut out)?;
