@@ -205,8 +205,8 @@ fn a_restore_that_forgets_the_log_is_refused_and_the_documented_one_works() {
     let (exit, said, error) = scene.installation.command(&arguments);
     assert_eq!(exit, 0, "{said}{error}");
     assert_eq!(one_each(&mut scene, &mut relay), [200; 3]);
-    let (exit, _, error) = scene.installation.command(&arguments);
-    assert!(exit == 2 && error.contains("it is there already"), "{exit} {error}");
+    let (exit, said, _) = scene.installation.command(&arguments);
+    assert!(exit == 2 && said.contains("it is there already"), "{exit} {said}");
     assert!(lost(&scene.account, &scene.inside, LONG).is_empty());
     relay.kill();
     let sound = fs::read(&copy).unwrap();

@@ -95,8 +95,7 @@ impl Disk {
             pending_names: Vec::new(),
             syncs: BTreeMap::new(),
         };
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
+        for path in files(folder) {
             disk.inodes.insert(fs::metadata(&path).unwrap().ino(), disk.contents.len());
             disk.names.insert(path.clone(), disk.contents.len());
             disk.contents.push(Content { synced: fs::read(&path).unwrap(), ..Content::default() });
@@ -208,7 +207,18 @@ impl Disk {
                     _ => change.apply(&mut bytes),
                 }
             }
+            // The versions of the configuration have a folder of their own.
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(&path, bytes).unwrap();
         }
     }
+}
+
+/// Every file in a folder and below.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(Result::unwrap);
+    let below = |entry: fs::DirEntry| {
+        if entry.file_type().unwrap().is_dir() { files(&entry.path()) } else { vec![entry.path()] }
+    };
+    entries.flat_map(below).collect()
 }

@@ -60,6 +60,10 @@ impl Scene {
         let mut scene = Self::with(seed, &before.routes, &before.more);
         for entry in fs::read_dir(before.installation.store()).unwrap() {
             let entry = entry.unwrap();
+            // The versions of the configuration are no part of the store.
+            if entry.file_type().unwrap().is_dir() {
+                continue;
+            }
             fs::copy(entry.path(), scene.installation.store().join(entry.file_name())).unwrap();
         }
         scene.inside.remember(before.inside.arrivals());
