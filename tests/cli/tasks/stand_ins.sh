@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What stands for a host's programs while a page is walked. The relay, jq, tar, openssl and curl are the real ones.
 set -euo pipefail
 cd "$HOST/src"
