@@ -2,34 +2,14 @@
 
 #![expect(clippy::expect_used, reason = "a bench may stop")]
 
+#[path = "../tests/fixtures/families.rs"]
+mod families;
 #[path = "subjects/verify.rs"]
 mod subject;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use families::FAMILIES;
 use subject::Subject;
-
-/// One recipe of each family; the others differ in names only.
-const FAMILIES: [&str; 19] = [
-    "bitbucket",
-    "dastra",
-    "github",
-    "gitlab",
-    "intercom",
-    "line",
-    "linear",
-    "octolis",
-    "oktave",
-    "paddle",
-    "shopify",
-    "slack",
-    "square",
-    "standard-webhooks",
-    "stripe",
-    "svix",
-    "telegram",
-    "twilio",
-    "zoom",
-];
 
 fn verify(c: &mut Criterion) {
     let mut group = c.benchmark_group("verify");

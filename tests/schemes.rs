@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::string_slice, reason = "a test stops at what it did not expect")]
 
+#[path = "fixtures/families.rs"]
+mod families;
+
 use std::sync::Arc;
 
 use dmz_relay::base::{Secret, UnixMillis};
@@ -13,6 +16,7 @@ use dmz_relay::domain::{Class, Head, Method, Place, Refusal, Version};
 use dmz_relay::signature::{
     Encoding, HashAlgorithm, Key, KeyFault, MAX_KEYS, Proof, PublicUrl, Scheme, SignDraft, Signed, Verifier,
 };
+use families::FAMILIES;
 use proptest::prelude::*;
 
 const NOW: UnixMillis = UnixMillis(1_700_000_000_250);
@@ -442,29 +446,6 @@ fn the_documented_provider_compiles() {
     let recipe = compile_recipe("acme", &relay.providers["acme"], "providers.acme", &mut problems);
     assert!(recipe.is_some(), "{:?}", problems.into_sorted());
 }
-
-/// One recipe of each family; the others differ in names only.
-const FAMILIES: [&str; 19] = [
-    "bitbucket",
-    "dastra",
-    "github",
-    "gitlab",
-    "intercom",
-    "line",
-    "linear",
-    "octolis",
-    "oktave",
-    "paddle",
-    "shopify",
-    "slack",
-    "square",
-    "standard-webhooks",
-    "stripe",
-    "svix",
-    "telegram",
-    "twilio",
-    "zoom",
-];
 
 fn all_schemes() -> Vec<Verifier> {
     let shipped = FAMILIES.iter().map(|name| verifier(&builtin(name).unwrap().scheme, &["whsec_AAEC"]));

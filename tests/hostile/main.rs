@@ -27,6 +27,8 @@ mod clocks; // G5: a clock that is set
 mod corpora; // what the fuzzers start from, as ordinary tests
 mod documents; // docs/threat-model.md names tests that exist
 mod exhaustion; // G6: memory, time and descriptors
+#[path = "../fixtures/families.rs"]
+mod families; // one recipe of each
 mod fields; // G2: authority, path, fields
 mod framing; // G1: where a message ends
 mod generated; // resolvers and parsers against naive references

@@ -9,6 +9,7 @@ use dmz_relay::domain::{Head, Method, Version};
 use dmz_relay::signature::{SignDraft, Verifier};
 use dmz_relay::snapshot::{Route, Verification};
 
+use crate::families::FAMILIES;
 use crate::harness::{BOTH, Call, NOW, Protocol, Rig, Setup};
 
 const SECRET: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
@@ -151,29 +152,6 @@ pub const MEMBERS: &[&str] = &[
     "[api-key]",
     "+api-key",
     "api-key%00x",
-];
-
-/// One recipe of each family; the others differ in names only.
-const FAMILIES: [&str; 19] = [
-    "bitbucket",
-    "dastra",
-    "github",
-    "gitlab",
-    "intercom",
-    "line",
-    "linear",
-    "octolis",
-    "oktave",
-    "paddle",
-    "shopify",
-    "slack",
-    "square",
-    "standard-webhooks",
-    "stripe",
-    "svix",
-    "telegram",
-    "twilio",
-    "zoom",
 ];
 
 /// One route for each of them, and how each is signed.
