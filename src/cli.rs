@@ -29,10 +29,13 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use clap::error::ErrorKind;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
+use crate::admin::client::Answer;
+use crate::admin::events::Failure;
 use crate::base::UnixMillis;
 use crate::service::InheritedSocket;
-use crate::terminal::{complain, say};
+use crate::terminal::{complain, harmless, say};
 use grammar::{Cli, Command, Format, Output};
 
 /// How a command ended. The numbers are documented in `docs/cli.md` and in `--help`.
@@ -151,6 +154,15 @@ async fn demo(args: &grammar::Demo, format: Format) -> Result<Exit, Unusable> {
     let settings = args.settings(format == Format::Json);
     let as_expected = crate::demo::demo(&settings).await.map_err(|error| format!("demo: {error}"))?;
     Ok(if as_expected { Exit::Fine } else { Exit::No })
+}
+
+/// What the relay answered, or its own words for why it did not; `otherwise` ends the sentence for an answer in another form.
+fn read_answer<T: DeserializeOwned>(answer: &Answer, otherwise: &str) -> Result<T, Unusable> {
+    if let Ok(Failure { error, .. }) = serde_json::from_slice(&answer.body) {
+        return Err(harmless(&error).into());
+    }
+    let read = serde_json::from_slice(&answer.body);
+    read.map_err(|_| format!("the relay answered {} {otherwise}", answer.status).into())
 }
 
 /// Work that waits for sockets.

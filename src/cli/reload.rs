@@ -3,9 +3,8 @@
 use std::fmt::Write as _;
 
 use super::grammar::{Format, Reload};
-use super::{Exit, Unusable, say_json};
+use super::{Exit, Unusable, read_answer, say_json};
 use crate::admin::client;
-use crate::admin::events::Failure;
 use crate::admin::status::{Problem, ReloadReport};
 use crate::snapshot::AdminAddress;
 use crate::terminal::{Palette, Tone, counted, harmless, tell};
@@ -26,11 +25,7 @@ pub(super) async fn reload(args: &Reload, format: Format) -> Result<Exit, Unusab
 /// Asks for a reload.
 pub(super) async fn asked(address: &AdminAddress) -> Result<ReloadReport, Unusable> {
     let answer = client::reload(address).await.map_err(|error| error.to_string())?;
-    if let Ok(Failure { error, .. }) = serde_json::from_slice(&answer.body) {
-        return Err(harmless(&error).into());
-    }
-    let report = serde_json::from_slice(&answer.body);
-    report.map_err(|_| format!("the relay answered {} instead of a report", answer.status).into())
+    read_answer(&answer, "instead of a report")
 }
 
 /// What came of it, for people.

@@ -6,13 +6,12 @@ use serde::de::DeserializeOwned;
 
 use crate::admin::client::{self, ClientError};
 use crate::admin::configuration::{Running, VersionList};
-use crate::admin::events::Failure;
-use crate::cli::Unusable;
 use crate::cli::grammar::Relay;
 use crate::cli::target::configured_store;
+use crate::cli::{Unusable, read_answer};
 use crate::config::versions::{Version, Versions};
 use crate::snapshot::AdminAddress;
-use crate::terminal::{complain, harmless};
+use crate::terminal::complain;
 
 /// The versions that are kept, and where their texts are.
 pub(super) struct History {
@@ -107,9 +106,5 @@ async fn ask<T: DeserializeOwned>(address: &AdminAddress, path: &str) -> Result<
         }
         _ => Failed::Other(error.to_string()),
     })?;
-    if let Ok(Failure { error, .. }) = serde_json::from_slice(&answer.body) {
-        return Err(Failed::Other(harmless(&error)));
-    }
-    let read = serde_json::from_slice(&answer.body);
-    read.map_err(|_| Failed::Other(format!("the relay answered {} in a form that is not known here", answer.status)))
+    read_answer(&answer, "in a form that is not known here").map_err(|Unusable(why)| Failed::Other(why))
 }
