@@ -71,7 +71,6 @@ struct Keeping {
     pending: Option<Pending>,
     /// Goes on its way at once, from memory.
     at_once: Option<(StoredRequest, Slot)>,
-    /// When the head of an ordered line may be tried again.
     /// When the head of an ordered line may be tried again, and when that was known.
     head_due: Option<(UnixMillis, UnixMillis)>,
 }
