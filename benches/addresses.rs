@@ -6,7 +6,7 @@ mod subject;
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use dmz_relay::access::IpSet;
+use dmz_relay::guards::access::IpSet;
 
 use subject::{Make, admits, draw, list, v4, v6};
 

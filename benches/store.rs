@@ -10,7 +10,7 @@ use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use dmz_relay::base::{Clock, UnixMillis};
 use dmz_relay::domain::{Framing, Head, HeadBuilder, Marks, Method, Version};
-use dmz_relay::pipeline::record::request_id;
+use dmz_relay::gate::pipeline::record::request_id;
 use dmz_relay::store::{Accept, Attempt, AttemptKind, Early, Entry, Query, Settings, Settlement, Store, Took};
 
 const SENDERS: u64 = 64;

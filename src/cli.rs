@@ -1,9 +1,14 @@
-//! The command line: what each command takes, and one file per command.
+//! The command line: what each command takes, and one file per command. Beside them what commands share: [`terminal`] is text
+//! for people, [`sender`] is what a provider does, [`authority`] makes private certificates, [`demo`] plays all of it.
 //!
 //! Every command gives an [`Exit`]; nothing below `main` ends the process. Text for people goes to standard output, with
 //! `--format json` one JSON value instead, also where a command cannot do its work; people read that on standard error.
 
+pub mod authority;
+pub mod demo;
 pub mod grammar;
+pub mod sender;
+pub mod terminal;
 
 mod capture;
 mod check;
@@ -31,11 +36,11 @@ use clap::error::ErrorKind;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::admin::client::Answer;
-use crate::admin::events::Failure;
 use crate::base::UnixMillis;
-use crate::service::InheritedSocket;
-use crate::terminal::{complain, harmless, say};
+use crate::cli::terminal::{complain, harmless, say};
+use crate::control::admin::client::Answer;
+use crate::control::admin::events::Failure;
+use crate::control::service::InheritedSocket;
 use grammar::{Cli, Command, Format, Output};
 
 /// How a command ended. The numbers are documented in `docs/cli.md` and in `--help`.
@@ -152,7 +157,7 @@ fn failed(why: &str, exit: Exit, format: Format) -> Exit {
 
 async fn demo(args: &grammar::Demo, format: Format) -> Result<Exit, Unusable> {
     let settings = args.settings(format == Format::Json);
-    let as_expected = crate::demo::demo(&settings).await.map_err(|error| format!("demo: {error}"))?;
+    let as_expected = demo::demo(&settings).await.map_err(|error| format!("demo: {error}"))?;
     Ok(if as_expected { Exit::Fine } else { Exit::No })
 }
 

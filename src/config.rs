@@ -1,4 +1,4 @@
-//! `relay.toml` → raw → compiled → [`crate::snapshot::Snapshot`], or one report of everything that is wrong with it.
+//! `relay.toml` → raw → compiled → [`crate::runtime::snapshot::Snapshot`], or one report of everything that is wrong with it.
 //!
 //! [`load`] is the only way in: start, `check` and reload all call it, so none of them can accept what another refuses.
 //! A load has no effect outside what it returns; the running snapshot is not touched by a bad file.
@@ -26,8 +26,8 @@ pub use self::report::{Problem, Problems, Report};
 pub use self::source::{Environment, Reading};
 use self::source::{SourceError, Sources};
 use crate::base::UnixMillis;
-use crate::snapshot::Snapshot;
-use crate::state::State;
+use crate::runtime::snapshot::Snapshot;
+use crate::runtime::state::State;
 
 /// A configuration that may run, and what is worth knowing of it.
 #[derive(Debug)]

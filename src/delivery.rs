@@ -25,9 +25,9 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
+use crate::gate::pipeline::{Gate, way};
 use crate::observe::Event;
-use crate::pipeline::{Gate, way};
-use crate::snapshot::{Route, Snapshot};
+use crate::runtime::snapshot::{Route, Snapshot};
 use crate::store::Store;
 
 pub use by_hand::{discard, retry, retry_waiting};

@@ -27,8 +27,8 @@ use tokio::sync::watch;
 use tokio::time::{Duration, Instant, sleep_until};
 
 use crate::domain::{Answer, Refusal, Version};
-use crate::pipeline::{self, Connection, Gate, Known};
-use crate::snapshot::Snapshot;
+use crate::gate::pipeline::{self, Connection, Gate, Known};
+use crate::runtime::snapshot::Snapshot;
 
 use newcomers::Newcomers;
 use turns::Line;

@@ -3,48 +3,36 @@
 //! A provider's webhook arrives over TLS, is proven genuine, and only then reaches an internal application server, byte for
 //! byte. Everything else is refused before one byte is forwarded.
 //!
-//! The map, from the floor up; imports go down only (`tests/tidy.rs` checks it):
+//! The rooms, from the ground up; imports go down only (`tests/tidy/floors.rs` checks it and prints the map into
+//! `docs/architecture.md`):
 //!
 //! - [`base`]: clock, secret, short texts.
 //! - [`domain`]: the words: head, refusal, fault, outcome, answer.
-//! - [`access`], [`routing`], [`signature`], [`replay`], [`meter`], [`budget`], [`habit`], [`upstream`], [`observe`],
-//!   [`store`]: one mechanism each, blind to one another.
-//! - [`dispatch`]: who may deliver now.
-//! - [`snapshot`] (what was configured) and [`state`] (what outlives a reload); [`config`] compiles the first.
-//! - [`pipeline`]: the request's way, top to bottom, in one file.
-//! - [`delivery`]: what was accepted, delivered asynchronously. [`explain`]: each step's verdict on a stored or captured request.
-//! - [`edge`]: sockets, TLS, HTTP/1.1 and HTTP/2. [`admin`]: the private listener. [`reload`]: noticing that files changed.
-//!   [`service`]: the service manager.
-//! - [`app`]: puts it together.
-//! - [`sender`], [`authority`] and [`terminal`]: what a provider does, private certificates, and text for people; for [`demo`] and
-//!   [`cli`].
+//! - [`scheme`]: signatures and tokens. [`guards`]: address lists, rates, dedupe memory, error budget, traffic baseline.
+//!   [`upstream`]: internal servers. [`observe`]: events, log lines, metrics. [`store`]: what must survive. One mechanism
+//!   each, blind to one another.
+//! - [`runtime`]: what was configured, what outlives a reload, who may deliver now. [`config`] compiles `relay.toml` into it.
+//! - [`gate`]: the request's way, top to bottom, in one file; and the explanation of each step's verdict.
+//! - [`delivery`]: what was accepted, delivered asynchronously.
+//! - [`edge`]: sockets, TLS, HTTP/1.1 and HTTP/2.
+//! - [`control`]: the process: start and stop, reload, the private listener, the service manager.
+//! - [`cli`]: the commands, the demo, and what a provider does, for both.
+//!
+//! To find your way: a request begins in [`edge`], is judged in [`gate::pipeline`], and leaves through [`upstream`]. Which
+//! outcomes there are says [`domain::Outcome`]; what a key of `relay.toml` accepts says [`config`]; what is masked says
+//! [`domain::Sensitive`].
 
-pub mod access;
-pub mod admin;
-pub mod app;
-pub mod authority;
 pub mod base;
-pub mod budget;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod delivery;
-pub mod demo;
-pub mod dispatch;
 pub mod domain;
 pub mod edge;
-pub mod explain;
-pub mod habit;
-pub mod meter;
+pub mod gate;
+pub mod guards;
 pub mod observe;
-pub mod pipeline;
-pub mod reload;
-pub mod replay;
-pub mod routing;
-pub mod sender;
-pub mod service;
-pub mod signature;
-pub mod snapshot;
-pub mod state;
+pub mod runtime;
+pub mod scheme;
 pub mod store;
-pub mod terminal;
 pub mod upstream;

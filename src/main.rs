@@ -8,6 +8,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     // First, while there is one thread: taking what systemd passed changes the environment.
-    let sockets = dmz_relay::service::inherited_sockets();
+    let sockets = dmz_relay::control::service::inherited_sockets();
     dmz_relay::cli::main(sockets)
 }

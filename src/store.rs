@@ -38,7 +38,7 @@ use tokio::sync::oneshot;
 
 use crate::base::{Clock, UnixMillis};
 use crate::domain::Sensitive;
-use crate::replay::{Kept, ReplayKey};
+use crate::guards::dedupe::{Kept, ReplayKey};
 
 use bounded::{BoundedRows, Repeats};
 use engine::{Place, Write, Wrote};

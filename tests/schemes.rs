@@ -13,7 +13,7 @@ use dmz_relay::config::recipe::{
 };
 use dmz_relay::config::report::Problems;
 use dmz_relay::domain::{Class, Head, Method, Place, Refusal, Version};
-use dmz_relay::signature::{
+use dmz_relay::scheme::{
     Encoding, HashAlgorithm, Key, KeyFault, MAX_KEYS, Proof, PublicUrl, Scheme, SignDraft, Signed, Verifier,
 };
 use families::FAMILIES;

@@ -8,119 +8,15 @@ use std::path::{Path, PathBuf};
 
 use dmz_relay::domain::field_list::{BASE, NotForwardable};
 use dmz_relay::domain::{Fault, FieldPattern, Refusal};
+use dmz_relay::gate::pipeline::answer::{fault_status, refusal_status, text};
 use dmz_relay::observe::ConnectionRefusal;
-use dmz_relay::pipeline::answer::{fault_status, refusal_status, text};
 
+#[path = "tidy/floors.rs"]
+mod floors;
 #[path = "tidy/links.rs"]
 mod links;
 #[path = "tidy/words.rs"]
 mod words;
-
-/// What each module of `src` may import, from the floor up. A name may stand in a row only if its own row stands above,
-/// except where a comment says why.
-const FLOORS: &[(&str, &[&str])] = &[
-    ("base", &[]),
-    ("domain", &["base"]),
-    ("terminal", &[]),
-    ("service", &[]),
-    ("reload", &[]),
-    // One mechanism each, blind to one another.
-    ("access", &["domain"]),
-    ("signature", &["base", "domain"]),
-    ("replay", &["base"]),
-    ("meter", &["domain"]),
-    ("budget", &["base"]),
-    ("habit", &["base"]),
-    ("upstream", &["base", "domain"]),
-    ("observe", &["base", "domain"]),
-    // Keys of replay memory outlive the process.
-    ("store", &["base", "domain", "replay"]),
-    // Who may deliver now; what is delivered comes out of the store.
-    ("dispatch", &["base", "domain", "store"]),
-    // Upward, and only as a name: the table is generic, and `Route` is its default parameter.
-    ("routing", &["snapshot"]),
-    // What was configured, and what outlives it.
-    (
-        "snapshot",
-        &[
-            "access",
-            "base",
-            "budget",
-            "domain",
-            "habit",
-            "meter",
-            "replay",
-            "routing",
-            "signature",
-            "store",
-            "upstream",
-        ],
-    ),
-    ("state", &["budget", "dispatch", "habit", "meter", "replay", "store", "upstream"]),
-    (
-        "config",
-        &["access", "base", "domain", "meter", "routing", "signature", "snapshot", "state", "store", "upstream"],
-    ),
-    (
-        "pipeline",
-        &[
-            "access",
-            "base",
-            "budget",
-            "dispatch",
-            "domain",
-            "meter",
-            "observe",
-            "replay",
-            "routing",
-            "signature",
-            "snapshot",
-            "state",
-            "store",
-            "upstream",
-        ],
-    ),
-    ("delivery", &["base", "dispatch", "domain", "observe", "pipeline", "snapshot", "store", "upstream"]),
-    ("explain", &["access", "base", "domain", "meter", "pipeline", "signature", "snapshot", "store"]),
-    ("edge", &["base", "domain", "meter", "observe", "pipeline", "snapshot"]),
-    ("admin", &["base", "config", "explain", "observe", "signature", "snapshot", "store"]),
-    (
-        "app",
-        &[
-            "admin", "base", "budget", "config", "delivery", "dispatch", "domain", "edge", "explain", "habit", "meter",
-            "observe", "pipeline", "reload", "service", "snapshot", "state", "store", "upstream",
-        ],
-    ),
-    // A provider, for the demo and for `send`: it signs with the scheme and never sees the relay's own path.
-    ("sender", &["signature"]),
-    // Private certificates, for the demo and for `init`.
-    ("authority", &["base"]),
-    // Commands: anything below.
-    ("demo", &["*"]),
-    ("cli", &["*"]),
-];
-
-/// Who may name a library, by the top module. Everybody else gets its types through these.
-const LIBRARIES: &[(&str, &[&str])] = &[
-    ("pingora_core", &["upstream"]),
-    ("pingora_http", &["upstream"]),
-    ("pingora_error", &["upstream"]),
-    // The ticket keys of `state` and the server configuration of `snapshot` are rustls' own types.
-    ("rustls", &["config", "edge", "sender", "snapshot", "state", "upstream", "demo"]),
-    ("tokio_rustls", &["sender", "demo"]),
-    ("rustls_pki_types", &["config", "sender", "upstream", "demo"]),
-    ("httparse", &["edge", "cli", "upstream"]),
-    ("toml", &["config", "cli"]),
-    ("clap", &["cli"]),
-    ("rcgen", &["authority"]),
-    ("inotify", &["reload"]),
-    ("sd_notify", &["service"]),
-    ("listenfd", &["service"]),
-    ("libc", &["config"]),
-    ("rusqlite", &["store"]),
-    ("rustix", &["base", "cli", "store"]),
-    ("crossbeam_queue", &["store"]),
-];
 
 /// Lines that a person can hold in mind.
 const LINES: usize = 600;
@@ -159,94 +55,6 @@ fn code(text: &str) -> String {
     let tests = text.match_indices("#[cfg(test)]").map(|(at, _)| at).find(|at| text[*at..].contains("\nmod tests {"));
     let product = &text[..tests.unwrap_or(text.len())];
     product.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
-}
-
-/// Files of the product by their top module.
-fn product() -> Vec<(String, String, String)> {
-    let of = |path: &str| path["src/".len()..].split(['/', '.']).next().unwrap().to_owned();
-    rust("src")
-        .into_iter()
-        .filter(|(path, _)| !path.ends_with("/tests.rs") && !["src/lib.rs", "src/main.rs"].contains(&path.as_str()))
-        .map(|(path, text)| (of(&path), path, code(&text)))
-        .collect()
-}
-
-/// The identifiers that follow `before`, those in one pair of braces included.
-fn named(code: &str, before: &str) -> BTreeSet<String> {
-    let ident = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
-    let mut found = BTreeSet::new();
-    for (at, _) in code.match_indices(before) {
-        let preceded = code[..at].chars().next_back().is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '$');
-        let rest = &code[at + before.len()..];
-        match rest.strip_prefix('{') {
-            _ if preceded => {}
-            Some(list) => found.extend(list.split('}').next().unwrap().split(',').map(|name| ident(name.trim()))),
-            None => drop(found.insert(ident(rest))),
-        }
-    }
-    found.remove("");
-    found
-}
-
-#[test]
-fn imports_go_down_only() {
-    let floors: BTreeMap<_, _> = FLOORS.iter().copied().collect();
-    let mut used: BTreeSet<(String, String)> = BTreeSet::new();
-    for (module, path, code) in product() {
-        let allowed = floors.get(module.as_str()).unwrap_or_else(|| panic!("{path}: {module} has no floor yet"));
-        for other in named(&code, "crate::").into_iter().filter(|other| *other != module) {
-            assert!(allowed.contains(&"*") || allowed.contains(&other.as_str()), "{path} imports crate::{other}");
-            used.insert((module.clone(), other));
-        }
-    }
-    for (module, allowed) in FLOORS {
-        for other in allowed.iter().filter(|other| **other != "*") {
-            let known = used.contains(&((*module).to_owned(), (*other).to_owned()));
-            assert!(known, "{module} imports {other} no more: take it out of the table");
-        }
-    }
-}
-
-#[test]
-fn the_floors_are_floors() {
-    let mut above = BTreeSet::new();
-    for (module, allowed) in FLOORS {
-        for other in allowed.iter().filter(|other| **other != "*") {
-            let upward = (*module, *other) == ("routing", "snapshot");
-            assert!(upward || above.contains(other), "{module} stands above {other}, which it imports");
-        }
-        assert!(above.insert(*module), "{module} twice");
-    }
-}
-
-#[test]
-fn libraries_stay_behind_their_modules() {
-    for (module, path, code) in product() {
-        for (library, owners) in LIBRARIES {
-            let names = [format!("{library}::"), format!("use {library};")];
-            let uses = names.iter().any(|name| {
-                code.match_indices(name.as_str()).any(|(at, _)| {
-                    let before = code[..at].chars().next_back();
-                    !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':')
-                        || (code[..at].ends_with("::")
-                            && !code[..at].trim_end_matches("::").ends_with(char::is_alphanumeric))
-                })
-            });
-            assert!(!uses || owners.contains(&module.as_str()), "{path} names {library}");
-        }
-    }
-}
-
-/// The pipeline decides; it talks to nobody.
-#[test]
-fn the_pipeline_knows_no_socket() {
-    for (module, path, code) in product() {
-        if ["pipeline", "signature", "domain", "access", "routing", "replay", "meter"].contains(&module.as_str()) {
-            for name in ["tokio::net", "std::net::Tcp", "hyper::", "h2::", "std::fs", "tokio::fs", "std::env"] {
-                assert!(!code.contains(name), "{path} names {name}");
-            }
-        }
-    }
 }
 
 #[test]

@@ -31,12 +31,12 @@ use std::sync::Arc;
 use dmz_relay::base::{Clock, Secret, UnixMillis};
 use dmz_relay::config::recipe::builtin;
 use dmz_relay::domain::Method;
-use dmz_relay::signature::{Key, PublicUrl, SignDraft, Signed, Verifier};
+use dmz_relay::scheme::{Key, PublicUrl, SignDraft, Signed, Verifier};
 use families::FAMILIES;
 use serde_json::Value;
 
 /// What is counted. It is called once for a request that comes this far.
-const COUNTED: &str = "dmz_relay::signature::Verifier::verify";
+const COUNTED: &str = "dmz_relay::scheme::Verifier::verify";
 /// The least of several counts is compared: where a buffer happens to lie makes some copies a few instructions longer. A
 /// comparison that stops early has another least count however often it is counted.
 const ROUNDS: usize = 32;

@@ -20,10 +20,10 @@ use dmz_relay::config::recipe::{CompiledVerify, Evidence, RawVerify, builtin, bu
 use dmz_relay::config::report::Problems;
 use dmz_relay::config::{self, Environment};
 use dmz_relay::domain::{Head, Method, Refusal, Version};
-use dmz_relay::explain::{Subject, Verdict, explain};
-use dmz_relay::signature::{Encoding, Key, Proof, PublicUrl, Scheme, Verifier};
-use dmz_relay::snapshot::Snapshot;
-use dmz_relay::state::State;
+use dmz_relay::gate::explain::{Subject, Verdict, explain};
+use dmz_relay::runtime::snapshot::Snapshot;
+use dmz_relay::runtime::state::State;
+use dmz_relay::scheme::{Encoding, Key, Proof, PublicUrl, Scheme, Verifier};
 use serde::Deserialize;
 
 #[derive(Deserialize)]

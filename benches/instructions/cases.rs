@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use dmz_relay::access::IpSet;
 use dmz_relay::base::Clock;
+use dmz_relay::guards::access::IpSet;
 use dmz_relay::observe::Sink;
 
 use crate::{addresses, pipeline, routing, verify};

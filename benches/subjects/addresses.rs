@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use dmz_relay::access::{AccessList, Verdict};
+use dmz_relay::guards::access::{AccessList, Verdict};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 /// Draws a network.

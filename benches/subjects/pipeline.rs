@@ -6,12 +6,12 @@ use bytes::BytesMut;
 use dmz_relay::base::Clock;
 use dmz_relay::config::{self, Environment};
 use dmz_relay::domain::{Framing, Head, Method, SourceAddress, Version, Via};
+use dmz_relay::gate::pipeline::read::{BodyBroken, BodySource};
+use dmz_relay::gate::pipeline::{self, Connection, Gate};
 use dmz_relay::observe::{Observer, Sink};
-use dmz_relay::pipeline::read::{BodyBroken, BodySource};
-use dmz_relay::pipeline::{self, Connection, Gate};
-use dmz_relay::signature::SignDraft;
-use dmz_relay::snapshot::{Snapshot, Verification};
-use dmz_relay::state::State;
+use dmz_relay::runtime::snapshot::{Snapshot, Verification};
+use dmz_relay::runtime::state::State;
+use dmz_relay::scheme::SignDraft;
 
 const CONFIG: &str = r#"
 [[listeners]]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dmz_relay::routing::{Entry, Found, PathPattern, RouteTable};
+use dmz_relay::runtime::routing::{Entry, Found, PathPattern, RouteTable};
 
 /// 1 000 routes: half exact, half prefixes of many lengths, one in ten for a host of its own.
 pub(crate) fn table() -> RouteTable<usize> {

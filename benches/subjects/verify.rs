@@ -6,7 +6,7 @@ use std::sync::Arc;
 use dmz_relay::base::{Secret, UnixMillis};
 use dmz_relay::config::recipe::builtin;
 use dmz_relay::domain::{Head, Method, Version};
-use dmz_relay::signature::{Key, PublicUrl, SignDraft, Verifier};
+use dmz_relay::scheme::{Key, PublicUrl, SignDraft, Verifier};
 
 /// When everything is signed and verified.
 pub(crate) const NOW: UnixMillis = UnixMillis(1_700_000_000_000);

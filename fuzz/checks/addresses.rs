@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use dmz_relay::access::{AccessList, IpSet, Verdict};
+use dmz_relay::guards::access::{AccessList, IpSet, Verdict};
 use ipnet::IpNet;
 
 /// Lines are networks, those behind an exclamation mark are denied; those behind a question mark are asked for.

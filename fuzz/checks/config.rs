@@ -5,7 +5,7 @@ use std::fs;
 
 use dmz_relay::base::UnixMillis;
 use dmz_relay::config::{Environment, load};
-use dmz_relay::state::State;
+use dmz_relay::runtime::state::State;
 use tempfile::TempDir;
 
 /// 2026-11-22T10:00:00Z: certificates are judged by it.

@@ -3,10 +3,10 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use dmz_relay::access::{AccessList, IpSet};
 use dmz_relay::domain::{Head, Method, SourceAddress, Version, Via};
-use dmz_relay::pipeline::{Connection, source};
-use dmz_relay::snapshot::{ListenAddress, Listener};
+use dmz_relay::gate::pipeline::{Connection, source};
+use dmz_relay::guards::access::{AccessList, IpSet};
+use dmz_relay::runtime::snapshot::{ListenAddress, Listener};
 
 /// Proxies whose word counts.
 const TRUSTED: [&str; 3] = ["10.0.0.0/8", "127.0.0.1/32", "2001:db8::/64"];

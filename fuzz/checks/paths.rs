@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dmz_relay::routing::{Entry, Found, PathPattern, RouteTable};
+use dmz_relay::runtime::routing::{Entry, Found, PathPattern, RouteTable};
 
 /// Lines are rows, as in `host /path` or `host /path/*`, with `-` for every host; behind a question mark stands what is asked.
 pub fn check(data: &[u8]) {

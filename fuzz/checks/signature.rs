@@ -7,7 +7,7 @@ use std::sync::Arc;
 use dmz_relay::base::{Secret, UnixMillis};
 use dmz_relay::config::recipe::{builtin, builtin_names};
 use dmz_relay::domain::{Head, Method, Version};
-use dmz_relay::signature::{Key, PublicUrl, Verifier};
+use dmz_relay::scheme::{Key, PublicUrl, Verifier};
 use serde::Deserialize;
 
 #[derive(Deserialize)]

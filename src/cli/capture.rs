@@ -13,8 +13,8 @@ use std::path::Path;
 
 use super::Unusable;
 use super::grammar::Format;
+use crate::cli::terminal::complain;
 use crate::domain::{Framing, Head, HeadBuilder};
-use crate::terminal::complain;
 
 /// Largest capture that is read.
 const LARGEST: u64 = 64 * 1024 * 1024;

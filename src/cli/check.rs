@@ -12,9 +12,9 @@ use serde::Serialize;
 use self::compared::Compared;
 use super::grammar::{Check, Format};
 use super::{Exit, Unusable, say_json};
-use crate::app::Memory;
+use crate::cli::terminal::{Palette, Tone, counted, harmless, tell};
 use crate::config::{Loaded, Problem, Report};
-use crate::terminal::{Palette, Tone, counted, harmless, tell};
+use crate::control::app::Memory;
 
 #[derive(Serialize)]
 struct Found {

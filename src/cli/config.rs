@@ -15,9 +15,9 @@ use self::history::History;
 use super::grammar::Format;
 use super::grammar::config::{ConfigAction, ConfigCommand, DiffVersions, ListVersions, ShowVersion};
 use super::{Exit, Unusable, say_json};
-use crate::admin::configuration::VersionList;
+use crate::cli::terminal::{Cell, Palette, Table, Tone, cell, harmless, say, tell};
 use crate::config::changes;
-use crate::terminal::{Cell, Palette, Table, Tone, cell, harmless, say, tell};
+use crate::control::admin::configuration::VersionList;
 
 pub(super) use self::history::running;
 

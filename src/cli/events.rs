@@ -19,11 +19,11 @@ use serde::de::DeserializeOwned;
 use super::grammar::events::{Events, EventsCommand, Filters, Order};
 use super::grammar::{Format, Relay};
 use super::{Exit, Unusable};
-use crate::admin::client::{Answer, Caller, ClientError};
-use crate::admin::events::{EventPage, EventRow, Failure};
-use crate::explain::EventExplanation;
-use crate::signature::form;
-use crate::terminal::{Cell, Palette, Tone, cell, harmless};
+use crate::cli::terminal::{Cell, Palette, Tone, cell, harmless};
+use crate::control::admin::client::{Answer, Caller, ClientError};
+use crate::control::admin::events::{EventPage, EventRow, Failure};
+use crate::gate::explain::EventExplanation;
+use crate::scheme::form;
 
 /// For a page, an event, a body: a search may read much of the history.
 const READING: Duration = Duration::from_secs(60);

@@ -8,8 +8,8 @@ use serde::Serialize;
 use super::grammar::{Explain, Format};
 use super::{Exit, Unusable, capture, rfc3339, say_json};
 use crate::base::Clock;
-use crate::explain::{EventExplanation, Explanation, Step, Subject, Sum, Verdict, explain as judge};
-use crate::terminal::{Palette, Tone, harmless, tell};
+use crate::cli::terminal::{Palette, Tone, harmless, tell};
+use crate::gate::explain::{EventExplanation, Explanation, Step, Subject, Sum, Verdict, explain as judge};
 
 /// What `--request --format json` prints.
 #[derive(Serialize)]

@@ -13,8 +13,8 @@ use clap_complete::Shell;
 use clap_complete::engine::ArgValueCandidates;
 
 use crate::base::UnixMillis;
+use crate::cli::demo::Settings;
 use crate::config::recipe::Evidence;
-use crate::demo::Settings;
 
 pub use config::ConfigCommand;
 pub use events::Events;
@@ -328,7 +328,7 @@ pub enum SchemeKind {
 }
 
 impl SchemeKind {
-    /// As [`crate::signature::Scheme::kind`] has it.
+    /// As [`crate::scheme::Scheme::kind`] has it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Hmac => "hmac",

@@ -16,10 +16,10 @@ use zeroize::Zeroizing;
 use super::grammar::{Format, Init};
 use super::verify::unknown_provider;
 use super::{Exit, Unusable, say_json};
-use crate::authority;
 use crate::base::Clock;
+use crate::cli::authority;
+use crate::cli::terminal::{Palette, tell};
 use crate::config::recipe::{Recipe, builtin};
-use crate::terminal::{Palette, tell};
 
 /// The group that reads the configuration; `systemd/sysusers.conf` makes it.
 const GROUP: &str = "dmz-relay";

@@ -11,7 +11,7 @@ use clap_complete::env::{CompleteEnv, Shells};
 
 use super::grammar::{Cli, Completions, Man};
 use super::{Exit, Unusable};
-use crate::terminal::{NewFile, say};
+use crate::cli::terminal::{NewFile, say};
 
 /// The variable by which a completion script asks this program for suggestions. Not the library's own name for it: another program's
 /// setting must never keep a relay from starting.

@@ -2,7 +2,7 @@
 
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
-use crate::terminal::complain;
+use crate::cli::terminal::complain;
 
 /// No core file, whatever the limits and the machine's handler for them are; and other processes of the same user can neither
 /// attach nor read `/proc/PID/environ`, where secrets may stand, nor `/proc/PID/mem`. root still can.

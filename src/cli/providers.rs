@@ -8,9 +8,9 @@ use std::time::Duration;
 use super::grammar::{Format, Providers};
 use super::verify::unknown_provider;
 use super::{Exit, Unusable, say_json};
+use crate::cli::terminal::{Palette, Table, Tone, cell, counted, tell};
 use crate::config::quantity::write_duration;
 use crate::config::recipe::{Evidence, Recipe, builtin, builtin_names};
-use crate::terminal::{Palette, Table, Tone, cell, counted, tell};
 use one::Provider;
 
 pub(super) fn providers(args: &Providers, format: Format) -> Result<Exit, Unusable> {
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
     use crate::base::UnixMillis;
     use crate::config::{self, Environment};
-    use crate::state::State;
+    use crate::runtime::state::State;
     use std::os::unix::fs::PermissionsExt as _;
 
     /// What is shown to be pasted is accepted as it is.

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use super::grammar::{Format, Reload};
 use super::{Exit, Unusable, read_answer, say_json};
-use crate::admin::client;
-use crate::admin::status::{Problem, ReloadReport};
-use crate::snapshot::AdminAddress;
-use crate::terminal::{Palette, Tone, counted, harmless, tell};
+use crate::cli::terminal::{Palette, Tone, counted, harmless, tell};
+use crate::control::admin::client;
+use crate::control::admin::status::{Problem, ReloadReport};
+use crate::runtime::snapshot::AdminAddress;
 
 pub(super) async fn reload(args: &Reload, format: Format) -> Result<Exit, Unusable> {
     let address = args.relay.address()?;

@@ -10,13 +10,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::check::report_text;
 use super::grammar::{Format, Run};
 use super::{Exit, Unusable, failed, say_json};
-use crate::app::{self, Options, Running, StartError};
 use crate::base::Clock;
+use crate::cli::terminal::{Palette, complain};
 use crate::config::Environment;
+use crate::control::app::{self, Options, Running, StartError};
+use crate::control::reload::Watching;
+use crate::control::service::{InheritedSocket, Service};
 use crate::observe::{Event, LibraryLog, Observer, Sink};
-use crate::reload::Watching;
-use crate::service::{InheritedSocket, Service};
-use crate::terminal::{Palette, complain};
 
 /// Where panics are recorded once there is a log.
 static OBSERVER: OnceLock<Arc<Observer>> = OnceLock::new();

@@ -13,8 +13,8 @@ use super::grammar::{Format, Send};
 use super::verify::unknown;
 use super::{Exit, Unusable, say_json};
 use crate::base::Clock;
-use crate::sender::Sender;
-use crate::terminal::{Palette, Progress, tell};
+use crate::cli::sender::Sender;
+use crate::cli::terminal::{Palette, Progress, tell};
 use draft::Draft;
 use outcome::{Sent, Summary};
 

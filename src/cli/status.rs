@@ -10,13 +10,13 @@ use attention::Need;
 
 use super::reload::{lines, problem_text};
 use super::{Exit, Unusable, say_json};
-use crate::admin::client;
-use crate::admin::status::{
+use crate::base::Clock;
+use crate::cli::terminal::{Cell, Palette, Table, Tone, cell, counted, harmless, say, tell};
+use crate::control::admin::client;
+use crate::control::admin::status::{
     BudgetStatus, CertificateStatus, OpenBreaker, RouteCounts, RouteStatus, SpoolStatus, State, Status, StoreStatus,
     Used,
 };
-use crate::base::Clock;
-use crate::terminal::{Cell, Palette, Table, Tone, cell, counted, harmless, say, tell};
 
 const DAY: i64 = 24 * 3600;
 /// A certificate that ends sooner than this is shown in another colour.
@@ -340,7 +340,7 @@ fn rough(secs: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::status::{ListenerStatus, ReloadError, ServerStatus, UpstreamStatus};
+    use crate::control::admin::status::{ListenerStatus, ReloadError, ServerStatus, UpstreamStatus};
 
     fn example() -> Status {
         Status {

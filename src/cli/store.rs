@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::grammar::{Backup, Format, Store, StoreAction};
 use super::{Exit, Unusable, say_json};
-use crate::terminal::{Progress, harmless, tell};
+use crate::cli::terminal::{Progress, harmless, tell};
 
 pub(super) fn store(args: &Store, format: Format) -> Result<Exit, Unusable> {
     match &args.action {

@@ -7,8 +7,8 @@ use super::Unusable;
 use super::grammar::{Config, Relay};
 use crate::base::Clock;
 use crate::config::{self, Environment, Loaded, Report};
-use crate::snapshot::AdminAddress;
-use crate::state::State;
+use crate::runtime::snapshot::AdminAddress;
+use crate::runtime::state::State;
 
 const INSTALLED: &str = "/etc/dmz-relay/relay.toml";
 const LOCAL: &str = "relay.toml";

@@ -10,15 +10,15 @@ use serde::Serialize;
 use super::grammar::{Format, Verify};
 use super::{Exit, Unusable, capture, rfc3339, say_json};
 use crate::base::{Clock, UnixMillis};
+use crate::cli::terminal::{Palette, Table, Tone, cell, harmless, tell};
 use crate::config::Environment;
 use crate::config::near::{nearest, suggest_provider};
 use crate::config::recipe::{Recipe, builtin};
 use crate::config::source::Sources;
 use crate::domain::{Head, Refusal, Sensitive};
-use crate::explain::{others, schedule};
-use crate::signature::{Found, Key, OtherRoute, PublicUrl, Verifier};
-use crate::snapshot::{ProviderRetries, Route, Snapshot, Verification};
-use crate::terminal::{Palette, Table, Tone, cell, harmless, tell};
+use crate::gate::explain::{others, schedule};
+use crate::runtime::snapshot::{ProviderRetries, Route, Snapshot, Verification};
+use crate::scheme::{Found, Key, OtherRoute, PublicUrl, Verifier};
 
 #[derive(Serialize)]
 struct Verdict {

@@ -31,8 +31,8 @@ use super::recipe::Recipe;
 use super::report::{Problems, Report};
 use super::source::Sources;
 use crate::base::UnixMillis;
-use crate::snapshot::{Limits, Snapshot};
-use crate::state::State;
+use crate::runtime::snapshot::{Limits, Snapshot};
+use crate::runtime::state::State;
 
 /// What every section needs.
 struct Compiler<'c> {

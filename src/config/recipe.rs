@@ -23,8 +23,8 @@ use serde::Serialize;
 
 use crate::domain::field_list::BASE;
 use crate::domain::{FieldList, FieldPattern, Method};
-use crate::signature::Scheme;
-use crate::snapshot::{Challenge, ChallengeMatch, FixedAnswer, ProviderRetries};
+use crate::runtime::snapshot::{Challenge, ChallengeMatch, FixedAnswer, ProviderRetries};
+use crate::scheme::Scheme;
 
 pub use builtin::{builtin, builtin_names};
 pub use compile::compile_recipe;

@@ -5,14 +5,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::base::UnixMillis;
-use crate::dispatch::{Circuit, HandedOver, Probe, Slot, Verdict, schedule};
 use crate::domain::{Fault, Sends};
+use crate::gate::pipeline::Gate;
+use crate::gate::pipeline::compose::{Inward, Unfit};
+use crate::gate::pipeline::held::restored;
+use crate::gate::pipeline::way;
 use crate::observe::{Delivered, DeliveryEvent, Event};
-use crate::pipeline::Gate;
-use crate::pipeline::compose::{Inward, Unfit};
-use crate::pipeline::held::restored;
-use crate::pipeline::way;
-use crate::snapshot::Route;
+use crate::runtime::dispatch::{Circuit, HandedOver, Probe, Slot, Verdict, schedule};
+use crate::runtime::snapshot::Route;
 use crate::store::{Attempt, AttemptKind, Claimed, RefusedAt, Settlement, StoredRequest, Ticket, Wait};
 use crate::upstream::{Received, Undelivered};
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::pipeline::{Gate, way};
-use crate::snapshot::{Route, Snapshot};
+use crate::gate::pipeline::{Gate, way};
+use crate::runtime::snapshot::{Route, Snapshot};
 use crate::store::Unstored;
 
 /// Why nothing was done.

@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::base::UnixMillis;
-use crate::dispatch::{Admission, Circuit, Lane, Probe, Slot};
-use crate::pipeline::way;
-use crate::snapshot::Route;
+use crate::gate::pipeline::way;
+use crate::runtime::dispatch::{Admission, Circuit, Lane, Probe, Slot};
+use crate::runtime::snapshot::Route;
 use crate::store::{Backlog, Early, RefusedAt};
 
 use super::{Courier, attempt};

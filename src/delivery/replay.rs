@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::Fault;
+use crate::gate::pipeline::compose::{Inward, fits};
+use crate::gate::pipeline::held::restored;
+use crate::gate::pipeline::{Gate, way};
 use crate::observe::Delivered;
-use crate::pipeline::compose::{Inward, fits};
-use crate::pipeline::held::restored;
-use crate::pipeline::{Gate, way};
-use crate::snapshot::{Route, Snapshot, Verification};
+use crate::runtime::snapshot::{Route, Snapshot, Verification};
 use crate::store::{AttemptKind, Event, Store, StoredRequest};
 
 use super::attempt::{self, Sent};

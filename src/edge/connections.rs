@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::domain::source::network;
-use crate::meter::{Rate, Sources};
+use crate::guards::meter::{Rate, Sources};
 
 const SHARDS: usize = 64;
 /// Connections that may be on their way out while others are in their places.

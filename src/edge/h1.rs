@@ -21,8 +21,8 @@ use tokio::time::{Duration, Instant, sleep, timeout, timeout_at};
 
 use crate::base::patience::within;
 use crate::domain::{Answer, Fault, Refusal, Version};
-use crate::pipeline::{self, Connection};
-use crate::snapshot::{Limits, Snapshot};
+use crate::gate::pipeline::{self, Connection};
+use crate::runtime::snapshot::{Limits, Snapshot};
 
 use super::catch::caught;
 use super::reply;

@@ -23,9 +23,9 @@ use tokio::time::{Duration, Instant, sleep_until, timeout};
 
 use crate::base::UnixMillis;
 use crate::domain::{Answer, Fault, Refusal, Version};
+use crate::gate::pipeline::{self, Connection};
 use crate::observe::{Http2Ended, Http2Error, Http2Scope};
-use crate::pipeline::{self, Connection};
-use crate::snapshot::{Limits, Snapshot};
+use crate::runtime::snapshot::{Limits, Snapshot};
 
 use super::catch::caught;
 use super::reply;

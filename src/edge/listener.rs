@@ -13,9 +13,9 @@ use tokio::task::yield_now;
 use tokio::time::{Duration, sleep, timeout};
 
 use crate::domain::{SourceAddress, Via, source::canonical};
+use crate::gate::pipeline::{Connection, Proven};
 use crate::observe::{ConnectionRefusal, ListenerMetrics, RefusedConnection};
-use crate::pipeline::{Connection, Proven};
-use crate::snapshot::{Limits, Listener, Snapshot};
+use crate::runtime::snapshot::{Limits, Listener, Snapshot};
 
 use super::connections::{Connections, Of, Place};
 use super::newcomers::Newcomers;

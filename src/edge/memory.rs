@@ -1,6 +1,6 @@
 //! What connections can cost: the part of the memory formula (docs/operating.md, "Memory") that belongs to sockets.
 
-use crate::snapshot::Limits;
+use crate::runtime::snapshot::Limits;
 
 use super::connections;
 use super::h2::{CONNECTION_WINDOW, HEAD_SLACK};

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::task::AbortHandle;
 
 use crate::domain::source::network;
-use crate::pipeline::Proven;
+use crate::gate::pipeline::Proven;
 
 /// All of them. Bounded by the number of connections.
 #[derive(Debug, Default)]

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::BytesMut;
 
 use crate::domain::Head;
-use crate::pipeline::read::BodyBroken;
+use crate::gate::pipeline::read::BodyBroken;
 
 use super::h1::chunked::{Chunked, Step};
 use super::h1::{head_end, parse};

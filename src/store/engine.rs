@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::base::UnixMillis;
 use crate::domain::Sensitive;
-use crate::replay::{Kept, ReplayKey};
+use crate::guards::dedupe::{Kept, ReplayKey};
 
 use super::entry::{Attempt, Entry, Event};
 use super::error::OpenError;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::base::{Secret, UnixMillis};
 use crate::domain::Head;
-use crate::replay::ReplayKey;
+use crate::guards::dedupe::ReplayKey;
 
 use super::entry::{Attempt, Entry};
 

@@ -28,7 +28,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::base::{Clock, Moment, UnixMillis};
-use crate::replay::{Kept, ReplayKey};
+use crate::guards::dedupe::{Kept, ReplayKey};
 
 use super::engine::{EngineFault, Opened, Place, Reader};
 use super::error::OpenError;

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dmz_relay::access::{IpSet, Verdict};
 use dmz_relay::config::Loaded;
 use dmz_relay::domain::Method;
-use dmz_relay::routing::Found;
-use dmz_relay::snapshot::{
+use dmz_relay::guards::access::{IpSet, Verdict};
+use dmz_relay::runtime::routing::Found;
+use dmz_relay::runtime::snapshot::{
     AddressCheck, AnswerPolicy, Delivery, ListenAddress, Retry, Route, Silence, Snapshot, Verification,
 };
-use dmz_relay::state::State;
+use dmz_relay::runtime::state::State;
 use dmz_relay::store::Settings;
 
 use crate::material::{Material, fixtures};

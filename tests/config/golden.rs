@@ -91,7 +91,7 @@ fn no_golden_report_has_lost_its_fixture() {
 fn a_file_that_cannot_be_read_is_told_apart_from_a_bad_one() {
     let material = Material::new();
     let environment = dmz_relay::config::Environment::default();
-    let state = dmz_relay::state::State::default();
+    let state = dmz_relay::runtime::state::State::default();
     let load = |name: &str| {
         dmz_relay::config::load(&material.path(name), &environment, &state, crate::material::NOW)
             .expect_err("is refused")

@@ -80,8 +80,9 @@ fn file(listeners: &[&str]) -> String {
 
 fn servers(material: &Material, listeners: &[&str]) -> Vec<Arc<ServerConfig>> {
     let Loaded { snapshot, .. } = material.load(file(listeners)).unwrap_or_else(|report| panic!("{report}"));
-    let server =
-        |listener: &Arc<dmz_relay::snapshot::Listener>| Arc::clone(&listener.tls.as_ref().expect("TLS").server);
+    let server = |listener: &Arc<dmz_relay::runtime::snapshot::Listener>| {
+        Arc::clone(&listener.tls.as_ref().expect("TLS").server)
+    };
     snapshot.listeners.iter().map(server).collect()
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use data_encoding::BASE64;
 use dmz_relay::base::UnixMillis;
 use dmz_relay::config::{Environment, Loaded, Report, load};
-use dmz_relay::state::State;
+use dmz_relay::runtime::state::State;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 
 /// 2026-06-01 12:00 UTC: when every fixture is read.

@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use dmz_relay::base::UnixMillis;
 use dmz_relay::config::recipe::builtin;
 use dmz_relay::domain::{Head, Method, Version};
-use dmz_relay::signature::{SignDraft, Verifier};
-use dmz_relay::snapshot::{Route, Verification};
+use dmz_relay::runtime::snapshot::{Route, Verification};
+use dmz_relay::scheme::{SignDraft, Verifier};
 
 use crate::families::FAMILIES;
 use crate::harness::{BOTH, Call, NOW, Protocol, Rig, Setup};

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use dmz_relay::state::{Place, State};
+use dmz_relay::runtime::state::{Place, State};
 use tokio::io::split;
 use tokio::task::JoinSet;
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use dmz_relay::domain::Refusal;
-use dmz_relay::pipeline::answer;
+use dmz_relay::gate::pipeline::answer;
 
 use crate::harness::{Call, Rig, Setup, hex_hmac};
 

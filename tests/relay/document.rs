@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use dmz_relay::admin::ENDPOINTS;
+use dmz_relay::control::admin::ENDPOINTS;
 use serde_json::{Value, json};
 
 use crate::harness::document::{document, problems};

@@ -1,6 +1,6 @@
 //! Denials, and lists that are only observed: what the sender sees, what the log and the counts say, what goes inward.
 
-use dmz_relay::app::ReloadOutcome;
+use dmz_relay::control::app::ReloadOutcome;
 use dmz_relay::domain::Refusal;
 use serde_json::Value;
 

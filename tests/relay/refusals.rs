@@ -10,7 +10,7 @@ mod signatures;
 
 use bytes::Bytes;
 use dmz_relay::domain::{Fault, Refusal};
-use dmz_relay::pipeline::answer as table;
+use dmz_relay::gate::pipeline::answer as table;
 
 use crate::harness::peers::{held, honest, lying, moody, nobody, resetting, silent};
 use crate::harness::{

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use dmz_relay::app::ReloadOutcome;
+use dmz_relay::control::app::ReloadOutcome;
 use dmz_relay::domain::Refusal;
 
 use crate::harness::peers::held;

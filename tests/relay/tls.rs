@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dmz_relay::app::ReloadOutcome;
+use dmz_relay::control::app::ReloadOutcome;
 use dmz_relay::domain::Refusal;
 use rustls::version::{TLS12, TLS13};
 use rustls::{AlertDescription, CipherSuite, HandshakeKind};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dmz_relay::base::UnixMillis;
-use dmz_relay::replay::ReplayKey;
+use dmz_relay::guards::dedupe::ReplayKey;
 use dmz_relay::store::{Early, Settlement, Store, Ticket, Wait};
 
 use crate::rig::{NOW, Rig, accept, eventually, failed};

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dmz_relay::replay::ReplayKey;
+use dmz_relay::guards::dedupe::ReplayKey;
 use dmz_relay::store::{Accept, Early, Entry, News, Query, Store};
 use rusqlite::Connection;
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use dmz_relay::base::{Clock, UnixMillis};
 use dmz_relay::domain::{Fault, Framing, Head, Marks, Method, Version};
-use dmz_relay::pipeline::record::request_id;
+use dmz_relay::gate::pipeline::record::request_id;
 use dmz_relay::store::{Accept, Attempt, AttemptKind, Entry, News, OpenError, Recovered, Settings, Store, Took};
 
 /// Far beyond what a write takes.

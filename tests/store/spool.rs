@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dmz_relay::base::UnixMillis;
 use dmz_relay::domain::{Fault, Sends};
-use dmz_relay::replay::ReplayKey;
+use dmz_relay::guards::dedupe::ReplayKey;
 use dmz_relay::store::{
     Accept, Attempt, AttemptKind, Backlog, Early, RefusedAt, Settlement, Store, Ticket, Unstored, Wait,
 };

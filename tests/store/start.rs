@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dmz_relay::domain::Sends;
-use dmz_relay::replay::ReplayKey;
+use dmz_relay::guards::dedupe::ReplayKey;
 use dmz_relay::store::{Accept, Early, News, OpenError, Query, Recovered, Settlement, Store, Ticket, Unstored, Wait};
 
 use crate::rig::{NOW, Rig, accept, attempt, entry, eventually, failed, settings};

@@ -11,8 +11,8 @@ use data_encoding::BASE64;
 use super::shell::{Word, words};
 use super::{Captured, LARGEST};
 use crate::cli::Unusable;
+use crate::cli::terminal::harmless;
 use crate::domain::{Head, Method, Version};
-use crate::terminal::harmless;
 
 /// Options with a value that change the request: short and long names.
 const TAKEN: [(&str, &str); 17] = [
@@ -446,7 +446,7 @@ fn urlencoded(value: &Word) -> Result<Vec<u8>, Unusable> {
         },
         None => (&b""[..], value.text.clone()),
     };
-    let encoded = crate::signature::form::encode(&content);
+    let encoded = crate::scheme::form::encode(&content);
     Ok(if name.is_empty() { encoded.into_bytes() } else { [name, b"=", encoded.as_bytes()].concat() })
 }
 

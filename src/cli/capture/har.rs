@@ -8,8 +8,8 @@ use serde::Deserialize;
 use super::Captured;
 use super::curl::Url;
 use crate::cli::Unusable;
+use crate::cli::terminal::harmless;
 use crate::domain::{Head, Method, Version};
-use crate::terminal::harmless;
 
 /// Entries that an error lists.
 const LISTED: usize = 10;

@@ -5,12 +5,12 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::admin::configuration::Running;
 use crate::cli::Unusable;
 use crate::cli::config::running;
 use crate::cli::grammar::Relay;
+use crate::cli::terminal::{Palette, Tone, harmless};
 use crate::config::{self, changes};
-use crate::terminal::{Palette, Tone, harmless};
+use crate::control::admin::configuration::Running;
 
 /// A comparison.
 #[derive(Debug, Serialize)]

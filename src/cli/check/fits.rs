@@ -4,9 +4,9 @@ use std::path::Path;
 
 use rustix::fs::statvfs;
 
-use crate::app::Memory;
 use crate::config::Problem;
-use crate::snapshot::Snapshot;
+use crate::control::app::Memory;
+use crate::runtime::snapshot::Snapshot;
 
 const MIB: u64 = 1 << 20;
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::config::Problem;
-use crate::snapshot::{AdminAddress, Snapshot};
+use crate::runtime::snapshot::{AdminAddress, Snapshot};
 use crate::store;
 
 /// systemd makes folders here when it starts the unit (`RuntimeDirectory=`), and takes them away when it stops it.
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
     use crate::base::UnixMillis;
     use crate::config::{Environment, load};
-    use crate::state::State;
+    use crate::runtime::state::State;
 
     /// The problems of a file with a store and an admin socket in this folder.
     fn told(folder: &Path, socket: &str) -> Vec<String> {

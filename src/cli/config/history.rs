@@ -4,14 +4,14 @@ use std::io;
 
 use serde::de::DeserializeOwned;
 
-use crate::admin::client::{self, ClientError};
-use crate::admin::configuration::{Running, VersionList};
 use crate::cli::grammar::Relay;
 use crate::cli::target::configured_store;
+use crate::cli::terminal::complain;
 use crate::cli::{Unusable, read_answer};
 use crate::config::versions::{Version, Versions};
-use crate::snapshot::AdminAddress;
-use crate::terminal::complain;
+use crate::control::admin::client::{self, ClientError};
+use crate::control::admin::configuration::{Running, VersionList};
+use crate::runtime::snapshot::AdminAddress;
 
 /// The versions that are kept, and where their texts are.
 pub(super) struct History {

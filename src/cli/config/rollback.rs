@@ -11,15 +11,15 @@ use serde::Serialize;
 
 use super::history::{History, running};
 use super::replace::{replace, set_aside};
-use crate::admin::status::ReloadReport;
 use crate::base::Clock;
 use crate::cli::check::report_text;
 use crate::cli::grammar::Format;
 use crate::cli::grammar::config::Rollback;
+use crate::cli::terminal::{Palette, complain, confirm, harmless, tell};
 use crate::cli::{Exit, Unusable, reload, say_json};
 use crate::config::{self, Environment, changes};
-use crate::state::State;
-use crate::terminal::{Palette, complain, confirm, harmless, tell};
+use crate::control::admin::status::ReloadReport;
+use crate::runtime::state::State;
 
 /// What `--format json` says of it.
 #[derive(Serialize)]
@@ -90,7 +90,11 @@ pub(super) async fn rollback(args: &Rollback, format: Format) -> Result<Exit, Un
 }
 
 /// Has the relay read the file. What it keeps out, or says nothing of, is taken back.
-async fn taken(address: &crate::snapshot::AdminAddress, path: &Path, before: &str) -> Result<ReloadReport, Unusable> {
+async fn taken(
+    address: &crate::runtime::snapshot::AdminAddress,
+    path: &Path,
+    before: &str,
+) -> Result<ReloadReport, Unusable> {
     let asked = reload::asked(address).await;
     if matches!(asked, Ok(ReloadReport::Applied { .. } | ReloadReport::Unchanged { .. })) {
         return asked;

@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::Refused;
-use crate::admin::events::ReplayReport;
-use crate::terminal::{Palette, Tone, counted, harmless};
+use crate::cli::terminal::{Palette, Tone, counted, harmless};
+use crate::control::admin::events::ReplayReport;
 
 /// Failures that are shown one by one.
 const SHOWN: usize = 20;

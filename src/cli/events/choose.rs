@@ -3,10 +3,10 @@
 use serde::de::DeserializeOwned;
 
 use super::{Desk, Pages, Question, Refused, event_path};
-use crate::admin::events::{EventDetail, EventRow};
 use crate::cli::Unusable;
 use crate::cli::grammar::events::{Filters, Order};
-use crate::terminal::{Progress, complain, confirm, counted, harmless};
+use crate::cli::terminal::{Progress, complain, confirm, counted, harmless};
+use crate::control::admin::events::{EventDetail, EventRow};
 
 /// Rows that are held in memory; a longer job is done in parts.
 pub(super) const MOST: u64 = 1_000_000;
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn the_beginning_of_an_id_is_a_span_of_time() {
-        let id = crate::pipeline::record::request_id(crate::base::UnixMillis(1_795_341_600_123));
+        let id = crate::gate::pipeline::record::request_id(crate::base::UnixMillis(1_795_341_600_123));
         let at = |text: &str| span(text).unwrap();
         assert_eq!(at(&id), ("2026-11-22T10:00:00.123Z".into(), "2026-11-22T10:00:00.124Z".into()));
         assert_eq!(at(id.get(..TIME_DIGITS).unwrap()), at(&id));

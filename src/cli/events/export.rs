@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::{Desk, Pages, Question, Refused, event_path};
 use crate::cli::grammar::Format;
 use crate::cli::grammar::events::{Export, Order};
+use crate::cli::terminal::{NewFile, Progress, complain, counted};
 use crate::cli::{Exit, Unusable};
-use crate::terminal::{NewFile, Progress, complain, counted};
 
 pub(super) async fn export(args: &Export, _format: Format) -> Result<Exit, Unusable> {
     let mut desk = Desk::new(&args.relay)?;

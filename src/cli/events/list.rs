@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 
 use super::{Desk, Pages, Question, outcome, reason, short_id, short_time};
-use crate::admin::events::{EventPage, EventRow};
 use crate::cli::grammar::Format;
 use crate::cli::grammar::events::List;
+use crate::cli::terminal::{Palette, Table, Tone, cell, counted, harmless, tell};
 use crate::cli::{Exit, Unusable, say_json};
-use crate::terminal::{Palette, Table, Tone, cell, counted, harmless, tell};
+use crate::control::admin::events::{EventPage, EventRow};
 
 pub(super) async fn list(args: &List, format: Format) -> Result<Exit, Unusable> {
     let mut desk = Desk::new(&args.relay)?;

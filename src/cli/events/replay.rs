@@ -9,11 +9,11 @@ use super::bulk::Summary;
 use super::choose::{agreed, matching, one};
 use super::pace::Pace;
 use super::{Desk, event_path};
-use crate::admin::events::{EventRow, ReplayReport};
 use crate::cli::grammar::Format;
 use crate::cli::grammar::events::Replay;
+use crate::cli::terminal::{Palette, Progress, Tone, counted, harmless, tell};
 use crate::cli::{Exit, Unusable, say_json};
-use crate::terminal::{Palette, Progress, Tone, counted, harmless, tell};
+use crate::control::admin::events::{EventRow, ReplayReport};
 
 pub(super) async fn replay(args: &Replay, format: Format) -> Result<Exit, Unusable> {
     let mut pace = args.rate.as_deref().map(Pace::parse).transpose()?;

@@ -3,12 +3,12 @@
 use super::bulk::Summary;
 use super::choose::{agreed, matching, one};
 use super::{Desk, event_path};
-use crate::admin::events::{Done, Retried};
 use crate::cli::grammar::Format;
 use crate::cli::grammar::events::{Discard, Filters, Retry, State};
+use crate::cli::terminal::{Palette, Progress, counted, tell};
 use crate::cli::{Exit, Unusable, say_json};
-use crate::signature::form;
-use crate::terminal::{Palette, Progress, counted, tell};
+use crate::control::admin::events::{Done, Retried};
+use crate::scheme::form;
 
 pub(super) async fn retry(args: &Retry, format: Format) -> Result<Exit, Unusable> {
     let mut desk = Desk::new(&args.relay)?;

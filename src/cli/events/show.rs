@@ -8,11 +8,11 @@ use data_encoding::BASE64;
 
 use super::choose::one;
 use super::{Desk, outcome, reason};
-use crate::admin::events::{EventDetail, EventRow};
 use crate::cli::grammar::Format;
 use crate::cli::grammar::events::Show;
+use crate::cli::terminal::{Cell, NewFile, Palette, Table, Tone, cell, complain, counted, harmless, tell};
 use crate::cli::{Exit, Unusable, say_json};
-use crate::terminal::{Cell, NewFile, Palette, Table, Tone, cell, complain, counted, harmless, tell};
+use crate::control::admin::events::{EventDetail, EventRow};
 
 pub(super) async fn show(args: &Show, format: Format) -> Result<Exit, Unusable> {
     let mut desk = Desk::new(&args.relay)?;
@@ -178,8 +178,8 @@ fn hex(body: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::events::{FieldView, HeadView, TookView};
     use crate::cli::events::list::tests::row;
+    use crate::control::admin::events::{FieldView, HeadView, TookView};
 
     #[test]
     fn a_body_cannot_move_a_cursor() {

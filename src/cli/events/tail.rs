@@ -7,11 +7,11 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::{Desk, Pages, Question, Refused, outcome, reason, short_id, short_time};
-use crate::admin::events::{EventPage, EventRow};
 use crate::cli::grammar::Format;
 use crate::cli::grammar::events::{Order, Tail};
+use crate::cli::terminal::{Palette, Tone, columns, complain, harmless, say, tell};
 use crate::cli::{Exit, Unusable};
-use crate::terminal::{Palette, Tone, columns, complain, harmless, say, tell};
+use crate::control::admin::events::{EventPage, EventRow};
 
 /// How long one question waits for its answer.
 const WAIT: &str = "20s";
@@ -126,7 +126,7 @@ fn line(row: &EventRow, palette: Palette) -> String {
     let cells = [
         (if short { 8 } else { 19 }, time.into()),
         (if short { 16 } else { 27 }, id.into()),
-        (16, crate::terminal::cell(Tone::Strong, row.route.as_deref().map_or_else(|| "-".to_owned(), harmless))),
+        (16, crate::cli::terminal::cell(Tone::Strong, row.route.as_deref().map_or_else(|| "-".to_owned(), harmless))),
         (9, outcome(row)),
         (24, reason(row).into()),
         (15, harmless(&row.source).into()),

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::super::grammar::Init;
 use super::Made;
+use crate::cli::terminal::{Palette, Tone, harmless};
 use crate::config::recipe::Recipe;
-use crate::terminal::{Palette, Tone, harmless};
 
 /// A configuration with what is needed and a word on each part.
 pub(super) fn relay_toml(recipe: &Recipe, host: &str, args: &Init) -> String {

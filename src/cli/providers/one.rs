@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::cli::terminal::{Palette, Tone, counted};
 use crate::config::quantity::{write_duration, write_size};
 use crate::config::recipe::{Evidence, Recipe};
-use crate::signature::{Line, Weakness};
-use crate::snapshot::ChallengeMatch;
-use crate::terminal::{Palette, Tone, counted};
+use crate::runtime::snapshot::ChallengeMatch;
+use crate::scheme::{Line, Weakness};
 
 /// What there is to say of a provider.
 #[derive(Serialize)]
@@ -61,7 +61,7 @@ pub(super) struct Handshake {
 impl Provider {
     pub(super) fn of(recipe: &Recipe) -> Self {
         let secs = |time: Option<Duration>| time.map(|time| time.as_secs());
-        let handshake = |challenge: crate::snapshot::Challenge| {
+        let handshake = |challenge: crate::runtime::snapshot::Challenge| {
             let ChallengeMatch::Header { name, value } = challenge.when;
             Handshake { when: format!("{name}: {value}"), signed: challenge.signed, status: challenge.answer.status }
         };

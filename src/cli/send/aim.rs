@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use super::super::Unusable;
 use super::super::grammar::Send;
 use super::super::verify::unknown;
-use crate::admin::client;
-use crate::admin::status::Status;
+use crate::cli::sender::{Place, Trust, TrustProblem};
 use crate::config::raw::RawConfig;
-use crate::sender::{Place, Trust, TrustProblem};
-use crate::snapshot::{ListenAddress, Listener, Route, Snapshot};
+use crate::control::admin::client;
+use crate::control::admin::status::Status;
+use crate::runtime::snapshot::{ListenAddress, Listener, Route, Snapshot};
 
 /// Where a request goes.
 pub(super) struct Aim {

@@ -9,10 +9,10 @@ use bytes::Bytes;
 use super::super::Unusable;
 use super::super::grammar::Send;
 use crate::base::UnixMillis;
+use crate::cli::sender::{Request, new_id, tamper};
 use crate::domain::Method;
-use crate::sender::{Request, new_id, tamper};
-use crate::signature::{SignDraft, Signed, Verifier};
-use crate::snapshot::{AnswerPolicy, Route, Verification};
+use crate::runtime::snapshot::{AnswerPolicy, Route, Verification};
+use crate::scheme::{SignDraft, Signed, Verifier};
 
 /// Largest body that is sent.
 const LARGEST: u64 = 64 * 1024 * 1024;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::draft::{Draft, Expected};
-use crate::sender::{Reply, SendError};
-use crate::terminal::{Palette, Table, Tone, cell, counted, harmless};
+use crate::cli::sender::{Reply, SendError};
+use crate::cli::terminal::{Palette, Table, Tone, cell, counted, harmless};
 
 /// Answers that are listed one by one.
 const LISTED: usize = 20;

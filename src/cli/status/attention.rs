@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use crate::admin::status::{BudgetStatus, SpoolStatus, State, Status, StoreStatus};
 use crate::cli::Exit;
-use crate::terminal::{counted, harmless};
+use crate::cli::terminal::{counted, harmless};
+use crate::control::admin::status::{BudgetStatus, SpoolStatus, State, Status, StoreStatus};
 
 /// Something that an operator must act on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,8 +159,10 @@ pub(super) fn nagios(status: &Status, needs: &[Need]) -> (String, Exit) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::status::{CertificateStatus, ListenerStatus, ServerStatus, StrandedStatus, UpstreamStatus};
-    use crate::admin::status::{ReloadError, RouteStatus, Used};
+    use crate::control::admin::status::{
+        CertificateStatus, ListenerStatus, ServerStatus, StrandedStatus, UpstreamStatus,
+    };
+    use crate::control::admin::status::{ReloadError, RouteStatus, Used};
 
     fn fine() -> Status {
         Status {

@@ -10,10 +10,10 @@ use toml::Spanned;
 use super::recipes::published;
 use super::values::{join, shown};
 use super::{Compiler, Named};
-use crate::access::{AccessList, Gathered, IpSet, Networks};
 use crate::config::near::nearest;
 use crate::config::raw::{RawAddressList, RawRoute, Table};
-use crate::snapshot::AddressCheck;
+use crate::guards::access::{AccessList, Gathered, IpSet, Networks};
+use crate::runtime::snapshot::AddressCheck;
 
 /// Problems told of one list; a wrong file would have as many as lines.
 const TOLD: usize = 20;

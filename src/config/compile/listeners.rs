@@ -9,9 +9,9 @@ use toml::Spanned;
 use super::routes::Routes;
 use super::values::{join, shown};
 use super::{Compiler, Named};
-use crate::access::IpSet;
 use crate::config::raw::RawListener;
-use crate::snapshot::{AddressCheck, ListenAddress, Listener};
+use crate::guards::access::IpSet;
+use crate::runtime::snapshot::{AddressCheck, ListenAddress, Listener};
 
 const ADDRESS: &str = "write \"0.0.0.0:8443\", \"[::]:8443\" or \"systemd:<name>\"";
 

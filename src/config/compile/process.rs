@@ -9,9 +9,9 @@ use super::Compiler;
 use super::values::{millis, number, shown};
 use crate::config::quantity::write_size;
 use crate::config::raw::{Placed, RawAdmin, RawLimits, RawLog};
-use crate::meter::Rate;
-use crate::snapshot::{Account, AdminAddress, Limits, ListenAddress, Listener, LogSettings, Reload, Roles};
-use crate::state::unproven_shares;
+use crate::guards::meter::Rate;
+use crate::runtime::snapshot::{Account, AdminAddress, Limits, ListenAddress, Listener, LogSettings, Reload, Roles};
+use crate::runtime::state::unproven_shares;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;

@@ -9,13 +9,13 @@ use toml::Spanned;
 
 use super::values::{join, shown};
 use super::{Compiler, Named};
-use crate::access::Networks;
 use crate::config::near::suggest_provider;
 use crate::config::raw::{RawRoute, RawSecretEntry, Table};
 use crate::config::recipe::{self, CompiledVerify, Evidence, RawRecipe, RawVerify, Recipe};
 use crate::domain::{FieldPattern, Method};
-use crate::signature::{Key, PublicUrl, Scheme, Verifier};
-use crate::snapshot::{Challenge, FixedAnswer, ProviderRetries, Verification};
+use crate::guards::access::Networks;
+use crate::runtime::snapshot::{Challenge, FixedAnswer, ProviderRetries, Verification};
+use crate::scheme::{Key, PublicUrl, Scheme, Verifier};
 
 const NO_SECRETS: &str = "write secrets = [{ file = \"secrets/…\" }], { credential = \"…\" } or { env = \"…\" }";
 

@@ -19,9 +19,9 @@ use super::values::{Between, join, millis, number, shown};
 use super::{Compiler, Named};
 use crate::config::quantity::{write_duration, write_size};
 use crate::config::raw::{RawRoute, Table};
-use crate::routing::{Entry, PathPattern, RouteTable};
-use crate::snapshot::Route;
-use crate::state::unproven_shares;
+use crate::runtime::routing::{Entry, PathPattern, RouteTable};
+use crate::runtime::snapshot::Route;
+use crate::runtime::state::unproven_shares;
 
 use self::delivery::Deliveries;
 

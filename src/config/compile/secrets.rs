@@ -11,7 +11,7 @@ use super::values::shown;
 use crate::base::Secret;
 use crate::config::raw::{RawSecret, RawSecretEntry};
 use crate::config::source::SourceError;
-use crate::signature::{Key, MAX_KEYS};
+use crate::scheme::{Key, MAX_KEYS};
 
 /// Below this a secret can be guessed.
 const SHORT: usize = 16;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::routes::Routes;
 use crate::config::recipe::Recipe;
 use crate::domain::{Class, Place, Sensitive};
-use crate::snapshot::{Route, Verification};
+use crate::runtime::snapshot::{Route, Verification};
 
 /// Fields that an operator may set for the upstream and that say nothing secret in a request.
 const HARMLESS: [&str; 9] = [

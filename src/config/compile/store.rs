@@ -11,7 +11,7 @@ use super::Compiler;
 use super::values::{Between, millis, number, shown};
 use crate::config::quantity::write_size;
 use crate::config::raw::{RawSecretEntry, RawSecrets, RawSqlite, RawStore};
-use crate::snapshot::Limits;
+use crate::runtime::snapshot::Limits;
 use crate::store::{SealingKey, Settings};
 
 const MIB: u64 = 1 << 20;

@@ -22,7 +22,7 @@ use super::values::{join, shown};
 use crate::base::Secret;
 use crate::config::raw::{RawCertificate, RawClientAuth, RawTls, RawUpstreamTls, RawValue};
 use crate::config::source::SourceError;
-use crate::snapshot::{ListenerTls, ServedCertificate};
+use crate::runtime::snapshot::{ListenerTls, ServedCertificate};
 use crate::upstream::spec::TlsSpec;
 use crate::upstream::unverifiable;
 

@@ -10,7 +10,7 @@ use super::values::{join, millis, number, shown};
 use super::{Compiler, Named};
 use crate::config::near::suggest;
 use crate::config::raw::{RawEjection, RawHealth, RawUpstream, Table};
-use crate::state::State;
+use crate::runtime::state::State;
 use crate::upstream::spec::{Balance, EjectionSpec, HealthSpec, Http2, ServerSpec, UpstreamSpec};
 use crate::upstream::{Upstream, unverifiable};
 

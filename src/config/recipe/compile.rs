@@ -14,9 +14,9 @@ use super::{ChallengeSpec, Evidence, Recipe};
 use crate::config::quantity::size;
 use crate::config::report::Problems;
 use crate::domain::{FieldPattern, Method};
-use crate::signature::Scheme;
-use crate::signature::template::is_token;
-use crate::snapshot::FixedAnswer;
+use crate::runtime::snapshot::FixedAnswer;
+use crate::scheme::Scheme;
+use crate::scheme::template::is_token;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 

@@ -8,15 +8,15 @@ use toml::Spanned;
 use super::raw::{RawBodyDigest, RawKey, RawList, RawMac, RawSignature, RawTimestamp};
 use super::verify::{bindings, bodies, dedupe, shapes};
 use super::words::Scope;
-use crate::signature::Scheme;
-use crate::signature::identity::{Combination, Dedupe};
-use crate::signature::key::KeyMaterial;
-use crate::signature::scheme::{BodyDigest, Check, Function, MacSpec, Message, TimePlace, TimeSpec};
-use crate::signature::shape::Shape;
-use crate::signature::source::Source;
-use crate::signature::template::{Segment, Template};
-use crate::signature::timestamp::{TimeFormat, Window};
-use crate::signature::wrapping::{Item, SignatureSpec, Wrapping};
+use crate::scheme::Scheme;
+use crate::scheme::compiled::{BodyDigest, Check, Function, MacSpec, Message, TimePlace, TimeSpec};
+use crate::scheme::identity::{Combination, Dedupe};
+use crate::scheme::key::KeyMaterial;
+use crate::scheme::shape::Shape;
+use crate::scheme::source::Source;
+use crate::scheme::template::{Segment, Template};
+use crate::scheme::timestamp::{TimeFormat, Window};
+use crate::scheme::wrapping::{Item, SignatureSpec, Wrapping};
 
 /// A window wider than this is none.
 const MAX_TOLERANCE: Duration = Duration::from_secs(7 * 24 * 3600);

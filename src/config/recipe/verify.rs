@@ -12,11 +12,11 @@ use super::mac;
 use super::raw::{RawBinding, RawDedupe, RawEntry, RawToken, RawVerify};
 use super::words::Scope;
 use crate::config::report::Problems;
-use crate::signature::Scheme;
-use crate::signature::identity::{Bodies, Combination, Dedupe};
-use crate::signature::scheme::{Binding, Check, Function, TokenPlace, TokenSpec};
-use crate::signature::shape::Shape;
-use crate::signature::source::Source;
+use crate::scheme::Scheme;
+use crate::scheme::compiled::{Binding, Check, Function, TokenPlace, TokenSpec};
+use crate::scheme::identity::{Bodies, Combination, Dedupe};
+use crate::scheme::shape::Shape;
+use crate::scheme::source::Source;
 
 /// What a `verify` table says.
 #[derive(Clone, Debug)]

@@ -7,12 +7,12 @@ use toml::Spanned;
 
 use super::raw::{RawDedupe, RawEntry, RawPart};
 use crate::config::report::Problems;
-use crate::signature::algorithm::Algorithm;
-use crate::signature::encoding::Encoding;
-use crate::signature::identity::{Combination, Dedupe, MAX_PARTS};
-use crate::signature::json::JsonPath;
-use crate::signature::source::Source;
-use crate::signature::template::is_token;
+use crate::scheme::algorithm::Algorithm;
+use crate::scheme::encoding::Encoding;
+use crate::scheme::identity::{Combination, Dedupe, MAX_PARTS};
+use crate::scheme::json::JsonPath;
+use crate::scheme::source::Source;
+use crate::scheme::template::is_token;
 
 /// Problems of one table, which all begin with its key path.
 pub(super) struct Scope<'p> {

@@ -4,7 +4,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::domain::Framing;
-use crate::pipeline::read::{BodyBroken, BodySource};
+use crate::gate::pipeline::read::{BodyBroken, BodySource};
 
 use super::super::wire::Wire;
 use super::chunked::{Chunked, Step};

@@ -3,7 +3,7 @@
 
 use bytes::{Buf, BytesMut};
 
-use crate::pipeline::read::BodyBroken;
+use crate::gate::pipeline::read::BodyBroken;
 
 /// Size, extensions and line end of one chunk.
 const LINE_MAX: usize = 256;

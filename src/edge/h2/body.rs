@@ -5,7 +5,7 @@ use ::h2::server::SendResponse;
 use ::h2::{Reason, RecvStream};
 use bytes::{Bytes, BytesMut};
 
-use crate::pipeline::read::{BodyBroken, BodySource};
+use crate::gate::pipeline::read::{BodyBroken, BodySource};
 
 /// A stream's two directions: the body, and the answer that waits for it.
 pub(super) struct Body {

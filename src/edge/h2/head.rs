@@ -8,7 +8,7 @@ use http::request::Parts;
 
 use crate::domain::target::{host_is_valid, path_is_clean, target_is_clean};
 use crate::domain::{Framing, Head, Method, Refusal, Version};
-use crate::snapshot::Limits;
+use crate::runtime::snapshot::Limits;
 
 /// Checks and copies the fields.
 pub(super) fn read(parts: &Parts, ended: bool, limits: &Limits) -> Result<Head, Refusal> {
@@ -123,7 +123,7 @@ mod tests {
         Limits {
             max_connections: 1,
             max_connections_per_address: 1,
-            handshakes_per_address: crate::meter::Rate { per_second: 1.0, burst: 1 },
+            handshakes_per_address: crate::guards::meter::Rate { per_second: 1.0, burst: 1 },
             handshake_timeout: std::time::Duration::ZERO,
             head_timeout: std::time::Duration::ZERO,
             body_timeout: std::time::Duration::ZERO,

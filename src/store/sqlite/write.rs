@@ -9,7 +9,7 @@ use bytes::Bytes;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use crate::base::UnixMillis;
-use crate::replay::ReplayKey;
+use crate::guards::dedupe::ReplayKey;
 use crate::store::engine::{Mark, Room, Write, Wrote};
 use crate::store::entry::{Attempt, Entry};
 use crate::store::head;

@@ -1,6 +1,6 @@
 //! What `docs/openapi.json` says of an answer of the admin listener.
 
-use dmz_relay::admin::ENDPOINTS;
+use dmz_relay::control::admin::ENDPOINTS;
 use serde_json::{Value, json};
 
 pub fn document() -> Value {

@@ -203,8 +203,8 @@ pub async fn internal(_: Fault) {
     let expected = [
         "src/edge/h1.rs",
         "src/edge/h2.rs",
-        "src/pipeline/accept.rs",
-        "src/pipeline/record.rs",
+        "src/gate/pipeline/accept.rs",
+        "src/gate/pipeline/record.rs",
         "src/store/sqlite/spool.rs",
         "src/upstream/request.rs",
     ];
@@ -228,7 +228,7 @@ fn makers(fault: &str) -> Vec<String> {
     }
     let reacts = |path: &String| {
         path.starts_with("src/observe/")
-            || ["src/pipeline/answer.rs", "src/upstream.rs", "src/delivery/attempt.rs", "src/store/sqlite/read.rs"]
+            || ["src/gate/pipeline/answer.rs", "src/upstream.rs", "src/delivery/attempt.rs", "src/store/sqlite/read.rs"]
                 .contains(&path.as_str())
     };
     found.retain(|path| !reacts(path));

@@ -7,7 +7,7 @@ use super::super::Compiler;
 use super::super::recipes::Suggested;
 use super::super::values::{join, number, shown};
 use crate::config::raw::{RawAnswer, RawFixedAnswer};
-use crate::snapshot::{AnswerPolicy, FixedAnswer};
+use crate::runtime::snapshot::{AnswerPolicy, FixedAnswer};
 
 const HELP: &str = "write \"upstream\", or { status = 200, body = \"…\", content_type = \"text/plain\" }";
 const TEXT: &str = "text/plain; charset=utf-8";

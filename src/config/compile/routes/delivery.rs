@@ -10,7 +10,7 @@ use super::super::{Compiler, Named};
 use crate::config::near::nearest;
 use crate::config::quantity::{self, write_duration};
 use crate::config::raw::{RawAnswer, RawQuantity, RawRetry, RawRoute};
-use crate::snapshot::{Delivery, Retry, Silence, Verification};
+use crate::runtime::snapshot::{Delivery, Retry, Silence, Verification};
 
 const MINUTE: u64 = 60_000;
 const HOUR: u64 = 60 * MINUTE;

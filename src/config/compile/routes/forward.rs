@@ -5,14 +5,14 @@ use toml::Spanned;
 use super::super::recipes::Suggested;
 use super::super::values::{join, shown};
 use super::super::{Compiler, Named};
-use crate::access::RequiredHeader;
 use crate::base::Secret;
 use crate::config::raw::{RawRoute, RawSecretEntry, RawValue, Table};
 use crate::config::recipe::field_pattern;
 use crate::domain::field_list::{self, BASE, FieldList, FieldPattern};
-use crate::routing::PathPattern;
-use crate::signature::{Resigner, spelling};
-use crate::snapshot::Forwarding;
+use crate::guards::access::RequiredHeader;
+use crate::runtime::routing::PathPattern;
+use crate::runtime::snapshot::Forwarding;
+use crate::scheme::{Resigner, spelling};
 
 /// Names that the relay sets itself, or that belong to one connection.
 const OWN: [&str; 16] = [

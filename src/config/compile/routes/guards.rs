@@ -6,11 +6,11 @@ use toml::Spanned;
 
 use super::super::values::{join, number, shown};
 use super::super::{Compiler, Named};
-use crate::access::RequiredHeader;
 use crate::config::near::suggest;
 use crate::config::raw::{RawHeaderRule, RawRate, RawRoute, Table};
 use crate::domain::Method;
-use crate::meter::{Rate, RouteLimits};
+use crate::guards::access::RequiredHeader;
+use crate::guards::meter::{Rate, RouteLimits};
 
 const MOST_PER_SECOND: f64 = 1e6;
 

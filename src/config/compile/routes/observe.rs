@@ -6,7 +6,7 @@ use super::super::recipes::Claim;
 use super::super::values::join;
 use super::super::{Compiler, Named};
 use crate::config::raw::RawRoute;
-use crate::snapshot::{Observed, Verification};
+use crate::runtime::snapshot::{Observed, Verification};
 
 impl Compiler<'_> {
     pub(super) fn observed(

@@ -5,7 +5,7 @@ use toml::Spanned;
 use super::super::Compiler;
 use super::super::values::shown;
 use crate::domain::target::path_is_clean;
-use crate::routing::PathPattern;
+use crate::runtime::routing::PathPattern;
 
 /// Longer than any provider's console takes.
 const LONGEST: usize = 1024;

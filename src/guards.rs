@@ -1,0 +1,11 @@
+//! What a request passes or is counted by, one mechanism each, blind to one another: address lists, rates and places, dedupe
+//! memory, the error budget, the traffic baseline.
+//!
+//! In come addresses, keys, numbers and times; out comes a verdict or a count. A guard never sees a body, a socket, a
+//! configuration file or another guard, and never writes a log line: whoever asks does.
+
+pub mod access;
+pub mod budget;
+pub mod dedupe;
+pub mod habit;
+pub mod meter;

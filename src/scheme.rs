@@ -1,0 +1,337 @@
+//! The scheme engine: recipe, secrets, time and bytes in; [`Proof`] or a refusal out.
+//!
+//! A scheme is data (see `docs/schemes.md` for the grammar). This module never reads a clock, never logs, never allocates
+//! for the comparison, and never compares text: signatures are decoded to fixed-length bytes and compared in constant time.
+//!
+//! Deliberately absent: anything that a request could use to choose an algorithm, and any fetch of keys.
+
+pub(crate) mod algorithm;
+pub(crate) mod compiled;
+mod describe;
+mod diagnose;
+pub(crate) mod encoding;
+mod examine;
+pub(crate) mod form;
+mod held;
+pub(crate) mod identity;
+pub(crate) mod json;
+pub(crate) mod key;
+mod message;
+mod resign;
+pub(crate) mod shape;
+mod sign;
+pub(crate) mod source;
+pub(crate) mod spelling;
+pub(crate) mod template;
+pub(crate) mod timestamp;
+mod token;
+mod url;
+mod weakness;
+mod words;
+pub(crate) mod wrapping;
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use subtle::{ConditionallySelectable, ConstantTimeEq};
+
+use crate::base::{Secret, UnixMillis};
+use crate::domain::{Head, Own, Refusal};
+use algorithm::{Algorithm, State, Tag};
+use compiled::{Check, Function, MacSpec, Message, TimePlace, TimeSpec};
+use message::Feed;
+use source::Facts;
+use wrapping::Candidates;
+
+pub use algorithm::Algorithm as HashAlgorithm;
+pub use compiled::Scheme;
+pub use describe::{Description, Line};
+pub use diagnose::Other as OtherRoute;
+pub use encoding::Encoding;
+pub(crate) use examine::span;
+pub use examine::{Aspect, Found, Part};
+pub use identity::MAX_NAME;
+pub use key::{Key, KeyFault, KeyProblem};
+pub use resign::{Resigned, Resigner};
+pub use sign::{SignDraft, SignProblem, Signed};
+pub use url::PublicUrl;
+pub use weakness::Weakness;
+pub use wrapping::MAX_CANDIDATES;
+
+/// Secrets that a route may have: each one costs a MAC per request.
+pub const MAX_KEYS: usize = 16;
+
+/// A route's scheme with its secrets.
+#[derive(Debug)]
+pub struct Verifier {
+    scheme: Arc<Scheme>,
+    keys: Vec<ReadyKey>,
+    /// Ids of secrets that could not be read; none in a relay that serves.
+    unread: Vec<Arc<str>>,
+    url: Option<PublicUrl>,
+    own: Own,
+}
+
+/// A secret, decoded and absorbed as far as it can be before a request is there.
+#[derive(Debug)]
+struct ReadyKey {
+    id: Arc<str>,
+    /// Before the scheme's decoding, for a diagnosis.
+    configured: Secret,
+    secret: Secret,
+    material: Material,
+}
+
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a handful per route, made when a configuration is read")]
+enum Material {
+    /// Cloned per request.
+    Mac(State),
+    /// SHA-256 of the token: equal length for every secret, so that a comparison tells nothing of it.
+    Token(Tag),
+}
+
+/// What a genuine request proved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// The id of the key that matched.
+    pub key: Arc<str>,
+    /// The time the request carries, where its scheme has one.
+    pub timestamp: Option<UnixMillis>,
+    /// What dedupe memory knows the request by, among those of the route that the same key proved; never a whole signature.
+    pub dedupe: Option<Box<str>>,
+}
+
+/// The key that matched, and the signature by which it did.
+struct Matched<'v> {
+    key: &'v ReadyKey,
+    tag: Option<Tag>,
+}
+
+/// A time as text and as a value.
+struct Stamp<'f> {
+    text: Cow<'f, [u8]>,
+    at: UnixMillis,
+}
+
+impl Verifier {
+    /// Decodes every secret as the scheme wants it.
+    pub fn new(scheme: Arc<Scheme>, keys: Vec<Key>, url: Option<PublicUrl>) -> Result<Self, KeyProblem> {
+        let whole = |fault| KeyProblem { key: None, fault };
+        if keys.is_empty() {
+            return Err(whole(KeyFault::NoKey));
+        }
+        if keys.len() > MAX_KEYS {
+            return Err(whole(KeyFault::TooManyKeys));
+        }
+        if url.is_none() && scheme.needs_public_url() {
+            return Err(whole(KeyFault::NoPublicUrl));
+        }
+        let mut ids = BTreeSet::new();
+        let mut ready = Vec::with_capacity(keys.len());
+        for key in keys {
+            let fault = |fault| KeyProblem { key: Some(Arc::clone(&key.id)), fault };
+            if !ids.insert(Arc::clone(&key.id)) {
+                return Err(fault(KeyFault::RepeatedId));
+            }
+            ready.push(ReadyKey::new(&scheme, &key).map_err(fault)?);
+        }
+        let own = held::own(&scheme);
+        Ok(Self { scheme, keys: ready, unread: Vec::new(), url, own })
+    }
+
+    /// The same where some or all of the secrets cannot be read by whoever asks: a request that only they could prove is
+    /// refused. For explanations, never for a relay that serves.
+    pub fn partial(
+        scheme: Arc<Scheme>,
+        keys: Vec<Key>,
+        unread: Vec<Arc<str>>,
+        url: Option<PublicUrl>,
+    ) -> Result<Self, KeyProblem> {
+        if keys.is_empty() && !unread.is_empty() {
+            let own = held::own(&scheme);
+            return Ok(Self { scheme, keys: Vec::new(), unread, url, own });
+        }
+        Ok(Self { unread, ..Self::new(scheme, keys, url)? })
+    }
+
+    /// The ids of secrets that could not be read.
+    pub fn unread(&self) -> &[Arc<str>] {
+        &self.unread
+    }
+
+    /// The ids of the keys, the current one first.
+    pub fn key_ids(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().map(|key| &*key.id)
+    }
+
+    /// The scheme.
+    pub fn scheme(&self) -> &Arc<Scheme> {
+        &self.scheme
+    }
+
+    /// Checks one request over its raw bytes. Cheap checks come first: shapes and a time in the head before the hash,
+    /// the hash before anything that has to parse a body which might not be genuine.
+    pub fn verify(&self, head: &Head, body: &[u8], now: UnixMillis) -> Result<Proof, Refusal> {
+        let scheme = &*self.scheme;
+        let facts = Facts::new(head, body, &scheme.paths);
+        scheme.check_shapes(&facts)?;
+        let early = match &scheme.timestamp {
+            Some(time) if scheme.time_first(time, &facts) => scheme.stamp(time, &facts, now)?,
+            _ => None,
+        };
+        let matched = match &scheme.check {
+            Check::Mac(mac) => self.check_mac(mac, &facts, early.as_ref())?,
+            Check::Token(spec) => Matched { key: token::check(spec, &self.keys, &facts)?, tag: None },
+        };
+        let timestamp = match (&scheme.timestamp, early) {
+            (_, Some(stamp)) => Some(stamp.at),
+            (Some(time), None) => scheme.stamp(time, &facts, now)?.map(|stamp| stamp.at),
+            (None, None) => None,
+        };
+        scheme.check_bindings(&facts)?;
+        let dedupe = scheme.name(&facts, matched.tag.as_ref())?;
+        Ok(Proof { key: Arc::clone(&matched.key.id), timestamp, dedupe })
+    }
+
+    /// Every key is tried against every signature, and nothing stops early, so that time tells neither which key nor
+    /// which signature was right.
+    fn check_mac(&self, mac: &MacSpec, facts: &Facts<'_>, stamp: Option<&Stamp<'_>>) -> Result<Matched<'_>, Refusal> {
+        const NONE: u32 = u32::MAX;
+        let mut candidates = Candidates::none();
+        mac.signature.candidates(facts, mac.algorithm, &mut candidates)?;
+        let named = match &mac.key_id {
+            None => None,
+            Some(source) => Some(facts.read(source)?.ok_or(Refusal::KeyUnknown)?),
+        };
+        let known = |key: &ReadyKey| named.as_ref().is_none_or(|id| **id == *key.id.as_bytes());
+        if !self.keys.iter().any(known) {
+            return Err(Refusal::KeyUnknown);
+        }
+        let message = mac.message_for(facts);
+        let spellings: &[bool] = if mac.both_ports && self.url.is_some() { &[false, true] } else { &[false] };
+        let (mut hit, mut right) = (NONE, Tag::EMPTY);
+        for (index, key) in (0u32..).zip(&self.keys).filter(|(_, key)| known(key)) {
+            for other_port in spellings {
+                let feed = self.feed(facts, stamp, &key.secret, *other_port);
+                let expected = feed.hash(key.state(mac), &message.template)?;
+                for candidate in candidates.iter() {
+                    let first_match = expected.ct_eq(candidate) & hit.ct_eq(&NONE);
+                    hit.conditional_assign(&index, first_match);
+                    right.conditional_assign(&expected, first_match);
+                }
+            }
+        }
+        let key = usize::try_from(hit).ok().and_then(|hit| self.keys.get(hit)).ok_or(Refusal::SignatureMismatch)?;
+        message.check_digests(facts)?;
+        Ok(Matched { key, tag: Some(right) })
+    }
+
+    fn feed<'f, 'a>(
+        &'f self,
+        facts: &'f Facts<'a>,
+        stamp: Option<&'f Stamp<'_>>,
+        secret: &'f Secret,
+        other_port: bool,
+    ) -> Feed<'f, 'a> {
+        Feed {
+            facts,
+            stamp: stamp.map(|stamp| &*stamp.text),
+            id: self.scheme.id.as_ref(),
+            secret,
+            url: self.url.as_ref(),
+            other_port,
+        }
+    }
+}
+
+impl ReadyKey {
+    fn new(scheme: &Scheme, key: &Key) -> Result<Self, KeyFault> {
+        if key.secret.is_empty() {
+            return Err(KeyFault::Empty);
+        }
+        let (secret, material) = match &scheme.check {
+            Check::Mac(mac) => {
+                let secret = mac.key.derive(&key.secret)?;
+                let state = match mac.function {
+                    Function::Hmac => State::keyed(mac.algorithm, secret.expose()).ok_or(KeyFault::Empty)?,
+                    Function::Digest => State::plain(mac.algorithm),
+                };
+                (secret, Material::Mac(state))
+            }
+            Check::Token(spec) => {
+                token::check_key(spec, &key.secret)?;
+                (key.secret.clone(), Material::Token(Algorithm::Sha256.digest(key.secret.expose())))
+            }
+        };
+        Ok(Self { id: Arc::clone(&key.id), configured: key.secret.clone(), secret, material })
+    }
+
+    /// `new` makes a MAC state for every MAC scheme; a fresh plain state would match nothing.
+    fn state(&self, mac: &MacSpec) -> State {
+        match &self.material {
+            Material::Mac(state) => state.clone(),
+            Material::Token(_) => State::plain(mac.algorithm),
+        }
+    }
+}
+
+impl MacSpec {
+    /// The first variant whose content type fits, or the default.
+    fn message_for(&self, facts: &Facts<'_>) -> &Message {
+        let variant = self.variants.iter().find(|(content_type, _)| facts.content_type_is(content_type));
+        variant.map_or(&self.message, |(_, message)| message)
+    }
+}
+
+impl Scheme {
+    fn check_shapes(&self, facts: &Facts<'_>) -> Result<(), Refusal> {
+        for (header, shape) in &self.shapes {
+            let value = facts.read(header)?;
+            if value.is_some_and(|value| !shape.fits(&value)) {
+                return Err(Refusal::ShapeInvalid);
+            }
+        }
+        Ok(())
+    }
+
+    /// A time in the head is judged before the hash. One in the body waits, unless the message has its text anyway.
+    fn time_first(&self, time: &TimeSpec, facts: &Facts<'_>) -> bool {
+        !time.place.in_body()
+            || matches!(&self.check, Check::Mac(mac)
+                if mac.message_for(facts).template.has(&template::Segment::Timestamp))
+    }
+
+    fn stamp<'f>(&self, time: &TimeSpec, facts: &'f Facts<'_>, now: UnixMillis) -> Result<Option<Stamp<'f>>, Refusal> {
+        let text = self.time_text(time, facts);
+        let Some(window) = time.window else {
+            let read = text.ok().flatten().and_then(|text| Some(Stamp { at: time.format.read(&text)?, text }));
+            return Ok(read);
+        };
+        let text = text?.ok_or(Refusal::TimestampMissing)?;
+        let at = time.format.read(&text).ok_or(Refusal::TimestampMalformed)?;
+        window.check(at, now)?;
+        Ok(Some(Stamp { text, at }))
+    }
+
+    fn time_text<'f>(&self, time: &TimeSpec, facts: &'f Facts<'_>) -> Result<Option<Cow<'f, [u8]>>, Refusal> {
+        match (&time.place, &self.check) {
+            (TimePlace::Source(source), _) => facts.read(source),
+            (TimePlace::Item(item), Check::Mac(mac)) => mac.signature.item(facts, item),
+            (TimePlace::Item(_), Check::Token(_)) => Ok(None),
+        }
+    }
+
+    /// A member that is absent, ambiguous or unreadable is bound to nothing.
+    fn check_bindings(&self, facts: &Facts<'_>) -> Result<(), Refusal> {
+        for binding in &self.bindings {
+            let member = facts.read(&binding.member).ok().flatten();
+            let header = facts.read(&binding.header)?;
+            if member.is_none() || member != header {
+                return Err(Refusal::BindingMismatch);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,323 @@
+//! The sender's side: what a genuine sender would add to a request. For `send`, `demo` and round-trip tests.
+//!
+//! The message is hashed by the code that verifies it, so a test that only signs and verifies proves nothing about a
+//! provider; the published vectors do.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+use super::compiled::{Check, MacSpec, Message, Scheme, TimePlace, TokenPlace};
+use super::form;
+use super::json::{EACH, JsonPath};
+use super::shape::Shape;
+use super::source::{Facts, Source};
+use super::{Stamp, Verifier};
+use crate::base::UnixMillis;
+use crate::domain::{Head, Method, Refusal, Version};
+
+/// A request that still lacks its proof.
+#[derive(Clone, Copy, Debug)]
+pub struct SignDraft<'a> {
+    /// The method.
+    pub method: Method,
+    /// Path and query as they will be sent.
+    pub path_query: &'a str,
+    /// Fields as they will be sent. Whatever the scheme needs and finds here stays as it is.
+    pub headers: &'a [(String, String)],
+    /// The body.
+    pub body: &'a [u8],
+    /// Stands wherever the scheme wants an id and the draft has none; a UUID fits every shape but digits.
+    pub id: &'a str,
+}
+
+/// What a genuine sender adds.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// Fields to add.
+    pub headers: Vec<(String, String)>,
+    /// Parameters to add, not encoded yet; see [`Signed::target`].
+    pub query: Vec<(String, String)>,
+    /// The body, with the members that the scheme wants in it.
+    pub body: Vec<u8>,
+    /// The signature or token as it stands in the body, where that is its place.
+    pub in_body: Option<String>,
+}
+
+/// Names only: values are signatures and secrets.
+impl fmt::Debug for Signed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = |pairs: &[(String, String)]| pairs.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+        f.debug_struct("Signed")
+            .field("headers", &names(&self.headers))
+            .field("query", &names(&self.query))
+            .field("body", &self.body.len())
+            .finish()
+    }
+}
+
+/// Why a draft cannot be signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignProblem {
+    /// The scheme wants members in the body, and the body is not a JSON object.
+    BodyNotJson,
+    /// The scheme wants fields in the body, and the body is not a form.
+    BodyNotForm,
+    /// The secret is not text, which a static secret in a request must be.
+    SecretNotText,
+    /// A part of the message cannot be read from the draft.
+    Incomplete(Refusal),
+}
+
+impl fmt::Display for SignProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BodyNotJson => f.write_str("the scheme needs members in the body, which is not a JSON object"),
+            Self::BodyNotForm => f.write_str("the scheme needs fields in the body, which is not a form"),
+            Self::SecretNotText => f.write_str("the secret is not text"),
+            Self::Incomplete(refusal) => write!(f, "the message cannot be built: {}", refusal.code()),
+        }
+    }
+}
+
+impl std::error::Error for SignProblem {}
+
+impl Signed {
+    /// The request target with the added parameters.
+    pub fn target(&self, path_query: &str) -> String {
+        let mut target = path_query.to_owned();
+        for (name, value) in &self.query {
+            let separator = if target.contains('?') { '&' } else { '?' };
+            target.push(separator);
+            target.push_str(&form::encode(name.as_bytes()));
+            target.push('=');
+            target.push_str(&form::encode(value.as_bytes()));
+        }
+        target
+    }
+}
+
+impl Verifier {
+    /// Signs with the first key, as if it were sent at `now`.
+    pub fn sign(&self, draft: &SignDraft<'_>, now: UnixMillis) -> Result<Signed, SignProblem> {
+        let mut work = Work {
+            draft,
+            scheme: self.scheme(),
+            now,
+            signed: Signed { headers: Vec::new(), query: Vec::new(), body: draft.body.to_vec(), in_body: None },
+        };
+        work.put_time()?;
+        work.put_bindings()?;
+        if let Check::Mac(mac) = &self.scheme.check {
+            work.put_key_id(mac, self.keys.first().map(|key| &*key.id).unwrap_or_default())?;
+        }
+        work.put_ids()?;
+        match &self.scheme.check {
+            Check::Mac(mac) => {
+                work.put_digests(mac)?;
+                let value = self.signature(mac, &work)?;
+                if let Some(place) = mac.signature.places.first() {
+                    work.put_proof(place, value)?;
+                }
+            }
+            Check::Token(token) => {
+                let secret = self.keys.first().map(|key| key.secret.expose()).unwrap_or_default();
+                let secret = std::str::from_utf8(secret).map_err(|_| SignProblem::SecretNotText)?;
+                if let Some(place) = token.places.first() {
+                    work.put_proof(&place.target(), TokenPlace::wrap(place, secret))?;
+                }
+            }
+        }
+        Ok(work.signed)
+    }
+
+    fn signature(&self, mac: &MacSpec, work: &Work<'_, '_>) -> Result<String, SignProblem> {
+        let head = work.head();
+        let facts = Facts::new(&head, &work.signed.body, &self.scheme.paths);
+        let time = self.scheme.timestamp.as_ref();
+        let beside = time.and_then(|time| match &time.place {
+            TimePlace::Item(item) => Some((item, time.format.write(work.now))),
+            TimePlace::Source(_) => None,
+        });
+        let text = match time.map(|time| &time.place) {
+            Some(TimePlace::Source(source)) => facts.read(source).map_err(SignProblem::Incomplete)?,
+            _ => beside.as_ref().map(|(_, text)| text.as_bytes().into()),
+        };
+        let stamp = text.map(|text| Stamp { text, at: work.now });
+        let key = self.keys.first().ok_or(SignProblem::Incomplete(Refusal::KeyUnknown))?;
+        let feed = self.feed(&facts, stamp.as_ref(), &key.secret, false);
+        let template = &mac.message_for(&facts).template;
+        let tag = feed.hash(key.state(mac), template).map_err(SignProblem::Incomplete)?;
+        Ok(mac.signature.wrap(&tag, beside.as_ref().map(|(item, text)| (*item, text.as_str()))))
+    }
+}
+
+/// A request on its way from draft to signed.
+struct Work<'a, 'd> {
+    draft: &'a SignDraft<'d>,
+    scheme: &'a Scheme,
+    now: UnixMillis,
+    signed: Signed,
+}
+
+impl Work<'_, '_> {
+    fn head(&self) -> Head {
+        let target = self.signed.target(self.draft.path_query);
+        let mut builder = Head::builder(self.draft.method, Version::Http11).target(&target).host("localhost");
+        for (name, value) in self.draft.headers.iter().chain(&self.signed.headers) {
+            builder = builder.header(name, value);
+        }
+        builder.build()
+    }
+
+    fn read(&self, source: &Source) -> Result<Option<String>, SignProblem> {
+        let head = self.head();
+        let facts = Facts::new(&head, &self.signed.body, &self.scheme.paths);
+        let value = facts.read(source).map_err(SignProblem::Incomplete)?;
+        Ok(value.map(|value| String::from_utf8_lossy(&value).into_owned()))
+    }
+
+    fn put(&mut self, place: &Source, value: String) -> Result<(), SignProblem> {
+        match place {
+            Source::Header(name) => self.signed.headers.push((name.to_string(), value)),
+            Source::Query(name) => self.signed.query.push((name.to_string(), value)),
+            Source::Json(path) => self.put_member(path, Value::String(value))?,
+            Source::Form(name) => {
+                let head = self.head();
+                let facts = Facts::new(&head, &self.signed.body, &[]);
+                if facts.form().map_err(SignProblem::Incomplete)?.is_none() {
+                    return Err(SignProblem::BodyNotForm);
+                }
+                let separator = if self.signed.body.is_empty() { "" } else { "&" };
+                let field = format!("{separator}{}={}", form::encode(name.as_bytes()), form::encode(value.as_bytes()));
+                self.signed.body.extend_from_slice(field.as_bytes());
+            }
+        }
+        Ok(())
+    }
+
+    fn put_proof(&mut self, place: &Source, value: String) -> Result<(), SignProblem> {
+        self.signed.in_body = match place {
+            Source::Header(_) | Source::Query(_) => None,
+            Source::Form(_) => Some(form::encode(value.as_bytes()).to_string()),
+            Source::Json(_) => Some(Value::from(value.as_str()).to_string().trim_matches('"').to_owned()),
+        };
+        self.put(place, value)
+    }
+
+    fn put_member(&mut self, path: &JsonPath, value: Value) -> Result<(), SignProblem> {
+        let mut tree: Value = serde_json::from_slice(&self.signed.body).map_err(|_| SignProblem::BodyNotJson)?;
+        let mut at = &mut tree;
+        let mut steps = path.steps().peekable();
+        while let Some(step) = steps.next() {
+            // What is missing is an array where every element of one is asked for.
+            let missing = || match steps.peek() {
+                Some(&EACH) => Value::Array(vec![Value::Object(Map::new())]),
+                _ => Value::Object(Map::new()),
+            };
+            at = match at {
+                Value::Object(members) if step != EACH => members.entry(step).or_insert_with(missing),
+                Value::Array(items) => {
+                    let index = if step == EACH { Ok(0) } else { step.parse::<usize>() };
+                    index.ok().and_then(|index| items.get_mut(index)).ok_or(SignProblem::BodyNotJson)?
+                }
+                _ => return Err(SignProblem::BodyNotJson),
+            };
+        }
+        *at = value;
+        self.signed.body = tree.to_string().into_bytes();
+        Ok(())
+    }
+
+    /// A time in the body is always rewritten: the draft is sent now.
+    fn put_time(&mut self) -> Result<(), SignProblem> {
+        let Some(time) = &self.scheme.timestamp else { return Ok(()) };
+        let TimePlace::Source(source) = &time.place else { return Ok(()) };
+        let text = time.format.write(self.now);
+        match source {
+            Source::Json(path) => {
+                let number = text.parse::<i64>().map(Value::from);
+                self.put_member(path, number.unwrap_or(Value::String(text)))
+            }
+            _ if time.window.is_none() || self.read(source)?.is_some() => Ok(()),
+            _ => self.put(source, text),
+        }
+    }
+
+    /// Header and member are made equal; what the draft has wins, the header first.
+    fn put_bindings(&mut self) -> Result<(), SignProblem> {
+        let scheme = self.scheme;
+        for binding in &scheme.bindings {
+            let member = &binding.member;
+            match (self.read(&binding.header)?, self.read(member)?) {
+                (Some(header), None) => self.put(member, header)?,
+                (None, Some(member)) => self.put(&binding.header, member)?,
+                (None, None) => {
+                    let id = self.id_for(&binding.header);
+                    self.put(member, id.clone())?;
+                    self.put(&binding.header, id)?;
+                }
+                (Some(_), Some(_)) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Whatever else the message or replay memory needs and the draft does not have. A body that cannot take an id is
+    /// left alone where replay memory has something to fall back on.
+    fn put_ids(&mut self) -> Result<(), SignProblem> {
+        let scheme = self.scheme;
+        let mut needed: Vec<&Source> = scheme.id.iter().collect();
+        if let Check::Mac(mac) = &scheme.check {
+            let head = self.head();
+            let facts = Facts::new(&head, &self.signed.body, &[]);
+            let message = mac.message_for(&facts);
+            let digests: Vec<&Source> = message.digests.iter().map(|digest| &digest.place).collect();
+            needed.extend(message.template.sources().filter(|source| !digests.contains(source)));
+        }
+        for source in needed {
+            if self.read(source)?.is_none() {
+                self.put(source, self.id_for(source))?;
+            }
+        }
+        let entries = scheme.names.entries();
+        let Some(first) = entries.first() else { return Ok(()) };
+        // A condition is about requests of one kind, and their bodies are the draft's matter.
+        let kind_of_its_own = scheme.names.when(first).is_some();
+        for source in first.sources().filter(|source| !kind_of_its_own || source.header().is_some()) {
+            if self.read(source)?.is_none() {
+                match self.put(source, self.id_for(source)) {
+                    Err(_) if entries.len() > 1 => {}
+                    put => put?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn id_for(&self, source: &Source) -> String {
+        let digits = self.scheme.shapes.iter().any(|(header, shape)| *shape == Shape::Digits && source == header);
+        if digits { self.now.secs().to_string() } else { self.draft.id.to_owned() }
+    }
+
+    fn put_key_id(&mut self, mac: &MacSpec, id: &str) -> Result<(), SignProblem> {
+        match &mac.key_id {
+            Some(source) if self.read(source)?.is_none() => self.put(source, id.to_owned()),
+            _ => Ok(()),
+        }
+    }
+
+    fn put_digests(&mut self, mac: &MacSpec) -> Result<(), SignProblem> {
+        let head = self.head();
+        let body = self.signed.body.clone();
+        let facts = Facts::new(&head, &body, &[]);
+        let message: &Message = mac.message_for(&facts);
+        for digest in message.digests.iter().filter(|digest| digest.required) {
+            if self.read(&digest.place)?.is_none() {
+                let tag = digest.algorithm.digest(&body);
+                self.put(&digest.place, format!("{}{}", digest.prefix, digest.encoding.encode(tag.as_bytes())))?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,181 @@
+//! Parts of a request and their shapes in words, for people who have not read the grammar of recipes.
+
+use super::compiled::{Check, MacSpec, Scheme, TimePlace, TimeSpec, TokenPlace};
+use super::shape::Shape;
+use super::source::{Facts, Source};
+use super::url::PublicUrl;
+use super::wrapping::{Item, Wrapping};
+
+/// Names of a list's items that are shown.
+const MAX_NAMES: usize = 4;
+/// Longest name of an item that is shown: a longer one names no version.
+const MAX_NAME: usize = 8;
+/// Longest name of a query's member that is shown.
+const MAX_MEMBER: usize = 32;
+
+/// `header webhook-id`.
+pub(super) fn source(source: &Source) -> String {
+    match source {
+        Source::Header(name) => format!("header {name}"),
+        Source::Query(name) => format!("query parameter {name}"),
+        Source::Form(name) => format!("form field {name}"),
+        Source::Json(path) => format!("JSON member {path}"),
+    }
+}
+
+/// `header X-Api-Key behind "Token "`.
+pub(super) fn token_place(place: &TokenPlace) -> String {
+    match place {
+        TokenPlace::Plain { source: at, prefix } if prefix.is_empty() => source(at),
+        TokenPlace::Plain { source: at, prefix } => format!("{} behind `{prefix}`", source(at)),
+        TokenPlace::Bearer => "header Authorization with a Bearer token".to_owned(),
+        TokenPlace::Basic => "header Authorization with Basic and user:password".to_owned(),
+    }
+}
+
+/// Where the time is.
+pub(super) fn time_place(time: &TimeSpec) -> String {
+    match &time.place {
+        TimePlace::Source(at) => source(at),
+        TimePlace::Item(Item::Named(name)) => format!("item `{name}` beside the signature"),
+        TimePlace::Item(Item::Position(at)) => format!("item {at} beside the signature"),
+    }
+}
+
+/// Where a signature or token is looked for.
+pub(super) fn proof_places(scheme: &Scheme) -> String {
+    let places: Vec<String> = match &scheme.check {
+        Check::Mac(mac) => mac.signature.places.iter().map(source).collect(),
+        Check::Token(token) => token.places.iter().map(token_place).collect(),
+    };
+    places.join(", or ")
+}
+
+/// What a shape allows: follows "is" and "must be".
+pub(super) fn shape(shape: Shape) -> &'static str {
+    match shape {
+        Shape::Uuid => "a UUID (8-4-4-4-12 hexadecimal digits)",
+        Shape::Token => "1 to 256 letters, digits, hyphens and underscores",
+        Shape::Digits => "1 to 20 digits",
+    }
+}
+
+/// What of a value does not fit. Of the value itself no more than one character is shown.
+pub(super) fn misfit(shape: Shape, value: &[u8]) -> String {
+    let allowed = |byte: u8| match shape {
+        Shape::Uuid => byte.is_ascii_hexdigit() || byte == b'-',
+        Shape::Token => byte.is_ascii_alphanumeric() || b"_-".contains(&byte),
+        Shape::Digits => byte.is_ascii_digit(),
+    };
+    match first_odd(value, allowed) {
+        Some(odd) => odd,
+        None if shape == Shape::Uuid && value.len() == 36 => "its hyphens stand elsewhere".to_owned(),
+        None => format!("it has {} characters", value.len()),
+    }
+}
+
+/// Why a value is no id; `None` where it is one.
+pub(super) fn no_id(value: &[u8], most: usize) -> Option<String> {
+    let long = (value.len() > most).then(|| format!("it has {} characters", value.len()));
+    first_odd(value, |byte| byte.is_ascii_graphic()).or(long)
+}
+
+fn first_odd(value: &[u8], allowed: impl Fn(u8) -> bool) -> Option<String> {
+    if value.is_empty() {
+        return Some("it is empty".to_owned());
+    }
+    let (at, byte) = value.iter().enumerate().find(|(_, byte)| !allowed(**byte))?;
+    let what = match byte {
+        b' ' | b'\t' => "a blank".to_owned(),
+        byte if byte.is_ascii_graphic() => format!("the character `{}`", char::from(*byte)),
+        _ => "something other than visible ASCII".to_owned(),
+    };
+    Some(format!("it has {what} at position {}", at + 1))
+}
+
+/// What a place holds that is there and has no signature in it: `holds only v1a, which the scheme does not take (it takes v1)`.
+/// `None`: the place is not there.
+pub(super) fn without_signature(scheme: &Scheme, mac: &MacSpec, facts: &Facts<'_>) -> Option<String> {
+    let spec = &mac.signature;
+    let (place, text) = spec.places.iter().find_map(|place| Some((place, facts.read(place).ok().flatten()?)))?;
+    let place = source(place);
+    Some(match &spec.wrapping {
+        _ if text.is_empty() => format!("{place} is there, but empty"),
+        Wrapping::Named { names: taken, .. } => {
+            let taken = taken.join(" or ");
+            let found = spec.item_names(&text).into_iter().filter(|name| is_name(name) && !is_time(scheme, name));
+            let mut found: Vec<String> = found.map(|name| String::from_utf8_lossy(name).into_owned()).collect();
+            found.sort();
+            found.dedup();
+            found.truncate(MAX_NAMES);
+            if found.is_empty() {
+                format!("{place} is there, but nothing in it is marked as {taken}")
+            } else {
+                format!("{place} is there, but holds only {}; the scheme takes {taken} alone", found.join(", "))
+            }
+        }
+        Wrapping::Positional { from, .. } => {
+            format!("{place} is there, but its list ends before position {from}, where signatures begin")
+        }
+        Wrapping::Bare => format!("{place} is there, but has no signature in it"),
+    })
+}
+
+/// The item that holds the time, which is no signature.
+fn is_time(scheme: &Scheme, name: &[u8]) -> bool {
+    let time = scheme.timestamp.as_ref().map(|time| &time.place);
+    matches!(time, Some(TimePlace::Item(Item::Named(item))) if item.as_bytes() == name)
+}
+
+fn is_name(name: &[u8]) -> bool {
+    (1..=MAX_NAME).contains(&name.len()) && name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(byte))
+}
+
+/// The public URL that a signature is compared with. Of a query the names alone are shown: a value may be a secret.
+pub(super) fn url_used(mac: &MacSpec, url: &PublicUrl, facts: &Facts<'_>) -> String {
+    let path = url.path().unwrap_or_else(|| facts.head.path());
+    let names = facts.head.query().map_or_else(String::new, |query| {
+        let names: Vec<String> = query.split('&').map(hidden).collect();
+        format!("?{}", names.join("&"))
+    });
+    let ports = if mac.both_ports { " (with its port and without)" } else { "" };
+    format!("{}{path}{names}{ports}", url.origin(false))
+}
+
+/// `a=…`.
+fn hidden(field: &str) -> String {
+    match field.split_once('=') {
+        Some((name, _)) if name.len() <= MAX_MEMBER => format!("{}=…", name.escape_debug()),
+        // It may be a value without a name, or in the place of one.
+        _ => "…".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misfit_is_named_by_its_first_fault() {
+        for (form, value, words) in [
+            (Shape::Token, &b"evt:1"[..], "the character `:` at position 4"),
+            (Shape::Token, b"a b", "a blank at position 2"),
+            (Shape::Token, b"", "it is empty"),
+            (Shape::Token, "é".as_bytes(), "other than visible ASCII at position 1"),
+            (Shape::Token, &[b'a'; 257], "it has 257 characters"),
+            (Shape::Uuid, b"0191e2a4", "it has 8 characters"),
+            (Shape::Uuid, b"{0191e2a4}", "the character `{` at position 1"),
+            (Shape::Uuid, &[b'a'; 36], "its hyphens stand elsewhere"),
+            (Shape::Digits, b"-1", "the character `-` at position 1"),
+        ] {
+            assert!(!form.fits(value));
+            assert!(misfit(form, value).contains(words), "{}", misfit(form, value));
+        }
+    }
+
+    #[test]
+    fn values_of_a_query_are_hidden() {
+        assert_eq!(hidden("api-key=s3cret=="), "api-key=…");
+        assert_eq!(hidden("s3cret-without-a-name"), "…");
+    }
+}
