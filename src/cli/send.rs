@@ -1,6 +1,7 @@
 //! `send`: a correctly signed request for any route of the configuration, as its provider would send it.
 
 mod aim;
+mod arrived;
 mod draft;
 mod outcome;
 
@@ -66,6 +67,7 @@ pub(super) async fn send(args: &Send, format: Format) -> Result<Exit, Unusable> 
     }
     drop(progress);
     summary.finish(started.elapsed());
+    arrived::follow(&mut summary, &snapshot, Duration::from_secs(args.wait)).await;
     match format {
         Format::Json => say_json(&summary)?,
         Format::Human => tell(&summary.text(Palette::of_stdout())),

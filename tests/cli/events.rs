@@ -73,7 +73,7 @@ impl Stage {
     }
 
     fn send(&self, arguments: &[&str]) -> Said {
-        self.installation.relay(&[&["send"], arguments, &["--connect", &self.relay.public]].concat())
+        self.installation.relay(&[&["send", "--wait", "0"], arguments, &["--connect", &self.relay.public]].concat())
     }
 
     fn events(&self, arguments: &[&str]) -> Said {

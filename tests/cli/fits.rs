@@ -27,7 +27,7 @@ fn long_names() -> (Application, Installation, Running) {
     );
     installation.write("relay.toml", &text);
     let relay = Running::start(&installation);
-    let sent = ["send", name, "--connect", &relay.public, "--header", "User-Agent: a\u{202e}b"];
+    let sent = ["send", name, "--connect", &relay.public, "--wait", "0", "--header", "User-Agent: a\u{202e}b"];
     installation.relay(&sent).exits(0);
     (application, installation, relay)
 }

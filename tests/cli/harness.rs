@@ -16,6 +16,8 @@ use tempfile::TempDir;
 
 /// Stands in every secret of every test, and never in an output.
 pub(super) const CANARY: &str = "canary-7c1f9e";
+/// A line of each private key that a test made: it never stands in an output either.
+static PRIVATE_KEYS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 /// Long enough for a loaded machine; nothing waits that long when it works.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -76,8 +78,16 @@ pub(super) fn said(output: Output) -> Said {
 }
 
 #[track_caller]
-fn harmless(text: &str) {
+pub(super) fn harmless(text: &str) {
     assert!(!text.contains(CANARY), "a secret was printed:\n{text}");
+    let keys = PRIVATE_KEYS.lock().expect("not poisoned").clone();
+    assert!(!keys.iter().any(|line| text.contains(line)), "a private key was printed:\n{text}");
+}
+
+/// The second line of the PEM text: the first of every key is alike.
+fn note_private_key(pem: &str) {
+    let line = pem.lines().nth(2).expect("three lines and more").to_owned();
+    PRIVATE_KEYS.lock().expect("not poisoned").push(line);
 }
 
 /// A folder with an installation: certificate, secrets and configuration.
@@ -92,7 +102,9 @@ impl Installation {
         let installation = Self { folder };
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
         installation.write("relay.crt", &made.cert.pem());
-        installation.secret("relay.key", &made.signing_key.serialize_pem());
+        let key = made.signing_key.serialize_pem();
+        note_private_key(&key);
+        installation.secret("relay.key", &key);
         installation.secret("github", &format!("{CANARY}-github-secret"));
         installation.secret("stripe", &format!("whsec_{CANARY}-stripe-secret"));
         installation.secret("octolis", &format!("{CANARY}-octolis-key"));
@@ -219,6 +231,10 @@ impl Running {
                 return line;
             }
         }
+    }
+
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub(super) fn signal(&self, name: &str) {

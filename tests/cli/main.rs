@@ -14,6 +14,8 @@
 /// Configurations, certificates, an application behind the relay, and the binary itself.
 mod harness;
 
+/// Secrets in command lines, temporary files and files that commands write.
+mod canary;
 /// `check`: codes, problems with their places, no secret quoted.
 mod check;
 mod config;
@@ -23,6 +25,8 @@ mod demo;
 mod documents;
 /// `events`: the history, over a running relay with a store.
 mod events;
+/// `examples`: each starts and takes a request.
+mod examples;
 /// `explain`: captures in every form, and what a running relay stored.
 mod explain;
 /// A terminal of 80 columns, and what the status says is to be done.
@@ -39,6 +43,8 @@ mod providers;
 mod pty;
 /// `run`, `send`, `status` and `reload` against one another; signals.
 mod run;
+/// `send`: whether the application took what was stored.
+mod send;
 /// A stop while senders come.
 mod stop;
 /// `docs/tasks`: every block is run, or read by the program that it is for.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::arrived::Arrival;
 use super::draft::{Draft, Expected};
 use crate::cli::sender::{Reply, SendError};
 use crate::cli::terminal::{Palette, Table, Tone, cell, counted, harmless};
@@ -23,6 +24,8 @@ pub(super) struct Sent {
     took_ms: Option<f64>,
     error: Option<String>,
     as_expected: bool,
+    /// What became of it behind the relay; `None` where nobody asked, or there is nothing to ask.
+    delivery: Option<Arrival>,
 }
 
 impl Sent {
@@ -34,6 +37,7 @@ impl Sent {
                 took_ms: Some(millis(reply.took)),
                 error: None,
                 as_expected: expected.is_met_by(reply.status),
+                delivery: None,
             },
             Err(error) => Self {
                 status: None,
@@ -41,8 +45,19 @@ impl Sent {
                 took_ms: None,
                 error: Some(error.to_string()),
                 as_expected: false,
+                delivery: None,
             },
         }
+    }
+}
+
+impl Sent {
+    fn is_promise(&self) -> bool {
+        self.as_expected && self.request_id.is_some() && self.status.is_some_and(|status| (200..300).contains(&status))
+    }
+
+    fn is_undelivered(&self) -> bool {
+        self.delivery.as_ref().is_some_and(Arrival::is_bad)
     }
 }
 
@@ -56,6 +71,8 @@ pub(super) struct Summary {
     expected: String,
     sent: u64,
     unexpected: u64,
+    /// Of those that are listed: accepted, and not delivered when this was asked.
+    undelivered: usize,
     /// How often each status came; `none`: no answer.
     statuses: BTreeMap<String, u64>,
     seconds: f64,
@@ -89,6 +106,7 @@ impl Summary {
             expected: draft.expected().words(),
             sent: 0,
             unexpected: 0,
+            undelivered: 0,
             statuses: BTreeMap::new(),
             seconds: 0.0,
             per_second: 0.0,
@@ -138,8 +156,26 @@ impl Summary {
         self.unanswered
     }
 
+    /// The ids of the listed answers that promised something.
+    pub(super) fn successes(&self) -> Vec<String> {
+        self.promised().filter_map(|sent| sent.request_id.clone()).collect()
+    }
+
+    /// What became of [`Summary::successes`], in that order.
+    pub(super) fn arrived(&mut self, mut found: impl Iterator<Item = Arrival>) {
+        let promised = self.answers.iter_mut().filter(|sent| sent.is_promise());
+        for sent in promised {
+            sent.delivery = found.next();
+        }
+        self.undelivered = self.answers.iter().filter(|sent| sent.is_undelivered()).count();
+    }
+
+    fn promised(&self) -> impl Iterator<Item = &Sent> {
+        self.answers.iter().filter(|sent| sent.is_promise())
+    }
+
     pub(super) fn as_expected(&self) -> bool {
-        self.unexpected == 0 && self.stopped.is_none()
+        self.unexpected == 0 && self.undelivered == 0 && self.stopped.is_none()
     }
 
     pub(super) fn text(&self, palette: Palette) -> String {
@@ -169,7 +205,27 @@ impl Summary {
             palette.paint(Tone::Bad, &what)
         };
         let _ = writeln!(text, "{verdict}");
+        self.deliveries(&mut text, palette);
         text
+    }
+
+    /// One line for each thing that became of the requests.
+    fn deliveries(&self, text: &mut String, palette: Palette) {
+        let mut found: BTreeMap<&Arrival, usize> = BTreeMap::new();
+        for arrival in self.answers.iter().filter_map(|sent| sent.delivery.as_ref()) {
+            *found.entry(arrival).or_default() += 1;
+        }
+        for (arrival, count) in found {
+            let tone = match arrival {
+                Arrival::Delivered => Tone::Good,
+                Arrival::NotForwarded => Tone::Quiet,
+                Arrival::Waiting(_) | Arrival::Dead(_) => Tone::Bad,
+                Arrival::Unknown(_) => Tone::Odd,
+            };
+            let what = harmless(&arrival.words());
+            let line = if self.sent == 1 { what } else { format!("{count} × {what}") };
+            let _ = writeln!(text, "{}", palette.paint(tone, &line));
+        }
     }
 
     fn totals(&self, text: &mut String, palette: Palette) {

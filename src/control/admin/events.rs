@@ -18,9 +18,8 @@ use crate::base::UnixMillis;
 use crate::gate::explain::EventExplanation;
 use crate::store::{Bookmark, Cursor, Query};
 
-pub(super) use answer::{
-    Count, body, discard, event, events, explanation, failure, is_id, replay, retry, retry_waiting,
-};
+pub(crate) use answer::is_id;
+pub(super) use answer::{Count, body, discard, event, events, explanation, failure, replay, retry, retry_waiting};
 pub(super) use wait::Waiting;
 
 /// An answer under way.

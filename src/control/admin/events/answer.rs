@@ -134,7 +134,7 @@ async fn done(id: &str, asking: Asking<'_, ()>, state: &str) -> Answer {
     }
 }
 
-pub(in crate::control::admin) fn is_id(id: &str) -> bool {
+pub(crate) fn is_id(id: &str) -> bool {
     (1..=ID_MAX).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
