@@ -106,6 +106,7 @@ async fn nothing_secret_is_said_afterwards() {
     said += &format!("{:?} {:?} {:?}", rig.running(), rig.running().state(), rig.snapshot());
     said += &rig.log.text();
     let folder = rig.path("relay.db");
+    let private_key = std::fs::read_to_string(rig.path("certs/relay.key")).unwrap();
     rig.stop().await;
     assert!(ids.len() == 22 && said.len() > 100_000, "{} ids, {} bytes", ids.len(), said.len());
     // On the disk, where bodies and heads are sealed, and secrets never come.
@@ -117,6 +118,10 @@ async fn nothing_secret_is_said_afterwards() {
     }
     if let Some(at) = said.find("canary") {
         panic!("said: {}", String::from_utf8_lossy(&said.as_bytes()[at.saturating_sub(200)..at + 60]));
+    }
+    // Its first line is that of every key of this kind.
+    for line in private_key.lines().skip(2).filter(|line| !line.starts_with('-')) {
+        assert!(!said.contains(line), "a private key was said");
     }
     for mac in [hex_hmac("another", "canary"), base64_hmac(MAC_SECRET, r#"{"event":"canary-of-a-body"}"#)] {
         assert!(!said.contains(&mac[..16]), "a MAC was said");
