@@ -32,7 +32,7 @@ pub(super) fn relay_toml(recipe: &Recipe, host: &str, args: &Init) -> String {
          sqlite = {{ path = \"/var/lib/dmz-relay/relay.db\" }}\n\
          \n\
          # The internal server that receives genuine requests.\n\
-         [upstreams.application]\n\
+         [upstreams.app]\n\
          servers = [{upstream}]\n\
          \n\
          # {name}\n\
@@ -42,7 +42,7 @@ pub(super) fn relay_toml(recipe: &Recipe, host: &str, args: &Init) -> String {
          provider = \"{id}\"\n\
          # One file for each secret. To rotate, put the new one in front and keep the old one behind it.\n\
          secrets = [{{ file = \"secrets/{id}\" }}]\n\
-         upstream = \"application\"\n",
+         upstream = \"app\"\n",
         quoted(host),
     );
     if recipe.scheme.needs_public_url() {
