@@ -11,6 +11,8 @@ use crate::runtime::snapshot::AdminAddress;
 use crate::runtime::state::State;
 
 const INSTALLED: &str = "/etc/dmz-relay/relay.toml";
+/// Where the socket stands by what is shipped: members of its group may use it, and may not read [`INSTALLED`].
+const SOCKET: &str = "/run/dmz-relay/admin.sock";
 const LOCAL: &str = "relay.toml";
 
 impl Config {
@@ -67,12 +69,21 @@ pub(super) fn configured_store(path: &Path) -> Option<PathBuf> {
 
 fn configured_admin(path: &Path) -> Result<AdminAddress, Unusable> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
-        io::ErrorKind::PermissionDenied => format!(
-            "{shown}: permission denied; name the relay with --admin ADDRESS or DMZ_RELAY_ADMIN, or ask as a user who may read it"
-        ),
-        _ => format!("{shown}: {error}; name the file with --config, or the relay with --admin or DMZ_RELAY_ADMIN"),
-    })?;
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            // Whoever may not look into the socket's folder either receives the advice that belongs to that.
+            if path == Path::new(INSTALLED) && !matches!(Path::new(SOCKET).try_exists(), Ok(false)) {
+                return Ok(AdminAddress::Unix(PathBuf::from(SOCKET)));
+            }
+            let advice = "name the relay with --admin ADDRESS or DMZ_RELAY_ADMIN, or ask as a user who may read it";
+            return Err(format!("{shown}: permission denied; {advice}").into());
+        }
+        Err(error) => {
+            let advice = "name the file with --config, or the relay with --admin or DMZ_RELAY_ADMIN";
+            return Err(format!("{shown}: {error}; {advice}").into());
+        }
+    };
     let table: toml::Table =
         text.parse().map_err(|_| format!("{shown} is not TOML; name the relay with --admin ADDRESS"))?;
     let address = table.get("admin").and_then(|admin| admin.get("address")).and_then(|address| address.as_str());
