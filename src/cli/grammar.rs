@@ -413,7 +413,7 @@ pub struct Completions {
 /// `man`.
 #[derive(Debug, Args)]
 pub struct Man {
-    /// Write one page per command, and relay.toml(5), into this folder instead
+    /// Write one page per command, and relay.toml(5), into man1 and man5 of this folder instead
     #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub dir: Option<PathBuf>,
 }

@@ -3,8 +3,10 @@
 mod markdown;
 mod page;
 
+use std::fs::Permissions;
 use std::io;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 
 use clap::CommandFactory as _;
 use clap_complete::env::{CompleteEnv, Shells};
@@ -39,10 +41,11 @@ pub(super) fn completions(args: &Completions) -> Result<Exit, Unusable> {
 pub(super) fn man(args: &Man) -> Result<Exit, Unusable> {
     match &args.dir {
         Some(folder) => {
-            std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
             let config = page::of_config();
-            let written = pages(command(), folder)
-                .and_then(|()| NewFile::publish(&folder.join("relay.toml.5"), config.as_bytes()));
+            let written = section(folder, "man1")
+                .and_then(|commands| pages(command(), &commands))
+                .and_then(|()| section(folder, "man5"))
+                .and_then(|files| NewFile::publish(&files.join("relay.toml.5"), config.as_bytes()));
             written.map_err(|error| format!("{}: {error}", folder.display()))?;
         }
         None => {
@@ -51,6 +54,16 @@ pub(super) fn man(args: &Man) -> Result<Exit, Unusable> {
         }
     }
     Ok(Exit::Fine)
+}
+
+/// The folder of one section, which `man` looks into. Everybody may read it, whatever the caller's umask.
+fn section(folder: &Path, name: &str) -> io::Result<PathBuf> {
+    let section = folder.join(name);
+    if !section.is_dir() {
+        std::fs::create_dir_all(&section)?;
+        std::fs::set_permissions(&section, Permissions::from_mode(0o755))?;
+    }
+    Ok(section)
 }
 
 /// A page for a command and one for each below it.

@@ -144,8 +144,10 @@ fn there_is_a_page_for_each_command_with_the_sections_of_a_manual() {
     let folder = tempfile::tempdir().unwrap();
     assert!(is_empty(folder.path()));
     relay(&["man", "--dir", folder.path().to_str().unwrap()]).exits(0);
+    let commands_of = folder.path().join("man1");
     let read = |name: &str| {
-        std::fs::read_to_string(folder.path().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+        let section = if name.ends_with(".5") { "man5" } else { "man1" };
+        std::fs::read_to_string(folder.path().join(section).join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     };
     let mut cli = Cli::command();
     cli.build();
@@ -158,13 +160,13 @@ fn there_is_a_page_for_each_command_with_the_sections_of_a_manual() {
         assert!(!has(&page, "EXTRA") && !page.contains("```"), "{name}: {page}");
     }
     // No page names one that is not there.
-    for entry in std::fs::read_dir(folder.path()).unwrap() {
+    for entry in std::fs::read_dir(&commands_of).unwrap() {
         let page = std::fs::read_to_string(entry.unwrap().path()).unwrap().replace('\\', "");
         for name in
             page.split_whitespace().filter_map(|word| word.strip_suffix("(1)").or_else(|| word.strip_suffix("(1),")))
         {
             let name = name.trim_start_matches("fB").trim_end_matches("fR");
-            assert!(folder.path().join(format!("{name}.1")).exists(), "{name}(1) in {page}");
+            assert!(commands_of.join(format!("{name}.1")).exists(), "{name}(1) in {page}");
         }
     }
     let config = read("relay.toml.5");

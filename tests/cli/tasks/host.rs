@@ -15,14 +15,16 @@ use super::pages::Block;
 const STAND_INS: &str = include_str!("stand_ins.sh");
 
 /// What a page's files say of the host, and what is true in the folder instead.
-const FOLDERS: [&str; 7] = [
+const FOLDERS: [&str; 9] = [
     "/etc/dmz-relay",
+    "/etc/letsencrypt",
     "/etc/systemd",
     "/var/lib/dmz-relay",
     "/var/backups",
     "/run/dmz-relay",
     "/usr/bin/dmz-relay",
     "/usr/lib/",
+    "/usr/local/share/man",
 ];
 
 /// A host with a relay installed on it, not started. Nobody listens at its upstream.
