@@ -1,7 +1,9 @@
-//! Leaf values that every floor may use: the clock, the secret, a time-out, shares of bounded room, short texts, digits, turns.
+//! Leaf values that every floor may use: the clock, the secret, a time-out, shares of bounded room, short texts, digits, turns,
+//! a panic that costs one task.
 //!
 //! Deliberately absent: anything that does I/O, and anything that knows HTTP.
 
+pub mod catch;
 pub mod clock;
 pub mod hex;
 pub mod patience;

@@ -18,11 +18,11 @@ mod dispatcher;
 pub mod replay;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::gate::pipeline::{Gate, way};
@@ -71,12 +71,12 @@ pub struct Delivery {
     gate: Gate,
     routes: watch::Sender<Arc<Routes>>,
     cut: watch::Sender<bool>,
-    task: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Delivery {
-    /// Begins to deliver what waits; `None` where there is no store.
-    pub fn start(gate: &Gate, snapshot: &Snapshot) -> Option<Self> {
+    /// Begins to deliver what waits, for as long as somebody runs the future; `None` where there is no store. The future ends
+    /// after [`Delivery::stop`], and by a bug.
+    pub fn start(gate: &Gate, snapshot: &Snapshot) -> Option<(Self, impl Future<Output = ()> + Send + use<>)> {
         let store = Arc::clone(gate.state.store()?);
         let (routes, known) = watch::channel(Arc::new(by_name(snapshot)));
         let (cut, cutting) = watch::channel(false);
@@ -99,8 +99,7 @@ impl Delivery {
                 }
             })
         }));
-        let task = Mutex::new(Some(tokio::spawn(look_after(courier))));
-        Some(Self { gate: gate.clone(), routes, cut, task })
+        Some((Self { gate: gate.clone(), routes, cut }, supervise(courier)))
     }
 
     /// Puts a configuration in force: what is already on its way ends under the old one.
@@ -124,10 +123,6 @@ impl Delivery {
         let unfinished = dispatch.going_on();
         self.cut.send_replace(true);
         let _ = timeout(CUT, dispatch.idle()).await;
-        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(task) = task {
-            let _ = timeout(CUT, task).await;
-        }
         unfinished
     }
 }
@@ -137,7 +132,7 @@ fn by_name(snapshot: &Snapshot) -> Routes {
 }
 
 /// Gives every lane its dispatcher.
-async fn look_after(courier: Arc<Courier>) {
+async fn supervise(courier: Arc<Courier>) {
     let dispatch = &courier.gate.state.dispatch;
     let (mut routes, mut cut) = (courier.routes.clone(), courier.cut.clone());
     let mut told = Vec::new();
@@ -158,19 +153,28 @@ async fn look_after(courier: Arc<Courier>) {
             if !stays {
                 task.abort();
             }
-            // One that ended had a bug; the next one may have more luck.
+            // One that panicked begins again.
             stays && !task.is_finished()
         });
         for lane in lanes {
             let name = Arc::clone(lane.route());
             attended.entry(name).or_insert_with(|| dispatchers.spawn(dispatcher::run(Arc::clone(&courier), lane)));
         }
-        tokio::select! {
-            () = dispatch.news() => {}
-            () = tokio::time::sleep(LOOK) => {}
-            _ = routes.changed() => {}
+        let ended = tokio::select! {
+            () = dispatch.news() => None,
+            () = tokio::time::sleep(LOOK) => None,
+            _ = routes.changed() => None,
             _ = cut.wait_for(|cut| *cut) => break,
-            Some(_) = dispatchers.join_next(), if !dispatchers.is_empty() => {}
+            ended = dispatchers.join_next_with_id(), if !dispatchers.is_empty() => ended,
+        };
+        if let Some(Err(error)) = ended
+            && error.is_panic()
+        {
+            let of = attended.iter().find(|(_, task)| task.id() == error.id());
+            let of = of.map_or("", |(route, _)| &**route);
+            courier.gate.observer.record(&Event::TaskRestarted { task: "dispatcher", of });
+            // A bug must not fill the log.
+            tokio::time::sleep(LOOK).await;
         }
     }
     dispatchers.shutdown().await;

@@ -4,7 +4,6 @@
 //! a strict HTTP/1.1 reader over `httparse`, and `h2` with its own bounds. Nothing here decides whether a webhook is genuine,
 //! and nothing here knows an upstream.
 
-mod catch;
 mod connections;
 mod h1;
 mod h2;

@@ -332,6 +332,7 @@ impl Observer {
             | Event::Draining { .. }
             | Event::Stopped { .. }
             | Event::TaskEnded { .. }
+            | Event::TaskRestarted { .. }
             | Event::Stranded { .. }
             | Event::RouteFull { .. }
             | Event::RouteRoom { .. }

@@ -116,6 +116,30 @@ fn tests_do_not_sleep() {
     }
 }
 
+/// Tasks that nobody joins, and what becomes of one that panics. Every other task is somebody's child: `control::app` and
+/// `delivery` begin theirs again or end the process.
+const DETACHED: &[(&str, &str)] = &[
+    ("src/control/admin/client.rs", "drives a command's connection; the command sees it end"),
+    ("src/control/app.rs", "the watchdog's probe, which is joined"),
+    ("src/cli/demo/inside.rs", "the demo's applications"),
+    ("src/cli/sender/connect.rs", "drives a command's connection; the command sees it end"),
+    ("src/delivery/dispatcher.rs", "an attempt, whose panic is a failed attempt"),
+    ("src/delivery/replay.rs", "an operator's replay, which is joined"),
+    ("src/edge/h2.rs", "a request, whose panic is a 500"),
+    ("src/edge/listener.rs", "a connection, whose place is given back by its guards"),
+    ("src/gate/pipeline/accept.rs", "an acceptance, whose end its sender waits for"),
+    ("src/upstream/resolve.rs", "a lookup, whose guard lets the next one begin"),
+];
+
+#[test]
+fn no_task_is_begun_that_nobody_watches() {
+    let spawn = ["tokio::", "spawn("].concat();
+    let product = rust("src").into_iter().filter(|(path, _)| !path.ends_with("/tests.rs"));
+    let found: BTreeSet<_> = product.filter(|(_, text)| code(text).contains(&spawn)).map(|(path, _)| path).collect();
+    let known: BTreeSet<_> = DETACHED.iter().map(|(path, _)| (*path).to_owned()).collect();
+    assert_eq!(found, known, "a JoinSet, or a row with the reason");
+}
+
 /// Rows of the table under a heading, cell by cell.
 fn rows(document: &str, heading: &str) -> Vec<Vec<String>> {
     let section = document.split(&format!("\n## {heading}\n")).nth(1).unwrap_or_else(|| panic!("no {heading}"));

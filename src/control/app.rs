@@ -6,7 +6,9 @@
 
 mod admin;
 mod bind;
+mod children;
 mod events;
+mod health;
 mod memory;
 mod providers;
 mod reload;
@@ -23,9 +25,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, broadcast, mpsc};
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use self::children::Children;
 use crate::base::Clock;
 use crate::config::{self, Environment, Problem, Report};
 use crate::control::admin::{BindError, Bound as Admin, Exposure};
@@ -133,7 +135,7 @@ pub struct Running {
     drain: Drain,
     /// Ends when nothing is accepted any more.
     accepting: mpsc::Receiver<Infallible>,
-    tasks: JoinSet<&'static str>,
+    tasks: Children,
 }
 
 /// Loads the configuration, binds every address and begins to serve.
@@ -158,13 +160,17 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     let gate = Gate { state: Arc::clone(&state), observer: Arc::clone(&observer), clock };
     let relay = Arc::new(Relay::new(gate, Arc::clone(&snapshot)));
     let (drain, draining) = Draining::channel();
-    let mut tasks = JoinSet::new();
+    let mut tasks = Children::default();
     let mut reload = reload::Reload::new(config, environment, Arc::clone(&relay), service, text, reading, warnings);
     // Before the first check, whose verdict nobody would receive.
     let changes = state.upstreams.subscribe();
     reload.begin(&snapshot, certificates).await;
     providers::restore(&relay).await;
-    let delivery = Delivery::start(&relay.gate, &snapshot).map(Arc::new);
+    tasks.spawn("health checks", health::check(relay.gate.clone(), reload.checked()));
+    let delivery = Delivery::start(&relay.gate, &snapshot).map(|(delivery, supervise)| {
+        tasks.spawn("delivery", supervise);
+        Arc::new(delivery)
+    });
     reload.deliver_with(delivery.as_ref());
     let source = admin::Source::new(&relay, &reload, requests.clone(), listeners.clone(), draining.clone());
     let admin = match &snapshot.admin {
@@ -186,19 +192,15 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     for bound in bound {
         let accept = edge::accept(bound.socket, bound.name, Arc::clone(&relay), draining.clone());
         let accepts = accepts.clone();
-        tasks.spawn(async move {
+        tasks.spawn("accept", async move {
             accept.await;
             drop(accepts);
-            "accept"
         });
     }
     spawn_upkeep(&mut tasks, &relay, changes, service);
     spawn_store_watch(&mut tasks, &relay, bells);
     let files = snapshot.files.clone();
-    tasks.spawn(async move {
-        reloader.run(files, &mut reload).await;
-        "reload"
-    });
+    tasks.spawn("reload", async move { reloader.run(files, &mut reload).await });
     service.ready("serving");
     Ok(Running { listeners, admin, scrape, relay, delivery, requests, service, drain, accepting, tasks })
 }
@@ -275,10 +277,10 @@ fn tell(observer: &Observer, news: &News) {
 }
 
 /// A disk that does not answer cannot say so itself; and what a store knew that was opened late is wanted all the same.
-fn spawn_store_watch(tasks: &mut JoinSet<&'static str>, relay: &Arc<Relay>, bells: Arc<Bells>) {
+fn spawn_store_watch(tasks: &mut Children, relay: &Arc<Relay>, bells: Arc<Bells>) {
     let Some(store) = relay.gate.state.store().cloned() else { return };
     let relay = Arc::clone(relay);
-    tasks.spawn(async move {
+    tasks.spawn("store", async move {
         loop {
             tokio::select! {
                 () = bells.found.notified() => providers::restore(&relay).await,
@@ -296,7 +298,7 @@ fn spawn_store_watch(tasks: &mut JoinSet<&'static str>, relay: &Arc<Relay>, bell
 fn serve_admin(
     address: &AdminAddress,
     source: Arc<admin::Source>,
-    tasks: &mut JoinSet<&'static str>,
+    tasks: &mut Children,
 ) -> Result<AdminAddress, StartError> {
     // The configuration takes an address that other machines reach only with `dangerously_exposed = true`.
     let exposure = match address {
@@ -305,21 +307,18 @@ fn serve_admin(
     };
     let bound = Admin::bind(address, exposure).map_err(StartError::Admin)?;
     let address = bound.tcp_address().map_or_else(|| address.clone(), AdminAddress::Tcp);
-    tasks.spawn(async move {
-        bound.serve(source).await;
-        "admin"
-    });
+    tasks.spawn("admin", async move { bound.serve(source).await });
     Ok(address)
 }
 
 fn spawn_upkeep(
-    tasks: &mut JoinSet<&'static str>,
+    tasks: &mut Children,
     relay: &Arc<Relay>,
     mut changes: broadcast::Receiver<ServerChange>,
     service: Service,
 ) {
     let kept = Arc::clone(relay);
-    tasks.spawn(async move {
+    tasks.spawn("upkeep", async move {
         for round in 1_u32.. {
             tokio::time::sleep(UPKEEP).await;
             kept.gate.observer.upkeep();
@@ -329,19 +328,18 @@ fn spawn_upkeep(
                 providers::keep(&kept);
             }
         }
-        "upkeep"
     });
     let gate = relay.gate.clone();
-    tasks.spawn(async move {
+    tasks.spawn("server changes", async move {
         loop {
             match changes.recv().await {
                 Ok(change) => shape::server_change(&gate, &change),
                 Err(broadcast::error::RecvError::Lagged(_)) => {}
-                Err(broadcast::error::RecvError::Closed) => return "health",
+                Err(broadcast::error::RecvError::Closed) => return,
             }
         }
     });
-    tasks.spawn(async move {
+    tasks.spawn("watchdog", async move {
         // A task that had to be scheduled proves that a worker takes work.
         service.watchdog(|| async { tokio::spawn(async {}).await.is_ok() }).await;
         std::future::pending().await
@@ -387,7 +385,7 @@ impl Running {
 
     /// Waits until a background task ends, which none of them should.
     pub async fn failed(&mut self) -> &'static str {
-        let task = self.tasks.join_next().await.and_then(Result::ok).unwrap_or("panicked");
+        let task = self.tasks.ended().await;
         self.observer().record(&Event::TaskEnded { task });
         task
     }

@@ -121,7 +121,7 @@ mod tests {
     /// Runs one of the ignored tests below in a process of its own, whose environment is ours to set.
     fn in_child(test: &str, environment: &[(&str, &str)]) -> Output {
         Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", &format!("service::tests::{test}"), "--ignored", "--nocapture"])
+            .args(["--exact", &format!("control::service::tests::{test}"), "--ignored", "--nocapture"])
             .envs(environment.iter().copied())
             .output()
             .unwrap()
@@ -229,7 +229,7 @@ mod tests {
         let test = std::env::current_exe().unwrap();
         let script = format!(
             "exec 3<&{fd}; export LISTEN_FDS=1 LISTEN_FDNAMES=public LISTEN_PID=$$; \
-             exec '{test}' --exact service::tests::child_takes_its_socket --ignored --nocapture",
+             exec '{test}' --exact control::service::tests::child_takes_its_socket --ignored --nocapture",
             fd = listener.as_raw_fd(),
             test = test.display()
         );

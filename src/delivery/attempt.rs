@@ -5,9 +5,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::base::UnixMillis;
+use crate::base::catch::{Panicked, caught};
 use crate::domain::{Fault, Sends};
 use crate::gate::pipeline::Gate;
-use crate::gate::pipeline::compose::{Inward, Unfit};
+use crate::gate::pipeline::compose::Inward;
 use crate::gate::pipeline::held::restored;
 use crate::gate::pipeline::way;
 use crate::observe::{Delivered, DeliveryEvent, Event};
@@ -45,31 +46,69 @@ pub(super) async fn deliver(
     probe: Option<Probe>,
     slot: Option<Slot>,
 ) -> Option<UnixMillis> {
+    let sent = Sent::begin(courier.gate.clock.now(), claimed.attempt);
+    let trying = Box::pin(tried(courier, route, &claimed, &sent, probe));
+    ended(courier, route, &claimed, &sent, slot, trying).await
+}
+
+/// What came of an attempt.
+struct Tried {
+    attempt: Attempt,
+    next: Next,
+    refused: Option<RefusedAt>,
+    at: UnixMillis,
+}
+
+/// Sends it; `None`: cut off by the end of the process. It may have arrived, so it stays claimed, and the next attempt says
+/// that it is not the first.
+async fn tried(
+    courier: &Courier,
+    route: &Route,
+    claimed: &Claimed,
+    sent: &Sent,
+    probe: Option<Probe>,
+) -> Option<Tried> {
     let mut cut = courier.cut.clone();
     let gate = &courier.gate;
-    let sent = Sent::begin(gate.clock.now(), claimed.attempt);
     let request = restored(route, &claimed.request);
     let inward = match Inward::stored(route, &request, &sent.sends, false) {
         Ok(inward) => inward,
         Err(unfit) => {
-            let attempt = sent.not_sent(claimed.attempt, &unfit);
-            tell(gate, route, &claimed.request, &attempt, Delivered::Dead, sent.at);
-            drop((probe, slot));
-            settle(courier, claimed.ticket, Settlement::Dead(attempt)).await;
-            return None;
+            let attempt = sent.failed(Fault::Internal, unfit.to_string());
+            return Some(Tried { attempt, next: Next::Dead, refused: None, at: sent.at });
         }
     };
     let result = tokio::select! {
-        result = send(route, &inward, &sent) => result,
-        // The process ends: it may have arrived, so it stays claimed, and the next attempt says that it is not the first.
+        result = send(route, &inward, sent) => result,
         _ = cut.wait_for(|cut| *cut) => return None,
     };
     let now = gate.clock.now();
     let circuit = way::circuit(gate, route);
     let refused = judge(gate, &circuit, &result, probe, now);
-    let next = next(courier, route, &claimed, &result, refused, &sent, now);
-    let attempt = sent.attempt(AttemptKind::Spooled, &result);
-    tell(gate, route, &claimed.request, &attempt, next.told(), now);
+    let next = next(courier, route, claimed, &result, refused, sent, now);
+    Some(Tried { attempt: sent.attempt(AttemptKind::Spooled, &result), next, refused, at: now })
+}
+
+/// Waits for what comes of an attempt, and has the store remember it. One that panicked has failed like any other: its request
+/// must not stay claimed until the next start.
+async fn ended(
+    courier: &Courier,
+    route: &Route,
+    claimed: &Claimed,
+    sent: &Sent,
+    slot: Option<Slot>,
+    trying: impl Future<Output = Option<Tried>> + Unpin,
+) -> Option<UnixMillis> {
+    let gate = &courier.gate;
+    let Tried { attempt, next, refused, at } = match caught(trying).await {
+        Ok(tried) => tried?,
+        Err(Panicked) => {
+            let at = gate.clock.now();
+            let attempt = sent.failed(Fault::Internal, "the relay panicked; see panic_caught".to_owned());
+            Tried { attempt, next: again(courier, route, claimed, Duration::ZERO, None, at), refused: None, at }
+        }
+    };
+    tell(gate, route, &claimed.request, &attempt, next.told(), at);
     let (settlement, again) = match next {
         Next::Taken => (Settlement::Delivered(attempt), None),
         Next::Again(wait) => (Settlement::Again(attempt, wait), Some(wait.due)),
@@ -82,7 +121,7 @@ pub(super) async fn deliver(
     if again.is_some() {
         let lane = gate.state.dispatch.lane(&claimed.request.route);
         if let Some(refused) = refused {
-            lane.was_refused(refused < circuit.recovered());
+            lane.was_refused(refused < way::circuit(gate, route).recovered());
         }
         // It waits again only now; the slot's bell rang before.
         lane.wake();
@@ -128,17 +167,17 @@ impl Sent {
         Self { at, began: Instant::now(), sends: Sends::from(number) }
     }
 
-    /// An attempt that ended before anything was sent: the request does not fit its route any more.
-    fn not_sent(&self, number: u32, unfit: &Unfit) -> Attempt {
+    /// An attempt that ended on our side, whatever an upstream would have said.
+    fn failed(&self, fault: Fault, detail: String) -> Attempt {
         Attempt {
-            number,
+            number: self.sends.last(),
             at: self.at,
             kind: AttemptKind::Spooled,
             server: None,
             status: None,
-            fault: Some(Fault::Internal),
-            detail: Some(unfit.to_string().into()),
-            took: Duration::ZERO,
+            fault: Some(fault),
+            detail: Some(detail.into()),
+            took: self.began.elapsed(),
         }
     }
 
@@ -198,6 +237,18 @@ fn next(
     if refused.is_some() && claimed.due > sent.at {
         return Next::Again(Wait { due: claimed.due, refused, counts: false });
     }
+    again(courier, route, claimed, wish(missed, now), refused, now)
+}
+
+/// Another attempt at its time, as long as the route allows one.
+fn again(
+    courier: &Courier,
+    route: &Route,
+    claimed: &Claimed,
+    wish: Duration,
+    refused: Option<RefusedAt>,
+    now: UnixMillis,
+) -> Next {
     let (retry, failures) = (&route.retry, claimed.failures.saturating_add(1));
     let age = now.0.saturating_sub(claimed.allowance_from.0);
     let age = Duration::from_millis(u64::try_from(age).unwrap_or(0));
@@ -206,7 +257,7 @@ fn next(
         return Next::Dead;
     }
     let pause = schedule::pause(retry.first, retry.max, failures, fastrand::f64());
-    let due = schedule::due(now, pause, wish(missed, now), retry.max);
+    let due = schedule::due(now, pause, wish, retry.max);
     Next::Again(Wait { due, refused, counts: true })
 }
 
@@ -239,3 +290,6 @@ pub(super) fn tell(
 async fn settle(courier: &Courier, ticket: Ticket, settlement: Settlement) {
     let _ = courier.store.settle(ticket, settlement).await;
 }
+
+#[cfg(test)]
+mod tests;

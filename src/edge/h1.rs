@@ -19,12 +19,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::yield_now;
 use tokio::time::{Duration, Instant, sleep, timeout, timeout_at};
 
+use crate::base::catch::caught;
 use crate::base::patience::within;
 use crate::domain::{Answer, Fault, Refusal, Version};
 use crate::gate::pipeline::{self, Connection};
 use crate::runtime::snapshot::{Limits, Snapshot};
 
-use super::catch::caught;
 use super::reply;
 use super::wire::Wire;
 use super::{Draining, Relay};

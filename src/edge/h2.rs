@@ -22,12 +22,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Duration, Instant, sleep_until, timeout};
 
 use crate::base::UnixMillis;
+use crate::base::catch::caught;
 use crate::domain::{Answer, Fault, Refusal, Version};
 use crate::gate::pipeline::{self, Connection};
 use crate::observe::{Http2Ended, Http2Error, Http2Scope};
 use crate::runtime::snapshot::{Limits, Snapshot};
 
-use super::catch::caught;
 use super::reply;
 use super::{Draining, Relay};
 use body::Body;

@@ -149,6 +149,8 @@ pub enum Event<'e> {
     PanicCaught { place: &'e dyn fmt::Display },
     /// A background task ended that never should.
     TaskEnded { task: &'e str },
+    /// A task panicked and was begun again, by what it is and whose.
+    TaskRestarted { task: &'e str, of: &'e str },
     /// A warning of a library.
     Library { level: Level, target: &'e str, message: &'e dyn fmt::Display },
 }
@@ -197,6 +199,7 @@ impl Event<'_> {
             Self::Stopped { .. } => "stopped",
             Self::PanicCaught { .. } => "panic_caught",
             Self::TaskEnded { .. } => "task_ended",
+            Self::TaskRestarted { .. } => "task_restarted",
             Self::Library { .. } => "library",
         }
     }
@@ -232,6 +235,7 @@ impl Event<'_> {
             Self::Kept { .. }
             | Self::PanicCaught { .. }
             | Self::TaskEnded { .. }
+            | Self::TaskRestarted { .. }
             | Self::StoreFailed { .. }
             | Self::StoreSetAside { .. }
             | Self::StoreStalled { .. }
@@ -324,17 +328,22 @@ impl Event<'_> {
             Self::Stopped { unfinished, interrupted } => {
                 line.number("unfinished", unfinished).number("interrupted", interrupted);
             }
-            Self::PanicCaught { place } => {
-                line.long("place", &place.to_string());
-            }
-            Self::TaskEnded { task } => {
-                line.text("task", task);
-            }
+            Self::PanicCaught { .. } | Self::TaskEnded { .. } | Self::TaskRestarted { .. } => self.bug(&mut line),
             Self::Library { target, message, .. } => {
                 line.text("target", target).long("message", &message.to_string());
             }
         }
         write(line.finish());
+    }
+
+    /// What only a bug of the relay brings about.
+    fn bug(&self, line: &mut Line) {
+        match self {
+            Self::PanicCaught { place } => line.long("place", &place.to_string()),
+            Self::TaskEnded { task } => line.text("task", task),
+            Self::TaskRestarted { task, of } => line.text("task", task).text("of", of),
+            _ => line,
+        };
     }
 }
 

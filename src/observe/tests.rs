@@ -346,6 +346,7 @@ fn every_kind_of_event_is_one_valid_line_and_documented() {
         Event::HistoryDropped { count: 3 },
         Event::PanicCaught { place: why },
         Event::TaskEnded { task: "reload" },
+        Event::TaskRestarted { task: "dispatcher", of: "github" },
         Event::Library { level: Level::Warn, target: "t", message: why },
     ];
     for event in &events {

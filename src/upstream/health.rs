@@ -1,11 +1,12 @@
 //! Active health checks: one request per server and interval, over a connection of its own.
 
 use std::borrow::Cow;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep};
 
 use super::exchange::Wanted;
@@ -25,7 +26,12 @@ impl Upstream {
             let (upstream, rule) = (Arc::clone(&self), rule.clone());
             checks.spawn(async move { upstream.check_forever(index, &rule).await });
         }
-        while checks.join_next().await.is_some() {}
+        while let Some(ended) = checks.join_next().await {
+            // Whoever watches this future is who must know.
+            if let Err(Ok(panic)) = ended.map_err(JoinError::try_into_panic) {
+                resume_unwind(panic);
+            }
+        }
     }
 
     async fn check_forever(&self, index: usize, rule: &HealthSpec) {

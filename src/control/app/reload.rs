@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use data_encoding::HEXLOWER;
-use tokio::task::JoinSet;
+use tokio::sync::watch;
 
 use crate::config::changes::{self, Text};
 use crate::config::versions::Versions;
@@ -27,6 +27,7 @@ use crate::runtime::snapshot::{Reload as Mode, Snapshot};
 
 use self::fixed::Fixed;
 pub(super) use self::standing::{Pending, Standing};
+use super::health::Checked;
 use super::{room, shape, warn};
 
 /// What came of a reload.
@@ -60,7 +61,7 @@ pub(super) struct Reload {
     relay: Arc<Relay>,
     service: Service,
     standing: Arc<Mutex<Standing>>,
-    health: JoinSet<()>,
+    health: watch::Sender<Checked>,
     delivery: Option<Arc<Delivery>>,
     fixed: Fixed,
 }
@@ -88,8 +89,13 @@ impl Reload {
         warnings: Vec<Problem>,
     ) -> Self {
         let standing = Standing::new(relay.gate.clock.now(), text, reading, warnings);
-        let (standing, health) = (Arc::new(Mutex::new(standing)), JoinSet::new());
+        let (standing, health) = (Arc::new(Mutex::new(standing)), watch::Sender::default());
         Self { config, environment, relay, service, standing, health, delivery: None, fixed: Fixed::default() }
+    }
+
+    /// What is to be checked, now and after each reload.
+    pub(super) fn checked(&self) -> watch::Receiver<Checked> {
+        self.health.subscribe()
     }
 
     /// For the admin listener.
@@ -142,11 +148,7 @@ impl Reload {
         }
         let routes: HashSet<&str> = snapshot.routes.iter().map(|route| &*route.name).collect();
         gate.state.keep_routes(|route| routes.contains(route));
-        // Dropping the old set ends its checks.
-        self.health = JoinSet::new();
-        for upstream in snapshot.upstreams.values() {
-            self.health.spawn(Arc::clone(upstream).watch());
-        }
+        self.health.send_replace(snapshot.upstreams.values().map(Arc::clone).collect());
         let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
         standing.generation += 1;
         standing.loaded_at = gate.clock.now();

@@ -220,7 +220,7 @@ async fn child_is_hung_up() {
 #[test]
 fn a_hangup_reloads() {
     let child = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "reload::tests::child_is_hung_up", "--ignored"])
+        .args(["--exact", "control::reload::tests::child_is_hung_up", "--ignored"])
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&child.stdout);

@@ -6,12 +6,15 @@ use std::pin::Pin;
 
 /// The future panicked.
 #[derive(Debug)]
-pub(super) struct Panicked;
+pub struct Panicked;
 
 /// Runs a future; a panic in it becomes an error. The future is dropped unfinished, so its guards give back what they hold.
 ///
-/// It comes in its box: one that is moved in here would be in memory twice.
-pub(super) async fn caught<F: Future + Unpin>(mut future: F) -> Result<F::Output, Panicked> {
+/// It comes in its box: one that is moved in here would be in memory twice. The process's panic hook logs and counts it.
+///
+/// # Errors
+/// It panicked.
+pub async fn caught<F: Future + Unpin>(mut future: F) -> Result<F::Output, Panicked> {
     poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut future).poll(context))) {
         Ok(poll) => poll.map(Ok),
         Err(_) => std::task::Poll::Ready(Err(Panicked)),
