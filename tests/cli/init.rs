@@ -74,6 +74,23 @@ fn it_serves_every_provider() {
     }
 }
 
+/// The last of the commands that it prints sends from this host, which no provider publishes.
+#[test]
+fn published_addresses_are_observed_at_first() {
+    for (provider, publishes) in [("stripe", true), ("github", false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut arguments = init(folder.path());
+        *arguments.last_mut().unwrap() = provider.to_owned();
+        relay(&borrowed(&arguments)).exits(0);
+        let text = fs::read_to_string(folder.path().join("relay.toml")).unwrap();
+        let config: toml::Table = toml::from_str(&text).unwrap();
+        let route = &config["routes"][provider];
+        assert_eq!(route.get("allow").is_some(), publishes, "{text}");
+        let observed = route.get("address_check").and_then(toml::Value::as_str);
+        assert_eq!(observed, publishes.then_some("observe"), "{text}");
+    }
+}
+
 #[test]
 fn it_says_what_comes_next() {
     let folder = tempfile::tempdir().unwrap();
