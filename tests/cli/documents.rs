@@ -147,7 +147,8 @@ fn there_is_a_page_for_each_command_with_the_sections_of_a_manual() {
     let commands_of = folder.path().join("man1");
     let read = |name: &str| {
         let section = if name.ends_with(".5") { "man5" } else { "man1" };
-        std::fs::read_to_string(folder.path().join(section).join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+        std::fs::read_to_string(folder.path().join(section).join(name))
+            .unwrap_or_else(|error| panic!("{name}: {error}"))
     };
     let mut cli = Cli::command();
     cli.build();
