@@ -39,6 +39,7 @@ WALKS = [
     ("backup and restore", keeping.backup),
     ("upgrade and the way back", keeping.upgrade),
     ("another host", keeping.another_host),
+    ("the other pages", keeping.other_pages),
     ("metrics for another host", keeping.scraped),
     ("a credential of systemd's", opening.credentials),
     ("the store's key", opening.store_key),

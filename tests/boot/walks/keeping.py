@@ -50,6 +50,16 @@ def another_host(host: Host):
     assert host.machine.sh("ls /var/backups/dmz-relay").code != 0
 
 
+def other_pages(host: Host):
+    """Commands that change nothing: an unprivileged user may give each of them, and each finds something."""
+    for page in ("address-lists.md", "firewall.md", "host-sizes.md", "load-balancers.md", "siem.md"):
+        for block in blocks(f"docs/tasks/{page}", "sh"):
+            said = host.follow(block)
+            assert "denied" not in said.text and "null" not in said.text.split(), f"{block}\n{said}"
+            # No list refused anybody here.
+            assert said.text.strip() or page == "address-lists.md", f"{block} says nothing\n{said}"
+
+
 def scraped(host: Host):
     """The metrics, from the address that the page has."""
     before = host.config()
