@@ -15,7 +15,7 @@ pub(super) fn relay_toml(recipe: &Recipe, host: &str, args: &Init) -> String {
     let upstream = quoted(&args.upstream);
     let mut text = format!(
         "# Written by `dmz-relay init`. docs/config.md explains every key; after an edit:\n\
-         #   dmz-relay check && systemctl reload dmz-relay\n\
+         #   sudo dmz-relay check && sudo systemctl reload dmz-relay\n\
          \n\
          # Where providers send: https://{host}/hooks/{id}\n\
          [[listeners]]\n\
