@@ -6,12 +6,14 @@
 //! Deliberately absent: anything that a request could use to choose an algorithm, and any fetch of keys.
 
 pub(crate) mod algorithm;
+pub(crate) mod check;
 pub(crate) mod compiled;
 mod describe;
 mod diagnose;
 pub(crate) mod encoding;
 mod examine;
 pub(crate) mod form;
+pub(crate) mod handshake;
 mod held;
 pub(crate) mod identity;
 pub(crate) mod json;
@@ -24,7 +26,6 @@ pub(crate) mod source;
 pub(crate) mod spelling;
 pub(crate) mod template;
 pub(crate) mod timestamp;
-mod token;
 mod url;
 mod weakness;
 mod words;
@@ -34,23 +35,24 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use subtle::{ConditionallySelectable, ConstantTimeEq};
-
 use crate::base::{Secret, UnixMillis};
 use crate::domain::{Head, Own, Refusal};
-use algorithm::{Algorithm, State, Tag};
-use compiled::{Check, Function, MacSpec, Message, TimePlace, TimeSpec};
+use algorithm::{State, Tag};
+use check::public_key::PublicKey;
+use compiled::{TimePlace, TimeSpec};
+use key::Side;
 use message::Feed;
 use source::Facts;
-use wrapping::Candidates;
 
 pub use algorithm::Algorithm as HashAlgorithm;
+pub use check::public_key::PublicKeyFault;
 pub use compiled::Scheme;
 pub use describe::{Description, Line};
 pub use diagnose::Other as OtherRoute;
 pub use encoding::Encoding;
 pub(crate) use examine::span;
 pub use examine::{Aspect, Found, Part};
+pub use handshake::{Handshake, HandshakeAnswer, MAX_BODY as MAX_HANDSHAKE, Secrets as HandshakeSecrets};
 pub use identity::MAX_NAME;
 pub use key::{Key, KeyFault, KeyProblem};
 pub use resign::{Resigned, Resigner};
@@ -71,6 +73,8 @@ pub struct Verifier {
     unread: Vec<Arc<str>>,
     url: Option<PublicUrl>,
     own: Own,
+    /// Of a request, whatever its size, as bytes that could be hashed instead.
+    cost: usize,
 }
 
 /// A secret, decoded and absorbed as far as it can be before a request is there.
@@ -90,6 +94,8 @@ enum Material {
     Mac(State),
     /// SHA-256 of the token: equal length for every secret, so that a comparison tells nothing of it.
     Token(Tag),
+    /// Parsed once.
+    PublicKey(Box<PublicKey>),
 }
 
 /// What a genuine request proved.
@@ -116,9 +122,24 @@ struct Stamp<'f> {
 }
 
 impl Verifier {
-    /// Decodes every secret as the scheme wants it.
+    /// Decodes every secret or public key as the scheme wants it.
     pub fn new(scheme: Arc<Scheme>, keys: Vec<Key>, url: Option<PublicUrl>) -> Result<Self, KeyProblem> {
-        let whole = |fault| KeyProblem { key: None, fault };
+        Self::of_side(Side::Receiver, scheme, keys, url)
+    }
+
+    /// The same for whoever signs: where the scheme has public keys, these are the private ones.
+    pub fn sender(scheme: Arc<Scheme>, keys: Vec<Key>, url: Option<PublicUrl>) -> Result<Self, KeyProblem> {
+        Self::of_side(Side::Sender, scheme, keys, url)
+    }
+
+    /// One that signs with this key what this verifier would take, if it has its public one.
+    pub fn sender_with(&self, key: Key) -> Result<Self, KeyProblem> {
+        Self::sender(Arc::clone(&self.scheme), vec![key], self.url.clone())
+    }
+
+    fn of_side(side: Side, scheme: Arc<Scheme>, keys: Vec<Key>, url: Option<PublicUrl>) -> Result<Self, KeyProblem> {
+        let public = scheme.takes_public_keys();
+        let whole = |fault| KeyProblem { key: None, fault, public };
         if keys.is_empty() {
             return Err(whole(KeyFault::NoKey));
         }
@@ -131,14 +152,15 @@ impl Verifier {
         let mut ids = BTreeSet::new();
         let mut ready = Vec::with_capacity(keys.len());
         for key in keys {
-            let fault = |fault| KeyProblem { key: Some(Arc::clone(&key.id)), fault };
+            let fault = |fault| KeyProblem { key: Some(Arc::clone(&key.id)), fault, public };
             if !ids.insert(Arc::clone(&key.id)) {
                 return Err(fault(KeyFault::RepeatedId));
             }
-            ready.push(ReadyKey::new(&scheme, &key).map_err(fault)?);
+            ready.push(ReadyKey::new(&scheme, &key, side).map_err(fault)?);
         }
         let own = held::own(&scheme);
-        Ok(Self { scheme, keys: ready, unread: Vec::new(), url, own })
+        let cost = scheme.check.kind().cost(&ready);
+        Ok(Self { scheme, keys: ready, unread: Vec::new(), url, own, cost })
     }
 
     /// The same where some or all of the secrets cannot be read by whoever asks: a request that only they could prove is
@@ -151,7 +173,7 @@ impl Verifier {
     ) -> Result<Self, KeyProblem> {
         if keys.is_empty() && !unread.is_empty() {
             let own = held::own(&scheme);
-            return Ok(Self { scheme, keys: Vec::new(), unread, url, own });
+            return Ok(Self { scheme, keys: Vec::new(), unread, url, own, cost: 0 });
         }
         Ok(Self { unread, ..Self::new(scheme, keys, url)? })
     }
@@ -166,9 +188,19 @@ impl Verifier {
         self.keys.iter().map(|key| &*key.id)
     }
 
+    /// Whether a secret is one of these.
+    pub fn has_secret(&self, secret: &Secret) -> bool {
+        self.keys.iter().any(|key| key.configured.matches(secret.expose()))
+    }
+
     /// The scheme.
     pub fn scheme(&self) -> &Arc<Scheme> {
         &self.scheme
+    }
+
+    /// What a request costs beside hashing its body, as bytes that could be hashed instead; 0 for a shared secret.
+    pub fn cost(&self) -> usize {
+        self.cost
     }
 
     /// Checks one request over its raw bytes. Cheap checks come first: shapes and a time in the head before the hash,
@@ -181,10 +213,8 @@ impl Verifier {
             Some(time) if scheme.time_first(time, &facts) => scheme.stamp(time, &facts, now)?,
             _ => None,
         };
-        let matched = match &scheme.check {
-            Check::Mac(mac) => self.check_mac(mac, &facts, early.as_ref())?,
-            Check::Token(spec) => Matched { key: token::check(spec, &self.keys, &facts)?, tag: None },
-        };
+        let matched = scheme.check.prove(self, &facts, early.as_ref())?;
+        scheme.check_reserved(body)?;
         let timestamp = match (&scheme.timestamp, early) {
             (_, Some(stamp)) => Some(stamp.at),
             (Some(time), None) => scheme.stamp(time, &facts, now)?.map(|stamp| stamp.at),
@@ -193,39 +223,6 @@ impl Verifier {
         scheme.check_bindings(&facts)?;
         let dedupe = scheme.name(&facts, matched.tag.as_ref())?;
         Ok(Proof { key: Arc::clone(&matched.key.id), timestamp, dedupe })
-    }
-
-    /// Every key is tried against every signature, and nothing stops early, so that time tells neither which key nor
-    /// which signature was right.
-    fn check_mac(&self, mac: &MacSpec, facts: &Facts<'_>, stamp: Option<&Stamp<'_>>) -> Result<Matched<'_>, Refusal> {
-        const NONE: u32 = u32::MAX;
-        let mut candidates = Candidates::none();
-        mac.signature.candidates(facts, mac.algorithm, &mut candidates)?;
-        let named = match &mac.key_id {
-            None => None,
-            Some(source) => Some(facts.read(source)?.ok_or(Refusal::KeyUnknown)?),
-        };
-        let known = |key: &ReadyKey| named.as_ref().is_none_or(|id| **id == *key.id.as_bytes());
-        if !self.keys.iter().any(known) {
-            return Err(Refusal::KeyUnknown);
-        }
-        let message = mac.message_for(facts);
-        let spellings: &[bool] = if mac.both_ports && self.url.is_some() { &[false, true] } else { &[false] };
-        let (mut hit, mut right) = (NONE, Tag::EMPTY);
-        for (index, key) in (0u32..).zip(&self.keys).filter(|(_, key)| known(key)) {
-            for other_port in spellings {
-                let feed = self.feed(facts, stamp, &key.secret, *other_port);
-                let expected = feed.hash(key.state(mac), &message.template)?;
-                for candidate in candidates.iter() {
-                    let first_match = expected.ct_eq(candidate) & hit.ct_eq(&NONE);
-                    hit.conditional_assign(&index, first_match);
-                    right.conditional_assign(&expected, first_match);
-                }
-            }
-        }
-        let key = usize::try_from(hit).ok().and_then(|hit| self.keys.get(hit)).ok_or(Refusal::SignatureMismatch)?;
-        message.check_digests(facts)?;
-        Ok(Matched { key, tag: Some(right) })
     }
 
     fn feed<'f, 'a>(
@@ -247,41 +244,12 @@ impl Verifier {
 }
 
 impl ReadyKey {
-    fn new(scheme: &Scheme, key: &Key) -> Result<Self, KeyFault> {
+    fn new(scheme: &Scheme, key: &Key, side: Side) -> Result<Self, KeyFault> {
         if key.secret.is_empty() {
             return Err(KeyFault::Empty);
         }
-        let (secret, material) = match &scheme.check {
-            Check::Mac(mac) => {
-                let secret = mac.key.derive(&key.secret)?;
-                let state = match mac.function {
-                    Function::Hmac => State::keyed(mac.algorithm, secret.expose()).ok_or(KeyFault::Empty)?,
-                    Function::Digest => State::plain(mac.algorithm),
-                };
-                (secret, Material::Mac(state))
-            }
-            Check::Token(spec) => {
-                token::check_key(spec, &key.secret)?;
-                (key.secret.clone(), Material::Token(Algorithm::Sha256.digest(key.secret.expose())))
-            }
-        };
+        let (secret, material) = scheme.check.kind().ready(&key.secret, side)?;
         Ok(Self { id: Arc::clone(&key.id), configured: key.secret.clone(), secret, material })
-    }
-
-    /// `new` makes a MAC state for every MAC scheme; a fresh plain state would match nothing.
-    fn state(&self, mac: &MacSpec) -> State {
-        match &self.material {
-            Material::Mac(state) => state.clone(),
-            Material::Token(_) => State::plain(mac.algorithm),
-        }
-    }
-}
-
-impl MacSpec {
-    /// The first variant whose content type fits, or the default.
-    fn message_for(&self, facts: &Facts<'_>) -> &Message {
-        let variant = self.variants.iter().find(|(content_type, _)| facts.content_type_is(content_type));
-        variant.map_or(&self.message, |(_, message)| message)
     }
 }
 
@@ -296,11 +264,18 @@ impl Scheme {
         Ok(())
     }
 
+    /// A body that is a challenge's text has a signature that anybody can ask for.
+    fn check_reserved(&self, body: &[u8]) -> Result<(), Refusal> {
+        if self.reserved.iter().any(|shape| shape.fits(body)) { Err(Refusal::ShapeInvalid) } else { Ok(()) }
+    }
+
     /// A time in the head is judged before the hash. One in the body waits, unless the message has its text anyway.
     fn time_first(&self, time: &TimeSpec, facts: &Facts<'_>) -> bool {
         !time.place.in_body()
-            || matches!(&self.check, Check::Mac(mac)
-                if mac.message_for(facts).template.has(&template::Segment::Timestamp))
+            || self
+                .check
+                .envelope()
+                .is_some_and(|envelope| envelope.message_for(facts).template.has(&template::Segment::Timestamp))
     }
 
     fn stamp<'f>(&self, time: &TimeSpec, facts: &'f Facts<'_>, now: UnixMillis) -> Result<Option<Stamp<'f>>, Refusal> {
@@ -316,10 +291,10 @@ impl Scheme {
     }
 
     fn time_text<'f>(&self, time: &TimeSpec, facts: &'f Facts<'_>) -> Result<Option<Cow<'f, [u8]>>, Refusal> {
-        match (&time.place, &self.check) {
+        match (&time.place, self.check.envelope()) {
             (TimePlace::Source(source), _) => facts.read(source),
-            (TimePlace::Item(item), Check::Mac(mac)) => mac.signature.item(facts, item),
-            (TimePlace::Item(_), Check::Token(_)) => Ok(None),
+            (TimePlace::Item(item), Some(envelope)) => envelope.signature.item(facts, item),
+            (TimePlace::Item(_), None) => Ok(None),
         }
     }
 

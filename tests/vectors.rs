@@ -389,7 +389,9 @@ fn an_explanation_says_what_the_gate_says() {
             if let (Ok(proof), Some(_)) = (&by, body) {
                 let signature = parts.clone().find(|step| step.check == "signature").unwrap();
                 assert_eq!(signature.verdict, Verdict::Passed, "{name}");
-                assert!(signature.because.contains(&*format!("`env:S{}`", &proof.key["key-".len()..])), "{name}");
+                let public = builtin(name.split(':').next().unwrap()).unwrap().scheme.takes_public_keys();
+                let id = if public { proof.key.to_string() } else { format!("env:S{}", &proof.key["key-".len()..]) };
+                assert!(signature.because.contains(&format!("`{id}`")), "{name}: {}", signature.because);
             }
             let said = format!("{explanation:?}");
             let token = vector.encoding.as_deref() == Some("token");
@@ -410,7 +412,16 @@ fn configured(name: &str, vector: &Vector, state: &State) -> Snapshot {
     route.insert("upstream".into(), "inside".into());
     route.extend(vector.public_url.iter().map(|url| ("public_url".to_owned(), url.as_str().into())));
     let env = |at: usize| toml::Value::Table([("env".to_owned(), format!("S{at}").into())].into_iter().collect());
-    route.insert("secrets".into(), (0..vector.secrets.len()).map(env).collect::<Vec<_>>().into());
+    let public = builtin(recipe).unwrap().scheme.takes_public_keys();
+    if public {
+        let key = |(at, text): (usize, &String)| {
+            let pairs = [("key".to_owned(), text.as_str().into()), ("id".to_owned(), format!("key-{at}").into())];
+            toml::Value::Table(pairs.into_iter().collect())
+        };
+        route.insert("public_keys".into(), vector.secrets.iter().enumerate().map(key).collect::<Vec<_>>().into());
+    } else {
+        route.insert("secrets".into(), (0..vector.secrets.len()).map(env).collect::<Vec<_>>().into());
+    }
     match &vector.scheme {
         None => route.insert("provider".into(), recipe.into()),
         Some(scheme) => {

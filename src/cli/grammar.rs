@@ -213,6 +213,9 @@ pub struct Send {
     /// The private key of --cert
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "cert")]
     pub key: Option<PathBuf>,
+    /// Sign with this private key (PEM), where the route verifies with public keys
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub private_key: Option<PathBuf>,
     /// Sign with a time just outside the scheme's window; a refusal is expected
     #[arg(long)]
     pub stale: bool,
@@ -252,6 +255,9 @@ pub struct Verify {
     /// A file with a secret of the provider; may be given several times
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "route")]
     pub secret_file: Vec<PathBuf>,
+    /// A file with a public key of the provider, for schemes that verify with one; may be given several times
+    #[arg(long, value_name = "[ID=]FILE", value_hint = ValueHint::FilePath, conflicts_with = "route")]
+    pub public_key: Vec<PathBuf>,
     /// The moment that time windows are judged by: seconds since 1970, or 2026-01-31T10:00:00Z [default: now]
     #[arg(long, value_name = "TIME", value_parser = instant, allow_negative_numbers = true)]
     pub at: Option<UnixMillis>,
@@ -326,6 +332,8 @@ pub enum SchemeKind {
     Hmac,
     /// A plain digest with the secret in it
     Digest,
+    /// A signature made with a private key
+    PublicKey,
     /// A static secret
     Token,
 }
@@ -336,6 +344,7 @@ impl SchemeKind {
         match self {
             Self::Hmac => "hmac",
             Self::Digest => "digest",
+            Self::PublicKey => "public_key",
             Self::Token => "token",
         }
     }

@@ -41,6 +41,8 @@ struct Made {
     private_certificate: bool,
     /// The secret was read from standard input.
     secret: bool,
+    /// The secret is a public key: nobody here can sign for it.
+    public_key: bool,
     /// Files belong to the relay's group: `false` where there is no such group, or nobody who may give files away.
     group: bool,
     next: Vec<String>,
@@ -118,6 +120,7 @@ fn make(args: &Init, recipe: &Recipe, host: &str, text: &str, secret: Option<&[u
         route,
         private_certificate: args.private_certificate,
         secret: secret.is_some(),
+        public_key: recipe.scheme.takes_public_keys(),
         group: owner.group.is_some(),
         next: Vec::new(),
     };

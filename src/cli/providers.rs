@@ -90,7 +90,9 @@ mod tests {
     fn every_example_is_a_route() {
         let folder = tempfile::tempdir().unwrap();
         let secrets = folder.path().join("secrets");
+        let keys = folder.path().join("keys");
         std::fs::create_dir(&secrets).unwrap();
+        std::fs::create_dir(&keys).unwrap();
         let mut text = String::from(
             "[[listeners]]\nname = \"public\"\naddress = \"127.0.0.1:0\"\ndangerously_plaintext = true\n\
              [upstreams.application]\nservers = [\"http://127.0.0.1:9\"]\n",
@@ -101,6 +103,9 @@ mod tests {
                 builtin(name).unwrap().scheme.describe().lines.iter().any(|line| line.how.contains("user:password"));
             // Hexadecimal, and base64 as well.
             let secret = if basic { "user:password" } else { "30313233343536373839616263646566" };
+            if let Some((_, public)) = builtin(name).unwrap().scheme.fresh_pair() {
+                std::fs::write(keys.join(format!("{name}.pub")), public).unwrap();
+            }
             std::fs::write(&file, secret).unwrap();
             std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
             text.push_str(&example(&builtin(name).unwrap()));

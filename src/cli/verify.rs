@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::grammar::{Format, Verify};
 use super::{Exit, Unusable, capture, rfc3339, say_json};
-use crate::base::{Clock, UnixMillis};
+use crate::base::{Clock, Secret, UnixMillis};
 use crate::cli::terminal::{Palette, Table, Tone, cell, harmless, tell};
 use crate::config::Environment;
 use crate::config::near::{nearest, suggest_provider};
@@ -74,15 +74,29 @@ pub(super) fn verify(args: &Verify, format: Format) -> Result<Exit, Unusable> {
 fn of_recipe(recipe: &Recipe, args: &Verify) -> Result<Verifier, Unusable> {
     let environment = Environment::default();
     let mut sources = Sources::new(Path::new(""), &environment);
+    let public = recipe.scheme.takes_public_keys();
+    let (files, option, other) = match public {
+        true => (&args.public_key, "--public-key", args.secret_file.is_empty()),
+        false => (&args.secret_file, "--secret-file", args.public_key.is_empty()),
+    };
+    let what = if public { "public key" } else { "secret" };
+    if !other {
+        return Err(format!("{} is verified with a {what}: say {option} FILE", recipe.id).into());
+    }
     let mut keys = Vec::new();
-    for path in &args.secret_file {
+    for path in files {
         let shown = path.to_string_lossy();
-        let secret =
-            sources.secret_file(&shown).map_err(|error| format!("--secret-file: {error}; {}", error.help()))?;
-        keys.push(Key { id: format!("file:{}", harmless(&shown)).into(), secret });
+        let (id, shown) = named(&shown);
+        let read = match public {
+            true => sources.certificates(shown).map(Secret::new),
+            false => sources.secret_file(shown),
+        };
+        let secret = read.map_err(|error| format!("{option}: {error}; {}", error.help()))?;
+        let id = id.map_or_else(|| format!("file:{}", harmless(shown)), harmless);
+        keys.push(Key { id: id.into(), secret });
     }
     if keys.is_empty() {
-        return Err("the scheme needs at least one secret: --secret-file FILE".into());
+        return Err(format!("the scheme needs at least one {what}: {option} FILE").into());
     }
     let url = args.url.as_deref().map(PublicUrl::parse).transpose();
     let url = url.map_err(|expected| format!("--url: expected {expected}"))?;
@@ -90,6 +104,14 @@ fn of_recipe(recipe: &Recipe, args: &Verify) -> Result<Verifier, Unusable> {
         return Err(format!("{} signs the URL it was given: say --url https://…", recipe.id).into());
     }
     Verifier::new(Arc::clone(&recipe.scheme), keys, url).map_err(|problem| problem.to_string().into())
+}
+
+/// `ID=FILE`, for requests that name their key; a file of that very name is meant as it is.
+fn named(text: &str) -> (Option<&str>, &str) {
+    match text.split_once('=') {
+        Some((id, file)) if !id.is_empty() && !id.contains('/') && !Path::new(text).exists() => (Some(id), file),
+        _ => (None, text),
+    }
 }
 
 fn of_route<'s>(snapshot: &'s Snapshot, name: &str) -> Result<&'s Route, Unusable> {

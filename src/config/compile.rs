@@ -6,6 +6,7 @@
 mod addresses;
 mod listeners;
 mod process;
+mod public_keys;
 mod recipes;
 mod routes;
 mod secrets;

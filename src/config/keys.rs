@@ -90,6 +90,12 @@ const SECRET: Shape = Table(&[key("file", Text), key("credential", Text), key("e
 /// A secret that was written into the file is reported as such, and not as a wrong type.
 const SECRETS: Shape =
     List(&Either("a secret: { file = \"…\" }, { credential = \"…\" } or { env = \"…\" }", &[SECRET, Refused(&Text)]));
+const SECRET_ONE: Shape =
+    Either("a secret: { file = \"…\" }, { credential = \"…\" } or { env = \"…\" }", &[SECRET, Refused(&Text)]);
+const PUBLIC_KEYS: Shape = List(&Either(
+    "a public key as text, { key = \"…\" } or { file = \"…\" }",
+    &[Text, Table(&[key("file", Text), key("key", Text), key("id", Text)])],
+));
 const VALUE: Shape =
     Either("a text or a secret: { file = \"…\" }, { credential = \"…\" } or { env = \"…\" }", &[Text, SECRET]);
 const RATE: Shape = Table(&[key("per_second", Number), key("burst", ANY)]);
@@ -186,6 +192,8 @@ const ROUTE: &[Key] = &[
     key("provider", Text),
     key("verify", VERIFY),
     key("secrets", SECRETS),
+    key("public_keys", PUBLIC_KEYS),
+    key("handshake_secret", SECRET_ONE),
     key("methods", TEXTS),
     key("allow", TEXTS),
     key("deny", TEXTS),
@@ -193,7 +201,13 @@ const ROUTE: &[Key] = &[
     key("headers", HEADERS),
     key(
         "observe",
-        Table(&[key("provider", Text), key("verify", VERIFY), key("secrets", SECRETS), key("headers", HEADERS)]),
+        Table(&[
+            key("provider", Text),
+            key("verify", VERIFY),
+            key("secrets", SECRETS),
+            key("public_keys", PUBLIC_KEYS),
+            key("headers", HEADERS),
+        ]),
     ),
     key("content_types", TEXTS),
     key("client_certificate", Flag),

@@ -14,7 +14,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 pub use self::either::{
-    RawAddressList, RawAnswer, RawHeaderRule, RawQuantity, RawSecret, RawSecretEntry, RawSecrets, RawValue,
+    RawAddressList, RawAnswer, RawHeaderRule, RawPublicKeyEntry, RawPublicKeySource, RawQuantity, RawSecret,
+    RawSecretEntry, RawSecrets, RawValue,
 };
 use crate::config::recipe::{RawRecipe, RawVerify};
 
@@ -223,6 +224,8 @@ pub struct RawRoute {
     pub provider: Placed<String>,
     pub verify: Placed<RawVerify>,
     pub secrets: Placed<Vec<Spanned<RawSecretEntry>>>,
+    pub public_keys: Placed<Vec<Spanned<RawPublicKeyEntry>>>,
+    pub handshake_secret: Placed<RawSecretEntry>,
     pub methods: Placed<Vec<Spanned<String>>>,
     pub allow: Placed<Vec<Spanned<String>>>,
     pub deny: Placed<Vec<Spanned<String>>>,
@@ -262,6 +265,7 @@ pub struct RawObserve {
     pub provider: Placed<String>,
     pub verify: Placed<RawVerify>,
     pub secrets: Placed<Vec<Spanned<RawSecretEntry>>>,
+    pub public_keys: Placed<Vec<Spanned<RawPublicKeyEntry>>>,
     pub headers: Option<Table<Spanned<RawHeaderRule>>>,
 }
 

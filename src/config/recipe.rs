@@ -7,8 +7,9 @@
 mod builtin;
 mod compile;
 mod forward;
-mod mac;
+mod handshake;
 mod raw;
+mod signed;
 mod verify;
 mod words;
 
@@ -23,8 +24,8 @@ use serde::Serialize;
 
 use crate::domain::field_list::BASE;
 use crate::domain::{FieldList, FieldPattern, Method};
-use crate::runtime::snapshot::{Challenge, ChallengeMatch, FixedAnswer, ProviderRetries};
-use crate::scheme::Scheme;
+use crate::runtime::snapshot::{FixedAnswer, ProviderRetries};
+use crate::scheme::{Handshake, Scheme};
 
 pub use builtin::{builtin, builtin_names};
 pub use compile::compile_recipe;
@@ -104,16 +105,7 @@ pub struct Recipe {
     pub forward_headers: Vec<FieldPattern>,
     /// How a request proves that it is genuine.
     pub scheme: Arc<Scheme>,
-    challenges: Vec<ChallengeSpec>,
-}
-
-/// A handshake: header name, its value, whether it is signed, and the answer.
-#[derive(Debug)]
-struct ChallengeSpec {
-    header: String,
-    equals: String,
-    signed: bool,
-    answer: FixedAnswer,
+    handshakes: Vec<Arc<Handshake>>,
 }
 
 impl Recipe {
@@ -130,13 +122,8 @@ impl Recipe {
         self.retries_for.map(|span| ProviderRetries { provider, span, keep_time })
     }
 
-    /// The handshakes, fresh for one route.
-    pub fn challenges(&self) -> Vec<Challenge> {
-        let fresh = |spec: &ChallengeSpec| Challenge {
-            when: ChallengeMatch::Header { name: spec.header.clone(), value: spec.equals.clone() },
-            signed: spec.signed,
-            answer: spec.answer.clone(),
-        };
-        self.challenges.iter().map(fresh).collect()
+    /// The handshakes that the relay answers.
+    pub fn handshakes(&self) -> &[Arc<Handshake>] {
+        &self.handshakes
     }
 }

@@ -96,6 +96,8 @@ pub struct Answer {
     pub content_encoding: Option<Bytes>,
     /// `Allow`, on 405.
     pub allow: Option<&'static str>,
+    /// Further fields, of handshakes.
+    pub headers: Vec<(Box<str>, Bytes)>,
     /// `Retry-After`, rounded up to whole seconds on the wire.
     pub retry_after: Option<Duration>,
     /// Whether the connection must end after this: true for anything that may have left bytes unread.

@@ -242,6 +242,9 @@ fn response(answer: &Answer, request_id: &str, now: UnixMillis) -> Option<Respon
     if let Some(allow) = answer.allow {
         fields.insert(header::ALLOW, HeaderValue::from_static(allow));
     }
+    for (name, value) in &answer.headers {
+        fields.insert(HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_bytes(value).ok()?);
+    }
     if let Some(wait) = answer.retry_after {
         fields.insert(header::RETRY_AFTER, reply::whole_seconds(wait).into());
     }

@@ -39,6 +39,9 @@ pub(super) fn write_h1(out: &mut Vec<u8>, answer: &Answer, request_id: &str, clo
     if let Some(allow) = answer.allow {
         field(out, "allow", |out| out.extend_from_slice(allow.as_bytes()));
     }
+    for (name, value) in &answer.headers {
+        field(out, name, |out| out.extend_from_slice(value));
+    }
     if let Some(wait) = answer.retry_after {
         field(out, "retry-after", |out| push_number(out, whole_seconds(wait)));
     }
@@ -107,6 +110,7 @@ mod tests {
             content_type: Some(Bytes::from_static(b"text/plain")),
             content_encoding: None,
             allow: None,
+            headers: vec![("x-hook".into(), Bytes::from_static(b"a"))],
             retry_after: Some(Duration::from_millis(1001)),
             close: true,
         };
@@ -115,7 +119,7 @@ mod tests {
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "HTTP/1.1 429 Too Many Requests\r\ncontent-length: 18\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
-             x-request-id: abc\r\ncontent-type: text/plain\r\nretry-after: 2\r\nconnection: close\r\n\r\ntoo many requests\n"
+             x-request-id: abc\r\ncontent-type: text/plain\r\nx-hook: a\r\nretry-after: 2\r\nconnection: close\r\n\r\ntoo many requests\n"
         );
     }
 }

@@ -181,7 +181,9 @@ fn judge(snapshot: &Snapshot, subject: &Subject<'_>) -> Explanation {
     for step in admit::judge(snapshot, route, subject) {
         explanation.push(step, &mut reached);
     }
-    let (step, answered) = onward::handshake(route, challenge::unsigned(route, subject.head), "challenge");
+    let body = subject.body.unwrap_or_default();
+    let unsigned = challenge::unsigned(route, subject.head).or_else(|| challenge::in_body(route, subject.head, body));
+    let (step, answered) = onward::handshake(route, unsigned.as_ref(), "challenge");
     explanation.push(step, &mut reached);
     reached = reached && !answered;
     explanation.push(admit::body(route, subject), &mut reached);
@@ -192,7 +194,8 @@ fn judge(snapshot: &Snapshot, subject: &Subject<'_>) -> Explanation {
     if let Some(step) = proof::observed(route, subject) {
         explanation.push(step, &mut reached);
     }
-    let (step, answered) = onward::handshake(route, challenge::signed(route, subject.head), "signed challenge");
+    let signed = challenge::signed(route, subject.head, body);
+    let (step, answered) = onward::handshake(route, signed.as_ref(), "signed challenge");
     explanation.push(step, &mut reached);
     reached = reached && !answered;
     explanation.push(onward::replay(route, subject, judged.dedupe.as_deref()), &mut reached);

@@ -10,8 +10,9 @@
 //! | [`Routed`] | head → route | `route_unknown`, `host_misdirected`, `method_not_allowed` |
 //! | [`Admitted`] | method, address, headers, declared size | `method_not_allowed`, `address_not_allowed`, `address_denied`, `address_unknown`, `header_required`, `content_type_unsupported`, `loop_detected`, `body_too_large` |
 //! | [`Metered`] | what its source address may send | `source_rate_limited` |
-//! | [`challenge`] | a handshake that needs no body | answered here |
+//! | [`challenge`] | an unsigned handshake known by its head | answered here |
 //! | [`Received`] | the body, whole, in memory | `body_too_large`, `body_timeout`, `body_too_slow`, `body_malformed`, `body_incomplete`, `body_memory` |
+//! | [`challenge`] | an unsigned handshake known by its body | answered here |
 //! | [`Verified`] | signature, time, ids | the 401 family, `verification_busy` |
 //! | [`challenge`] | a handshake that the provider signs | answered here |
 //! | [`Fresh`] | replay memory; what the route's genuine requests share | duplicate, `twin_in_flight`, `replay_memory`, `route_rate_limited`, `route_busy` |
@@ -44,6 +45,7 @@ use crate::domain::{Answer, Head, Outcome, SourceAddress, Via};
 use crate::observe::Observer;
 use crate::runtime::snapshot::{Listener, ServedCertificate, Snapshot};
 use crate::runtime::state::State;
+use crate::scheme::HandshakeAnswer;
 
 use self::accept::Accepted;
 use self::admit::Admitted;
@@ -128,7 +130,7 @@ pub enum Reply {
     /// The route, or the fixed text of the status.
     Standard,
     /// A handshake's own answer.
-    Handshake(crate::runtime::snapshot::FixedAnswer),
+    Handshake(HandshakeAnswer),
     /// The upstream, on a route with `answer = "upstream"`.
     Upstream(crate::upstream::Received),
 }
@@ -151,19 +153,26 @@ async fn steps<'r, B: BodySource>(
     let admitted = Admitted::check(routed, connection, source, head)?;
     record.admitted(&admitted);
     let metered = Metered::charge(admitted, source, record.started())?;
-    if let Some(fixed) = challenge::unsigned(metered.route(), head) {
-        return Ok(handshake(fixed, body.is_done()));
+    if let Some(answer) = challenge::unsigned(metered.route(), head) {
+        return Ok(handshake(answer, body.is_done()));
     }
 
     let sender = Sender { connection, source };
     let received = Received::read(metered, head, body, sender, &gate.state.bodies, &snapshot.limits).await?;
     record.received(&received);
+    if let Some(answer) = challenge::in_body(received.route(), head, received.body()) {
+        return Ok(handshake(answer, true));
+    }
     let by = Passage::by(record.started(), received.route().deadline);
     let place = verify::place(&received, &gate.state.verify_places, by).await?;
     let verified = Verified::check(received, place, head, gate.clock.now())?;
     record.verified(&verified);
-    if let Some(fixed) = challenge::signed(verified.route(), head) {
-        return Ok(handshake(fixed, true));
+    if let Some(answer) = challenge::signed(verified.route(), head, verified.body()) {
+        return Ok(handshake(answer, true));
+    }
+    if verified.is_announced() {
+        // What a handshake need not have, a webhook must.
+        admit::form(verified.route(), head)?;
     }
 
     let fresh = match Fresh::reserve(verified, &gate.state.replay, &gate.clock, record.started())? {
@@ -236,6 +245,6 @@ fn durable(_: Accepted) -> End {
     End { outcome: Outcome::Accepted, reply: Reply::Standard, body_done: true }
 }
 
-fn handshake(fixed: &crate::runtime::snapshot::FixedAnswer, body_done: bool) -> End {
-    End { outcome: Outcome::Handshake, reply: Reply::Handshake(fixed.clone()), body_done }
+fn handshake(answer: HandshakeAnswer, body_done: bool) -> End {
+    End { outcome: Outcome::Handshake, reply: Reply::Handshake(answer), body_done }
 }

@@ -22,7 +22,7 @@ use crate::guards::dedupe::Share;
 use crate::guards::habit::Habit;
 use crate::guards::meter::{Rate, RouteLimits, RouteMeter};
 use crate::runtime::routing::RouteTable;
-use crate::scheme::Verifier;
+use crate::scheme::{Handshake, Verifier};
 use crate::store;
 use crate::upstream::Upstream;
 
@@ -346,6 +346,18 @@ impl Route {
     }
 }
 
+impl Route {
+    /// Whether bodies are verified in one piece, so that each is copied for that.
+    pub fn copies_body(&self) -> bool {
+        let own = match &self.verify {
+            Verification::Signed(verifier) => verifier.scheme().copies_body(),
+            Verification::DangerouslyNone => false,
+        };
+        let observed = self.observed.as_ref().and_then(|observed| observed.verify.as_ref());
+        own || observed.is_some_and(|verifier| verifier.scheme().copies_body())
+    }
+}
+
 /// How a request proves that it is genuine.
 #[derive(Debug)]
 pub enum Verification {
@@ -475,24 +487,10 @@ pub struct FixedAnswer {
 }
 
 /// A provider's handshake that the relay answers itself.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Challenge {
-    /// How it is recognised.
-    pub when: ChallengeMatch,
-    /// Answered only after the signature was verified; otherwise before the body is read.
-    pub signed: bool,
-    /// What is answered.
-    pub answer: FixedAnswer,
-}
-
-/// How a handshake is recognised.
-#[derive(Debug)]
-pub enum ChallengeMatch {
-    /// A header has this value.
-    Header {
-        /// In any case.
-        name: String,
-        /// Exact.
-        value: String,
-    },
+    /// How it is recognised and answered.
+    pub handshake: Arc<Handshake>,
+    /// What the provider must say in it, or what its answer is computed with.
+    pub secret: Option<Secret>,
 }

@@ -7,15 +7,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::algorithm::Algorithm;
+use super::check::Check;
+use super::check::envelope::Envelope;
+use super::check::public_key;
+use super::check::token::TokenPlace;
 use super::encoding::Encoding;
 use super::identity::{Bodies, Combination, Names};
 use super::json::JsonPath;
-use super::key::KeyMaterial;
 use super::shape::Shape;
 use super::source::Source;
-use super::template::{Segment, Template};
+use super::template::Template;
 use super::timestamp::{TimeFormat, Window};
-use super::wrapping::{Item, SignatureSpec};
+use super::wrapping::Item;
+use crate::base::Secret;
 use crate::domain::{Class, Place};
 
 /// How a request proves that it is genuine.
@@ -28,41 +32,12 @@ pub struct Scheme {
     /// Headers and what they must look like.
     pub(crate) shapes: Vec<(Source, Shape)>,
     pub(crate) bindings: Vec<Binding>,
+    /// Shapes that no body may have: whoever asks gets the signature of such a text, as the answer to a handshake.
+    pub(crate) reserved: Vec<Shape>,
     /// What dedupe memory knows a request by.
     pub(crate) names: Names,
     /// Every JSON member that any of the above reads, so that one pass over the body finds them all.
     pub(crate) paths: Vec<JsonPath>,
-}
-
-/// The proof itself.
-#[derive(Debug)]
-pub(crate) enum Check {
-    Mac(MacSpec),
-    Token(TokenSpec),
-}
-
-/// A hash over a message, keyed or with the secret in the message.
-#[derive(Debug)]
-pub(crate) struct MacSpec {
-    pub(crate) function: Function,
-    pub(crate) algorithm: Algorithm,
-    pub(crate) signature: SignatureSpec,
-    pub(crate) key: KeyMaterial,
-    /// The request names its key here.
-    pub(crate) key_id: Option<Source>,
-    pub(crate) message: Message,
-    /// By content type; the first that fits replaces `message`.
-    pub(crate) variants: Vec<(Box<str>, Message)>,
-    /// `{url}` is tried with and without its port.
-    pub(crate) both_ports: bool,
-}
-
-/// How the hash is keyed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Function {
-    Hmac,
-    /// The secret is part of the message.
-    Digest,
 }
 
 /// What is signed, and the digests that tie the body to it.
@@ -115,28 +90,6 @@ pub(crate) struct Binding {
     pub(crate) header: Source,
 }
 
-/// A static secret.
-#[derive(Debug)]
-pub(crate) struct TokenSpec {
-    /// At least one.
-    pub(crate) places: Vec<TokenPlace>,
-    /// Whether a query token goes on to the upstream.
-    pub(crate) forward: bool,
-}
-
-/// Where a static secret is.
-#[derive(Debug)]
-pub(crate) enum TokenPlace {
-    Plain {
-        source: Source,
-        prefix: Box<str>,
-    },
-    /// `Authorization: Bearer …`
-    Bearer,
-    /// `Authorization: Basic …`; the secret is `user:password`.
-    Basic,
-}
-
 impl Scheme {
     /// Puts the parts together and collects the JSON members they read.
     pub(crate) fn new(
@@ -149,7 +102,8 @@ impl Scheme {
         bodies: Bodies,
     ) -> Arc<Self> {
         let names = Names::default();
-        let mut scheme = Self { check, timestamp, id, shapes, bindings, names, paths: Vec::new() };
+        let mut scheme =
+            Self { check, timestamp, id, shapes, bindings, reserved: Vec::new(), names, paths: Vec::new() };
         scheme.names = Names::of(dedupe, bodies, &scheme);
         let json = |source: &Source| match source {
             Source::Json(path) => Some(path.clone()),
@@ -172,20 +126,8 @@ impl Scheme {
             found.push(source);
         }
         found.extend(self.names.sources());
-        match &self.check {
-            Check::Mac(mac) => {
-                found.extend(&mac.signature.places);
-                found.extend(&mac.key_id);
-                for message in mac.messages() {
-                    found.extend(message.template.sources());
-                    found.extend(message.digests.iter().map(|digest| &digest.place));
-                }
-            }
-            Check::Token(token) => found.extend(token.places.iter().filter_map(|place| match place {
-                TokenPlace::Plain { source, .. } => Some(source),
-                TokenPlace::Bearer | TokenPlace::Basic => None,
-            })),
-        }
+        found.extend(self.check.kind().sources());
+        found.extend(self.check.envelope().into_iter().flat_map(Envelope::sources));
         found
     }
 
@@ -193,61 +135,59 @@ impl Scheme {
     pub fn headers_read(&self) -> Vec<&str> {
         let shaped = self.shapes.iter().map(|(source, _)| source);
         let mut names: Vec<&str> = self.sources().into_iter().chain(shaped).filter_map(Source::header).collect();
-        if let Check::Token(token) = &self.check {
-            let credentials = |place: &TokenPlace| matches!(place, TokenPlace::Bearer | TokenPlace::Basic);
-            names.extend(token.places.iter().any(credentials).then_some("Authorization"));
-        }
+        let of_proof = self.check.kind().headers();
+        let new: Vec<&str> =
+            of_proof.into_iter().filter(|name| !names.iter().any(|known| known.eq_ignore_ascii_case(name))).collect();
+        names.extend(new);
         names
     }
 
-    /// Which kind of `verify` it is: `hmac`, `digest` or `token`.
+    /// Which kind of `verify` it is: `hmac`, `digest`, `public_key` or `token`.
     pub fn kind(&self) -> &'static str {
-        match &self.check {
-            Check::Mac(MacSpec { function: Function::Hmac, .. }) => "hmac",
-            Check::Mac(MacSpec { function: Function::Digest, .. }) => "digest",
-            Check::Token(_) => "token",
-        }
+        self.check.kind().name()
     }
 
-    /// What is hashed with; nothing, for a token.
+    /// What is hashed or signed with; nothing, for a token.
     pub fn algorithm(&self) -> Option<&'static str> {
-        match &self.check {
-            Check::Mac(mac) => Some(mac.algorithm.as_str()),
-            Check::Token(_) => None,
-        }
+        self.check.kind().algorithm()
     }
 
-    /// Whether the secret itself is in the request, so that what is kept of it has a blank there.
-    pub fn blanks_token(&self) -> bool {
-        matches!(self.check, Check::Token(_))
-    }
-
-    /// Whether requests prove themselves by a token that is the same in all of them: who has a copy of one has the token.
+    /// Whether requests prove themselves by a token that is the same in all of them: who has a copy of one has the token, and
+    /// what is kept of a request has a blank there.
     pub fn is_token(&self) -> bool {
-        matches!(&self.check, Check::Token(_))
+        self.check.kind().class() == Class::Secret
     }
 
-    /// Whether a route needs secrets for it. True for every scheme there is today; public keys will need none.
-    pub fn needs_secret(&self) -> bool {
+    /// Whether a route gives it public keys, and no secrets.
+    pub fn takes_public_keys(&self) -> bool {
+        self.check.kind().takes_public_keys()
+    }
+
+    /// A new private key for it, and the public one to that, both as PEM: for tests and demonstrations. `None` where it takes
+    /// secrets.
+    pub fn fresh_pair(&self) -> Option<(Secret, String)> {
+        let Check::PublicKey(spec) = &self.check else { return None };
+        let private = public_key::fresh(spec.algorithm)?;
+        let public = public_key::public_of(spec.algorithm, private.expose())?;
+        Some((private, public))
+    }
+
+    /// Whether a request is verified in one piece, so that its body is copied for that.
+    pub fn copies_body(&self) -> bool {
         match &self.check {
-            Check::Mac(_) | Check::Token(_) => true,
+            Check::PublicKey(spec) => spec.algorithm.copies(),
+            Check::Mac(_) | Check::Token(_) => false,
         }
     }
 
     /// Whether the public URL is signed, so that the route must name it.
     pub fn needs_public_url(&self) -> bool {
-        match &self.check {
-            Check::Mac(mac) => mac.messages().any(|message| message.template.has(&Segment::Url)),
-            Check::Token(_) => false,
-        }
+        self.check.envelope().is_some_and(Envelope::signs_url)
     }
 
     /// Whether a change of any byte of the body is noticed.
     pub fn signs_body(&self) -> bool {
-        match &self.check {
-            Check::Mac(mac) => mac.messages().all(|message| message.template.covers_body() || message.digests_body()),
-            Check::Token(_) => false,
-        }
+        self.check.envelope().is_some_and(Envelope::signs_body)
     }
 
     /// How far the signed time may be from the present, back and ahead; replay memory must last longer than both.
@@ -267,8 +207,8 @@ impl Scheme {
     /// Query parameters that hold the secret itself: stripped unless [`Scheme::forwards_secret`], and never shown.
     pub fn secret_query_parameters(&self) -> Vec<&str> {
         match &self.check {
-            Check::Mac(_) => Vec::new(),
             Check::Token(token) => token.places.iter().filter_map(TokenPlace::query).collect(),
+            Check::Mac(_) | Check::PublicKey(_) => Vec::new(),
         }
     }
 
@@ -277,25 +217,17 @@ impl Scheme {
         matches!(&self.check, Check::Token(token) if token.forward)
     }
 
-    /// Header fields in which the proof stands.
-    pub(super) fn proof_headers(&self) -> Vec<&str> {
-        match &self.check {
-            Check::Mac(mac) => mac.signature.places.iter().filter_map(Source::header).collect(),
-            Check::Token(token) => token.places.iter().filter_map(TokenPlace::header).collect(),
-        }
-    }
-
     /// Header fields of which no change goes unnoticed: those of the proof, and those that are signed.
     pub fn proven_headers(&self) -> Vec<&str> {
-        let stamp = match (&self.timestamp, &self.check) {
-            (Some(TimeSpec { place: TimePlace::Source(source), .. }), Check::Mac(mac)) => {
-                mac.messages().all(|message| message.template.has(&Segment::Timestamp)).then_some(source)
+        let stamp = match (&self.timestamp, self.check.envelope()) {
+            (Some(TimeSpec { place: TimePlace::Source(source), .. }), Some(envelope)) => {
+                envelope.signs_timestamp().then_some(source)
             }
             _ => None,
         };
         let signed = self.sources().into_iter().filter(|source| self.signs(source)).chain(stamp);
         let mut found: Vec<&str> = Vec::new();
-        for name in self.proof_headers().into_iter().chain(signed.filter_map(Source::header)) {
+        for name in self.check.kind().headers().into_iter().chain(signed.filter_map(Source::header)) {
             if !found.iter().any(|known| known.eq_ignore_ascii_case(name)) {
                 found.push(name);
             }
@@ -305,44 +237,14 @@ impl Scheme {
 
     /// Every part of a request that the scheme reads by a name, and what it is.
     pub fn places(&self) -> Vec<(Class, Place<'_>)> {
-        let (secrets, signatures): (Vec<&Source>, &[Source]) = match &self.check {
-            Check::Mac(mac) => (Vec::new(), &mac.signature.places),
-            Check::Token(token) => (token.places.iter().filter_map(TokenPlace::source).collect(), &[]),
-        };
+        let kind = self.check.kind();
+        let proof = kind.sources();
         let all = self.sources().into_iter().map(|source| match source {
-            _ if secrets.contains(&source) => (Class::Secret, source),
-            _ if signatures.contains(source) => (Class::Signature, source),
+            _ if proof.contains(&source) => (kind.class(), source),
             _ => (Class::Plain, source),
         });
         let shapes = self.shapes.iter().map(|(source, _)| (Class::Plain, source));
         all.chain(shapes).filter_map(|(class, source)| Some((class, source.place()?))).collect()
-    }
-}
-
-impl MacSpec {
-    /// The default message and every variant's.
-    pub(crate) fn messages(&self) -> impl Iterator<Item = &Message> {
-        std::iter::once(&self.message).chain(self.variants.iter().map(|(_, message)| message))
-    }
-}
-
-impl TokenPlace {
-    fn header(&self) -> Option<&str> {
-        self.source().map_or(Some("Authorization"), Source::header)
-    }
-
-    fn source(&self) -> Option<&Source> {
-        match self {
-            Self::Plain { source, .. } => Some(source),
-            Self::Bearer | Self::Basic => None,
-        }
-    }
-
-    fn query(&self) -> Option<&str> {
-        match self {
-            Self::Plain { source, .. } => source.query(),
-            Self::Bearer | Self::Basic => None,
-        }
     }
 }
 

@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use super::algorithm::Algorithm;
-use super::compiled::{BodyDigest, Check, Function, MacSpec, Scheme, TimePlace, TokenPlace};
+use super::check::envelope::Envelope;
+use super::compiled::{BodyDigest, Scheme, TimePlace};
 use super::identity::{Dedupe, Entry};
 use super::source::Source;
 use super::wrapping::{Item, Wrapping};
@@ -41,18 +42,7 @@ impl Scheme {
     pub fn describe(&self) -> Description {
         let mut lines = Vec::new();
         let mut say = |what: &'static str, how: String| lines.push(Line { what, how });
-        match &self.check {
-            Check::Mac(mac) => describe_mac(mac, &mut say),
-            Check::Token(token) => {
-                say("proof", "static secret".into());
-                let places: Vec<String> = token.places.iter().map(place).collect();
-                say("token", places.join(", or "));
-                if !self.secret_query_parameters().is_empty() {
-                    let how = if token.forward { "forwarded to the upstream" } else { "stripped before forwarding" };
-                    say("query token", how.into());
-                }
-            }
-        }
+        self.check.kind().describe(&mut say);
         let yes_no = |is: bool| if is { "yes" } else { "no" };
         say("body signed", yes_no(self.signs_body()).into());
         if let Some(time) = &self.timestamp {
@@ -103,16 +93,13 @@ impl Scheme {
     }
 }
 
-fn describe_mac(mac: &MacSpec, say: &mut impl FnMut(&'static str, String)) {
-    let function = match mac.function {
-        Function::Hmac => "HMAC",
-        Function::Digest => "plain digest",
-    };
-    say("proof", format!("{function} {}", mac.algorithm.as_str()));
-    let places: Vec<String> = mac.signature.places.iter().map(Source::to_string).collect();
+/// Where a signature stands, and over what.
+pub(super) fn envelope(envelope: &Envelope, say: &mut dyn FnMut(&'static str, String)) {
+    let spec = &envelope.signature;
+    let places: Vec<String> = spec.places.iter().map(Source::to_string).collect();
     say("signature", places.join(", or "));
-    let prefix = if mac.signature.prefix.is_empty() { String::new() } else { format!("`{}` + ", mac.signature.prefix) };
-    let form = match &mac.signature.wrapping {
+    let prefix = if spec.prefix.is_empty() { String::new() } else { format!("`{}` + ", spec.prefix) };
+    let form = match &spec.wrapping {
         Wrapping::Bare => String::new(),
         Wrapping::Named { separator, assign, names } => format!(
             "items named {} in a list separated by `{}`, assigned by `{}`: ",
@@ -124,43 +111,26 @@ fn describe_mac(mac: &MacSpec, say: &mut impl FnMut(&'static str, String)) {
             format!("items from position {from} on in a list separated by `{}`: ", char::from(*separator))
         }
     };
-    say("form", format!("{form}{prefix}{}", mac.signature.encoding.as_str()));
-    say("message", mac.message.template.to_string().escape_debug().to_string());
-    say_digests(&mac.message.digests, say);
-    for (content_type, message) in &mac.variants {
+    say("form", format!("{form}{prefix}{}", spec.encoding.as_str()));
+    say("message", envelope.message.template.to_string().escape_debug().to_string());
+    say_digests(&envelope.message.digests, say);
+    for (content_type, message) in &envelope.variants {
         say("message", format!("{} (for {content_type})", message.template.to_string().escape_debug()));
         say_digests(&message.digests, say);
     }
-    if mac.both_ports {
+    if envelope.both_ports {
         say("url", "tried with and without its port".into());
     }
-    if let Some(source) = &mac.key_id {
+    if let Some(source) = &envelope.key_id {
         say("key id", source.to_string());
     }
-    let key = [
-        mac.key.prefix.as_ref().map(|prefix| format!("without its prefix {prefix}")),
-        mac.key.encoding.map(|encoding| format!("decoded from {}", encoding.as_str())),
-        mac.key.suffix.as_ref().map(|suffix| format!("followed by {suffix}")),
-        mac.key.hash.map(|hash| format!("hashed with {}", hash.as_str())),
-    ];
-    let key: Vec<String> = key.into_iter().flatten().collect();
-    say("key", if key.is_empty() { "the secret's text".into() } else { format!("the secret, {}", key.join(", ")) });
 }
 
-fn say_digests(digests: &[BodyDigest], say: &mut impl FnMut(&'static str, String)) {
+fn say_digests(digests: &[BodyDigest], say: &mut dyn FnMut(&'static str, String)) {
     for digest in digests {
         let when = if digest.required { "required" } else { "checked where it is present" };
         let (algorithm, encoding) = (digest.algorithm.as_str(), digest.encoding.as_str());
         say("body digest", format!("{} = {encoding}({algorithm}(body)), {when}", digest.place));
-    }
-}
-
-pub(super) fn place(place: &TokenPlace) -> String {
-    match place {
-        TokenPlace::Plain { source, prefix } if prefix.is_empty() => source.to_string(),
-        TokenPlace::Plain { source, prefix } => format!("{source} behind `{prefix}`"),
-        TokenPlace::Bearer => "Authorization: Bearer".into(),
-        TokenPlace::Basic => "Authorization: Basic (user:password)".into(),
     }
 }
 

@@ -13,6 +13,7 @@ mod condition;
 mod forms;
 mod json;
 mod keys;
+mod public_key;
 mod recoded;
 mod token;
 mod urls;
@@ -20,7 +21,10 @@ mod urls;
 use subtle::ConstantTimeEq;
 
 use super::algorithm::{Algorithm, State};
-use super::compiled::{Check, Function, MacSpec, Message};
+use super::check::mac::{Function, MacSpec};
+use super::check::public_key::PublicKeySpec;
+use super::check::token::TokenSpec;
+use super::compiled::Message;
 use super::message::Feed;
 use super::source::Facts;
 use super::template::Segment;
@@ -41,6 +45,17 @@ const MAX_BYTES: usize = 64 << 20;
 /// A route's name, and how it verifies.
 pub type Other<'o> = (&'o str, &'o Verifier);
 
+/// A refused request, for the kind that is to say what is behind it.
+pub(super) struct Asked<'a, 'f> {
+    verifier: &'a Verifier,
+    head: &'a Head,
+    body: Option<&'a [u8]>,
+    facts: &'a Facts<'f>,
+    refusal: Refusal,
+    now: UnixMillis,
+    others: &'a [Other<'a>],
+}
+
 impl Verifier {
     /// What is behind a refusal of this verifier, the likeliest first; empty where there is nothing to add. `others` are the
     /// verifiers of the other routes, whose secrets a sender may have used by mistake.
@@ -52,50 +67,83 @@ impl Verifier {
         now: UnixMillis,
         others: &[Other<'_>],
     ) -> Vec<String> {
-        let facts = Facts::new(head, body.unwrap_or_default(), &self.scheme.paths);
-        match (refusal, &self.scheme.check) {
-            (
-                Refusal::TimestampMissing
-                | Refusal::TimestampMalformed
-                | Refusal::TimestampStale
-                | Refusal::TimestampAhead,
-                _,
-            ) => {
+        let facts = &Facts::new(head, body.unwrap_or_default(), &self.scheme.paths);
+        match refusal {
+            Refusal::TimestampMissing
+            | Refusal::TimestampMalformed
+            | Refusal::TimestampStale
+            | Refusal::TimestampAhead => {
                 let Some(time) = &self.scheme.timestamp else { return Vec::new() };
-                let text = self.scheme.time_text(time, &facts).ok().flatten();
+                let text = self.scheme.time_text(time, facts).ok().flatten();
                 clock::findings(time, text.as_deref(), now)
             }
-            (Refusal::MessageIncomplete, Check::Mac(mac)) => missing(mac.message_for(&facts), &facts),
-            // A place that is there and holds no signature as the scheme writes it holds one in another form, perhaps.
-            (Refusal::SignatureMissing, Check::Mac(mac))
-                if absent::of_another_version(&self.scheme, mac, &facts).is_some() =>
-            {
-                let found = body.and_then(|body| Search::new(self, mac, head, body).quietly(refusal, others));
-                found.or_else(|| absent::of_another_version(&self.scheme, mac, &facts)).into_iter().collect()
+            _ => {
+                let asked = Asked { verifier: self, head, body, facts, refusal, now, others };
+                self.scheme.check.kind().diagnose(&asked)
             }
-            (Refusal::SignatureMissing, check) => {
-                let mut found = absent::elsewhere(self, head, body, now, others);
-                if let Check::Token(spec) = check {
-                    found.extend(token::misplaced(spec, &self.keys, head));
-                }
-                found
-            }
-            (Refusal::SignatureMalformed | Refusal::SignatureMismatch | Refusal::KeyUnknown, Check::Mac(mac)) => {
-                let Some(body) = body else {
-                    return vec!["the body was not kept, so nothing more can be found out".to_owned()];
-                };
-                Search::new(self, mac, head, body).run(refusal, others)
-            }
-            (Refusal::SignatureMalformed | Refusal::SignatureMismatch, Check::Token(spec)) => {
-                token::findings(spec, &self.keys, &facts, others)
-            }
-            (Refusal::BodyDigestMismatch, Check::Mac(mac)) => {
-                body.and_then(|body| Search::new(self, mac, head, body).digests()).into_iter().collect()
-            }
-            _ => Vec::new(),
         }
     }
 }
+
+/// What is behind a hash that nothing gives, or that is not there.
+pub(super) fn of_mac(mac: &MacSpec, asked: &Asked<'_, '_>) -> Vec<String> {
+    let Asked { verifier, head, body, facts, refusal, others, .. } = *asked;
+    match refusal {
+        Refusal::MessageIncomplete => missing(mac.envelope.message_for(facts), facts),
+        Refusal::SignatureMissing => {
+            // A place that is there and holds no signature as the scheme writes it holds one in another form, perhaps.
+            let Some(version) = absent::of_another_version(&verifier.scheme, &mac.envelope, facts) else {
+                return absent::elsewhere(asked);
+            };
+            let found = body.and_then(|body| Search::new(verifier, mac, head, body).quietly(refusal, others));
+            vec![found.unwrap_or(version)]
+        }
+        Refusal::SignatureMalformed | Refusal::SignatureMismatch | Refusal::KeyUnknown => match body {
+            Some(body) => Search::new(verifier, mac, head, body).run(refusal, others),
+            None => vec![NO_BODY.to_owned()],
+        },
+        Refusal::BodyDigestMismatch => {
+            body.and_then(|body| Search::new(verifier, mac, head, body).digests()).into_iter().collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// What is behind a signature that no public key verifies, or that is not there.
+pub(super) fn of_public_key(spec: &PublicKeySpec, asked: &Asked<'_, '_>) -> Vec<String> {
+    match asked.refusal {
+        Refusal::MessageIncomplete => missing(spec.envelope.message_for(asked.facts), asked.facts),
+        Refusal::SignatureMissing => {
+            match absent::of_another_version(&asked.verifier.scheme, &spec.envelope, asked.facts) {
+                Some(version) => vec![version],
+                None => absent::elsewhere(asked),
+            }
+        }
+        Refusal::SignatureMalformed | Refusal::SignatureMismatch | Refusal::KeyUnknown => match asked.body {
+            Some(body) => public_key::findings(spec, asked, body),
+            None => vec![NO_BODY.to_owned()],
+        },
+        _ => Vec::new(),
+    }
+}
+
+/// What is behind a static secret that is not there, or is another one.
+pub(super) fn of_token(spec: &TokenSpec, asked: &Asked<'_, '_>) -> Vec<String> {
+    let keys = &asked.verifier.keys;
+    match asked.refusal {
+        Refusal::SignatureMissing => {
+            let mut found = absent::elsewhere(asked);
+            found.extend(token::misplaced(spec, keys, asked.head));
+            found
+        }
+        Refusal::SignatureMalformed | Refusal::SignatureMismatch => {
+            token::findings(spec, keys, asked.facts, asked.others)
+        }
+        _ => Vec::new(),
+    }
+}
+
+const NO_BODY: &str = "the body was not kept, so nothing more can be found out";
 
 /// Parts of the message that the request does not have, or has in a way that cannot be read.
 fn missing(message: &Message, facts: &Facts<'_>) -> Vec<String> {
@@ -142,13 +190,13 @@ struct Attempt<'a> {
 impl<'s> Search<'s> {
     fn new(verifier: &'s Verifier, mac: &'s MacSpec, head: &'s Head, body: &'s [u8]) -> Self {
         let facts = Facts::new(head, body, &verifier.scheme.paths);
-        let readings = forms::readings(&mac.signature, &facts);
+        let readings = forms::readings(&mac.envelope.signature, &facts);
         Self { verifier, mac, head, body, readings, hashes: MAX_HASHES, bytes: MAX_BYTES }
     }
 
     /// For a signature that stands where the scheme does not look.
     fn of_text(verifier: &'s Verifier, mac: &'s MacSpec, head: &'s Head, body: &'s [u8], text: &[u8]) -> Self {
-        let readings = forms::readings_of(&mac.signature, text);
+        let readings = forms::readings_of(&mac.envelope.signature, text);
         Self { verifier, mac, head, body, readings, hashes: MAX_HASHES, bytes: MAX_BYTES }
     }
 
@@ -266,11 +314,11 @@ impl<'s> Search<'s> {
     /// The message depends on the content type, which something on the way may have changed.
     fn by_other_messages(&mut self) -> Option<String> {
         let (verifier, mac) = (self.verifier, self.mac);
-        if mac.variants.is_empty() {
+        if mac.envelope.variants.is_empty() {
             return None;
         }
         for key in &verifier.keys {
-            for message in mac.messages() {
+            for message in mac.envelope.messages() {
                 if self.right_for(&self.plain(&key.secret), message).is_some() {
                     return Some(format!(
                         "key `{}` gives this signature for the message of another content type: the Content-Type was changed on the way",
@@ -284,8 +332,7 @@ impl<'s> Search<'s> {
 
     /// The public URL, where the scheme signs it.
     fn url(&self) -> Option<&'s PublicUrl> {
-        let signed = self.mac.messages().any(|message| message.template.has(&Segment::Url));
-        self.verifier.url.as_ref().filter(|_| signed)
+        self.verifier.url.as_ref().filter(|_| self.mac.envelope.signs_url())
     }
 
     fn by_other_urls(&mut self, others: &[Other<'_>]) -> Option<String> {
@@ -310,7 +357,7 @@ impl<'s> Search<'s> {
     }
 
     fn url_used(&self, url: &PublicUrl) -> String {
-        words::url_used(self.mac, url, &Facts::new(self.head, self.body, &self.verifier.scheme.paths))
+        words::url_used(&self.mac.envelope, url, &Facts::new(self.head, self.body, &self.verifier.scheme.paths))
     }
 
     fn by_other_bodies(&mut self) -> Option<String> {
@@ -338,7 +385,7 @@ impl<'s> Search<'s> {
                 return None;
             }
             let facts = Facts::new(self.head, body, &self.verifier.scheme.paths);
-            Some(self.mac.message_for(&facts).check_digests(&facts).is_ok())
+            Some(self.mac.envelope.message_for(&facts).check_digests(&facts).is_ok())
         })?;
         Some(format!("the digest is that of another body: {words}; {UNTOUCHED}"))
     }
@@ -360,7 +407,7 @@ impl<'s> Search<'s> {
     fn right(&mut self, attempt: &Attempt<'_>) -> Option<Vec<String>> {
         let facts = Facts::new(attempt.head, attempt.body, &self.verifier.scheme.paths);
         let mac = self.mac;
-        self.compare(attempt, mac.message_for(&facts), &facts)
+        self.compare(attempt, mac.envelope.message_for(&facts), &facts)
     }
 
     fn right_for(&mut self, attempt: &Attempt<'_>, message: &Message) -> Option<Vec<String>> {
@@ -372,7 +419,7 @@ impl<'s> Search<'s> {
         let scheme = &*self.verifier.scheme;
         let text = scheme.timestamp.as_ref().and_then(|time| scheme.time_text(time, facts).ok().flatten());
         let stamp = text.map(|text| Stamp { text, at: UnixMillis(0) });
-        let both = self.mac.both_ports && attempt.url.is_some();
+        let both = self.mac.envelope.both_ports && attempt.url.is_some();
         for other_port in [false, true].into_iter().take(if both { 2 } else { 1 }) {
             if !self.spend(attempt.body.len()) {
                 return None;
@@ -408,7 +455,7 @@ impl<'s> Search<'s> {
     }
 
     fn signs_body(&self) -> bool {
-        self.mac.messages().any(|message| message.template.covers_body() || !message.digests.is_empty())
+        self.mac.envelope.messages().any(|message| message.template.covers_body() || !message.digests.is_empty())
     }
 
     fn declared(&self) -> Option<usize> {
@@ -428,7 +475,7 @@ impl<'s> Search<'s> {
 
     /// Nothing has the length and the letters of any signature.
     fn unreadable(&self) -> Vec<String> {
-        let scheme = format!("{} in {}", self.mac.algorithm.as_str(), self.mac.signature.encoding.as_str());
+        let scheme = format!("{} in {}", self.mac.algorithm.as_str(), self.mac.envelope.signature.encoding.as_str());
         vec![format!(
             "what stands there has not the length of any signature in any known encoding; the scheme has {scheme}"
         )]

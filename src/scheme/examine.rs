@@ -6,12 +6,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::compiled::{Check, Function, MacSpec, Scheme, TimeSpec, TokenPlace};
+use super::check::envelope::Envelope;
+use super::compiled::{Scheme, TimeSpec};
 use super::identity::Dedupe;
 use super::shape::Shape;
 use super::source::{Facts, Source};
 use super::template::Segment;
-use super::wrapping::Candidates;
 use super::{Matched, Stamp, Verifier, words};
 use crate::base::UnixMillis;
 use crate::domain::{Head, Refusal};
@@ -60,6 +60,11 @@ impl Part {
         Self { aspect, found, because: because.into() }
     }
 
+    /// The proof cannot be judged.
+    pub(super) fn open(because: &str) -> Self {
+        Self::new(Aspect::Signature, Found::Open, because)
+    }
+
     fn of(aspect: Aspect, result: Result<(), Refusal>, good: impl Into<String>, bad: impl Into<String>) -> Self {
         match result {
             Ok(()) => Self::new(aspect, Found::Good, good),
@@ -90,9 +95,10 @@ impl Verifier {
     }
 }
 
-struct Seen<'s, 'f> {
-    verifier: &'s Verifier,
-    facts: &'s Facts<'f>,
+/// A request before a verifier.
+pub(super) struct Seen<'s, 'f> {
+    pub(super) verifier: &'s Verifier,
+    pub(super) facts: &'s Facts<'f>,
     /// The body is there.
     whole: bool,
 }
@@ -157,42 +163,52 @@ impl<'s> Seen<'s, '_> {
         }
     }
 
-    /// `early`: the time is judged before the hash. One that is outside its window is part of the message all the same.
     fn signature(&self, early: Option<&TimeSpec>) -> (Part, Option<Matched<'s>>) {
-        let part = |found, because: String| Part::new(Aspect::Signature, found, because);
-        let mac = match &self.scheme().check {
-            Check::Mac(mac) => mac,
-            Check::Token(spec) => {
-                if self.reads_body(self.places()) && !self.whole {
-                    return (part(Found::Open, "the token stands in the body, which is not here".to_owned()), None);
-                }
-                return match super::token::check(spec, &self.verifier.keys, self.facts) {
-                    Ok(key) => {
-                        let matched = Matched { key, tag: None };
-                        (part(Found::Good, format!("a static secret; {}", self.which(&matched.key.id))), Some(matched))
-                    }
-                    Err(refusal) => (part(self.bad(refusal), self.refused(refusal)), None),
-                };
-            }
-        };
-        if let (false, Err(refusal)) = (self.reads_body(&mac.signature.places), self.candidates(mac)) {
-            return (part(Found::Bad(refusal), self.refused(refusal)), None);
+        self.scheme().check.kind().examine(self, early)
+    }
+
+    /// What must be there before a signature can be judged. `candidates`: what came of reading the signatures.
+    ///
+    /// A time that is outside its window is part of the message all the same.
+    pub(super) fn before_signature(
+        &self,
+        envelope: &Envelope,
+        early: Option<&TimeSpec>,
+        candidates: Result<(), Refusal>,
+    ) -> Result<Option<Stamp<'s>>, Part> {
+        if let (false, Err(refusal)) = (self.reads_body(&envelope.signature.places), candidates) {
+            return Err(Part::new(Aspect::Signature, Found::Bad(refusal), self.refused(refusal)));
         }
-        if !self.whole && self.needs_body(mac) {
-            let because = "what is signed includes the body, which is not here".to_owned();
-            return (part(Found::Open, because), None);
+        if !self.whole && self.needs_body(envelope) {
+            return Err(Part::open("what is signed includes the body, which is not here"));
         }
         let stamp = early.and_then(|time| self.stamp(time));
-        let timed = mac.message_for(self.facts).template.has(&Segment::Timestamp);
+        let timed = envelope.message_for(self.facts).template.has(&Segment::Timestamp);
         if timed && stamp.is_none() && early.is_some_and(|time| time.window.is_some()) {
-            return (part(Found::Open, "the time is a part of what is signed, and it is not there".to_owned()), None);
+            return Err(Part::open("the time is a part of what is signed, and it is not there"));
         }
-        match self.verifier.check_mac(mac, self.facts, stamp.as_ref()) {
-            Ok(matched) => {
-                (part(Found::Good, format!("{}; {}", self.method(mac), self.which(&matched.key.id))), Some(matched))
-            }
-            Err(refusal) => (part(self.bad(refusal), format!("{}; {}", self.method(mac), self.refused(refusal))), None),
+        Ok(stamp)
+    }
+
+    /// What came of the proof. `how`: by what, and over which message.
+    pub(super) fn judged(
+        &self,
+        how: &str,
+        envelope: Option<&Envelope>,
+        proven: Result<Matched<'s>, Refusal>,
+    ) -> (Part, Option<Matched<'s>>) {
+        let part = |found, because: String| Part::new(Aspect::Signature, found, because);
+        let how = envelope.map_or_else(|| how.to_owned(), |envelope| self.over(how, envelope));
+        match proven {
+            Ok(matched) => (part(Found::Good, format!("{how}; {}", self.which(&matched.key.id))), Some(matched)),
+            Err(refusal) if envelope.is_none() => (part(self.bad(refusal), self.refused(refusal)), None),
+            Err(refusal) => (part(self.bad(refusal), format!("{how}; {}", self.refused(refusal))), None),
         }
+    }
+
+    /// Whether one of these parts stands in the body, and there is none.
+    pub(super) fn lacks(&self, sources: Vec<&Source>) -> bool {
+        !self.whole && self.reads_body(sources)
     }
 
     /// The time as it is signed. Whether it is inside its window, or a time at all, is another part's matter.
@@ -202,10 +218,6 @@ impl<'s> Seen<'s, '_> {
         }
         let text = self.scheme().time_text(time, self.facts).ok().flatten()?;
         Some(Stamp { text, at: UnixMillis(0) })
-    }
-
-    fn candidates(&self, mac: &MacSpec) -> Result<(), Refusal> {
-        mac.signature.candidates(self.facts, mac.algorithm, &mut Candidates::none())
     }
 
     /// A mismatch says nothing while a secret is missing that may give it.
@@ -234,12 +246,7 @@ impl<'s> Seen<'s, '_> {
             }
             Refusal::SignatureMismatch => {
                 let keys = names(self.verifier.key_ids());
-                match &self.scheme().check {
-                    Check::Mac(_) => format!("none of the route's keys gives it: {keys}"),
-                    Check::Token(_) => format!(
-                        "none of the route's keys is this token: {keys}; nothing of the request is signed, so its body is not the cause"
-                    ),
-                }
+                self.scheme().check.kind().mismatch(&keys)
             }
             Refusal::KeyUnknown => {
                 format!("the request does not name a key that the route has: {}", names(self.verifier.key_ids()))
@@ -254,29 +261,24 @@ impl<'s> Seen<'s, '_> {
 
     /// The place is there, but what stands in it is no signature of this scheme.
     fn without(&self) -> Option<String> {
-        match &self.scheme().check {
-            Check::Mac(mac) => words::without_signature(self.scheme(), mac, self.facts),
-            Check::Token(_) => None,
-        }
+        let envelope = self.scheme().check.envelope()?;
+        words::without_signature(self.scheme(), &envelope.signature, self.facts)
     }
 
     fn joined(&self) -> Option<String> {
-        let Check::Mac(mac) = &self.scheme().check else { return None };
-        let (place, count) = mac.signature.joined(self.facts, mac.algorithm)?;
+        let check = &self.scheme().check;
+        let (place, count) = check.envelope()?.signature.joined(self.facts, |text| check.kind().reads(text))?;
         let place = words::source(place);
         Some(format!("{place} has {count} values in one field, joined by commas: the scheme has one"))
     }
 
-    /// What is hashed, with the public URL where it is a part of that.
-    fn method(&self, mac: &MacSpec) -> String {
-        let function = match mac.function {
-            Function::Hmac => "HMAC-",
-            Function::Digest => "digest ",
-        };
-        let template = &mac.message_for(self.facts).template;
+    /// By what, and over which message, with the public URL where it is a part of that.
+    fn over(&self, how: &str, envelope: &Envelope) -> String {
+        let template = &envelope.message_for(self.facts).template;
         let url = self.verifier.url.as_ref().filter(|_| template.has(&Segment::Url));
-        let url = url.map_or_else(String::new, |url| format!(", {{url}} = {}", words::url_used(mac, url, self.facts)));
-        format!("{function}{} over {}{url}", mac.algorithm.as_str(), template.to_string().escape_debug())
+        let url =
+            url.map_or_else(String::new, |url| format!(", {{url}} = {}", words::url_used(envelope, url, self.facts)));
+        format!("{how} over {}{url}", template.to_string().escape_debug())
     }
 
     /// ``key `x` matched, the current one``.
@@ -293,20 +295,6 @@ impl<'s> Seen<'s, '_> {
             }
             _ if keys.len() > 1 => format!("key `{id}` matched, the current one of {}", keys.len()),
             _ => format!("key `{id}` matched"),
-        }
-    }
-
-    fn places(&self) -> Vec<&'s Source> {
-        match &self.scheme().check {
-            Check::Mac(mac) => mac.signature.places.iter().collect(),
-            Check::Token(token) => token
-                .places
-                .iter()
-                .filter_map(|place| match place {
-                    TokenPlace::Plain { source, .. } => Some(source),
-                    TokenPlace::Bearer | TokenPlace::Basic => None,
-                })
-                .collect(),
         }
     }
 
@@ -387,14 +375,16 @@ impl<'s> Seen<'s, '_> {
     }
 
     /// Whether the hash or a check that belongs to it needs the body.
-    fn needs_body(&self, mac: &MacSpec) -> bool {
-        let message = mac.message_for(self.facts);
+    fn needs_body(&self, envelope: &Envelope) -> bool {
+        let message = envelope.message_for(self.facts);
         let id = self.scheme().id.iter().filter(|_| message.template.has(&Segment::Id));
         let timed = self.scheme().timestamp.as_ref().is_some_and(|time| time.place.in_body());
         message.template.covers_body()
             || !message.digests.is_empty()
             || (timed && message.template.has(&Segment::Timestamp))
-            || self.reads_body(message.template.sources().chain(id).chain(&mac.key_id).chain(&mac.signature.places))
+            || self.reads_body(
+                message.template.sources().chain(id).chain(&envelope.key_id).chain(&envelope.signature.places),
+            )
     }
 }
 

@@ -8,11 +8,9 @@ use std::ops::Range;
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 use aws_lc_rs::rand;
-use data_encoding::BASE64;
 
 use super::Verifier;
-use super::compiled::{Check, TokenPlace};
-use super::source::{Facts, Source};
+use super::source::Facts;
 use crate::base::{Secret, UnixMillis};
 use crate::domain::{Class, Head, Own, Place};
 
@@ -24,35 +22,13 @@ impl Verifier {
 
     /// Every token that it accepts, in every form in which a sender writes it; none for a signature.
     pub fn tokens(&self) -> Vec<Secret> {
-        let Check::Token(spec) = &self.scheme.check else { return Vec::new() };
-        let basic = spec.places.iter().any(|place| matches!(place, TokenPlace::Basic));
-        let plain = self.keys.iter().map(|key| key.secret.clone());
-        let encoded = self.keys.iter().filter(|_| basic);
-        plain.chain(encoded.map(|key| Secret::new(BASE64.encode(key.secret.expose()).into_bytes()))).collect()
+        self.scheme.check.kind().tokens(&self.keys)
     }
 
     /// Where in a body what was presented as a token stands: right or wrong. All of the body, where it is written in a way
     /// that hides its place.
     pub fn tokens_in(&self, head: &Head, body: &[u8]) -> Vec<Range<usize>> {
-        let Check::Token(spec) = &self.scheme.check else { return Vec::new() };
-        let in_body =
-            |place: &&TokenPlace| matches!(place, TokenPlace::Plain { source: Source::Form(_) | Source::Json(_), .. });
-        let mut places = spec.places.iter().filter(in_body).peekable();
-        if places.peek().is_none() {
-            return Vec::new();
-        }
-        let facts = Facts::new(head, body, &self.scheme.paths);
-        let place = |place: &TokenPlace| match place.read(&facts) {
-            Ok(None) => None,
-            // A value that had to be decoded stands elsewhere in memory.
-            Ok(Some(text)) => {
-                let at = text.as_ptr().addr().checked_sub(body.as_ptr().addr());
-                let range = at.map(|at| at..at.saturating_add(text.len())).filter(|range| range.end <= body.len());
-                Some(range.unwrap_or(0..body.len()))
-            }
-            Err(_) => Some(0..body.len()),
-        };
-        places.filter_map(place).collect()
+        self.scheme.check.kind().tokens_in(&Facts::new(head, body, &self.scheme.paths))
     }
 
     /// Locks what was blanked in the request of this id with the secret of this key. `None`: there is no such key.
@@ -107,8 +83,11 @@ pub(super) fn own(scheme: &super::Scheme) -> Own {
 mod tests {
     use std::sync::Arc;
 
-    use super::super::compiled::{Scheme, TokenSpec};
+    use super::super::check::Check;
+    use super::super::check::token::{TokenPlace, TokenSpec};
+    use super::super::compiled::Scheme;
     use super::super::identity::Bodies;
+    use super::super::source::Source;
     use super::super::{Key, Verifier};
     use super::*;
     use crate::domain::{Method, Version};

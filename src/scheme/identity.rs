@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::slice;
 
 use super::algorithm::{Algorithm, Tag};
-use super::compiled::{Check, Message, Scheme};
+use super::compiled::{Message, Scheme};
 use super::source::{Facts, Source};
 use super::template::Segment;
 use crate::base::hex;
@@ -248,9 +248,9 @@ impl Scheme {
 
     /// Whether nobody but the provider can write this part of a request.
     pub(super) fn signs(&self, source: &Source) -> bool {
-        let Check::Mac(mac) = &self.check else { return false };
+        let Some(envelope) = self.check.envelope() else { return false };
         let in_message = |source: &Source| {
-            mac.messages().all(|message| {
+            envelope.messages().all(|message| {
                 let is_id = message.template.has(&Segment::Id) && self.id.as_ref() == Some(source);
                 let in_body = matches!(source, Source::Json(_) | Source::Form(_));
                 is_id || message.template.covers(source) || (in_body && message.digests_body())
@@ -262,7 +262,7 @@ impl Scheme {
 
     /// Whether a signature is over the body and what is the same in every request, so that equal bodies have equal ones.
     fn signature_is_the_bodys(&self) -> bool {
-        let Check::Mac(mac) = &self.check else { return false };
+        let Some(envelope) = self.check.envelope() else { return false };
         let same = |segment: &Segment| match segment {
             Segment::Literal(_)
             | Segment::Body
@@ -274,7 +274,7 @@ impl Scheme {
             | Segment::Secret => true,
             Segment::Source(_) | Segment::Timestamp | Segment::Id => false,
         };
-        self.signs_body() && mac.messages().all(|message| message.template.segments().iter().all(same))
+        self.signs_body() && envelope.messages().all(|message| message.template.segments().iter().all(same))
     }
 }
 

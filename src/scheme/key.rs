@@ -6,15 +6,25 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::algorithm::Algorithm;
+use super::check::public_key::PublicKeyFault;
 use super::encoding::Encoding;
 use crate::base::Secret;
+
+/// Who is to use a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// The relay, which verifies.
+    Receiver,
+    /// Whoever signs, and has private keys where the relay has public ones.
+    Sender,
+}
 
 /// A secret under the name by which logs and `Relay-Key` speak of it.
 #[derive(Clone, Debug)]
 pub struct Key {
     /// For instance `credential:dastra` or the configured `id`; never derived from the secret's bytes.
     pub id: Arc<str>,
-    /// The secret as configured, before the scheme's decoding.
+    /// The secret as configured, before the scheme's decoding; a public key, for a scheme that has such.
     pub secret: Secret,
 }
 
@@ -58,6 +68,8 @@ pub struct KeyProblem {
     pub key: Option<Arc<str>>,
     /// What is wrong.
     pub fault: KeyFault,
+    /// Whether the scheme's keys are public ones.
+    pub public: bool,
 }
 
 /// What is wrong with a secret, or with all of them.
@@ -77,21 +89,25 @@ pub enum KeyFault {
     RepeatedId,
     /// The scheme signs the public URL and the route has none.
     NoPublicUrl,
+    /// It is no public key for the scheme.
+    Public(PublicKeyFault),
 }
 
 impl fmt::Display for KeyProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = if self.public { "public key" } else { "secret" };
         if let Some(key) = &self.key {
-            write!(f, "secret `{key}`: ")?;
+            write!(f, "{what} `{key}`: ")?;
         }
         match self.fault {
             KeyFault::Empty => f.write_str("is empty"),
             KeyFault::Undecodable(encoding) => write!(f, "is not valid {}", encoding.as_str()),
             KeyFault::NoColon => f.write_str("is not of the form user:password"),
-            KeyFault::NoKey => f.write_str("the scheme needs at least one secret"),
-            KeyFault::TooManyKeys => write!(f, "more than {} secrets", super::MAX_KEYS),
-            KeyFault::RepeatedId => f.write_str("another secret has the same id"),
+            KeyFault::NoKey => write!(f, "the scheme needs at least one {what}"),
+            KeyFault::TooManyKeys => write!(f, "more than {} {what}s", super::MAX_KEYS),
+            KeyFault::RepeatedId => write!(f, "another {what} has the same id"),
             KeyFault::NoPublicUrl => f.write_str("the scheme signs the public URL, and the route has no public_url"),
+            KeyFault::Public(fault) => fault.fmt(f),
         }
     }
 }
@@ -132,7 +148,8 @@ mod tests {
 
     #[test]
     fn problems_name_the_key_only() {
-        let problem = KeyProblem { key: Some("file:x".into()), fault: KeyFault::Undecodable(Encoding::Base64) };
+        let problem =
+            KeyProblem { key: Some("file:x".into()), fault: KeyFault::Undecodable(Encoding::Base64), public: false };
         assert_eq!(problem.to_string(), "secret `file:x`: is not valid base64");
     }
 }

@@ -11,6 +11,30 @@ use super::url::PublicUrl;
 use crate::base::Secret;
 use crate::domain::Refusal;
 
+/// What a message goes into.
+pub(crate) trait Sink {
+    /// The next bytes.
+    fn update(&mut self, bytes: &[u8]);
+}
+
+impl Sink for State {
+    fn update(&mut self, bytes: &[u8]) {
+        Self::update(self, bytes);
+    }
+}
+
+impl Sink for aws_lc_rs::digest::Context {
+    fn update(&mut self, bytes: &[u8]) {
+        Self::update(self, bytes);
+    }
+}
+
+impl Sink for Vec<u8> {
+    fn update(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
 /// Everything that a template can name.
 pub(crate) struct Feed<'f, 'a> {
     pub(crate) facts: &'f Facts<'a>,
@@ -26,13 +50,23 @@ pub(crate) struct Feed<'f, 'a> {
 impl Feed<'_, '_> {
     /// Runs a message through a hash.
     pub(crate) fn hash(&self, mut state: State, template: &Template) -> Result<Tag, Refusal> {
-        for segment in template.segments() {
-            self.segment(&mut state, segment)?;
-        }
+        self.pour(&mut state, template)?;
         Ok(state.finish())
     }
 
-    fn segment(&self, state: &mut State, segment: &Segment) -> Result<(), Refusal> {
+    /// The message in one piece.
+    pub(crate) fn whole(&self, template: &Template) -> Result<Vec<u8>, Refusal> {
+        let mut message = Vec::with_capacity(self.facts.body.len() + 256);
+        self.pour(&mut message, template)?;
+        Ok(message)
+    }
+
+    /// Hands a message over, piece by piece.
+    pub(crate) fn pour(&self, sink: &mut impl Sink, template: &Template) -> Result<(), Refusal> {
+        template.segments().iter().try_for_each(|segment| self.segment(sink, segment))
+    }
+
+    fn segment(&self, state: &mut impl Sink, segment: &Segment) -> Result<(), Refusal> {
         match segment {
             Segment::Literal(text) => state.update(text.as_bytes()),
             Segment::Body => state.update(self.facts.body),
@@ -54,12 +88,12 @@ impl Feed<'_, '_> {
         Ok(())
     }
 
-    fn source(&self, state: &mut State, source: &Source) -> Result<(), Refusal> {
+    fn source(&self, state: &mut impl Sink, source: &Source) -> Result<(), Refusal> {
         state.update(&self.facts.read(source)?.ok_or(Refusal::MessageIncomplete)?);
         Ok(())
     }
 
-    fn url(&self, state: &mut State) -> Result<(), Refusal> {
+    fn url(&self, state: &mut impl Sink) -> Result<(), Refusal> {
         let url = self.url.ok_or(Refusal::MessageIncomplete)?;
         let head = self.facts.head;
         state.update(url.origin(self.other_port).as_bytes());
@@ -73,7 +107,7 @@ impl Feed<'_, '_> {
 }
 
 /// Fields by name, then by value; the same name with the same value counts once.
-fn sorted(state: &mut State, fields: &[Field<'_>]) {
+fn sorted(state: &mut impl Sink, fields: &[Field<'_>]) {
     let mut pairs: Vec<(&[u8], &[u8])> = fields.iter().map(|(name, value)| (&**name, &**value)).collect();
     pairs.sort_unstable();
     pairs.dedup();

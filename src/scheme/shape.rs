@@ -9,11 +9,13 @@ pub(crate) enum Shape {
     Token,
     /// 1 to 20 decimal digits.
     Digits,
+    /// 1 to 256 of what base64 is written in, of either kind: nothing that JSON or a form begins with.
+    Base64,
 }
 
 impl Shape {
     /// Every one, in the order in which documentation lists them.
-    pub(crate) const ALL: [Self; 3] = [Self::Uuid, Self::Token, Self::Digits];
+    pub(crate) const ALL: [Self; 4] = [Self::Uuid, Self::Token, Self::Digits, Self::Base64];
 
     /// Its name in a recipe.
     pub(crate) fn as_str(self) -> &'static str {
@@ -21,6 +23,17 @@ impl Shape {
             Self::Uuid => "uuid",
             Self::Token => "token",
             Self::Digits => "digits",
+            Self::Base64 => "base64",
+        }
+    }
+
+    /// Whether a value of this shape may have this byte.
+    pub(crate) fn allows(self, byte: u8) -> bool {
+        match self {
+            Self::Uuid => byte.is_ascii_hexdigit() || byte == b'-',
+            Self::Token => byte.is_ascii_alphanumeric() || b"_-".contains(&byte),
+            Self::Digits => byte.is_ascii_digit(),
+            Self::Base64 => byte.is_ascii_alphanumeric() || b"+/=_-".contains(&byte),
         }
     }
 
@@ -34,9 +47,8 @@ impl Shape {
                         _ => byte.is_ascii_hexdigit(),
                     })
             }
-            Self::Token => {
-                (1..=256).contains(&value.len())
-                    && value.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(byte))
+            Self::Token | Self::Base64 => {
+                (1..=256).contains(&value.len()) && value.iter().all(|byte| self.allows(*byte))
             }
             Self::Digits => (1..=20).contains(&value.len()) && value.iter().all(u8::is_ascii_digit),
         }
@@ -63,5 +75,9 @@ mod tests {
         }
         assert!(Shape::Digits.fits(b"0123"));
         assert!(!Shape::Digits.fits(b"-1"));
+        assert!(Shape::Base64.fits(b"a+/_-9=="));
+        for bad in [&b""[..], b"{}", b"\"a\"", b"[1]", b"a=1&b", b"a b", &[b'a'; 257]] {
+            assert!(!Shape::Base64.fits(bad));
+        }
     }
 }

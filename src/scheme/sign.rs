@@ -7,12 +7,15 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::compiled::{Check, MacSpec, Message, Scheme, TimePlace, TokenPlace};
+use super::check::envelope::Envelope;
+use super::compiled::{Scheme, TimePlace};
 use super::form;
 use super::json::{EACH, JsonPath};
+use super::message::Feed;
 use super::shape::Shape;
 use super::source::{Facts, Source};
-use super::{Stamp, Verifier};
+use super::template::Template;
+use super::{ReadyKey, Stamp, Verifier};
 use crate::base::UnixMillis;
 use crate::domain::{Head, Method, Refusal, Version};
 
@@ -65,6 +68,8 @@ pub enum SignProblem {
     BodyNotForm,
     /// The secret is not text, which a static secret in a request must be.
     SecretNotText,
+    /// Only who has the private key can sign, and it was not given.
+    NoPrivateKey,
     /// A part of the message cannot be read from the draft.
     Incomplete(Refusal),
 }
@@ -74,6 +79,9 @@ impl fmt::Display for SignProblem {
         match self {
             Self::BodyNotJson => f.write_str("the scheme needs members in the body, which is not a JSON object"),
             Self::BodyNotForm => f.write_str("the scheme needs fields in the body, which is not a form"),
+            Self::NoPrivateKey => f.write_str(
+                "the scheme signs with a private key, which only the sender has; give one whose public key the route has",
+            ),
             Self::SecretNotText => f.write_str("the secret is not text"),
             Self::Incomplete(refusal) => write!(f, "the message cannot be built: {}", refusal.code()),
         }
@@ -108,52 +116,18 @@ impl Verifier {
         };
         work.put_time()?;
         work.put_bindings()?;
-        if let Check::Mac(mac) = &self.scheme.check {
-            work.put_key_id(mac, self.keys.first().map(|key| &*key.id).unwrap_or_default())?;
+        let check = &self.scheme.check;
+        if let Some(envelope) = check.envelope() {
+            work.put_key_id(envelope, self.keys.first().map(|key| &*key.id).unwrap_or_default())?;
         }
         work.put_ids()?;
-        match &self.scheme.check {
-            Check::Mac(mac) => {
-                work.put_digests(mac)?;
-                let value = self.signature(mac, &work)?;
-                if let Some(place) = mac.signature.places.first() {
-                    work.put_proof(place, value)?;
-                }
-            }
-            Check::Token(token) => {
-                let secret = self.keys.first().map(|key| key.secret.expose()).unwrap_or_default();
-                let secret = std::str::from_utf8(secret).map_err(|_| SignProblem::SecretNotText)?;
-                if let Some(place) = token.places.first() {
-                    work.put_proof(&place.target(), TokenPlace::wrap(place, secret))?;
-                }
-            }
-        }
+        check.kind().sign(self, &mut work)?;
         Ok(work.signed)
-    }
-
-    fn signature(&self, mac: &MacSpec, work: &Work<'_, '_>) -> Result<String, SignProblem> {
-        let head = work.head();
-        let facts = Facts::new(&head, &work.signed.body, &self.scheme.paths);
-        let time = self.scheme.timestamp.as_ref();
-        let beside = time.and_then(|time| match &time.place {
-            TimePlace::Item(item) => Some((item, time.format.write(work.now))),
-            TimePlace::Source(_) => None,
-        });
-        let text = match time.map(|time| &time.place) {
-            Some(TimePlace::Source(source)) => facts.read(source).map_err(SignProblem::Incomplete)?,
-            _ => beside.as_ref().map(|(_, text)| text.as_bytes().into()),
-        };
-        let stamp = text.map(|text| Stamp { text, at: work.now });
-        let key = self.keys.first().ok_or(SignProblem::Incomplete(Refusal::KeyUnknown))?;
-        let feed = self.feed(&facts, stamp.as_ref(), &key.secret, false);
-        let template = &mac.message_for(&facts).template;
-        let tag = feed.hash(key.state(mac), template).map_err(SignProblem::Incomplete)?;
-        Ok(mac.signature.wrap(&tag, beside.as_ref().map(|(item, text)| (*item, text.as_str()))))
     }
 }
 
 /// A request on its way from draft to signed.
-struct Work<'a, 'd> {
+pub(super) struct Work<'a, 'd> {
     draft: &'a SignDraft<'d>,
     scheme: &'a Scheme,
     now: UnixMillis,
@@ -161,6 +135,46 @@ struct Work<'a, 'd> {
 }
 
 impl Work<'_, '_> {
+    /// Puts digests and signature; `make` makes the signature's bytes of a message.
+    pub(super) fn put_signature(
+        &mut self,
+        verifier: &Verifier,
+        envelope: &Envelope,
+        make: impl FnOnce(&ReadyKey, &Feed<'_, '_>, &Template) -> Result<Vec<u8>, Refusal>,
+    ) -> Result<(), SignProblem> {
+        self.put_digests(envelope)?;
+        let value = self.signature(verifier, envelope, make)?;
+        match envelope.signature.places.first() {
+            Some(place) => self.put_proof(place, value),
+            None => Ok(()),
+        }
+    }
+
+    fn signature(
+        &self,
+        verifier: &Verifier,
+        envelope: &Envelope,
+        make: impl FnOnce(&ReadyKey, &Feed<'_, '_>, &Template) -> Result<Vec<u8>, Refusal>,
+    ) -> Result<String, SignProblem> {
+        let head = self.head();
+        let facts = Facts::new(&head, &self.signed.body, &self.scheme.paths);
+        let time = self.scheme.timestamp.as_ref();
+        let beside = time.and_then(|time| match &time.place {
+            TimePlace::Item(item) => Some((item, time.format.write(self.now))),
+            TimePlace::Source(_) => None,
+        });
+        let text = match time.map(|time| &time.place) {
+            Some(TimePlace::Source(source)) => facts.read(source).map_err(SignProblem::Incomplete)?,
+            _ => beside.as_ref().map(|(_, text)| text.as_bytes().into()),
+        };
+        let stamp = text.map(|text| Stamp { text, at: self.now });
+        let key = verifier.keys.first().ok_or(SignProblem::Incomplete(Refusal::KeyUnknown))?;
+        let feed = verifier.feed(&facts, stamp.as_ref(), &key.secret, false);
+        let template = &envelope.message_for(&facts).template;
+        let signature = make(key, &feed, template).map_err(SignProblem::Incomplete)?;
+        Ok(envelope.signature.wrap(&signature, beside.as_ref().map(|(item, text)| (*item, text.as_str()))))
+    }
+
     fn head(&self) -> Head {
         let target = self.signed.target(self.draft.path_query);
         let mut builder = Head::builder(self.draft.method, Version::Http11).target(&target).host("localhost");
@@ -196,7 +210,7 @@ impl Work<'_, '_> {
         Ok(())
     }
 
-    fn put_proof(&mut self, place: &Source, value: String) -> Result<(), SignProblem> {
+    pub(super) fn put_proof(&mut self, place: &Source, value: String) -> Result<(), SignProblem> {
         self.signed.in_body = match place {
             Source::Header(_) | Source::Query(_) => None,
             Source::Form(_) => Some(form::encode(value.as_bytes()).to_string()),
@@ -268,10 +282,10 @@ impl Work<'_, '_> {
     fn put_ids(&mut self) -> Result<(), SignProblem> {
         let scheme = self.scheme;
         let mut needed: Vec<&Source> = scheme.id.iter().collect();
-        if let Check::Mac(mac) = &scheme.check {
+        if let Some(envelope) = scheme.check.envelope() {
             let head = self.head();
             let facts = Facts::new(&head, &self.signed.body, &[]);
-            let message = mac.message_for(&facts);
+            let message = envelope.message_for(&facts);
             let digests: Vec<&Source> = message.digests.iter().map(|digest| &digest.place).collect();
             needed.extend(message.template.sources().filter(|source| !digests.contains(source)));
         }
@@ -300,18 +314,18 @@ impl Work<'_, '_> {
         if digits { self.now.secs().to_string() } else { self.draft.id.to_owned() }
     }
 
-    fn put_key_id(&mut self, mac: &MacSpec, id: &str) -> Result<(), SignProblem> {
-        match &mac.key_id {
+    fn put_key_id(&mut self, envelope: &Envelope, id: &str) -> Result<(), SignProblem> {
+        match &envelope.key_id {
             Some(source) if self.read(source)?.is_none() => self.put(source, id.to_owned()),
             _ => Ok(()),
         }
     }
 
-    fn put_digests(&mut self, mac: &MacSpec) -> Result<(), SignProblem> {
+    fn put_digests(&mut self, envelope: &Envelope) -> Result<(), SignProblem> {
         let head = self.head();
         let body = self.signed.body.clone();
         let facts = Facts::new(&head, &body, &[]);
-        let message: &Message = mac.message_for(&facts);
+        let message = envelope.message_for(&facts);
         for digest in message.digests.iter().filter(|digest| digest.required) {
             if self.read(&digest.place)?.is_none() {
                 let tag = digest.algorithm.digest(&body);

@@ -3,9 +3,7 @@
 
 use serde::Serialize;
 
-use super::algorithm::Algorithm;
-use super::compiled::{Check, Function, MacSpec, Message, Scheme};
-use super::template::Segment;
+use super::compiled::Scheme;
 
 /// Why a scheme is weak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -46,33 +44,13 @@ impl Weakness {
 impl Scheme {
     /// Every weakness; none for most.
     pub fn weaknesses(&self) -> Vec<Weakness> {
-        match &self.check {
-            Check::Token(_) => vec![Weakness::Token],
-            Check::Mac(mac) => {
-                let found = [
-                    (mac.function == Function::Digest, Weakness::Digest),
-                    (mac.algorithm == Algorithm::Sha1, Weakness::Sha1),
-                    (!self.signs_body(), Weakness::Body),
-                ];
-                found.into_iter().filter_map(|(is, weakness)| is.then_some(weakness)).collect()
-            }
-        }
+        let mut found = self.check.kind().weaknesses();
+        found.extend((!self.is_token() && !self.signs_body()).then_some(Weakness::Body));
+        found
     }
 
     /// Whether whoever has seen one signature can append to what was signed and compute another one.
     pub fn is_open_to_length_extension(&self) -> bool {
-        match &self.check {
-            Check::Mac(mac) => mac.messages().any(|message| mac.extends(message)),
-            Check::Token(_) => false,
-        }
-    }
-}
-
-impl MacSpec {
-    /// A plain digest with something behind the secret. SHA-384 gives too little of its state away.
-    pub(crate) fn extends(&self, message: &Message) -> bool {
-        let plain = self.function == Function::Digest && self.algorithm != Algorithm::Sha384;
-        let behind = message.template.segments().last() != Some(&Segment::Secret);
-        plain && message.template.has(&Segment::Secret) && behind
+        self.check.kind().extends()
     }
 }

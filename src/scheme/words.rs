@@ -1,10 +1,11 @@
 //! Parts of a request and their shapes in words, for people who have not read the grammar of recipes.
 
-use super::compiled::{Check, MacSpec, Scheme, TimePlace, TimeSpec, TokenPlace};
+use super::check::envelope::Envelope;
+use super::compiled::{Scheme, TimePlace, TimeSpec};
 use super::shape::Shape;
 use super::source::{Facts, Source};
 use super::url::PublicUrl;
-use super::wrapping::{Item, Wrapping};
+use super::wrapping::{Item, SignatureSpec, Wrapping};
 
 /// Names of a list's items that are shown.
 const MAX_NAMES: usize = 4;
@@ -23,16 +24,6 @@ pub(super) fn source(source: &Source) -> String {
     }
 }
 
-/// `header X-Api-Key behind "Token "`.
-pub(super) fn token_place(place: &TokenPlace) -> String {
-    match place {
-        TokenPlace::Plain { source: at, prefix } if prefix.is_empty() => source(at),
-        TokenPlace::Plain { source: at, prefix } => format!("{} behind `{prefix}`", source(at)),
-        TokenPlace::Bearer => "header Authorization with a Bearer token".to_owned(),
-        TokenPlace::Basic => "header Authorization with Basic and user:password".to_owned(),
-    }
-}
-
 /// Where the time is.
 pub(super) fn time_place(time: &TimeSpec) -> String {
     match &time.place {
@@ -44,11 +35,7 @@ pub(super) fn time_place(time: &TimeSpec) -> String {
 
 /// Where a signature or token is looked for.
 pub(super) fn proof_places(scheme: &Scheme) -> String {
-    let places: Vec<String> = match &scheme.check {
-        Check::Mac(mac) => mac.signature.places.iter().map(source).collect(),
-        Check::Token(token) => token.places.iter().map(token_place).collect(),
-    };
-    places.join(", or ")
+    scheme.check.kind().places().join(", or ")
 }
 
 /// What a shape allows: follows "is" and "must be".
@@ -57,17 +44,13 @@ pub(super) fn shape(shape: Shape) -> &'static str {
         Shape::Uuid => "a UUID (8-4-4-4-12 hexadecimal digits)",
         Shape::Token => "1 to 256 letters, digits, hyphens and underscores",
         Shape::Digits => "1 to 20 digits",
+        Shape::Base64 => "1 to 256 characters of base64",
     }
 }
 
 /// What of a value does not fit. Of the value itself no more than one character is shown.
 pub(super) fn misfit(shape: Shape, value: &[u8]) -> String {
-    let allowed = |byte: u8| match shape {
-        Shape::Uuid => byte.is_ascii_hexdigit() || byte == b'-',
-        Shape::Token => byte.is_ascii_alphanumeric() || b"_-".contains(&byte),
-        Shape::Digits => byte.is_ascii_digit(),
-    };
-    match first_odd(value, allowed) {
+    match first_odd(value, |byte| shape.allows(byte)) {
         Some(odd) => odd,
         None if shape == Shape::Uuid && value.len() == 36 => "its hyphens stand elsewhere".to_owned(),
         None => format!("it has {} characters", value.len()),
@@ -95,8 +78,7 @@ fn first_odd(value: &[u8], allowed: impl Fn(u8) -> bool) -> Option<String> {
 
 /// What a place holds that is there and has no signature in it: `holds only v1a, which the scheme does not take (it takes v1)`.
 /// `None`: the place is not there.
-pub(super) fn without_signature(scheme: &Scheme, mac: &MacSpec, facts: &Facts<'_>) -> Option<String> {
-    let spec = &mac.signature;
+pub(super) fn without_signature(scheme: &Scheme, spec: &SignatureSpec, facts: &Facts<'_>) -> Option<String> {
     let (place, text) = spec.places.iter().find_map(|place| Some((place, facts.read(place).ok().flatten()?)))?;
     let place = source(place);
     Some(match &spec.wrapping {
@@ -132,13 +114,13 @@ fn is_name(name: &[u8]) -> bool {
 }
 
 /// The public URL that a signature is compared with. Of a query the names alone are shown: a value may be a secret.
-pub(super) fn url_used(mac: &MacSpec, url: &PublicUrl, facts: &Facts<'_>) -> String {
+pub(super) fn url_used(envelope: &Envelope, url: &PublicUrl, facts: &Facts<'_>) -> String {
     let path = url.path().unwrap_or_else(|| facts.head.path());
     let names = facts.head.query().map_or_else(String::new, |query| {
         let names: Vec<String> = query.split('&').map(hidden).collect();
         format!("?{}", names.join("&"))
     });
-    let ports = if mac.both_ports { " (with its port and without)" } else { "" };
+    let ports = if envelope.both_ports { " (with its port and without)" } else { "" };
     format!("{}{path}{names}{ports}", url.origin(false))
 }
 

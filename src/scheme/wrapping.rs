@@ -75,24 +75,33 @@ impl SignatureSpec {
         algorithm: Algorithm,
         found: &mut Candidates,
     ) -> Result<(), Refusal> {
-        let mut malformed = false;
+        self.each_in(facts, |text| match self.encoding.decode_tag(text, algorithm.len()) {
+            Some(tag) => found.push(tag).map(|()| true),
+            None => Ok(false),
+        })
+    }
+
+    /// Calls `take` with the text of every signature of a request; it says whether that is one.
+    pub(crate) fn each_in(
+        &self,
+        facts: &Facts<'_>,
+        mut take: impl FnMut(&[u8]) -> Result<bool, Refusal>,
+    ) -> Result<(), Refusal> {
+        let (mut found, mut malformed) = (false, false);
         for place in &self.places {
             let Some(text) = facts.read(place)? else { continue };
             self.each(&text, |signature| {
-                let tag = self.unprefix(signature).and_then(|text| self.encoding.decode_tag(text, algorithm.len()));
-                match tag {
-                    Some(tag) => found.push(tag),
-                    None => {
-                        malformed = true;
-                        Ok(())
-                    }
+                match self.unprefix(signature) {
+                    Some(text) if take(text)? => found = true,
+                    _ => malformed = true,
                 }
+                Ok(())
             })?;
         }
-        match (found.len, malformed) {
-            (0, true) => Err(Refusal::SignatureMalformed),
-            (0, false) => Err(Refusal::SignatureMissing),
-            _ => Ok(()),
+        match (found, malformed) {
+            (true, _) => Ok(()),
+            (false, true) => Err(Refusal::SignatureMalformed),
+            (false, false) => Err(Refusal::SignatureMissing),
         }
     }
 
@@ -113,14 +122,13 @@ impl SignatureSpec {
 
     /// A place that has several signatures with commas between them where the scheme has one, and how many: the field was there
     /// more than once, and something joined its lines.
-    pub(super) fn joined(&self, facts: &Facts<'_>, algorithm: Algorithm) -> Option<(&Source, usize)> {
+    pub(super) fn joined(&self, facts: &Facts<'_>, is_one: impl Fn(&[u8]) -> bool) -> Option<(&Source, usize)> {
         if self.wrapping != Wrapping::Bare {
             return None;
         }
         self.places.iter().find_map(|place| {
             let text = facts.read(place).ok().flatten()?;
-            let is_one =
-                |part: &[u8]| self.unprefix(part).and_then(|text| self.encoding.decode_tag(text, algorithm.len()));
+            let is_one = |part: &[u8]| self.unprefix(part).is_some_and(&is_one).then_some(());
             let parts = items(&text, b',').map(|part| is_one(part).map(drop)).collect::<Option<Vec<()>>>()?;
             (parts.len() > 1).then_some((place, parts.len()))
         })
@@ -169,8 +177,8 @@ impl SignatureSpec {
     }
 
     /// The text that a sender would put at the first place.
-    pub(crate) fn wrap(&self, tag: &Tag, beside: Option<(&Item, &str)>) -> String {
-        let signature = format!("{}{}", self.prefix, self.encoding.encode(tag.as_bytes()));
+    pub(crate) fn wrap(&self, signature: &[u8], beside: Option<(&Item, &str)>) -> String {
+        let signature = format!("{}{}", self.prefix, self.encoding.encode(signature));
         match &self.wrapping {
             Wrapping::Bare => signature,
             Wrapping::Named { separator, assign, names } => {
@@ -293,7 +301,7 @@ mod tests {
         ];
         for (wrapping, item) in cases {
             let spec = spec(wrapping, "p");
-            let text = spec.wrap(&tag, item.as_ref().map(|item| (item, "17")));
+            let text = spec.wrap(tag.as_bytes(), item.as_ref().map(|item| (item, "17")));
             let beside = item.clone().unwrap_or(Item::Named("none".into()));
             let (count, found) = find(&spec, &[("A", &text)], &beside);
             assert_eq!((count, found), (Ok(1), Ok(item.map(|_| "17".to_owned()))), "{text}");

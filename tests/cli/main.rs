@@ -31,8 +31,12 @@ mod examples;
 mod explain;
 /// A terminal of 80 columns, and what the status says is to be done.
 mod fits;
+/// Handshakes of providers.
+mod handshakes;
 /// `init`: a first configuration that `check` takes.
 mod init;
+/// Public keys: `check`, `run`, `send`, `verify`.
+mod keys;
 /// What a crash leaves behind.
 mod memory;
 /// What `explain` and `verify` say of common mistakes.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
+use dmz_relay::config::recipe::{builtin, builtin_names};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -44,7 +45,7 @@ impl Vector {
 fn every_published_vector_comes_out_as_published() {
     let installation = Installation::new("http://127.0.0.1:9");
     let mut ran: BTreeMap<String, usize> = BTreeMap::new();
-    for name in dmz_relay::config::recipe::builtin_names() {
+    for name in builtin_names() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("providers/{name}/vectors.toml"));
         let file: File = toml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
         for vector in file.vector.iter().filter(|vector| vector.scheme.is_none()) {
@@ -55,7 +56,11 @@ fn every_published_vector_comes_out_as_published() {
             arguments.push(vector.at.to_string());
             for (index, secret) in vector.secrets.iter().enumerate() {
                 installation.secret(&format!("secret-{index}"), secret);
-                arguments.extend(["--secret-file".to_owned(), installation.path(&format!("secret-{index}"))]);
+                let public = builtin(name).unwrap().scheme.takes_public_keys();
+                let option = if public { "--public-key" } else { "--secret-file" };
+                let file = installation.path(&format!("secret-{index}"));
+                let named = public && vector.headers.iter().any(|(_, value)| value.starts_with("key-"));
+                arguments.extend([option.to_owned(), if named { format!("key-{index}={file}") } else { file }]);
             }
             arguments.extend(vector.public_url.iter().flat_map(|url| ["--url".to_owned(), url.clone()]));
             let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();

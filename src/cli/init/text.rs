@@ -40,10 +40,10 @@ pub(super) fn relay_toml(recipe: &Recipe, host: &str, args: &Init) -> String {
          path = \"/hooks/{id}\"\n\
          host = {}\n\
          provider = \"{id}\"\n\
-         # One file for each secret. To rotate, put the new one in front and keep the old one behind it.\n\
-         secrets = [{{ file = \"secrets/{id}\" }}]\n\
+         {}\n\
          upstream = \"app\"\n",
         quoted(host),
+        keys(recipe),
     );
     if recipe.scheme.needs_public_url() {
         let url = quoted(&format!("https://{host}/hooks/{id}"));
@@ -62,6 +62,16 @@ pub(super) fn relay_toml(recipe: &Recipe, host: &str, args: &Init) -> String {
     text
 }
 
+/// What verifies.
+fn keys(recipe: &Recipe) -> String {
+    const ROTATION: &str = "To rotate, put the new one in front and keep the old one behind it.";
+    let id = &recipe.id;
+    match recipe.scheme.takes_public_keys() {
+        true => format!("# One file for each public key. {ROTATION}\npublic_keys = [{{ file = \"secrets/{id}\" }}]"),
+        false => format!("# One file for each secret. {ROTATION}\nsecrets = [{{ file = \"secrets/{id}\" }}]"),
+    }
+}
+
 /// The commands that come next, in their order.
 pub(super) fn next(made: &Made, dir: &Path) -> Vec<String> {
     let (dir, route) = (dir.display(), &made.route);
@@ -76,7 +86,9 @@ pub(super) fn next(made: &Made, dir: &Path) -> Vec<String> {
     }
     next.push(format!("sudo dmz-relay check --config {dir}/relay.toml"));
     next.push("sudo systemctl enable --now dmz-relay".to_owned());
-    next.push(format!("sudo dmz-relay send {route} --config {dir}/relay.toml"));
+    if !made.public_key {
+        next.push(format!("sudo dmz-relay send {route} --config {dir}/relay.toml"));
+    }
     next
 }
 
@@ -105,7 +117,7 @@ pub(super) fn made(made: &Made, palette: Palette) -> String {
     for command in &made.next {
         let _ = writeln!(text, "  {}", harmless(command));
         if command.contains("/dev/stdin") {
-            let _ = writeln!(text, "    (paste the secret, then Ctrl-D)");
+            let _ = writeln!(text, "    (paste the secret or the public key, then Ctrl-D)");
         }
     }
     text

@@ -1,6 +1,7 @@
 //! One provider: what is said of it as JSON, and in words.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -8,8 +9,7 @@ use serde::Serialize;
 use crate::cli::terminal::{Palette, Tone, counted};
 use crate::config::quantity::{write_duration, write_size};
 use crate::config::recipe::{Evidence, Recipe};
-use crate::runtime::snapshot::ChallengeMatch;
-use crate::scheme::{Line, Weakness};
+use crate::scheme::{self, Line, Weakness};
 
 /// What there is to say of a provider.
 #[derive(Serialize)]
@@ -55,15 +55,19 @@ pub(super) struct Window {
 pub(super) struct Handshake {
     pub(super) when: String,
     pub(super) signed: bool,
-    pub(super) status: u16,
+    pub(super) answer: String,
+    /// `handshake_secret` of the route.
+    pub(super) needs_secret: bool,
 }
 
 impl Provider {
     pub(super) fn of(recipe: &Recipe) -> Self {
         let secs = |time: Option<Duration>| time.map(|time| time.as_secs());
-        let handshake = |challenge: crate::runtime::snapshot::Challenge| {
-            let ChallengeMatch::Header { name, value } = challenge.when;
-            Handshake { when: format!("{name}: {value}"), signed: challenge.signed, status: challenge.answer.status }
+        let handshake = |handshake: &Arc<scheme::Handshake>| Handshake {
+            when: handshake.told_by(),
+            signed: handshake.is_signed(),
+            answer: handshake.answered_with(),
+            needs_secret: handshake.needs_secret(),
         };
         Self {
             id: recipe.id.to_string(),
@@ -95,15 +99,17 @@ impl Provider {
             needs_public_url: recipe.scheme.needs_public_url(),
             addresses: recipe.addresses.iter().map(network).collect(),
             forward_headers: recipe.forwarded().entries(),
-            handshakes: recipe.challenges().into_iter().map(handshake).collect(),
+            handshakes: recipe.handshakes().iter().map(handshake).collect(),
             scheme: recipe.scheme.describe().lines,
             example: example(recipe),
         }
     }
 
-    /// `hmac-sha256`, `token`.
+    /// `hmac-sha256`, `ed25519`, `token`.
     pub(super) fn proof(&self) -> String {
         match self.algorithm {
+            // Its hash is always the same.
+            Some(algorithm) if self.kind == "public_key" => algorithm.replace("p256-sha256", "p256"),
             Some(algorithm) => format!("{}-{algorithm}", self.kind),
             None => self.kind.to_owned(),
         }
@@ -145,7 +151,8 @@ impl Provider {
         }
         for handshake in &self.handshakes {
             let signed = if handshake.signed { "signed" } else { "not signed" };
-            line("handshake", format!("{} ({signed}) is answered {}", handshake.when, handshake.status));
+            let secret = if handshake.needs_secret { "; the route needs handshake_secret for it" } else { "" };
+            line("handshake", format!("{} ({signed}) is answered {}{secret}", handshake.when, handshake.answer));
         }
         line("goes to the upstream", self.forward_headers.join(", "));
         for address in &self.addresses {
@@ -177,7 +184,12 @@ fn network(network: &ipnet::IpNet) -> String {
 pub(super) fn example(recipe: &Recipe) -> String {
     let id = &recipe.id;
     let mut text = format!("[routes.{id}]\npath = \"/hooks/{id}\"\nprovider = \"{id}\"\n");
-    let _ = writeln!(text, "secrets = [{{ file = \"secrets/{id}\" }}]");
+    if recipe.scheme.takes_public_keys() {
+        let _ =
+            writeln!(text, "public_keys = [{{ file = \"keys/{id}.pub\" }}]  # not secret: it may stand here as a text");
+    } else {
+        let _ = writeln!(text, "secrets = [{{ file = \"secrets/{id}\" }}]");
+    }
     if recipe.scheme.needs_public_url() {
         let _ = writeln!(text, "public_url = \"https://hooks.example.com/hooks/{id}\"  # as the provider was given it");
     }

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 use std::io::Read as _;
+use std::ops::Deref;
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,9 +12,11 @@ use super::super::Unusable;
 use super::super::grammar::Send;
 use crate::base::UnixMillis;
 use crate::cli::sender::{Request, new_id, tamper};
+use crate::config::Environment;
+use crate::config::source::Sources;
 use crate::domain::Method;
 use crate::runtime::snapshot::{AnswerPolicy, Route, Verification};
-use crate::scheme::{SignDraft, Signed, Verifier};
+use crate::scheme::{Key, SignDraft, Signed, Verifier};
 
 /// Largest body that is sent.
 const LARGEST: u64 = 64 * 1024 * 1024;
@@ -48,7 +52,7 @@ impl Expected {
 /// One request, before it is signed.
 pub(super) struct Draft<'s> {
     pub(super) route: &'s Route,
-    verifier: Option<&'s Verifier>,
+    verifier: Option<Signer<'s>>,
     method: Method,
     target: String,
     headers: Vec<(String, String)>,
@@ -60,17 +64,56 @@ pub(super) struct Draft<'s> {
     duplicate: bool,
 }
 
+/// What signs: the route's own secrets, or a private key in place of its public ones.
+enum Signer<'s> {
+    Route(&'s Verifier),
+    Private(Box<Verifier>),
+}
+
+impl Deref for Signer<'_> {
+    type Target = Verifier;
+
+    fn deref(&self) -> &Verifier {
+        match self {
+            Self::Route(verifier) => verifier,
+            Self::Private(verifier) => verifier,
+        }
+    }
+}
+
+fn sender<'s>(args: &Send, route: &Route, verifier: &'s Verifier) -> Result<Signer<'s>, Unusable> {
+    let name = &route.name;
+    match (&args.private_key, verifier.scheme().takes_public_keys()) {
+        (None, false) => Ok(Signer::Route(verifier)),
+        (None, true) => Err(format!(
+            "route {name} verifies with public keys, and only who has the private key can sign: say --private-key FILE, with the \
+             private key to one of them (of a pair of your own, for a test)"
+        )
+        .into()),
+        (Some(_), false) => Err(format!("route {name} verifies with shared secrets: leave --private-key out").into()),
+        (Some(file), true) => {
+            let shown = file.to_string_lossy();
+            let environment = Environment::default();
+            let read = Sources::new(Path::new(""), &environment).secret_file(&shown);
+            let secret = read.map_err(|error| format!("--private-key: {error}; {}", error.help()))?;
+            let id = verifier.key_ids().next().unwrap_or_default().into();
+            let signer = verifier.sender_with(Key { id, secret });
+            signer.map(|signer| Signer::Private(Box::new(signer))).map_err(|problem| format!("--private-key: {problem}").into())
+        }
+    }
+}
+
 impl<'s> Draft<'s> {
     pub(super) fn new(args: &Send, route: &'s Route, url_path: Option<&str>) -> Result<Self, Unusable> {
         let verifier = match &route.verify {
-            Verification::Signed(verifier) => Some(&**verifier),
+            Verification::Signed(verifier) => Some(sender(args, route, verifier)?),
             Verification::DangerouslyNone => None,
         };
         let name = &route.name;
         if verifier.is_none() && (args.tamper || args.stale) {
             return Err(format!("route {name} verifies nothing, so nothing can be wrong with a signature").into());
         }
-        if args.stale && verifier.is_none_or(|verifier| verifier.scheme().window().is_none()) {
+        if args.stale && verifier.as_ref().is_none_or(|verifier| verifier.scheme().window().is_none()) {
             return Err(format!("the scheme of route {name} has no time window, so nothing can be stale").into());
         }
         let headers = headers(args, route)?;
@@ -92,7 +135,7 @@ impl<'s> Draft<'s> {
     /// Signed, and spoilt where that was asked for.
     pub(super) fn request(&self, now: UnixMillis) -> Result<Request, Unusable> {
         let (id, body) = self.fresh_body();
-        let Some(verifier) = self.verifier else {
+        let Some(verifier) = &self.verifier else {
             return Ok(self.finished(&Signed {
                 headers: Vec::new(),
                 query: Vec::new(),

@@ -82,9 +82,10 @@ mod tests {
             } else {
                 b"30313233343536373839616263646566".to_vec()
             };
-            let key = Key { id: "test".into(), secret: Secret::new(secret) };
+            let secret = recipe.scheme.fresh_pair().map_or_else(|| Secret::new(secret), |(private, _)| private);
+            let key = Key { id: "test".into(), secret };
             let url = PublicUrl::parse("https://hooks.example.com").unwrap();
-            let verifier = Verifier::new(recipe.scheme.clone(), vec![key], Some(url)).unwrap();
+            let verifier = Verifier::sender(recipe.scheme.clone(), vec![key], Some(url)).unwrap();
             let form = recipe.content_types.iter().flatten().any(|kind| kind.contains("form"));
             let (kind, body) = if form {
                 ("application/x-www-form-urlencoded", &b"a=b"[..])

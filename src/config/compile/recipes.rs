@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use toml::Spanned;
 
+use super::public_keys::RawPublicKeys;
 use super::values::{join, shown};
 use super::{Compiler, Named};
 use crate::config::near::suggest_provider;
@@ -14,8 +15,8 @@ use crate::config::raw::{RawRoute, RawSecretEntry, Table};
 use crate::config::recipe::{self, CompiledVerify, Evidence, RawRecipe, RawVerify, Recipe};
 use crate::domain::{FieldPattern, Method};
 use crate::guards::access::Networks;
-use crate::runtime::snapshot::{Challenge, FixedAnswer, ProviderRetries, Verification};
-use crate::scheme::{Key, PublicUrl, Scheme, Verifier};
+use crate::runtime::snapshot::{FixedAnswer, ProviderRetries, Verification};
+use crate::scheme::{Handshake, Key, PublicUrl, Scheme, Verifier};
 
 const NO_SECRETS: &str = "write secrets = [{ file = \"secrets/…\" }], { credential = \"…\" } or { env = \"…\" }";
 
@@ -45,7 +46,7 @@ pub(super) struct Suggested {
     pub(super) strip_query: Vec<String>,
     /// The sender's fields that go to the upstream beside those of every webhook: what the scheme reads and the recipe lists.
     pub(super) forward: Vec<FieldPattern>,
-    pub(super) challenges: Vec<Challenge>,
+    pub(super) handshakes: Vec<Arc<Handshake>>,
     /// Failed requests after which the provider gives the endpoint up.
     pub(super) error_budget: Option<u32>,
 }
@@ -67,7 +68,7 @@ impl Default for Suggested {
             fresh_for: None,
             strip_query: Vec::new(),
             forward: Vec::new(),
-            challenges: Vec::new(),
+            handshakes: Vec::new(),
             error_budget: None,
         }
     }
@@ -109,7 +110,7 @@ impl Suggested {
             retries_for: recipe.retries_for.unwrap_or_default(),
             provider_retries: recipe.provider_retries(),
             max_body: recipe.max_body,
-            challenges: recipe.challenges(),
+            handshakes: recipe.handshakes().to_vec(),
             error_budget: recipe.error_budget.filter(|budget| *budget > 0),
             forward: [scheme.forward.clone(), recipe.forward_headers.clone()].concat(),
             ..scheme
@@ -218,7 +219,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// A scheme with the route's secrets.
+    /// A scheme with the route's secrets or public keys.
     fn signed(
         &mut self,
         name: &Spanned<String>,
@@ -240,11 +241,34 @@ impl Compiler<'_> {
         let (keys, unread) = match secrets {
             Secrets::Read { keys, unread } => (keys, unread),
             Secrets::Told => return None,
+            Secrets::Absent if scheme.takes_public_keys() => {
+                let help = "write public_keys = [{ file = \"…\" }], or the key itself as a text";
+                self.reject(name, &join(key, "public_keys"), "is missing", help);
+                return None;
+            }
             Secrets::Absent => {
                 self.reject(name, &join(key, "secrets"), "is missing", NO_SECRETS);
                 return None;
             }
         };
+        match (claim.secrets, claim.public_keys, scheme.takes_public_keys()) {
+            (Some(secrets), _, true) => {
+                let what = "is for schemes with shared secrets, and this one verifies with public keys";
+                self.reject(
+                    secrets,
+                    &join(key, "secrets"),
+                    what,
+                    "write public_keys, with the key that the sender shows",
+                );
+                return None;
+            }
+            (_, Some(keys), false) => {
+                let what = "is for schemes that verify with public keys, and this one has shared secrets";
+                self.reject(keys, &join(key, "public_keys"), what, NO_SECRETS);
+                return None;
+            }
+            _ => {}
+        }
         let url = url.map_or(Some(None), |read| read.map(Some))?;
         if url.is_none() && scheme.needs_public_url() {
             return None;
@@ -252,10 +276,12 @@ impl Compiler<'_> {
         match Verifier::partial(Arc::clone(scheme), keys, unread, url) {
             Ok(verifier) => Some(Verification::Signed(Box::new(verifier))),
             Err(problem) => {
-                let span = claim.secrets.map(Spanned::span);
-                let help =
-                    "compare it with what the provider shows; `dmz-relay providers` says what a secret looks like";
-                self.problems.add(span, join(key, "secrets"), problem.to_string(), Some(help.to_owned()));
+                let (span, list) = match claim.public_keys {
+                    Some(keys) => (Some(keys.span()), "public_keys"),
+                    None => (claim.secrets.map(Spanned::span), "secrets"),
+                };
+                let help = "compare it with what the provider shows; `dmz-relay providers NAME` says what a secret or a public key looks like";
+                self.problems.add(span, join(key, list), problem.to_string(), Some(help.to_owned()));
                 None
             }
         }
@@ -275,21 +301,29 @@ impl Compiler<'_> {
     fn unverified<T>(&mut self, at: &Spanned<T>, claim: Claim<'_>, key: &str) -> Option<Proven> {
         let what = "nothing proves that requests of this route are genuine";
         self.warn(at, &join(key, "verify.dangerously_none"), what, "use the provider's scheme as soon as it has one");
+        let what = "stands beside verify.dangerously_none, which checks none";
         if let Some(secrets) = claim.secrets {
-            let what = "stands beside verify.dangerously_none, which checks none";
             self.reject(secrets, &join(key, "secrets"), what, "remove secrets, or name a scheme");
+            return None;
+        }
+        if let Some(keys) = claim.public_keys {
+            self.reject(keys, &join(key, "public_keys"), what, "remove public_keys, or name a scheme");
             return None;
         }
         let (verify, suggested) = (Verification::DangerouslyNone, Suggested::default());
         Some(Proven { provider: None, verify, verified_by: None, suggested })
     }
 
-    /// A route's secrets are read whatever else is wrong with it, so that their problems are reported in the same run.
+    /// A route's secrets and public keys are read whatever else is wrong with it, so that their problems are reported in the same run.
     fn secrets(&mut self, claim: Claim<'_>, key: &str) -> Secrets {
-        let Some(list) = claim.secrets else { return Secrets::Absent };
+        if claim.secrets.is_none() && claim.public_keys.is_none() {
+            return Secrets::Absent;
+        }
         let before = self.problems.len();
         let gaps = self.gaps.len();
-        let keys = self.keys(list, &join(key, "secrets"));
+        let secrets = claim.secrets.map(|list| self.keys(list, &join(key, "secrets")));
+        let public = claim.public_keys.map(|list| self.public_keys(list, &join(key, "public_keys")));
+        let keys: Vec<Key> = secrets.into_iter().chain(public).flatten().collect();
         let unread = self.gaps.split_off(gaps);
         if self.problems.len() == before { Secrets::Read { keys, unread } } else { Secrets::Told }
     }
@@ -301,6 +335,7 @@ pub(super) struct Claim<'r> {
     pub(super) provider: Option<&'r Spanned<String>>,
     pub(super) verify: Option<&'r Spanned<RawVerify>>,
     pub(super) secrets: Option<&'r Spanned<Vec<Spanned<RawSecretEntry>>>>,
+    pub(super) public_keys: Option<&'r RawPublicKeys>,
     pub(super) public_url: Option<&'r Spanned<String>>,
 }
 
@@ -311,6 +346,7 @@ impl<'r> Claim<'r> {
             provider: raw.provider.as_ref(),
             verify: raw.verify.as_ref(),
             secrets: raw.secrets.as_ref(),
+            public_keys: raw.public_keys.as_ref(),
             public_url: raw.public_url.as_ref(),
         }
     }

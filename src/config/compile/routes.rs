@@ -4,6 +4,7 @@ mod answer;
 mod delivery;
 mod forward;
 mod guards;
+mod handshakes;
 mod observe;
 mod path;
 
@@ -135,6 +136,8 @@ impl Compiler<'_> {
         self.delivery_together(raw, key, &deliveries, deadline, proven.as_ref().map(|proven| &proven.verify));
         let forward = self.forwarding(raw, key, path, &headers, suggested, named);
         let replay = self.replay(name, raw, key, suggested);
+        let handshakes = proven.as_ref().map_or(&[][..], |proven| &proven.suggested.handshakes);
+        let challenges = self.challenges(name, raw, key, handshakes, proven.as_ref().map(|proven| &proven.verify));
         let (Proven { provider, verify, verified_by, suggested }, upstream) = (proven?, upstream?);
         if self.problems.len() != before {
             return None;
@@ -162,7 +165,7 @@ impl Compiler<'_> {
             content_types,
             max_body,
             limits,
-            challenges: suggested.challenges,
+            challenges,
             verify,
             verified_by,
             replay,

@@ -12,9 +12,9 @@ const LARGE: Shape = Whole(0, u32::MAX as i64);
 pub(super) const VERIFY: Shape = OneOf(&[
     key("hmac", Table(MAC)),
     key("digest", Table(MAC)),
+    key("public_key", Table(PUBLIC_KEY)),
     key("token", Table(TOKEN)),
     key("dangerously_none", Flag),
-    key("public_key", Reserved),
     key("jwt", Reserved),
     key("message_signature", Reserved),
     key("certificate", Reserved),
@@ -43,9 +43,51 @@ pub(super) const RECIPE: &[Key] = &[
     required("verify", VERIFY),
     key(
         "challenge",
-        List(&Table(&[required("when", Table(WHEN)), required("signed", Flag), required("answer", Table(ANSWER))])),
+        List(&Table(&[
+            required("when", List(&Table(CONDITION))),
+            required("signed", Flag),
+            required("answer", Table(CHALLENGE_ANSWER)),
+        ])),
     ),
 ];
+
+const CONDITION: &[Key] = &[
+    key("method", Text),
+    key("header", Text),
+    key("query", Text),
+    key("form", Text),
+    key("json", Text),
+    key("equals", Text),
+    key("is_secret", Flag),
+];
+const CHALLENGE_ANSWER: &[Key] = &[
+    required("status", MIDDLING),
+    key("body", Text),
+    key("content_type", Text),
+    key("text", List(&PIECE)),
+    key("json", Named(&PIECE)),
+    key("headers", Named(&PIECE)),
+];
+const PIECE: Shape = Either(
+    "a text, a part of the request such as { query = \"…\" }, or { hmac = \"sha256\", of = \"…\" }",
+    &[
+        Text,
+        Table(&[
+            key("header", Text),
+            key("query", Text),
+            key("form", Text),
+            key("json", Text),
+            key("hmac", Text),
+            key("digest", Text),
+            key("of", Text),
+            key("shape", Text),
+            key("prefix", Text),
+            key("encoding", Text),
+            key("key", Table(&[key("prefix", Text), key("encoding", Text), key("suffix", Text), key("hash", Text)])),
+            key("with_handshake_secret", Flag),
+        ]),
+    ],
+);
 
 const ANSWER: &[Key] = &[required("status", MIDDLING), key("body", Text), key("content_type", Text)];
 
@@ -75,55 +117,54 @@ const BODY_DIGESTS: Shape = List(&Table(&[
     key("required", Flag),
 ]));
 
-const MAC: &[Key] = &[
-    required("algorithm", Text),
-    required(
-        "signature",
-        Table(&[
-            key("header", Text),
-            key("headers", TEXTS),
-            key("numbered", MIDDLING),
-            key("query", Text),
-            key("form", Text),
-            key("json", Text),
-            key("prefix", Text),
-            key("encoding", Text),
-            key(
-                "list",
-                Table(&[required("separator", Text), key("assign", Text), key("names", TEXTS), key("from", SMALL)]),
-            ),
-        ]),
-    ),
-    required("message", Text),
-    key("key", Table(&[key("prefix", Text), key("encoding", Text), key("suffix", Text), key("hash", Text)])),
-    key("key_id", OneOf(PART)),
-    key("id", OneOf(PART)),
-    key(
-        "timestamp",
-        Table(&[
-            key("header", Text),
-            key("query", Text),
-            key("form", Text),
-            key("json", Text),
-            key("item", Text),
-            key("position", SMALL),
-            key("format", Text),
-            key("tolerance", Text),
-            key("tolerance_ahead", Text),
-            key("informative", Flag),
-        ]),
-    ),
-    key("shapes", SHAPES),
-    key("bindings", BINDINGS),
-    key("body_digests", BODY_DIGESTS),
-    key("dedupe", DEDUPE),
-    key("bodies", Text),
-    key(
-        "variants",
-        List(&Table(&[required("content_type", Text), required("message", Text), key("body_digests", BODY_DIGESTS)])),
-    ),
-    key("url_with_and_without_port", Flag),
-];
+const SIGNATURE: Shape = Table(&[
+    key("header", Text),
+    key("headers", TEXTS),
+    key("numbered", MIDDLING),
+    key("query", Text),
+    key("form", Text),
+    key("json", Text),
+    key("prefix", Text),
+    key("encoding", Text),
+    key("list", Table(&[required("separator", Text), key("assign", Text), key("names", TEXTS), key("from", SMALL)])),
+]);
+const TIMESTAMP: Shape = Table(&[
+    key("header", Text),
+    key("query", Text),
+    key("form", Text),
+    key("json", Text),
+    key("item", Text),
+    key("position", SMALL),
+    key("format", Text),
+    key("tolerance", Text),
+    key("tolerance_ahead", Text),
+    key("informative", Flag),
+]);
+const VARIANTS: Shape =
+    List(&Table(&[required("content_type", Text), required("message", Text), key("body_digests", BODY_DIGESTS)]));
+
+/// Of every scheme that signs a message, whose keys look so.
+const fn signed(keys: &'static [Key]) -> [Key; 14] {
+    [
+        required("algorithm", Text),
+        required("signature", SIGNATURE),
+        required("message", Text),
+        key("key", Table(keys)),
+        key("key_id", OneOf(PART)),
+        key("id", OneOf(PART)),
+        key("timestamp", TIMESTAMP),
+        key("shapes", SHAPES),
+        key("bindings", BINDINGS),
+        key("body_digests", BODY_DIGESTS),
+        key("dedupe", DEDUPE),
+        key("bodies", Text),
+        key("variants", VARIANTS),
+        key("url_with_and_without_port", Flag),
+    ]
+}
+
+const MAC: &[Key] = &signed(&[key("prefix", Text), key("encoding", Text), key("suffix", Text), key("hash", Text)]);
+const PUBLIC_KEY: &[Key] = &signed(&[key("prefix", Text), key("encoding", Text), key("form", Text)]);
 
 const TOKEN: &[Key] = &[
     key("header", Text),

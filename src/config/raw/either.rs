@@ -27,6 +27,25 @@ pub enum RawSecretEntry {
     Reference(RawSecret),
 }
 
+/// A public key as text, or where it is.
+#[derive(Debug)]
+pub enum RawPublicKeyEntry {
+    /// `"…"`.
+    Text(String),
+    /// `{ key = "…" }` or `{ file = "…" }`.
+    Table(RawPublicKeySource),
+}
+
+/// Exactly one of the first two.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/config.md has a card for each key")]
+pub struct RawPublicKeySource {
+    pub file: Placed<String>,
+    pub key: Placed<String>,
+    pub id: Placed<String>,
+}
+
 /// One secret, or a list of them, or a text where a reference must stand. The text is not kept.
 #[derive(Debug)]
 pub enum RawSecrets {
@@ -140,6 +159,10 @@ either!(RawQuantity, "a text with a unit, such as \"5s\" or \"1MiB\"",
 either!(RawSecretEntry, "a secret: { file = \"…\" }, { credential = \"…\" } or { env = \"…\" }",
     visit_str(_text: &str) => RawSecretEntry::Inline,
     visit_map(table: RawSecret) => RawSecretEntry::Reference(table),
+);
+either!(RawPublicKeyEntry, "a public key as text, { key = \"…\" } or { file = \"…\" }",
+    visit_str(text: &str) => RawPublicKeyEntry::Text(text.to_owned()),
+    visit_map(table: RawPublicKeySource) => RawPublicKeyEntry::Table(table),
 );
 either!(RawSecrets, "a secret or a list of them: { file = \"…\" }, { credential = \"…\" } or { env = \"…\" }",
     visit_str(_text: &str) => RawSecrets::Inline,

@@ -1,5 +1,6 @@
 //! From a raw recipe to a [`Recipe`], or to every problem it has.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,16 +8,16 @@ use ipnet::IpNet;
 use toml::Spanned;
 
 use super::forward::field_pattern;
-use super::raw::{RawAnswer, RawChallenge, RawRecipe};
+use super::handshake;
+use super::raw::{RawAnswer, RawRecipe};
 use super::verify::{CompiledVerify, compile_verify};
 use super::words::Scope;
-use super::{ChallengeSpec, Evidence, Recipe};
+use super::{Evidence, Recipe};
 use crate::config::quantity::size;
 use crate::config::report::Problems;
 use crate::domain::{FieldPattern, Method};
 use crate::runtime::snapshot::FixedAnswer;
 use crate::scheme::Scheme;
-use crate::scheme::template::is_token;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -37,13 +38,22 @@ pub fn compile_recipe(id: &str, raw: &RawRecipe, key: &str, problems: &mut Probl
     let evidence_date = evidence_date(raw, &mut scope);
     let addresses = addresses(raw, &mut scope);
     let forward_headers = forward_headers(raw, &mut scope);
-    let challenges: Vec<_> = raw.challenge.iter().map(|raw| challenge(raw, &mut scope)).collect();
     let (timeout, deadline, replay_window, retries_for) = (timeout?, deadline?, replay_window?, retries_for?);
-    let CompiledVerify::Scheme(scheme) = verify? else {
+    let CompiledVerify::Scheme(mut scheme) = verify? else {
         let help = "say it on the route that wants it";
         scope.problem(None, "verify", "a provider that proves nothing is none", Some(help));
         return None;
     };
+    let mut handshakes = Vec::new();
+    let mut reserved = Vec::new();
+    for raw in &raw.challenge {
+        let (handshake, shapes) = handshake::compile(raw, &scheme, &mut scope)?;
+        handshakes.push(Arc::new(handshake));
+        reserved.extend(shapes);
+    }
+    if let Some(scheme) = Arc::get_mut(&mut scheme) {
+        scheme.reserved = reserved;
+    }
     if let (Some(limit), Some(deadline), Some(text)) = (timeout, deadline, &raw.deadline)
         && deadline >= limit
     {
@@ -79,7 +89,7 @@ pub fn compile_recipe(id: &str, raw: &RawRecipe, key: &str, problems: &mut Probl
         addresses: addresses?,
         forward_headers: forward_headers?,
         scheme,
-        challenges: challenges.into_iter().collect::<Option<_>>()?,
+        handshakes,
     })
 }
 
@@ -240,15 +250,4 @@ fn answer(raw: &RawAnswer, name: &str, scope: &mut Scope<'_>) -> Option<FixedAns
     let content_type =
         raw.content_type.clone().or_else(|| (!raw.body.is_empty()).then(|| "text/plain; charset=utf-8".to_owned()));
     Some(FixedAnswer { status, body: Bytes::from(raw.body.clone()), content_type })
-}
-
-fn challenge(raw: &RawChallenge, scope: &mut Scope<'_>) -> Option<ChallengeSpec> {
-    let header = raw.when.header.get_ref();
-    if !is_token(header) {
-        let what = format!("expected a header name, found `{header}`");
-        scope.problem(Some(raw.when.header.span()), "challenge", what, None);
-        return None;
-    }
-    let answer = answer(&raw.answer, "challenge.answer", scope)?;
-    Some(ChallengeSpec { header: header.clone(), equals: raw.when.equals.clone(), signed: raw.signed, answer })
 }

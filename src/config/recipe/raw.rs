@@ -53,12 +53,94 @@ pub struct RawAnswer {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawChallenge {
-    pub when: RawWhen,
+    pub when: Spanned<Vec<Spanned<RawCondition>>>,
     pub signed: bool,
-    pub answer: RawAnswer,
+    pub answer: Spanned<RawChallengeAnswer>,
 }
 
-/// A header and what it says: how a handshake is recognised, or requests of one kind.
+/// What must hold for a handshake: `method`, or one part of the request.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawCondition {
+    pub method: Option<Spanned<String>>,
+    pub header: Option<Spanned<String>>,
+    pub query: Option<Spanned<String>>,
+    pub form: Option<Spanned<String>>,
+    pub json: Option<Spanned<String>>,
+    pub equals: Option<String>,
+    #[serde(default)]
+    pub is_secret: bool,
+}
+
+/// What a handshake is answered with.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawChallengeAnswer {
+    pub status: Spanned<u16>,
+    pub body: Option<String>,
+    pub content_type: Option<String>,
+    pub text: Option<Vec<RawPiece>>,
+    pub json: Option<BTreeMap<String, RawPiece>>,
+    #[serde(default)]
+    pub headers: BTreeMap<Spanned<String>, RawPiece>,
+}
+
+/// A text, a part of the request, or a hash.
+#[derive(Debug)]
+pub enum RawPiece {
+    /// `"…"`.
+    Text(String),
+    /// `{ query = "…" }`, `{ hmac = "sha256", of = "…" }`.
+    Table(Box<RawPieceTable>),
+}
+
+/// Exactly one of the first six.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawPieceTable {
+    pub header: Option<Spanned<String>>,
+    pub query: Option<Spanned<String>>,
+    pub form: Option<Spanned<String>>,
+    pub json: Option<Spanned<String>>,
+    pub hmac: Option<Spanned<String>>,
+    pub digest: Option<Spanned<String>>,
+    pub of: Option<Spanned<String>>,
+    pub shape: Option<Spanned<String>>,
+    pub prefix: Option<String>,
+    pub encoding: Option<Spanned<String>>,
+    pub key: Option<RawKey>,
+    #[serde(default)]
+    pub with_handshake_secret: bool,
+}
+
+impl<'de> Deserialize<'de> for RawPiece {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Shapes;
+
+        impl<'de> Visitor<'de> for Shapes {
+            type Value = RawPiece;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(
+                    "a text, a part of the request such as { query = \"…\" }, or { hmac = \"sha256\", of = \"…\" }",
+                )
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<RawPiece, E> {
+                Ok(RawPiece::Text(text.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawPiece, A::Error> {
+                let table = RawPieceTable::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
+                Ok(RawPiece::Table(Box::new(table)))
+            }
+        }
+
+        deserializer.deserialize_any(Shapes)
+    }
+}
+
+/// A header and what it says: how requests of one kind are recognised.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawWhen {
@@ -78,8 +160,8 @@ pub enum RawVerify {
     Token(Box<RawToken>),
     /// Nothing at all.
     DangerouslyNone(Spanned<bool>),
-    /// Reserved: RSA, ECDSA, Ed25519.
-    PublicKey(Spanned<IgnoredAny>),
+    /// A signature made with a private key: RSA, ECDSA, Ed25519.
+    PublicKey(Box<RawPublicKey>),
     /// Reserved: JWT and JWS.
     Jwt(Spanned<IgnoredAny>),
     /// Reserved: RFC 9421.
@@ -89,13 +171,18 @@ pub enum RawVerify {
 }
 
 /// `verify.hmac` and `verify.digest`.
+pub(super) type RawMac = RawSigned<RawKey>;
+/// `verify.public_key`.
+pub(super) type RawPublicKey = RawSigned<RawKeyForm>;
+
+/// A signature over a message; `K` says what its keys look like.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct RawMac {
+pub struct RawSigned<K> {
     pub algorithm: Spanned<String>,
     pub signature: Spanned<RawSignature>,
     pub message: Spanned<String>,
-    pub key: Option<RawKey>,
+    pub key: Option<K>,
     pub key_id: Option<RawPart>,
     pub id: Option<RawPart>,
     pub timestamp: Option<Spanned<RawTimestamp>>,
@@ -146,6 +233,15 @@ pub struct RawKey {
     pub encoding: Option<Spanned<String>>,
     pub suffix: Option<String>,
     pub hash: Option<Spanned<String>>,
+}
+
+/// How a provider shows its public key.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawKeyForm {
+    pub prefix: Option<String>,
+    pub encoding: Option<Spanned<String>>,
+    pub form: Option<Spanned<String>>,
 }
 
 /// A part of the request.

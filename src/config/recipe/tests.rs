@@ -65,7 +65,7 @@ fn every_problem_is_reported_at_once_and_in_its_place() {
         "relay.toml:3:42: routes.x.verify.hmac.signature.encoding: expected one of hex, ",
         "relay.toml:4:11: routes.x.verify.hmac.message: unknown placeholder {bodi}\n  help: placeholders are {body}",
         "relay.toml:5:41: routes.x.verify.hmac.timestamp.tolerance: expected a duration up to 604800 s, found `soon`",
-        "relay.toml:6:16: routes.x.verify.hmac.shapes: expected one of uuid, token, digits, found `uid`",
+        "relay.toml:6:16: routes.x.verify.hmac.shapes: expected one of uuid, token, digits, base64, found `uid`",
     ];
     assert_eq!(found.len(), starts.len(), "{found:#?}");
     for (found, start) in found.iter().zip(starts) {
@@ -193,7 +193,7 @@ fn entries_of_dedupe_are_checked_where_they_stand() {
 
 #[test]
 fn what_is_to_come_is_refused_by_name() {
-    for kind in ["public_key", "jwt", "message_signature", "certificate"] {
+    for kind in ["jwt", "message_signature", "certificate"] {
         let found = one(&format!("[routes.x.verify.{kind}]\nanything = {{ goes = 'here' }}"));
         assert_eq!(found, format!("{kind}: this kind of verification is not available yet"));
     }
@@ -225,7 +225,7 @@ signature = { header = "Acme-Signature", encoding = "base64" }
 message = "{timestamp}.{body}"
 timestamp = { header = "Acme-Time", format = "rfc3339" }
 [[providers.acme.challenge]]
-when = { header = "Acme-Event", equals = "hello" }
+when = [{ header = "Acme-Event", equals = "hello" }]
 signed = false
 answer = { status = 200, body = "hi" }
 "#;
@@ -240,9 +240,10 @@ fn a_provider_of_ones_own_is_a_recipe() {
     assert_eq!(recipe.deadline, Some(Duration::from_secs(8)), "always below the provider's limit");
     assert_eq!(recipe.addresses.len(), 2);
     assert_eq!(recipe.success.status, 204);
-    let challenge = &recipe.challenges()[0];
-    assert!(!challenge.signed);
-    assert_eq!(challenge.answer.content_type.as_deref(), Some("text/plain; charset=utf-8"));
+    let handshake = &recipe.handshakes()[0];
+    assert!(!handshake.is_signed() && !handshake.needs_secret());
+    assert_eq!(handshake.told_by(), "header:Acme-Event is hello");
+    assert_eq!(handshake.answered_with(), "200 and a fixed text");
 }
 
 #[test]
@@ -268,6 +269,126 @@ fn a_recipe_at_odds_with_itself_is_refused() {
         "retries_for: is longer than the 300 s that a time may be old"
     });
     assert_eq!(changed(window, "max_body = \"25 MB\""), "max_body: expected a size up to 1GiB, found `25 MB`");
+}
+
+/// What a `challenge` of a scheme over this message is refused for.
+fn challenge(message: &str, challenge: &str) -> Vec<String> {
+    let found = problems(&format!(
+        "[providers.x]\nverify.hmac = {{ algorithm = 'sha256', signature = {{ header = 'X' }}, message = '{message}' }}\n\
+         challenge = [{{ {challenge} }}]\n"
+    ));
+    found
+        .iter()
+        .map(|problem| problem.lines().next().unwrap().split_once("providers.x.").unwrap().1.to_owned())
+        .collect()
+}
+
+#[test]
+fn a_challenge_says_something_that_can_be_answered() {
+    let told = |when: &str| challenge("{body}", &format!("when = {when}, signed = true, answer = {{ status = 200 }}"));
+    assert!(told("[{ method = 'HEAD' }]").is_empty());
+    assert_eq!(told("[]"), ["challenge.when: expected 1 to 8 conditions, found 0"]);
+    assert_eq!(
+        told("[{ method = 'head' }]"),
+        ["challenge.when: expected an upper-case method and nothing beside it, found `head`"]
+    );
+    assert_eq!(
+        told("[{ header = 'a', query = 'b' }]"),
+        ["challenge.when: expected one of method, header, query, form and json"]
+    );
+    assert_eq!(
+        told("[{ query = 'a', equals = 'b', is_secret = true }]"),
+        ["challenge.when: equals and is_secret exclude each other"]
+    );
+    let said = |answer: &str| {
+        challenge("{body}", &format!("when = [{{ query = 'q' }}], signed = false, answer = {{ {answer} }}"))
+    };
+    assert!(said("status = 404").is_empty());
+    assert!(said("status = 200, json = { a = { query = 'q' } }, headers = { X-A = 'b' }").is_empty());
+    assert_eq!(said("status = 301"), ["challenge.answer: expected a status from 200 to 299, or 404, found 301"]);
+    assert_eq!(
+        said("status = 200, body = '<b>', content_type = 'text/html'"),
+        ["challenge.answer: `text/html` is no content type of an answer: text/plain and application/json are"]
+    );
+    assert_eq!(
+        said("status = 200, body = 'a', text = ['b']"),
+        ["challenge.answer: body, text and json exclude each other"]
+    );
+    assert_eq!(said("status = 200, text = []"), ["challenge.answer: expected 1 to 8 pieces, found 0"]);
+    assert_eq!(
+        said("status = 200, headers = { Set-Cookie = { query = 'q' } }"),
+        ["challenge.answer: `Set-Cookie` is the relay's to write"]
+    );
+    assert_eq!(
+        said("status = 200, text = [{ query = 'q', shape = 'uuid' }]"),
+        [
+            "challenge.answer: a part of the request is said again as it is: of, shape, prefix, encoding and key are for hmac and digest"
+        ]
+    );
+    assert_eq!(said("status = 200, text = [{ hmac = 'sha256' }]"), ["challenge.answer: does not say of what"]);
+    assert_eq!(
+        said("status = 200, text = [{ hmac = 'sha256', of = '{body}' }]"),
+        ["challenge.answer: has parts of the request and fixed text in it, and {secret} exactly where it is a digest"]
+    );
+}
+
+/// Whoever asks for a hash of his own choice must not get one that proves a webhook.
+#[test]
+fn a_challenge_that_could_sign_a_webhook_is_refused() {
+    let open = |message: &str, answer: &str, signed: bool| {
+        let when = format!(
+            "when = [{{ query = 'q' }}], signed = {signed}, answer = {{ status = 200, text = [{{ {answer} }}] }}"
+        );
+        let found = challenge(message, &when);
+        assert!(
+            found.len() < 2 && found.iter().all(|what| what.contains("could get the signature of a webhook")),
+            "{found:?}"
+        );
+        found.len() == 1
+    };
+    assert!(open("{body}", "hmac = 'sha256', of = '{query:q}'", false), "without a shape");
+    assert!(open("{body}", "hmac = 'sha256', of = 'x{query:q}', shape = 'token'", false), "of more than one part");
+    assert!(open(
+        "{timestampless}".replace("{timestampless}", "{body}{header:Y}").as_str(),
+        "hmac = 'sha256', of = '{query:q}', shape = 'token'",
+        false
+    ));
+    assert!(
+        !open("{body}", "hmac = 'sha256', of = '{query:q}', shape = 'token'", false),
+        "bodies of that shape are refused"
+    );
+    assert!(!open("v0:{body}", "hmac = 'sha256', of = '{query:q}', shape = 'token'", false), "no token has a colon");
+    assert!(open("v0{body}", "hmac = 'sha256', of = '{query:q}', shape = 'token'", false), "a token may begin so");
+    assert!(!open("{body}", "hmac = 'sha1', of = '{query:q}'", false), "another hash");
+    assert!(!open("{body}", "digest = 'sha256', of = '{query:q}{secret}'", false), "another function");
+    assert!(
+        !open("{body}", "hmac = 'sha256', of = '{query:q}', with_handshake_secret = true", false),
+        "another secret"
+    );
+    assert!(!open("{body}{header:Y}", "hmac = 'sha256', of = '{query:q}'", true), "only the provider can ask");
+}
+
+#[test]
+fn a_scheme_with_public_keys_has_its_own_rules() {
+    let public = |rest: &str| {
+        let text =
+            format!("[routes.x.verify.public_key]\nsignature = {{ header = 'X', encoding = 'base64' }}\n{rest}\n");
+        problems(&text).iter().map(|problem| problem.lines().next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert!(public("algorithm = 'ed25519'\nmessage = '{body}'\nkey = { encoding = 'hex', form = 'raw' }").is_empty());
+    let found = public("algorithm = 'rsa-sha1'\nmessage = '{body}'");
+    assert!(
+        found[0].contains("expected one of ed25519, ecdsa-p256-sha256, ecdsa-p256-sha256-fixed, rsa-sha256"),
+        "{found:?}"
+    );
+    let found = public("algorithm = 'rsa-sha256'\nmessage = '{body}'\nkey = { form = 'raw' }");
+    assert!(found[0].contains("an RSA key is two numbers, and never raw"), "{found:?}");
+    let found = public("algorithm = 'ed25519'\nmessage = '{body}'\nkey = { form = 'pem' }");
+    assert!(found[0].contains("expected one of der, raw, found `pem`"), "{found:?}");
+    let found = public("algorithm = 'ed25519'\nmessage = '{secret}{body}'");
+    assert!(found[0].contains("has {secret}, and a scheme with public keys has none"), "{found:?}");
+    let found = public("algorithm = 'ed25519'\nmessage = '{body}'\nkey = { suffix = '&' }");
+    assert!(found[0].contains("unknown field `suffix`"), "{found:?}");
 }
 
 #[test]

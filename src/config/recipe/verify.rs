@@ -8,12 +8,15 @@ use std::sync::Arc;
 
 use toml::Spanned;
 
-use super::mac;
 use super::raw::{RawBinding, RawDedupe, RawEntry, RawToken, RawVerify};
+use super::signed;
 use super::words::Scope;
 use crate::config::report::Problems;
 use crate::scheme::Scheme;
-use crate::scheme::compiled::{Binding, Check, Function, TokenPlace, TokenSpec};
+use crate::scheme::check::Check;
+use crate::scheme::check::mac::Function;
+use crate::scheme::check::token::{TokenPlace, TokenSpec};
+use crate::scheme::compiled::Binding;
 use crate::scheme::identity::{Bodies, Combination, Dedupe};
 use crate::scheme::shape::Shape;
 use crate::scheme::source::Source;
@@ -30,8 +33,9 @@ pub enum CompiledVerify {
 /// Compiles a `verify` table; `key` is its key path, for instance `routes.legacy.verify`.
 pub fn compile_verify(raw: &RawVerify, key: &str, problems: &mut Problems) -> Option<CompiledVerify> {
     let scheme = match raw {
-        RawVerify::Hmac(raw) => mac::compile(raw, Function::Hmac, &mut Scope::at(key, "hmac", problems))?,
-        RawVerify::Digest(raw) => mac::compile(raw, Function::Digest, &mut Scope::at(key, "digest", problems))?,
+        RawVerify::Hmac(raw) => signed::mac(raw, Function::Hmac, &mut Scope::at(key, "hmac", problems))?,
+        RawVerify::Digest(raw) => signed::mac(raw, Function::Digest, &mut Scope::at(key, "digest", problems))?,
+        RawVerify::PublicKey(raw) => signed::public_key(raw, &mut Scope::at(key, "public_key", problems))?,
         RawVerify::Token(raw) => compile_token(raw, &mut Scope::at(key, "token", problems))?,
         RawVerify::DangerouslyNone(yes) if *yes.get_ref() => return Some(CompiledVerify::DangerouslyNone),
         RawVerify::DangerouslyNone(no) => {
@@ -44,7 +48,6 @@ pub fn compile_verify(raw: &RawVerify, key: &str, problems: &mut Problems) -> Op
             );
             return None;
         }
-        RawVerify::PublicKey(raw) => return not_yet(&mut Scope::at(key, "public_key", problems), raw.span()),
         RawVerify::Jwt(raw) => return not_yet(&mut Scope::at(key, "jwt", problems), raw.span()),
         RawVerify::MessageSignature(raw) => {
             return not_yet(&mut Scope::at(key, "message_signature", problems), raw.span());
@@ -55,7 +58,12 @@ pub fn compile_verify(raw: &RawVerify, key: &str, problems: &mut Problems) -> Op
 }
 
 fn not_yet(scope: &mut Scope<'_>, span: std::ops::Range<usize>) -> Option<CompiledVerify> {
-    scope.problem(Some(span), "", "this kind of verification is not available yet", Some("hmac, digest and token are"));
+    scope.problem(
+        Some(span),
+        "",
+        "this kind of verification is not available yet",
+        Some("hmac, digest, public_key and token are"),
+    );
     None
 }
 

@@ -9,7 +9,8 @@ use serde::Serialize;
 use crate::edge;
 use crate::gate::pipeline::Known;
 use crate::guards::meter::SOURCES_MAX;
-use crate::runtime::snapshot::{Delivery, Snapshot};
+use crate::runtime::snapshot::{Delivery, Route, Snapshot};
+use crate::runtime::state::VerifyPlaces;
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -33,7 +34,7 @@ pub struct Memory {
     pub bytes: u64,
     /// Sockets' state and buffers: `limits.max_connections`, `max_head`, `max_h2_streams`.
     pub connections: u64,
-    /// Heads and bodies of requests under way: `limits.body_memory`.
+    /// Heads and bodies of requests under way: `limits.body_memory`, and copies of bodies that are verified in one piece.
     pub requests: u64,
     /// Ids: `limits.replay_entries`.
     pub replay: u64,
@@ -50,7 +51,7 @@ impl Memory {
     pub fn most(snapshot: &Snapshot) -> Self {
         let limits = &snapshot.limits;
         let head = limits.max_head as u64;
-        let stored = |route: &crate::runtime::snapshot::Route| {
+        let stored = |route: &Route| {
             let each = route.max_body + 2 * head + DELIVERY;
             if route.delivery == Delivery::Direct { 0 } else { (route.concurrency as u64).saturating_mul(each) }
         };
@@ -59,7 +60,7 @@ impl Memory {
         let parts = Self {
             bytes: 0,
             connections: edge::memory::of_connections(limits),
-            requests: limits.body_memory,
+            requests: limits.body_memory.saturating_add(copies(snapshot)),
             replay: (limits.replay_entries as u64).saturating_mul(REPLAY_ENTRY),
             rates: ((by_address + 1) * SOURCES_MAX as u64 + Known::MOST as u64) * SOURCE,
             store: if snapshot.store.is_some() { STORE + deliveries } else { 0 },
@@ -69,4 +70,11 @@ impl Memory {
         let sum = [connections, requests, replay, rates, store, program].into_iter().fold(0, u64::saturating_add);
         Self { bytes: sum.saturating_add(sum / 8), ..parts }
     }
+}
+
+/// Ed25519 signs a message and not its hash, so the message is put together: for as many large bodies as are verified at once.
+fn copies(snapshot: &Snapshot) -> u64 {
+    let largest =
+        snapshot.routes.iter().filter(|route| route.copies_body()).map(|route| route.max_body).max().unwrap_or(0);
+    (VerifyPlaces::default().count() as u64).saturating_mul(largest)
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::{Step, Subject, Verdict};
 use crate::domain::sensitive::MASK;
 use crate::domain::{Framing, Head, Refusal};
-use crate::gate::pipeline::{admit, hops};
+use crate::gate::pipeline::{admit, challenge, hops};
 use crate::guards::access::AccessList;
 use crate::guards::meter::Rate;
 use crate::runtime::snapshot::{AddressCheck, Listener, Route, Snapshot};
@@ -55,6 +55,14 @@ pub(super) fn judge(snapshot: &Snapshot, route: &Route, subject: &Subject<'_>) -
 
 fn method(route: &Route, head: &Head) -> Step {
     let because = format!("{}; the route takes {}", head.method().as_str(), route.allow_header);
+    if challenge::is_announced(route, head) {
+        return Step::new(
+            STEP,
+            "method",
+            Verdict::Passed,
+            format!("{}, as a handshake has it", head.method().as_str()),
+        );
+    }
     match admit::method(route, head) {
         Ok(()) => Step::new(STEP, "method", Verdict::Passed, because),
         Err(refusal) => Step::refused(STEP, "method", refusal.code(), because),
@@ -171,6 +179,9 @@ fn content_type(route: &Route, head: &Head) -> Step {
     let Some(types) = &route.content_types else {
         return Step::new(STEP, CHECK, Verdict::Skipped, "the route takes every one");
     };
+    if challenge::is_announced(route, head) {
+        return Step::new(STEP, CHECK, Verdict::Skipped, "a handshake may have every one");
+    }
     let types = types.join(", ");
     let value = head.headers().first("content-type").and_then(|value| std::str::from_utf8(value).ok());
     match (admit::content_type(route, head), value) {

@@ -8,7 +8,8 @@ use crate::domain::field_list::reserved;
 use crate::domain::sensitive::MASK;
 use crate::gate::pipeline::compose::{dropped_members, passes, received_target};
 use crate::gate::pipeline::route::Routed;
-use crate::runtime::snapshot::{Delivery, FixedAnswer, Route};
+use crate::runtime::snapshot::{Delivery, Route};
+use crate::scheme::HandshakeAnswer;
 
 /// Longest target that is shown in full.
 const MAX_TARGET: usize = 500;
@@ -16,7 +17,7 @@ const MAX_TARGET: usize = 500;
 const MAX_NAMES: usize = 40;
 
 /// Whether it is a handshake that the relay answers itself.
-pub(super) fn handshake(route: &Route, answer: Option<&FixedAnswer>, check: &'static str) -> (Step, bool) {
+pub(super) fn handshake(route: &Route, answer: Option<&HandshakeAnswer>, check: &'static str) -> (Step, bool) {
     let signed = check != "challenge";
     let step = match answer {
         Some(answer) => {
@@ -24,7 +25,7 @@ pub(super) fn handshake(route: &Route, answer: Option<&FixedAnswer>, check: &'st
                 format!("the provider's challenge: answered here with {}, nothing is forwarded", answer.status);
             Step::new("challenge", check, Verdict::Passed, because)
         }
-        None if route.challenges.iter().any(|challenge| challenge.signed == signed) => {
+        None if route.challenges.iter().any(|challenge| challenge.handshake.is_signed() == signed) => {
             Step::new("challenge", check, Verdict::Passed, "no challenge")
         }
         None => Step::new("challenge", check, Verdict::Skipped, "the route answers no challenge here"),

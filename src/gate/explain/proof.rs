@@ -21,7 +21,7 @@ pub(super) fn judge(snapshot: &Snapshot, route: &Route, subject: &Subject<'_>) -
         return Judged { steps: vec![Step::new(STEP, "signature", Verdict::Skipped, because)], dedupe: None };
     };
     let others = others(snapshot, route);
-    let blanked = verifier.scheme().blanks_token() && subject.recorded.is_some();
+    let blanked = verifier.scheme().is_token() && subject.recorded.is_some();
     let mut steps = Vec::new();
     for part in verifier.examine(subject.head, subject.body, subject.at) {
         let part = if blanked && part.aspect == Aspect::Signature { kept(verifier, subject, part) } else { part };
@@ -63,7 +63,7 @@ pub(super) fn observed(route: &Route, subject: &Subject<'_>) -> Option<Step> {
 
 fn blanks(route: &Route) -> bool {
     let verify = route.observed.as_ref().and_then(|observed| observed.verify.as_ref());
-    verify.is_some_and(|verify| verify.scheme().blanks_token())
+    verify.is_some_and(|verify| verify.scheme().is_token())
 }
 
 /// The routes beside this one that verify something.
@@ -138,7 +138,7 @@ fn step(
         Aspect::Binding => "binding",
         Aspect::Id => "id",
     };
-    let token = verifier.scheme().blanks_token() && subject.recorded.is_some();
+    let token = verifier.scheme().is_token() && subject.recorded.is_some();
     match part.found {
         Found::Good => Step::new(STEP, check, Verdict::Passed, part.because),
         Found::None => Step::new(STEP, check, Verdict::Skipped, part.because),

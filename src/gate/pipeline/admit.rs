@@ -8,13 +8,14 @@ use crate::guards::access::{AccessList, RequiredHeader, Verdict};
 use crate::runtime::snapshot::{AddressCheck, Listener, Route};
 
 use super::route::Routed;
-use super::{Connection, hops};
+use super::{Connection, challenge, hops};
 
 /// A request whose head the route accepts.
 #[derive(Debug)]
 pub struct Admitted<'s> {
     routed: Routed<'s>,
     allowed_by: Option<&'s str>,
+    announced: bool,
 }
 
 impl<'s> Admitted<'s> {
@@ -26,7 +27,10 @@ impl<'s> Admitted<'s> {
         head: &Head,
     ) -> Result<Self, Refusal> {
         let route: &'s Route = routed.route();
-        method(route, head)?;
+        let announced = challenge::is_announced(route, head);
+        if !announced {
+            method(route, head)?;
+        }
         let allowed_by = match address(&route.access, &connection.listener, source.ip) {
             Ok(allowed_by) => allowed_by,
             // The record says so.
@@ -39,10 +43,17 @@ impl<'s> Admitted<'s> {
         for required in &route.headers {
             required_header(required, head)?;
         }
-        content_type(route, head)?;
+        if !announced {
+            content_type(route, head)?;
+        }
         hops::check(head)?;
         declared_size(route, head)?;
-        Ok(Self { routed, allowed_by })
+        Ok(Self { routed, allowed_by, announced })
+    }
+
+    /// Whether it was let in as a handshake, with a method or a content type that no webhook of the route has.
+    pub(super) fn is_announced(&self) -> bool {
+        self.announced
     }
 
     /// The entry of the address list that admitted the source, where the route has a list.
@@ -68,6 +79,12 @@ pub(super) fn would_refuse(route: &Route, listener: &Listener, source: IpAddr) -
 }
 
 // The checks one by one, so that `explain` asks the same functions.
+
+/// Method and content type of a webhook.
+pub(super) fn form(route: &Route, head: &Head) -> Result<(), Refusal> {
+    method(route, head)?;
+    content_type(route, head)
+}
 
 pub(crate) fn method(route: &Route, head: &Head) -> Result<(), Refusal> {
     if route.methods.contains(&head.method()) { Ok(()) } else { Err(Refusal::MethodNotAllowed) }

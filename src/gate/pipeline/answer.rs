@@ -115,7 +115,12 @@ pub fn text(status: u16) -> &'static str {
 pub(super) fn answer(end: &End, head: &Head, route: Option<&Route>) -> Answer {
     let mut answer = match &end.outcome {
         Outcome::Delivered | Outcome::Accepted | Outcome::Duplicate | Outcome::Handshake => match &end.reply {
-            Reply::Handshake(answer) => fixed(answer),
+            Reply::Handshake(answer) => Answer {
+                body: answer.body.clone(),
+                content_type: answer.content_type.clone(),
+                headers: answer.headers.clone(),
+                ..plain(answer.status)
+            },
             Reply::Upstream(received) => Answer {
                 status: received.status,
                 body: received.body.clone(),
@@ -179,6 +184,7 @@ fn plain(status: u16) -> Answer {
         content_type,
         content_encoding: None,
         allow: None,
+        headers: Vec::new(),
         retry_after: None,
         close: false,
     }

@@ -1,6 +1,7 @@
 //! What was blanked in a genuine request before it was kept, and how it comes back for its delivery.
 //!
-//! It is locked with the secret that proved the request. A route that verifies nothing has none: there it lies as the body does,
+//! It is locked with the secret that proved the request. A route that verifies nothing, or with a
+//! public key, has none: there it lies as the body does,
 //! sealed where the store seals.
 
 use std::borrow::Cow;
@@ -24,6 +25,9 @@ pub(super) fn hold(
 ) -> Option<Secret> {
     let held = Secret::new(held.to_bytes());
     let (kind, bytes) = match (verify?, proof) {
+        (Verification::Signed(verifier), Some(_)) if verifier.scheme().takes_public_keys() => {
+            (OPEN, Cow::Borrowed(held.expose()))
+        }
         (Verification::Signed(verifier), Some(proof)) => {
             (LOCKED, Cow::Owned(verifier.lock(&proof.key, request_id, held.expose())?))
         }

@@ -76,7 +76,7 @@ impl<'s> Verified<'s> {
     }
 }
 
-/// A large body waits for a place: until `by`, and no longer than others can do without its memory.
+/// What takes long waits for a place: until `by`, and no longer than others can do without its memory.
 pub(super) async fn place<'p>(
     received: &Received<'_>,
     places: &'p VerifyPlaces,
@@ -84,7 +84,7 @@ pub(super) async fn place<'p>(
 ) -> Result<Option<Place<'p>>, Fault> {
     let route = received.route();
     let hashes_nothing = matches!(route.verify, Verification::DangerouslyNone) && route.observed.is_none();
-    if received.body().len() < LARGE || hashes_nothing {
+    if received.body().len().saturating_add(cost(route)) < LARGE || hashes_nothing {
         return Ok(None);
     }
     tokio::select! {
@@ -92,6 +92,16 @@ pub(super) async fn place<'p>(
         place = timeout_at(by, places.enter(received.share())) => place.map(Some).map_err(|_| Fault::VerificationBusy),
         () = received.share().evicted() => Err(Fault::BodyMemory),
     }
+}
+
+/// What the route's keys cost, whatever the size of the body: a public key as much as thousands of bytes.
+fn cost(route: &Route) -> usize {
+    let own = match &route.verify {
+        Verification::Signed(verifier) => verifier.cost(),
+        Verification::DangerouslyNone => 0,
+    };
+    let observed = route.observed.as_ref().and_then(|observed| observed.verify.as_ref());
+    observed.map_or(own, |verifier| own.saturating_add(verifier.cost()))
 }
 
 /// Where it holds up nobody: the tasks of this worker go to another thread for as long as it takes.

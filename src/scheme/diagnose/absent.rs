@@ -1,13 +1,14 @@
 //! Where a signature stands instead of where it should, and what kind of proof it is.
 
-use super::{Other, Search};
+use super::{Asked, Other, Search};
 use crate::base::UnixMillis;
 use crate::domain::Head;
 use crate::scheme::algorithm::Algorithm;
-use crate::scheme::compiled::{Check, MacSpec, Scheme};
+use crate::scheme::check::Check;
+use crate::scheme::check::envelope::Envelope;
+use crate::scheme::compiled::Scheme;
 use crate::scheme::examine::names;
 use crate::scheme::source::Facts;
-use crate::scheme::wrapping::Candidates;
 use crate::scheme::{Verifier, words};
 
 /// Findings of one diagnosis.
@@ -17,7 +18,10 @@ const MAX_NAMED: usize = 8;
 
 /// Versions of signatures that providers put beside, or in place of, the one that a shared secret makes.
 const VERSIONS: [(&str, &str); 2] = [
-    ("v1a", "v1a is made with a private key (Ed25519): have the sender make v1 with the shared secret"),
+    (
+        "v1a",
+        "v1a is made with a private key (Ed25519): have the sender make v1 with the shared secret, or give the route provider = \"standard-webhooks-ed25519\" and its public key",
+    ),
     ("v0", "v0 is an older form, at some providers that of test events, and proves nothing here"),
 ];
 
@@ -28,23 +32,18 @@ const KINDS: [(&str, &str); 2] = [
 ];
 
 /// The place is there, and holds only what the scheme does not take.
-pub(super) fn of_another_version(scheme: &Scheme, mac: &MacSpec, facts: &Facts<'_>) -> Option<String> {
-    let what = words::without_signature(scheme, mac, facts)?;
-    let text = mac.signature.places.iter().find_map(|place| facts.read(place).ok().flatten())?;
-    let named = mac.signature.item_names(&text);
+pub(super) fn of_another_version(scheme: &Scheme, envelope: &Envelope, facts: &Facts<'_>) -> Option<String> {
+    let what = words::without_signature(scheme, &envelope.signature, facts)?;
+    let text = envelope.signature.places.iter().find_map(|place| facts.read(place).ok().flatten())?;
+    let named = envelope.signature.item_names(&text);
     let known = VERSIONS.iter().find(|(version, _)| named.contains(&version.as_bytes()));
     let known = known.map_or("see which version the sender is set to make", |(_, words)| words);
     Some(format!("{what}: {known}"))
 }
 
 /// What the request has in place of the header that the scheme reads.
-pub(super) fn elsewhere(
-    verifier: &Verifier,
-    head: &Head,
-    body: Option<&[u8]>,
-    now: UnixMillis,
-    others: &[Other<'_>],
-) -> Vec<String> {
+pub(super) fn elsewhere(asked: &Asked<'_, '_>) -> Vec<String> {
+    let Asked { verifier, head, body, now, others, .. } = *asked;
     let mut found: Vec<String> = genuine_elsewhere(head, body, now, others).into_iter().collect();
     if found.is_empty() {
         found.extend(older(verifier, head, body));
@@ -112,9 +111,9 @@ fn is_sha1(value: &[u8]) -> bool {
 
 /// A proof as another route reads it, in a form that this one could read.
 fn of_other(verifier: &Verifier, head: &Head, body: Option<&[u8]>, (route, other): &Other<'_>) -> Option<String> {
-    let own = verifier.scheme.proof_headers();
+    let own = verifier.scheme.check.kind().headers();
     let has = |name: &str| head.headers().first(name).is_some();
-    let theirs = other.scheme.proof_headers();
+    let theirs = other.scheme.check.kind().headers();
     let name = theirs.into_iter().find(|name| has(name) && !own.iter().any(|own| own.eq_ignore_ascii_case(name)))?;
     if !well_formed(&other.scheme, head, body) {
         return None;
@@ -137,13 +136,7 @@ fn kept_for_another_kind(verifier: &Verifier, header: &str, what: &str) -> Strin
 }
 
 fn well_formed(scheme: &Scheme, head: &Head, body: Option<&[u8]>) -> bool {
-    match &scheme.check {
-        Check::Mac(mac) => {
-            let facts = Facts::new(head, body.unwrap_or_default(), &scheme.paths);
-            mac.signature.candidates(&facts, mac.algorithm, &mut Candidates::none()).is_ok()
-        }
-        Check::Token(_) => true,
-    }
+    scheme.check.kind().is_formed(&Facts::new(head, body.unwrap_or_default(), &scheme.paths))
 }
 
 /// Whether the request's other headers are named as this scheme's provider names them, and not as the other's does.

@@ -4,7 +4,8 @@ use super::{Other, keys};
 use crate::base::Secret;
 use crate::domain::Head;
 use crate::scheme::ReadyKey;
-use crate::scheme::compiled::TokenSpec;
+use crate::scheme::check::Kind;
+use crate::scheme::check::token::TokenSpec;
 use crate::scheme::form;
 use crate::scheme::source::Facts;
 
@@ -53,8 +54,7 @@ pub(super) fn misplaced(spec: &TokenSpec, ours: &[ReadyKey], head: &Head) -> Opt
             .map_or(value, |(_, rest)| rest);
         ours.iter().find(|key| key.configured.matches(value) || key.configured.matches(bare))
     };
-    let places: Vec<String> = spec.places.iter().map(crate::scheme::words::token_place).collect();
-    let expected = places.join(", or ");
+    let expected = Kind::places(spec).join(", or ");
     for (name, value) in head.headers().iter() {
         if let Some(key) = known(value) {
             return Some(format!("key `{}` is there, but in the header {name}; the route reads {expected}", key.id));

@@ -20,7 +20,8 @@ impl Compiler<'_> {
         let (observe, key) = (at.get_ref(), join(key, "observe"));
         let headers = self.required_headers(observe.headers.as_ref(), &join(&key, "headers"));
         let names_scheme = observe.provider.is_some() || observe.verify.is_some();
-        if !names_scheme && observe.secrets.is_none() {
+        let keys = (observe.secrets.as_ref(), observe.public_keys.as_ref());
+        if !names_scheme && keys.0.is_none() && keys.1.is_none() {
             if headers.is_empty() {
                 let help = "name a provider or verify with secrets, other secrets, or headers; or leave observe out";
                 self.reject(at, &key, "there is nothing to observe", help);
@@ -35,7 +36,7 @@ impl Compiler<'_> {
             // The scheme of today, with other secrets.
             false => claim,
         };
-        let proven = self.proven(name, Claim { secrets: observe.secrets.as_ref(), ..claim }, &key, named)?;
+        let proven = self.proven(name, Claim { secrets: keys.0, public_keys: keys.1, ..claim }, &key, named)?;
         match proven.verify {
             Verification::Signed(verify) => {
                 self.not_in_force(at, &key);

@@ -1,15 +1,22 @@
-//! `verify.hmac` and `verify.digest`, compiled.
+//! `verify.hmac`, `verify.digest` and `verify.public_key`, compiled: whatever signs a message.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use toml::Spanned;
 
-use super::raw::{RawBodyDigest, RawKey, RawList, RawMac, RawSignature, RawTimestamp};
+use super::raw::{
+    RawBodyDigest, RawKey, RawKeyForm, RawList, RawMac, RawPublicKey, RawSignature, RawSigned, RawTimestamp, RawVariant,
+};
 use super::verify::{bindings, bodies, dedupe, shapes};
 use super::words::Scope;
 use crate::scheme::Scheme;
-use crate::scheme::compiled::{BodyDigest, Check, Function, MacSpec, Message, TimePlace, TimeSpec};
+use crate::scheme::check::Check;
+use crate::scheme::check::envelope::Envelope;
+use crate::scheme::check::mac::{Function, MacSpec};
+use crate::scheme::check::public_key::{Family, KeyAlgorithm, KeyForm, PublicKeySpec};
+use crate::scheme::compiled::{BodyDigest, Message, TimePlace, TimeSpec};
+use crate::scheme::encoding::Encoding;
 use crate::scheme::identity::{Combination, Dedupe};
 use crate::scheme::key::KeyMaterial;
 use crate::scheme::shape::Shape;
@@ -22,18 +29,22 @@ use crate::scheme::wrapping::{Item, SignatureSpec, Wrapping};
 const MAX_TOLERANCE: Duration = Duration::from_secs(7 * 24 * 3600);
 const DEFAULT_TOLERANCE: Duration = Duration::from_secs(300);
 
-/// Everything is looked at before anything is given up, so that one run shows every problem.
-pub(super) fn compile(raw: &RawMac, function: Function, scope: &mut Scope<'_>) -> Option<Arc<Scheme>> {
-    let algorithm = scope.algorithm(&raw.algorithm, "algorithm");
+/// Everything is looked at before anything is given up, so that one run shows every problem. `check` puts the kind's own keys
+/// and the envelope together.
+pub(super) fn compile<K>(
+    raw: &RawSigned<K>,
+    scope: &mut Scope<'_>,
+    check: impl FnOnce(&RawSigned<K>, &mut Scope<'_>) -> Option<Box<dyn FnOnce(Envelope) -> Check>>,
+) -> Option<Arc<Scheme>> {
+    let check = check(raw, scope);
     let signature = signature(&raw.signature, scope);
-    let key = key(raw.key.as_ref(), scope);
     let key_id = optional(raw.key_id.as_ref().map(|part| scope.part(part, "key_id")));
     let id = optional(raw.id.as_ref().map(|part| scope.part(part, "id")));
     let time = optional(raw.timestamp.as_ref().map(|raw| timestamp(raw, scope)));
     let shapes = shapes(&raw.shapes, scope);
     let bindings = bindings(&raw.bindings, scope);
     let message = message(&raw.message, "message", &raw.body_digests, scope);
-    let variants = variants(raw, scope);
+    let variants = variants(&raw.variants, scope);
     let by_default = match &id {
         Some(Some(id)) => Dedupe::Source(id.clone()),
         _ => Dedupe::Signature,
@@ -43,20 +54,13 @@ pub(super) fn compile(raw: &RawMac, function: Function, scope: &mut Scope<'_>) -
     let bodies = bodies(raw.bodies.as_ref(), dedupe.as_deref(), scope);
     let (signature, message, variants, id, time) = (signature?, message?, variants?, id?, time?);
 
-    let mac = MacSpec {
-        function,
-        algorithm: algorithm?,
-        signature,
-        key: key?,
-        key_id: key_id?,
-        message,
-        variants,
-        both_ports: raw.url_with_and_without_port,
-    };
-    let messages = std::iter::once(&raw.message).chain(raw.variants.iter().map(|variant| &variant.message));
+    let both_ports = raw.url_with_and_without_port;
+    let check = check?(Envelope { signature, key_id: key_id?, message, variants, both_ports });
+    let texts = std::iter::once(&raw.message).chain(raw.variants.iter().map(|variant| &variant.message));
     let mut sound = true;
-    for (message, text) in mac.messages().zip(messages) {
-        let rules = Rules { mac: &mac, id: id.as_ref(), time: time.as_ref(), shapes: shapes.as_deref(), raw };
+    let raw_time = raw.timestamp.as_ref();
+    for (message, text) in check.envelope().into_iter().flat_map(Envelope::messages).zip(texts) {
+        let rules = Rules { check: &check, id: id.as_ref(), time: time.as_ref(), shapes: shapes.as_deref(), raw_time };
         for (span, name, what, help) in rules.broken(message, text) {
             scope.problem(Some(span), name, what, help);
             sound = false;
@@ -66,7 +70,38 @@ pub(super) fn compile(raw: &RawMac, function: Function, scope: &mut Scope<'_>) -
         }
     }
     let (shapes, bindings, dedupe, bodies) = (shapes?, bindings?, dedupe?, bodies?);
-    sound.then(|| Scheme::new(Check::Mac(mac), time, id, shapes, bindings, dedupe, bodies))
+    sound.then(|| Scheme::new(check, time, id, shapes, bindings, dedupe, bodies))
+}
+
+/// `verify.hmac` and `verify.digest`.
+pub(super) fn mac(raw: &RawMac, function: Function, scope: &mut Scope<'_>) -> Option<Arc<Scheme>> {
+    compile(raw, scope, |raw, scope| {
+        let algorithm = scope.algorithm(&raw.algorithm, "algorithm");
+        let key = key(raw.key.as_ref(), scope);
+        let (algorithm, key) = (algorithm?, key?);
+        Some(Box::new(move |envelope| Check::Mac(MacSpec { function, algorithm, key, envelope })))
+    })
+}
+
+/// `verify.public_key`.
+pub(super) fn public_key(raw: &RawPublicKey, scope: &mut Scope<'_>) -> Option<Arc<Scheme>> {
+    compile(raw, scope, |raw, scope| {
+        let algorithm = scope.word(&raw.algorithm, "algorithm", &KeyAlgorithm::ALL, KeyAlgorithm::as_str);
+        let form = key_form(raw.key.as_ref(), scope);
+        let (algorithm, form) = (algorithm?, form?);
+        if let (Some(text), true, Family::Rsa) =
+            (raw.key.as_ref().and_then(|key| key.form.as_ref()), form.raw, algorithm.family())
+        {
+            scope.problem(
+                Some(text.span()),
+                "key.form",
+                "an RSA key is two numbers, and never raw",
+                Some("leave it out"),
+            );
+            return None;
+        }
+        Some(Box::new(move |envelope| Check::PublicKey(PublicKeySpec { algorithm, form, envelope })))
+    })
 }
 
 /// Absent is fine; present and wrong is not.
@@ -82,11 +117,11 @@ type Broken = (std::ops::Range<usize>, &'static str, String, Option<&'static str
 
 /// What must hold between the parts of a scheme.
 struct Rules<'a> {
-    mac: &'a MacSpec,
+    check: &'a Check,
     id: Option<&'a Source>,
     time: Option<&'a TimeSpec>,
     shapes: Option<&'a [(Source, Shape)]>,
-    raw: &'a RawMac,
+    raw_time: Option<&'a Spanned<RawTimestamp>>,
 }
 
 impl Rules<'_> {
@@ -97,8 +132,14 @@ impl Rules<'_> {
         if template.segments().iter().all(|segment| matches!(segment, Segment::Literal(_) | Segment::Secret)) {
             say("message", "has nothing of the request in it, so it proves nothing", Some("sign at least {body}"));
         }
-        if self.mac.function == Function::Digest && !template.has(&Segment::Secret) {
-            say("message", "a plain digest without {secret} can be computed by anyone", Some("add {secret}"));
+        match (self.check, template.has(&Segment::Secret)) {
+            (Check::Mac(MacSpec { function: Function::Digest, .. }), false) => {
+                say("message", "a plain digest without {secret} can be computed by anyone", Some("add {secret}"));
+            }
+            (Check::PublicKey(_), true) => {
+                say("message", "has {secret}, and a scheme with public keys has none", Some("take {secret} out"));
+            }
+            _ => {}
         }
         if template.has(&Segment::Id) && self.id.is_none() {
             say("message", "has {id}, and no `id` says what it is", Some("add id = { header = \"…\" }"));
@@ -107,7 +148,7 @@ impl Rules<'_> {
         if template.has(&Segment::Timestamp) && !windowed {
             say("message", "has {timestamp}, and no `timestamp` with a tolerance says where it is", None);
         }
-        for place in &self.mac.signature.places {
+        for place in self.check.envelope().iter().flat_map(|envelope| &envelope.signature.places) {
             let circular = match place {
                 Source::Form(_) | Source::Json(_) => template.covers_body(),
                 Source::Query(_) => template.has(&Segment::Url),
@@ -133,7 +174,7 @@ impl Rules<'_> {
     fn doubtful(&self, message: &Message) -> Vec<(String, &'static str)> {
         let segments = message.template.segments();
         let mut found = Vec::new();
-        if self.mac.extends(message) {
+        if matches!(self.check, Check::Mac(mac) if mac.extends_over(message)) {
             let what = "text stands behind {secret} in a plain digest: whoever has seen one signature can append to what \
                  was signed and compute another (length extension)";
             found.push((what.to_owned(), "put {secret} last, or use hmac, where the provider lets you choose"));
@@ -191,10 +232,10 @@ impl Rules<'_> {
 
     /// A window over a time that anyone can rewrite stops nobody.
     fn unsigned_time(&self, template: &Template) -> Option<Broken> {
-        let (time, raw) = (self.time?, self.raw.timestamp.as_ref()?);
+        let (time, raw, envelope) = (self.time?, self.raw_time?, self.check.envelope()?);
         time.window?;
         let problem = |what: &str, help| Some((raw.span(), "timestamp", what.to_owned(), help));
-        match (&time.place, &self.mac.signature.wrapping) {
+        match (&time.place, &envelope.signature.wrapping) {
             (TimePlace::Item(Item::Named(name)), Wrapping::Named { names, .. }) if names.contains(name) => {
                 return problem("the item is one of the signatures", None);
             }
@@ -254,9 +295,9 @@ fn message(
     Some(Message { template: template?, digests: digests.into_iter().collect::<Option<_>>()? })
 }
 
-fn variants(raw: &RawMac, scope: &mut Scope<'_>) -> Option<Vec<(Box<str>, Message)>> {
+fn variants(raw: &[RawVariant], scope: &mut Scope<'_>) -> Option<Vec<(Box<str>, Message)>> {
     let mut found: Option<Vec<(Box<str>, Message)>> = Some(Vec::new());
-    for raw in &raw.variants {
+    for raw in raw {
         let content_type = raw.content_type.get_ref().trim().to_ascii_lowercase();
         if content_type.split('/').count() != 2 || content_type.contains([';', ' ']) {
             let what = format!("expected a media type, found `{}`", raw.content_type.get_ref());
@@ -380,7 +421,7 @@ fn sign(text: &Spanned<String>, name: &str, scope: &mut Scope<'_>) -> Option<u8>
     }
 }
 
-fn key(raw: Option<&RawKey>, scope: &mut Scope<'_>) -> Option<KeyMaterial> {
+pub(super) fn key(raw: Option<&RawKey>, scope: &mut Scope<'_>) -> Option<KeyMaterial> {
     let Some(raw) = raw else { return Some(KeyMaterial::default()) };
     let encoding = match &raw.encoding {
         Some(text) if text.get_ref() != "text" => scope.encoding(Some(text), "key.encoding").map(Some),
@@ -390,6 +431,19 @@ fn key(raw: Option<&RawKey>, scope: &mut Scope<'_>) -> Option<KeyMaterial> {
     let prefix = raw.prefix.as_deref().map(Into::into);
     let suffix = raw.suffix.as_deref().map(Into::into);
     Some(KeyMaterial { prefix, encoding: encoding?, suffix, hash: hash? })
+}
+
+fn key_form(raw: Option<&RawKeyForm>, scope: &mut Scope<'_>) -> Option<KeyForm> {
+    let Some(raw) = raw else { return Some(KeyForm::default()) };
+    let encoding = match &raw.encoding {
+        Some(text) => scope.encoding(Some(text), "key.encoding"),
+        None => Some(Encoding::Base64),
+    };
+    let raw_form = match &raw.form {
+        None => Some(false),
+        Some(text) => scope.word(text, "key.form", &[false, true], |raw| if raw { "raw" } else { "der" }),
+    };
+    Some(KeyForm { prefix: raw.prefix.as_deref().map(Into::into), encoding: encoding?, raw: raw_form? })
 }
 
 fn timestamp(raw: &Spanned<RawTimestamp>, scope: &mut Scope<'_>) -> Option<TimeSpec> {

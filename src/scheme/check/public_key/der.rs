@@ -1,0 +1,153 @@
+//! As much of DER as it takes to say what a key is before it is used, and why it cannot be.
+
+use super::Family;
+
+/// What a piece of DER holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// A public key; of RSA the bits of its modulus.
+    Public(Family, Option<usize>),
+    /// A public key of another kind: what it is called.
+    Other(&'static str),
+    /// An elliptic curve of another name.
+    Curve(&'static str),
+    Private,
+    Certificate,
+}
+
+const INTEGER: u8 = 0x02;
+const BIT_STRING: u8 = 0x03;
+const OCTET_STRING: u8 = 0x04;
+const OID: u8 = 0x06;
+const SEQUENCE: u8 = 0x30;
+/// The version of a certificate.
+const VERSION: u8 = 0xa0;
+
+const EC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
+const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
+const ED25519: &[u8] = &[0x2b, 0x65, 0x70];
+const P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+/// Other kinds of keys, so that a report can name them.
+const OTHERS: [(&[u8], &str); 4] = [
+    (&[0x2b, 0x65, 0x71], "Ed448"),
+    (&[0x2b, 0x65, 0x6e], "X25519"),
+    (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a], "RSA for PSS alone (id-RSASSA-PSS)"),
+    (&[0x2a, 0x86, 0x48, 0xce, 0x38, 0x04, 0x01], "DSA"),
+];
+const CURVES: [(&[u8], &str); 3] = [
+    (&[0x2b, 0x81, 0x04, 0x00, 0x22], "P-384"),
+    (&[0x2b, 0x81, 0x04, 0x00, 0x23], "P-521"),
+    (&[0x2b, 0x81, 0x04, 0x00, 0x0a], "secp256k1"),
+];
+
+/// `None`: it is no DER of any key, or something stands behind it.
+pub(super) fn look(der: &[u8]) -> Option<Found> {
+    let mut outer = Reader(der);
+    let mut inner = Reader(outer.take(SEQUENCE)?);
+    if !outer.0.is_empty() {
+        return None;
+    }
+    match *inner.0.first()? {
+        INTEGER => numbered(inner),
+        SEQUENCE => {
+            let mut algorithm = Reader(inner.take(SEQUENCE)?);
+            if algorithm.0.first() == Some(&VERSION) {
+                return Some(Found::Certificate);
+            }
+            let oid = algorithm.take(OID)?;
+            let key = inner.take(BIT_STRING)?.strip_prefix(&[0])?;
+            if !inner.0.is_empty() {
+                return None;
+            }
+            known(oid, algorithm, key)
+        }
+        _ => None,
+    }
+}
+
+/// What begins with a number: a private key begins with its version, an RSA key of PKCS #1 with its modulus.
+fn numbered(mut inner: Reader<'_>) -> Option<Found> {
+    let first = inner.take(INTEGER)?;
+    match (first, inner.0.first()?) {
+        ([0 | 1], &SEQUENCE | &INTEGER | &OCTET_STRING) => Some(Found::Private),
+        (modulus, &INTEGER) => {
+            inner.take(INTEGER)?;
+            inner.0.is_empty().then_some(Found::Public(Family::Rsa, Some(bits(modulus))))
+        }
+        _ => None,
+    }
+}
+
+fn known(oid: &[u8], mut parameters: Reader<'_>, key: &[u8]) -> Option<Found> {
+    if oid == ED25519 {
+        return Some(Found::Public(Family::Ed25519, None));
+    }
+    if oid == RSA {
+        let mut key = Reader(key);
+        return numbered(Reader(key.take(SEQUENCE)?));
+    }
+    if oid == EC {
+        let curve = parameters.take(OID)?;
+        if curve == P256 {
+            return Some(Found::Public(Family::P256, None));
+        }
+        let named = CURVES.iter().find(|(known, _)| *known == curve);
+        return Some(Found::Curve(named.map_or("another curve", |(_, name)| *name)));
+    }
+    OTHERS.iter().find(|(known, _)| *known == oid).map(|(_, name)| Found::Other(name))
+}
+
+fn bits(number: &[u8]) -> usize {
+    let zeros = number.iter().take_while(|byte| **byte == 0).count();
+    let rest = number.get(zeros..).unwrap_or_default();
+    rest.first().map_or(0, |first| rest.len() * 8 - first.leading_zeros() as usize)
+}
+
+struct Reader<'d>(&'d [u8]);
+
+impl<'d> Reader<'d> {
+    /// The content of the next value, which must have this tag.
+    fn take(&mut self, tag: u8) -> Option<&'d [u8]> {
+        let (&found, rest) = self.0.split_first()?;
+        let (&first, rest) = rest.split_first()?;
+        let (length, rest) = match first {
+            0..=0x7f => (usize::from(first), rest),
+            0x81..=0x83 => {
+                let (length, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
+                (length.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte)), rest)
+            }
+            _ => return None,
+        };
+        let (content, rest) = rest.split_at_checked(length)?;
+        self.0 = rest;
+        (found == tag).then_some(content)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_der_is_none() {
+        for bytes in
+            [&b""[..], b"\x30", b"\x30\x80", b"\x30\x02\x05\x00", b"\x30\x00\x00", &[0x30, 0x84, 0, 0, 0, 0], &[7; 32]]
+        {
+            assert_eq!(look(bytes), None, "{bytes:02x?}");
+        }
+    }
+
+    #[test]
+    fn bits_are_counted_from_the_first_that_is_set() {
+        assert_eq!([bits(&[]), bits(&[0]), bits(&[0, 0x80]), bits(&[1, 0])], [0, 0, 8, 9]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_looked_at(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let _ = look(&bytes);
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The sender's side: private keys. For `send`, tests and demonstrations; a relay that serves has none.
+
+use std::fmt;
+
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
+    RSA_PKCS1_SHA256, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RsaEncoding, RsaKeyPair,
+};
+use data_encoding::BASE64;
+
+use super::parse::{self, PublicKeyFault};
+use super::{KeyAlgorithm, PublicKey};
+use crate::base::Secret;
+
+/// What signs.
+pub(super) enum PrivateKey {
+    Ed25519(Ed25519KeyPair),
+    P256(EcdsaKeyPair),
+    Rsa(RsaKeyPair),
+}
+
+impl fmt::Debug for PrivateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PrivateKey(…)")
+    }
+}
+
+impl PrivateKey {
+    fn read(algorithm: KeyAlgorithm, der: &[u8]) -> Option<Self> {
+        Some(match algorithm {
+            KeyAlgorithm::Ed25519 => Self::Ed25519(Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).ok()?),
+            KeyAlgorithm::EcdsaP256 => Self::P256(EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, der).ok()?),
+            KeyAlgorithm::EcdsaP256Fixed => {
+                Self::P256(EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der).ok()?)
+            }
+            KeyAlgorithm::RsaSha256 | KeyAlgorithm::RsaSha512 | KeyAlgorithm::RsaPssSha256 => {
+                Self::Rsa(RsaKeyPair::from_pkcs8(der).ok()?)
+            }
+        })
+    }
+
+    fn public(&self) -> Option<Vec<u8>> {
+        let der: PublicKeyX509Der<'_> = match self {
+            Self::Ed25519(pair) => pair.public_key().as_der().ok()?,
+            Self::P256(pair) => pair.public_key().as_der().ok()?,
+            Self::Rsa(pair) => pair.public_key().as_der().ok()?,
+        };
+        Some(der.as_ref().to_vec())
+    }
+
+    pub(super) fn sign(&self, algorithm: KeyAlgorithm, message: &[u8]) -> Option<Vec<u8>> {
+        let random = SystemRandom::new();
+        match self {
+            Self::Ed25519(pair) => Some(pair.sign(message).as_ref().to_vec()),
+            Self::P256(pair) => Some(pair.sign(&random, message).ok()?.as_ref().to_vec()),
+            Self::Rsa(pair) => {
+                let padding: &'static dyn RsaEncoding = match algorithm {
+                    KeyAlgorithm::RsaSha512 => &RSA_PKCS1_SHA512,
+                    KeyAlgorithm::RsaPssSha256 => &RSA_PSS_SHA256,
+                    _ => &RSA_PKCS1_SHA256,
+                };
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign(padding, &random, message, &mut signature).ok()?;
+                Some(signature)
+            }
+        }
+    }
+}
+
+/// A private key (PEM, PKCS #8), with the public one to it.
+pub(super) fn pair(algorithm: KeyAlgorithm, text: &[u8]) -> Result<PublicKey, PublicKeyFault> {
+    let (label, der) = parse::block(text.trim_ascii())?;
+    if label != b"PRIVATE KEY" {
+        return Err(if label.ends_with(b"PUBLIC KEY") { PublicKeyFault::NotPrivate } else { PublicKeyFault::Pem });
+    }
+    let private = PrivateKey::read(algorithm, &der).ok_or(PublicKeyFault::Unusable)?;
+    let public = private.public().ok_or(PublicKeyFault::Unusable)?;
+    Ok(PublicKey { private: Some(private), ..parse::of_der(algorithm, &public)? })
+}
+
+/// A new private key as PEM.
+pub(in crate::scheme) fn fresh(algorithm: KeyAlgorithm) -> Option<Secret> {
+    let random = SystemRandom::new();
+    let der = match algorithm {
+        KeyAlgorithm::Ed25519 => Ed25519KeyPair::generate_pkcs8(&random).ok()?.as_ref().to_vec(),
+        KeyAlgorithm::EcdsaP256 | KeyAlgorithm::EcdsaP256Fixed => {
+            EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random).ok()?.as_ref().to_vec()
+        }
+        KeyAlgorithm::RsaSha256 | KeyAlgorithm::RsaSha512 | KeyAlgorithm::RsaPssSha256 => {
+            let der: Pkcs8V1Der<'_> = RsaKeyPair::generate(KeySize::Rsa2048).ok()?.as_der().ok()?;
+            der.as_ref().to_vec()
+        }
+    };
+    Some(Secret::new(pem("PRIVATE KEY", &der).into_bytes()))
+}
+
+/// The public key to a private one, both as PEM.
+pub(in crate::scheme) fn public_of(algorithm: KeyAlgorithm, private: &[u8]) -> Option<String> {
+    let (_, der) = parse::block(private).ok()?;
+    Some(pem("PUBLIC KEY", &PrivateKey::read(algorithm, &der)?.public()?))
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    let text = BASE64.encode(der);
+    let lines: Vec<&str> = text.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
+}
