@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use dmz_relay::base::{Clock, UnixMillis};
-use dmz_relay::domain::{Framing, Head, HeadBuilder, Marks, Method, Version};
+use dmz_relay::domain::{Framing, Head, HeadBuilder, HistoryOutcome, Marks, Method, Version};
 use dmz_relay::gate::pipeline::record::request_id;
 use dmz_relay::store::{Accept, Attempt, AttemptKind, Early, Entry, Query, Settings, Settlement, Store, Took};
 
@@ -28,7 +28,7 @@ fn head() -> Head {
     (0..8).fold(head, more).build()
 }
 
-fn entry(head: &Head, outcome: &'static str) -> Entry {
+fn entry(head: &Head, outcome: HistoryOutcome) -> Entry {
     let at = Clock::system().now();
     Entry {
         request_id: request_id(at).into(),
@@ -66,7 +66,7 @@ fn entry(head: &Head, outcome: &'static str) -> Entry {
 
 fn accepted(head: &Head) -> Accept {
     let body = Some(Bytes::from(vec![b'x'; 1843]));
-    let entry = Entry { body, ..entry(head, "accepted") };
+    let entry = Entry { body, ..entry(head, HistoryOutcome::Accepted) };
     Accept { entry, replay: None, tried: None, due: None, refused: None, keep_body: false }
 }
 
@@ -126,7 +126,7 @@ fn record(bench: &mut Criterion) {
     let mut group = bench.benchmark_group("history row of a 500-byte head");
     let rig = rig();
     let fill = |rows: u64, waits: &mut Duration| {
-        let entries: Vec<_> = (0..rows).map(|_| entry(&head, "delivered")).collect();
+        let entries: Vec<_> = (0..rows).map(|_| entry(&head, HistoryOutcome::Delivered)).collect();
         let start = Instant::now();
         for entry in entries {
             rig.store.record(black_box(entry));

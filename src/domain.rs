@@ -6,6 +6,7 @@
 pub mod fault;
 pub mod field_list;
 pub mod head;
+pub mod history_outcome;
 pub mod outcome;
 pub mod refusal;
 pub mod sends;
@@ -16,6 +17,7 @@ pub mod target;
 pub use fault::Fault;
 pub use field_list::{FieldList, FieldPattern};
 pub use head::{Framing, Head, HeadBuilder, Headers, Method, RequestLine, Version};
+pub use history_outcome::HistoryOutcome;
 pub use outcome::{Answer, Outcome};
 pub use refusal::{Refusal, Turned};
 pub use sends::Sends;

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use dmz_relay::domain::field_list::{BASE, NotForwardable};
-use dmz_relay::domain::{Fault, FieldPattern, Refusal};
+use dmz_relay::domain::{Fault, FieldPattern, HistoryOutcome, Refusal};
 use dmz_relay::gate::pipeline::answer::{fault_status, refusal_status, text};
 use dmz_relay::observe::ConnectionRefusal;
 
@@ -138,6 +138,24 @@ fn no_task_is_begun_that_nobody_watches() {
     let found: BTreeSet<_> = product.filter(|(_, text)| code(text).contains(&spawn)).map(|(path, _)| path).collect();
     let known: BTreeSet<_> = DETACHED.iter().map(|(path, _)| (*path).to_owned()).collect();
     assert_eq!(found, known, "a JoinSet, or a row with the reason");
+}
+
+/// What became of a request is asked of an enum; its words stand in one file.
+#[test]
+fn no_outcome_is_known_by_its_word() {
+    for room in ["store", "delivery", "gate", "control"] {
+        let product = rust(&format!("src/{room}")).into_iter().filter(|(path, _)| !path.contains("/tests"));
+        for (path, text) in product {
+            for word in HistoryOutcome::ALL.map(HistoryOutcome::as_str) {
+                // These three are words of other things, too: an attempt, an answer, a place in the spool.
+                let other = ["dead", "failed", "refused"].contains(&word);
+                assert!(
+                    other || !code(&text).contains(&format!("\"{word}\"")),
+                    "{path}: HistoryOutcome, not \"{word}\""
+                );
+            }
+        }
+    }
 }
 
 /// Rows of the table under a heading, cell by cell.

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use dmz_relay::base::{Clock, UnixMillis};
-use dmz_relay::domain::{Framing, Head, Marks, Method, Version};
+use dmz_relay::domain::{Framing, Head, HistoryOutcome, Marks, Method, Version};
 use dmz_relay::gate::pipeline::record::request_id;
 use dmz_relay::guards::dedupe::ReplayKey;
 use dmz_relay::store::{Accept, Entry, Settings, Store, Took};
@@ -149,7 +149,7 @@ fn accept(number: u64, body: &Bytes, now: UnixMillis, keys: bool) -> Accept {
         source: [127, 0, 0, 1].into(),
         via: "socket",
         allowed_by: None,
-        outcome: "accepted",
+        outcome: HistoryOutcome::Accepted,
         reason: "",
         status: 200,
         key: Some("1".into()),

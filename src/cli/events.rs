@@ -22,6 +22,7 @@ use super::{Exit, Unusable};
 use crate::cli::terminal::{Cell, Palette, Tone, cell, harmless};
 use crate::control::admin::client::{Answer, Caller, ClientError};
 use crate::control::admin::events::{EventPage, EventRow, Failure};
+use crate::domain::HistoryOutcome;
 use crate::gate::explain::EventExplanation;
 use crate::scheme::form;
 
@@ -137,7 +138,7 @@ impl Question {
         fn word(value: Option<impl clap::ValueEnum>) -> Option<String> {
             Some(value?.to_possible_value()?.get_name().to_owned())
         }
-        let (outcome, state) = (&word(*outcome), &word(*state));
+        let state = &word(*state);
         let given = [
             ("route", route),
             ("provider", provider),
@@ -228,16 +229,20 @@ fn short_id(id: &str, palette: Palette) -> String {
 
 /// The outcome, in the colour of how much it needs a look.
 fn outcome(row: &EventRow) -> Cell {
-    let tone = match &*row.outcome {
-        "delivered" | "handshake" => Tone::Good,
-        "refused" => Tone::Odd,
-        "failed" => Tone::Bad,
-        _ => Tone::Plain,
+    let tone = match row.outcome {
+        HistoryOutcome::Delivered | HistoryOutcome::Handshake => Tone::Good,
+        HistoryOutcome::Refused => Tone::Odd,
+        HistoryOutcome::Failed | HistoryOutcome::Dead => Tone::Bad,
+        HistoryOutcome::Accepted
+        | HistoryOutcome::Discarded
+        | HistoryOutcome::Duplicate
+        | HistoryOutcome::Gone
+        | HistoryOutcome::Unknown => Tone::Plain,
     };
     match row.state.as_deref() {
         Some("dead") => cell(Tone::Bad, "dead"),
         Some(state) => cell(Tone::Odd, harmless(state)),
-        None => cell(tone, harmless(&row.outcome)),
+        None => cell(tone, row.outcome.as_str()),
     }
 }
 

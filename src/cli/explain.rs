@@ -9,6 +9,7 @@ use super::grammar::{Explain, Format};
 use super::{Exit, Unusable, capture, rfc3339, say_json};
 use crate::base::Clock;
 use crate::cli::terminal::{Palette, Tone, harmless, tell};
+use crate::domain::HistoryOutcome;
 use crate::gate::explain::{EventExplanation, Explanation, Step, Subject, Sum, Verdict, explain as judge};
 
 /// What `--request --format json` prints.
@@ -93,10 +94,12 @@ fn exit(sum: Sum) -> Exit {
 
 fn text(event: &EventExplanation, palette: Palette) -> String {
     let mut text = String::new();
-    let tone = match &*event.outcome {
-        "refused" | "failed" | "dead" => Tone::Bad,
-        "accepted" | "discarded" | "gone" => Tone::Odd,
-        _ => Tone::Good,
+    let tone = match event.outcome {
+        HistoryOutcome::Refused | HistoryOutcome::Failed | HistoryOutcome::Dead => Tone::Bad,
+        HistoryOutcome::Accepted | HistoryOutcome::Discarded | HistoryOutcome::Gone | HistoryOutcome::Unknown => {
+            Tone::Odd
+        }
+        HistoryOutcome::Delivered | HistoryOutcome::Handshake | HistoryOutcome::Duplicate => Tone::Good,
     };
     let reason = event.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
     let word = palette.paint(tone, &harmless(&format!("{}{reason}", event.outcome)));

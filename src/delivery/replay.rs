@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::Fault;
+use crate::domain::{Fault, HistoryOutcome};
 use crate::gate::pipeline::compose::{Inward, fits};
 use crate::gate::pipeline::held::restored;
 use crate::gate::pipeline::{Gate, way};
@@ -74,13 +74,13 @@ pub async fn replay(gate: &Gate, snapshot: &Snapshot, request_id: &str) -> Resul
 
 /// Only what was proven genuine, and only what nobody is about to deliver anyway.
 fn may_go_inward(event: &Event, route: Option<&Route>) -> Result<(), NotReplayed> {
-    match &*event.outcome {
-        "accepted" => return Err(NotReplayed::Waiting),
-        "dead" => return Err(NotReplayed::Dead),
-        "refused" | "handshake" => return Err(NotReplayed::Unverified),
+    match event.entry.outcome {
+        HistoryOutcome::Accepted => return Err(NotReplayed::Waiting),
+        HistoryOutcome::Dead => return Err(NotReplayed::Dead),
+        outcome if !outcome.may_be_genuine() => return Err(NotReplayed::Unverified),
         _ => {}
     }
-    // A request that failed, or whose sender went away, may have done so before it was verified. The key that matched is the
+    // It may have failed, or its sender may have gone away, before it was verified. The key that matched is the
     // proof; on a route that verifies nothing there is none, and none is needed.
     let needs_proof = route.is_none_or(|route| matches!(route.verify, Verification::Signed(_)));
     if needs_proof && event.entry.key.is_none() {

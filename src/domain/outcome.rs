@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Fault, Refusal, Turned};
+use super::{Fault, HistoryOutcome, Refusal, Turned};
 
 /// How a request ended. `pipeline::answer` turns it into an [`Answer`] in one exhaustive match.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,15 +44,7 @@ impl Outcome {
 
     /// The metric label.
     pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::Delivered => "delivered",
-            Self::Accepted => "accepted",
-            Self::Handshake => "handshake",
-            Self::Duplicate => "duplicate",
-            Self::Refused(_) => "refused",
-            Self::Failed(_) => "failed",
-            Self::Gone => "gone",
-        }
+        HistoryOutcome::from(self).as_str()
     }
 
     /// The reason code, empty for what needs none.

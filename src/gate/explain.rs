@@ -18,7 +18,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::base::UnixMillis;
-use crate::domain::Head;
+use crate::domain::{Head, HistoryOutcome};
 use crate::gate::pipeline::challenge;
 use crate::runtime::snapshot::Snapshot;
 
@@ -45,8 +45,8 @@ pub struct Subject<'r> {
 /// What the relay recorded of a request when it came.
 #[derive(Clone, Copy, Debug)]
 pub struct Recorded<'r> {
-    /// `delivered`, `refused` and so on.
-    pub outcome: &'r str,
+    /// What became of it.
+    pub outcome: HistoryOutcome,
     /// The reason code; empty where the outcome says it all.
     pub reason: &'r str,
     /// The key that matched.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::base::{Secret, UnixMillis};
-use crate::domain::{Fault, Head, Marks, Method, Version};
+use crate::domain::{Fault, Head, HistoryOutcome, Marks, Method, Version};
 
 /// What is recorded of one request when it was answered.
 #[derive(Clone, Debug)]
@@ -32,7 +32,7 @@ pub struct Entry {
     pub source: IpAddr,
     pub via: &'static str,
     pub allowed_by: Option<Box<str>>,
-    pub outcome: &'static str,
+    pub outcome: HistoryOutcome,
     /// Empty where the outcome says it all.
     pub reason: &'static str,
     /// What the sender was answered; zero where nobody was left.
@@ -63,15 +63,19 @@ impl Entry {
     pub(super) fn is_bounded(&self) -> bool {
         let proven = self.key.is_some() || self.upstream.is_some();
         match self.outcome {
-            "refused" | "duplicate" | "handshake" => true,
-            "failed" | "gone" => !proven || self.head.is_none(),
-            _ => false,
+            HistoryOutcome::Refused | HistoryOutcome::Duplicate | HistoryOutcome::Handshake => true,
+            HistoryOutcome::Failed | HistoryOutcome::Gone => !proven || self.head.is_none(),
+            HistoryOutcome::Delivered
+            | HistoryOutcome::Accepted
+            | HistoryOutcome::Dead
+            | HistoryOutcome::Discarded
+            | HistoryOutcome::Unknown => false,
         }
     }
 
     /// What rows are counted by.
     pub(super) fn kind(&self) -> &'static str {
-        if self.reason.is_empty() { self.outcome } else { self.reason }
+        if self.reason.is_empty() { self.outcome.as_str() } else { self.reason }
     }
 }
 
@@ -88,13 +92,11 @@ pub struct Took {
 /// One row as it is read back.
 #[derive(Clone, Debug)]
 pub struct Event {
-    /// Names that were static are strings here: an older version may have written others.
-    pub outcome: Box<str>,
-    /// Empty where the outcome says it all.
+    /// Empty where the outcome says it all. A string here, as `via` is: an older version may have written others.
     pub reason: Box<str>,
     /// How the source address was known.
     pub via: Box<str>,
-    /// Everything else; its own `outcome`, `reason` and `via` are empty, and its `body` is only there when it was asked for.
+    /// Everything else; its own `reason` and `via` are empty, and its `body` is only there when it was asked for.
     pub entry: Entry,
     /// Attempts beyond the first, and every failed one, in order. Empty in pages.
     pub history: Vec<Attempt>,

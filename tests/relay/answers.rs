@@ -148,7 +148,11 @@ async fn a_success_whose_body_is_short_is_delivered_once() {
                 assert_eq!(told.status, 200, "{over:?} {delivery} {answer:?}");
                 rig.drained("plain").await;
                 let row = rig.row(told.id()).await;
-                assert_eq!((&*row.outcome, rig.app.seen().len()), ("delivered", 1), "{over:?} {delivery} {answer:?}");
+                assert_eq!(
+                    (row.entry.outcome.as_str(), rig.app.seen().len()),
+                    ("delivered", 1),
+                    "{over:?} {delivery} {answer:?}"
+                );
                 rig.finish().await;
             }
             let rig = http1(over, PASSED_ON, "", move |_, _| Says::new(answer).and_closes()).await;

@@ -111,7 +111,7 @@ async fn what_still_fits_its_route_is_delivered() {
     ] {
         let (rig, id) = changed(before, after, &call).await;
         rig.drained("gh").await;
-        assert_eq!(rig.row(&id).await.outcome.as_ref(), "delivered", "{before} to {after}");
+        assert_eq!(rig.row(&id).await.entry.outcome.as_str(), "delivered", "{before} to {after}");
         rig.finish().await;
     }
 }

@@ -43,7 +43,7 @@ async fn is_kept(app: Peer, reason: Fault) {
         assert_eq!(rig.log.of(answer.id()).await["outcome"], "accepted");
         assert_eq!(rig.store().backlog("plain").waiting, count as u64 + 1);
         let row = rig.row(answer.id()).await;
-        assert_eq!((row.outcome.as_ref(), row.history.len()), ("accepted", 1), "{row:?}");
+        assert_eq!((row.entry.outcome.as_str(), row.history.len()), ("accepted", 1), "{row:?}");
         assert_eq!((row.history[0].fault, row.history[0].number), (Some(reason), 1));
     }
     rig.finish().await;
@@ -66,7 +66,7 @@ async fn what_the_inside_takes_in_time_never_waits() {
     for protocol in BOTH {
         let answer = rig.delivers(protocol, &call()).await;
         assert_eq!(rig.app.last().field("Relay-Attempt"), Some("1"));
-        assert_eq!(rig.row(answer.id()).await.outcome.as_ref(), "delivered");
+        assert_eq!(rig.row(answer.id()).await.entry.outcome.as_str(), "delivered");
     }
     assert_eq!(rig.store().backlog("plain").waiting, 0);
     rig.finish().await;
@@ -87,7 +87,7 @@ async fn what_waited_is_the_second_attempt() {
     assert_eq!(first.body, second.body);
     let row = rig.row(answer.id()).await;
     let attempts: Vec<_> = row.history.iter().map(|attempt| (attempt.number, attempt.kind.as_str())).collect();
-    assert_eq!((row.outcome.as_ref(), attempts), ("delivered", vec![(1, "direct"), (2, "spooled")]));
+    assert_eq!((row.entry.outcome.as_str(), attempts), ("delivered", vec![(1, "direct"), (2, "spooled")]));
     rig.finish().await;
 }
 

@@ -54,7 +54,7 @@ async fn every_outcome_has_its_row() {
     ];
     for (answer, outcome, reason, status, route) in expected {
         let row = rig.row(answer.id()).await;
-        assert_eq!((row.outcome.as_ref(), row.reason.as_ref()), (outcome, reason));
+        assert_eq!((row.entry.outcome.as_str(), row.reason.as_ref()), (outcome, reason));
         assert_eq!((row.entry.status, row.entry.route.as_deref()), (status, route), "{reason}");
         assert_eq!(row.entry.source.to_string(), "127.0.0.1");
         let has_head = reason != "version_unsupported" && outcome != "duplicate";
@@ -131,6 +131,6 @@ async fn whoever_went_away_has_a_row() {
     drop(wire);
     let line = rig.log.wait("request", |_| true).await;
     let row = rig.row(line["request_id"].as_str().unwrap()).await;
-    assert_eq!(row.outcome.as_ref(), line["outcome"].as_str().unwrap());
+    assert_eq!(row.entry.outcome.as_str(), line["outcome"].as_str().unwrap());
     rig.finish().await;
 }

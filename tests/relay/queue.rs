@@ -34,7 +34,7 @@ async fn accepted_and_delivered_once() {
             (&told["result"], &told["attempt"], &told["route"]),
             (&"delivered".into(), &1.into(), &"plain".into())
         );
-        assert_eq!(rig.row(answer.id()).await.outcome.as_ref(), "delivered");
+        assert_eq!(rig.row(answer.id()).await.entry.outcome.as_str(), "delivered");
     }
     assert_eq!(rig.app.texts(), ["0", "1"]);
     assert_eq!(rig.metric("dmz_relay_attempts_total", &[("route", "plain"), ("result", "delivered")]), 2.0);

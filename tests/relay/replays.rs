@@ -59,7 +59,7 @@ async fn a_replay_is_the_same_request_and_says_that_it_is_one() {
     assert_eq!((replayed.attempt, replayed.status, replayed.fault), (3, Some(503), Some(Fault::UpstreamStatus)));
     assert_eq!(replayed.timestamp_fresh, Some(false));
     let row = rig.row(answer.id()).await;
-    assert_eq!(row.outcome.as_ref(), "delivered", "a failed replay takes nothing back");
+    assert_eq!(row.entry.outcome.as_str(), "delivered", "a failed replay takes nothing back");
     assert_eq!(row.history.iter().filter(|attempt| attempt.kind.as_str() == "replay").count(), 2);
     let told = || rig.log.events("delivery").iter().filter(|line| line["replay"] == true).count();
     eventually("both are told of", async || told() == 2).await;
@@ -111,7 +111,7 @@ async fn what_is_given_up_is_gone_and_its_row_stays() {
     let gate = rig.gate();
     assert!(delivery::discard(&gate, dead.id()).await.is_ok());
     assert_eq!(rig.store().backlog("queue").dead, 0);
-    assert_eq!(rig.row(dead.id()).await.outcome.as_ref(), "discarded");
+    assert_eq!(rig.row(dead.id()).await.entry.outcome.as_str(), "discarded");
     assert!(delivery::discard(&gate, dead.id()).await.is_err());
     assert!(delivery::retry(&gate, dead.id()).await.is_err());
     assert_eq!(rig.app.seen().len(), 1);

@@ -87,7 +87,7 @@ async fn the_last_attempt_makes_a_dead_letter_that_can_be_revived() {
     rig.log.wait("delivery", |line| line["result"] == "dead").await;
     rig.drained("plain").await;
     assert_eq!(rig.store().backlog("plain").dead, 1);
-    assert_eq!(rig.row(answer.id()).await.outcome.as_ref(), "dead");
+    assert_eq!(rig.row(answer.id()).await.entry.outcome.as_str(), "dead");
     let (_, metrics) = rig.ask("GET", "/metrics").await;
     assert!(metrics.contains("dmz_relay_spool_dead{route=\"plain\"} 1"), "{metrics}");
     rig.clock.advance(Duration::from_secs(3600 * 24 * 30));
@@ -115,7 +115,7 @@ async fn time_makes_a_dead_letter_too() {
     assert_eq!(rig.store().backlog("plain").dead, 0);
     rig.clock.advance(Duration::from_secs(1));
     rig.drained("plain").await;
-    assert_eq!(rig.row(answer.id()).await.outcome.as_ref(), "dead");
+    assert_eq!(rig.row(answer.id()).await.entry.outcome.as_str(), "dead");
     rig.finish().await;
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dmz_relay::base::UnixMillis;
-use dmz_relay::domain::{Class, Head, Marks, Method, Own, Place, Refusal, Sensitive, Version};
+use dmz_relay::domain::{Class, Head, HistoryOutcome, Marks, Method, Own, Place, Refusal, Sensitive, Version};
 use dmz_relay::store::{Cursor, Entry, Event, News, Page, Query, Settings, Store};
 
 use crate::rig::{NOW, Rig, accept, entry, eventually, head};
@@ -35,13 +35,16 @@ fn at(millis: i64) -> UnixMillis {
 async fn a_row_comes_back_as_it_was() {
     let rig = Rig::new();
     let store = rig.open();
-    let written = Entry { detail: Some("words".into()), reason: "upstream_reset", outcome: "failed", ..entry(NOW) };
+    let written =
+        Entry { detail: Some("words".into()), reason: "upstream_reset", outcome: HistoryOutcome::Failed, ..entry(NOW) };
     store.record(written.clone());
     store.flush().await.unwrap();
     let event = store.event(&written.request_id).await.unwrap().unwrap();
-    assert_eq!((&*event.outcome, &*event.reason, &*event.via), ("failed", "upstream_reset", "socket"));
+    assert_eq!((event.entry.outcome.as_str(), &*event.reason, &*event.via), ("failed", "upstream_reset", "socket"));
     assert!(event.entry.head.as_ref().unwrap().headers().iter().eq(head().headers().iter()));
-    let plain = |entry: Entry| format!("{:?}", Entry { head: None, outcome: "", reason: "", via: "", ..entry });
+    let plain = |entry: Entry| {
+        format!("{:?}", Entry { head: None, outcome: HistoryOutcome::Unknown, reason: "", via: "", ..entry })
+    };
     assert_eq!(plain(event.entry), plain(written));
     assert!(!event.has_body && event.history.is_empty() && event.due.is_none());
 }
@@ -59,7 +62,7 @@ async fn what_never_became_a_request_has_a_row_too() {
         marks: Marks::default(),
         held: None,
         allowed_by: None,
-        outcome: "refused",
+        outcome: HistoryOutcome::Refused,
         reason: Refusal::HeadMalformed.code(),
         status: 400,
         key: None,
@@ -90,7 +93,12 @@ async fn pages_go_through_everything_once_in_both_directions() {
     for number in 0..257_i64 {
         // Several in a millisecond, accepted and refused ones among them.
         let row = match number % 4 {
-            0 => Entry { outcome: "refused", reason: "signature_mismatch", status: 401, ..entry(at(number / 8)) },
+            0 => Entry {
+                outcome: HistoryOutcome::Refused,
+                reason: "signature_mismatch",
+                status: 401,
+                ..entry(at(number / 8))
+            },
             _ => entry(at(number / 8)),
         };
         written.push((row.received_at, row.request_id.clone()));
@@ -141,7 +149,7 @@ async fn every_condition_finds_what_it_names_and_nothing_else() {
     let other = Entry {
         route: Some(Arc::from("oktave")),
         provider: Some(Arc::from("oktave")),
-        outcome: "failed",
+        outcome: HistoryOutcome::Failed,
         reason: "upstream_timeout",
         status: 504,
         dedupe: Some("id-2".into()),
@@ -241,10 +249,10 @@ async fn a_page_looks_at_a_bounded_part_and_goes_on() {
 async fn rows_that_strangers_bring_about_are_bounded_by_kind_and_the_rest_is_said() {
     let rig = Rig::new();
     let (store, _) = rig.try_open(&Settings { refusals_per_second: 8, ..rig.settings() }).unwrap();
-    let refused = |reason| Entry { outcome: "refused", reason, status: 404, ..entry(rig.clock.now()) };
+    let refused = |reason| Entry { outcome: HistoryOutcome::Refused, reason, status: 404, ..entry(rig.clock.now()) };
     (0..10).for_each(|_| store.record(refused("route_unknown")));
     store.record(refused("signature_mismatch"));
-    (0..10).for_each(|_| store.record(Entry { outcome: "duplicate", head: None, ..entry(NOW) }));
+    (0..10).for_each(|_| store.record(Entry { outcome: HistoryOutcome::Duplicate, head: None, ..entry(NOW) }));
     store.record(entry(NOW));
     rig.clock.advance(Duration::from_secs(1));
     store.record(refused("route_unknown"));

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use dmz_relay::domain::HistoryOutcome;
 use dmz_relay::guards::dedupe::ReplayKey;
 use dmz_relay::store::{Accept, Early, Entry, News, Query, Store};
 use rusqlite::Connection;
@@ -37,7 +38,7 @@ async fn filled() -> (Rig, BTreeMap<String, Bytes>) {
         bodies.insert(entry.request_id.to_string(), body(number));
         store.accept(Accept { entry, replay, ..accepted }).await.unwrap();
         store.record(Entry {
-            outcome: "refused",
+            outcome: HistoryOutcome::Refused,
             reason: "signature_mismatch",
             key: None,
             upstream: None,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dmz_relay::base::{Clock, UnixMillis};
-use dmz_relay::domain::{Fault, Framing, Head, Marks, Method, Version};
+use dmz_relay::domain::{Fault, Framing, Head, HistoryOutcome, Marks, Method, Version};
 use dmz_relay::gate::pipeline::record::request_id;
 use dmz_relay::store::{Accept, Attempt, AttemptKind, Entry, News, OpenError, Recovered, Settings, Store, Took};
 
@@ -90,7 +90,7 @@ pub(crate) fn entry(at: UnixMillis) -> Entry {
         source: IpAddr::from([192, 0, 2, 7]),
         via: "socket",
         allowed_by: Some("@dastra".into()),
-        outcome: "delivered",
+        outcome: HistoryOutcome::Delivered,
         reason: "",
         status: 200,
         key: Some(Arc::from("current")),
@@ -116,7 +116,7 @@ pub(crate) fn entry(at: UnixMillis) -> Entry {
 /// A request to be delivered later.
 pub(crate) fn accept(at: UnixMillis, due: Option<UnixMillis>) -> Accept {
     let entry = Entry {
-        outcome: "accepted",
+        outcome: HistoryOutcome::Accepted,
         body: Some(Bytes::from_static(b"hello")),
         server: None,
         upstream_status: None,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dmz_relay::base::UnixMillis;
+use dmz_relay::domain::HistoryOutcome;
 use dmz_relay::store::{Accept, Early, Entry, News, Query, Settings, Settlement, Store, Unstored};
 
 use crate::rig::{NOW, Rig, accept, attempt, entry, eventually};
@@ -135,7 +136,12 @@ async fn a_flood_of_refusals_takes_a_tenth_and_no_genuine_row() {
     store.record(entry(NOW));
     for number in 1..800 {
         let row = entry(UnixMillis(NOW.0 + number));
-        store.record(Entry { outcome: "refused", reason: "signature_mismatch", body: body(5_000), ..row });
+        store.record(Entry {
+            outcome: HistoryOutcome::Refused,
+            reason: "signature_mismatch",
+            body: body(5_000),
+            ..row
+        });
         if number % 50 == 0 {
             store.flush().await.unwrap();
         }
@@ -156,7 +162,7 @@ async fn what_is_too_old_goes_and_what_waits_or_died_stays() {
     let rig = Rig::new();
     let store = rig.open();
     store.record(Entry { body: body(100), ..entry(NOW) });
-    store.record(Entry { outcome: "refused", reason: "signature_mismatch", ..entry(NOW) });
+    store.record(Entry { outcome: HistoryOutcome::Refused, reason: "signature_mismatch", ..entry(NOW) });
     store.accept(accept(NOW, Some(NOW))).await.unwrap();
     let dead = store.accept(accept(NOW, None)).await.unwrap();
     store.settle(dead, Settlement::Dead(crate::rig::failed(1))).await.unwrap();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dmz_relay::base::UnixMillis;
-use dmz_relay::domain::{Fault, Sends};
+use dmz_relay::domain::{Fault, HistoryOutcome, Sends};
 use dmz_relay::guards::dedupe::ReplayKey;
 use dmz_relay::store::{
     Accept, Attempt, AttemptKind, Backlog, Early, RefusedAt, Settlement, Store, Ticket, Unstored, Wait,
@@ -52,7 +52,10 @@ async fn an_accepted_request_is_claimed_delivered_and_gone() {
     assert_eq!(store.backlog("dastra"), Backlog::default());
     assert!(store.backlogs().is_empty());
     let event = store.event(&id).await.unwrap().unwrap();
-    assert_eq!((&*event.outcome, event.has_body, event.entry.upstream_status), ("delivered", false, Some(204)));
+    assert_eq!(
+        (event.entry.outcome.as_str(), event.has_body, event.entry.upstream_status),
+        ("delivered", false, Some(204))
+    );
     assert_eq!(event.entry.attempts, 1);
     assert!(event.history.is_empty(), "a first success is told by the row itself");
     assert!(store.request(&id).await.unwrap().is_none());
@@ -131,7 +134,7 @@ async fn attempts_are_counted_and_told() {
     store.settle(ticket, Settlement::Delivered(attempt(3))).await.unwrap();
     let event = store.event(&id).await.unwrap().unwrap();
     assert_eq!(event.history, [direct, failed(2), attempt(3)]);
-    assert_eq!((event.entry.attempts, &*event.outcome), (3, "delivered"));
+    assert_eq!((event.entry.attempts, event.entry.outcome.as_str()), (3, "delivered"));
 }
 
 /// Two numbers: one for the application, one for the allowance.
@@ -231,7 +234,7 @@ async fn a_dead_letter_waits_for_an_operator() {
     let backlog = store.backlog("dastra");
     assert_eq!((backlog.waiting, backlog.claimed, backlog.dead), (0, 0, 1));
     assert_eq!((store.standing().waiting, store.standing().dead), (0, 1));
-    assert_eq!(&*store.event(&id).await.unwrap().unwrap().outcome, "dead");
+    assert_eq!(store.event(&id).await.unwrap().unwrap().entry.outcome.as_str(), "dead");
     assert!(store.claim(&route(), 10, false, Early::Nothing).await.unwrap().is_empty());
 
     rig.clock.advance(Duration::from_secs(5));
@@ -244,7 +247,7 @@ async fn a_dead_letter_waits_for_an_operator() {
     assert_eq!(store.discard(&id).await.unwrap(), Some(route()));
     assert_eq!(store.discard(&id).await.unwrap(), None);
     let event = store.event(&id).await.unwrap().unwrap();
-    assert_eq!((&*event.outcome, event.has_body, event.history.len()), ("discarded", false, 2));
+    assert_eq!((event.entry.outcome.as_str(), event.has_body, event.history.len()), ("discarded", false, 2));
     assert_eq!(store.backlog("dastra"), Backlog::default());
 }
 
@@ -264,8 +267,8 @@ async fn what_is_given_up_on_its_way_leaves_when_it_comes_back() {
         let ticket = store.accept(accepted).await.unwrap();
         assert_eq!(store.discard(&id).await.unwrap(), Some(route()));
         store.settle(ticket, settlement).await.unwrap();
-        let outcome = store.event(&id).await.unwrap().unwrap().outcome;
-        assert_eq!(&*outcome, if taken { "delivered" } else { "discarded" });
+        let outcome = store.event(&id).await.unwrap().unwrap().entry.outcome;
+        assert_eq!(outcome.as_str(), if taken { "delivered" } else { "discarded" });
         assert_eq!(store.backlog("dastra"), Backlog::default());
     }
 }
@@ -287,7 +290,7 @@ async fn a_replay_that_was_taken_makes_it_delivered() {
     let rig = Rig::new();
     let store = rig.open();
     let failed_before = dmz_relay::store::Entry {
-        outcome: "failed",
+        outcome: HistoryOutcome::Failed,
         reason: Fault::UpstreamConnect.code(),
         body: Some(b"hello".as_slice().into()),
         ..crate::rig::entry(NOW)
@@ -301,12 +304,12 @@ async fn a_replay_that_was_taken_makes_it_delivered() {
     assert_eq!(first, 2, "a direct attempt came before");
     store.note(&id, replay(2, Some(Fault::UpstreamStatus)), first).await.unwrap();
     let event = store.event(&id).await.unwrap().unwrap();
-    assert_eq!((&*event.outcome, &*event.reason), ("failed", "upstream_connect"));
+    assert_eq!((event.entry.outcome.as_str(), &*event.reason), ("failed", "upstream_connect"));
     let first = store.reserve(&id).await.unwrap().unwrap();
     assert_eq!(first, 3, "what was not used is given back");
     store.note(&id, replay(3, None), first).await.unwrap();
     let event = store.event(&id).await.unwrap().unwrap();
-    assert_eq!((&*event.outcome, &*event.reason, event.entry.attempts), ("delivered", "", 3));
+    assert_eq!((event.entry.outcome.as_str(), &*event.reason, event.entry.attempts), ("delivered", "", 3));
     assert_eq!(event.history, [replay(2, Some(Fault::UpstreamStatus)), replay(3, None)]);
     assert_eq!(store.reserve("nobody").await.unwrap(), None);
     store.note("nobody", replay(1, None), 1).await.unwrap();

@@ -60,6 +60,7 @@ pub(super) fn table(rows: &[EventRow], palette: Palette) -> Table {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::domain::HistoryOutcome;
 
     pub(in crate::cli::events) fn row(id: &str) -> EventRow {
         EventRow {
@@ -75,7 +76,7 @@ pub(super) mod tests {
             source: "192.0.2.1".into(),
             via: "socket".into(),
             allowed_by: None,
-            outcome: "refused".into(),
+            outcome: HistoryOutcome::Refused,
             reason: Some("signature_mismatch".into()),
             status: 401,
             state: None,

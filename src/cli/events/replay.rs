@@ -99,7 +99,7 @@ struct Obstacle {
 
 /// What a row tells already; the relay has the last word on the rest.
 fn obstacle(row: &EventRow) -> Option<Obstacle> {
-    let unverified = matches!(&*row.outcome, "refused" | "handshake");
+    let unverified = !row.outcome.may_be_genuine();
     match (unverified, row.state.is_some(), row.has_body) {
         (true, ..) => Some(Obstacle { code: "unverified", text: "it never passed verification" }),
         (_, true, _) if row.state.as_deref() == Some("dead") => {

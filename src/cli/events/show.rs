@@ -139,9 +139,10 @@ fn attempts(event: &EventDetail) -> Table {
 /// What can be done about it.
 fn hint(row: &EventRow) -> Option<String> {
     let id = harmless(&row.id);
-    match (row.state.as_deref(), &*row.outcome, row.has_body) {
+    match (row.state.as_deref(), row.outcome, row.has_body) {
         (Some("dead"), ..) => Some(format!("dmz-relay events retry {id}, or discard")),
-        (Some(_), ..) | (None, "refused" | "handshake", _) | (None, _, false) => None,
+        (Some(_), ..) | (None, _, false) => None,
+        (None, outcome, true) if !outcome.may_be_genuine() => None,
         (None, _, true) => Some(format!("dmz-relay events replay {id}")),
     }
 }
@@ -180,6 +181,7 @@ mod tests {
     use super::*;
     use crate::cli::events::list::tests::row;
     use crate::control::admin::events::{FieldView, HeadView, TookView};
+    use crate::domain::HistoryOutcome;
 
     #[test]
     fn a_body_cannot_move_a_cursor() {
@@ -194,7 +196,7 @@ mod tests {
     fn what_can_be_done_follows_the_state() {
         let mut row = row("1a");
         assert_eq!(hint(&row), None);
-        (row.outcome, row.has_body) = ("delivered".into(), true);
+        (row.outcome, row.has_body) = (HistoryOutcome::Delivered, true);
         assert_eq!(hint(&row), Some("dmz-relay events replay 1a".into()));
         row.state = Some("dead".into());
         assert_eq!(hint(&row), Some("dmz-relay events retry 1a, or discard".into()));

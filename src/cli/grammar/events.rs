@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 use clap_complete::engine::ArgValueCandidates;
 
 use super::{Relay, values};
+use crate::domain::HistoryOutcome;
 
 /// `events`.
 #[derive(Debug, Args)]
@@ -44,8 +46,8 @@ pub struct Filters {
     #[arg(long, value_name = "NAME", help_heading = "Filters", add = ArgValueCandidates::new(values::providers))]
     pub provider: Option<String>,
     /// That ended so
-    #[arg(long, value_enum, value_name = "OUTCOME", help_heading = "Filters")]
-    pub outcome: Option<Outcome>,
+    #[arg(long, value_name = "OUTCOME", value_parser = outcomes(), help_heading = "Filters")]
+    pub outcome: Option<String>,
     /// Refused or failed for this reason, such as signature_mismatch
     #[arg(long, value_name = "CODE", help_heading = "Filters", add = ArgValueCandidates::new(values::reasons))]
     pub reason: Option<String>,
@@ -75,19 +77,9 @@ pub struct Filters {
     pub text: Option<String>,
 }
 
-/// How a request ended, as the history names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[expect(missing_docs, reason = "the names are those of the outcomes, which docs/operating.md explains")]
-pub enum Outcome {
-    Delivered,
-    Accepted,
-    Dead,
-    Discarded,
-    Handshake,
-    Duplicate,
-    Refused,
-    Failed,
-    Gone,
+/// The words of the history, which docs/operating.md explains.
+fn outcomes() -> PossibleValuesParser {
+    HistoryOutcome::ALL.map(HistoryOutcome::as_str).into()
 }
 
 /// Where a stored request stands.

@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::outcome::Summary;
 use crate::control::admin::client::Caller;
 use crate::control::admin::events::{Denied, EventDetail, Failure, is_id};
+use crate::domain::HistoryOutcome;
 use crate::runtime::snapshot::{AdminAddress, Snapshot};
 
 /// Between two questions about a request that nobody has tried to deliver yet.
@@ -115,14 +116,14 @@ fn of(event: &EventDetail) -> Option<Arrival> {
         let fault = attempt.fault.as_ref()?;
         Some(attempt.detail.as_ref().map_or_else(|| fault.clone(), |detail| format!("{fault}: {detail}")))
     });
-    let why = || failed.clone().or_else(|| row.reason.clone()).unwrap_or_else(|| row.outcome.clone());
-    match (row.state.as_deref(), &*row.outcome) {
+    let why = || failed.clone().or_else(|| row.reason.clone()).unwrap_or_else(|| row.outcome.to_string());
+    match (row.state.as_deref(), row.outcome) {
         (Some("waiting"), _) => failed.map(|why| match &row.due {
             Some(due) => Arrival::Waiting(format!("{why}; next attempt at {due}")),
             None => Arrival::Waiting(why),
         }),
-        (_, "delivered") => Some(Arrival::Delivered),
-        (_, "duplicate" | "handshake") => Some(Arrival::NotForwarded),
+        (_, HistoryOutcome::Delivered) => Some(Arrival::Delivered),
+        (_, HistoryOutcome::Duplicate | HistoryOutcome::Handshake) => Some(Arrival::NotForwarded),
         _ => Some(Arrival::Dead(why())),
     }
 }

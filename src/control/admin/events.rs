@@ -15,6 +15,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::base::UnixMillis;
+use crate::domain::HistoryOutcome;
 use crate::gate::explain::EventExplanation;
 use crate::store::{Bookmark, Cursor, Query};
 
@@ -208,7 +209,7 @@ pub struct EventRow {
     pub source: String,
     pub via: String,
     pub allowed_by: Option<String>,
-    pub outcome: String,
+    pub outcome: HistoryOutcome,
     pub reason: Option<String>,
     pub status: u16,
     /// `waiting`, or `dead` after the last attempt; `null` otherwise.

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::*;
 use crate::base::Clock;
 use crate::config::{self, Environment};
-use crate::domain::{Framing, Head, Marks, Method, Version};
+use crate::domain::{Framing, Head, HistoryOutcome, Marks, Method, Version};
 use crate::observe::{Observer, Sink};
 use crate::runtime::snapshot::Snapshot;
 use crate::runtime::state::State;
@@ -74,7 +74,7 @@ fn accepted() -> Accept {
         source: IpAddr::from([192, 0, 2, 7]),
         via: "socket",
         allowed_by: None,
-        outcome: "accepted",
+        outcome: HistoryOutcome::Accepted,
         reason: "",
         status: 200,
         key: None,
@@ -110,5 +110,5 @@ async fn an_attempt_that_panics_has_failed_and_its_request_is_tried_again_and_th
         clock.advance(Duration::from_secs(2));
     }
     let event = courier.store.event(ID).await.unwrap().unwrap();
-    assert_eq!(&*event.outcome, "dead");
+    assert_eq!(event.entry.outcome, HistoryOutcome::Dead);
 }

@@ -3,9 +3,9 @@
 use super::{Step, Subject, Verdict};
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::domain::Sensitive;
 use crate::domain::field_list::reserved;
 use crate::domain::sensitive::MASK;
+use crate::domain::{HistoryOutcome, Sensitive};
 use crate::gate::pipeline::compose::{dropped_members, passes, received_target};
 use crate::gate::pipeline::route::Routed;
 use crate::runtime::snapshot::{Delivery, Route};
@@ -36,13 +36,14 @@ pub(super) fn handshake(route: &Route, answer: Option<&HandshakeAnswer>, check: 
 /// What replay memory does with it. It is not asked: an explanation reserves nothing.
 pub(super) fn replay(route: &Route, subject: &Subject<'_>, dedupe: Option<&str>) -> Step {
     let step = |verdict, because: String| Step::new("replay", "replay", verdict, because);
-    let recorded = subject.recorded.map_or(("", ""), |recorded| (recorded.outcome, recorded.reason));
+    let recorded =
+        subject.recorded.map_or((HistoryOutcome::Unknown, ""), |recorded| (recorded.outcome, recorded.reason));
     let Some(window) = route.replay else {
         return step(Verdict::Skipped, "replay memory is off for this route".to_owned());
     };
     let window = crate::scheme::span(window);
     match recorded {
-        ("duplicate", _) => step(
+        (HistoryOutcome::Duplicate, _) => step(
             Verdict::Passed,
             format!("a duplicate of a request that was taken within {window}: answered with success, not forwarded"),
         ),
@@ -52,9 +53,10 @@ pub(super) fn replay(route: &Route, subject: &Subject<'_>, dedupe: Option<&str>)
         (_, "replay_memory") => {
             Step::refused("replay", "replay", "replay_memory", "replay memory was full of ids inside their windows")
         }
-        ("delivered" | "accepted" | "dead" | "discarded", _) => {
-            step(Verdict::Passed, format!("new when it came; a copy is known as a duplicate for {window} from then"))
-        }
+        (
+            HistoryOutcome::Delivered | HistoryOutcome::Accepted | HistoryOutcome::Dead | HistoryOutcome::Discarded,
+            _,
+        ) => step(Verdict::Passed, format!("new when it came; a copy is known as a duplicate for {window} from then")),
         _ => match dedupe {
             Some(id) => step(
                 Verdict::Unknown,

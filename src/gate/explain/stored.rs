@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Explanation, Recorded, Step, Subject, Verdict, explain};
 use crate::base::UnixMillis;
-use crate::domain::Fault;
+use crate::domain::{Fault, HistoryOutcome};
 use crate::runtime::snapshot::Snapshot;
 use crate::store::{Attempt, AttemptKind, Event, Stage};
 
@@ -18,7 +18,7 @@ pub struct EventExplanation {
     /// The route that it had then.
     pub route: Option<String>,
     /// What was recorded of it: `delivered`, `refused` and so on.
-    pub outcome: String,
+    pub outcome: HistoryOutcome,
     /// The code of a refusal or failure.
     pub reason: Option<String>,
     /// What the sender was answered; zero where nobody was left.
@@ -46,7 +46,7 @@ pub fn explain_event(snapshot: &Snapshot, event: &Event, now: UnixMillis) -> Eve
                 source: Some(entry.source),
                 at,
                 listener: Some(&entry.listener),
-                recorded: Some(Recorded { outcome: &event.outcome, reason: &event.reason, key: entry.key.as_deref() }),
+                recorded: Some(Recorded { outcome: entry.outcome, reason: &event.reason, key: entry.key.as_deref() }),
             },
         ))
     };
@@ -56,7 +56,7 @@ pub fn explain_event(snapshot: &Snapshot, event: &Event, now: UnixMillis) -> Eve
         id: entry.request_id.to_string(),
         received_at: instant(entry.received_at),
         route: entry.route.as_deref().map(str::to_owned),
-        outcome: event.outcome.to_string(),
+        outcome: entry.outcome,
         reason: Some(event.reason.to_string()).filter(|reason| !reason.is_empty()),
         status: entry.status,
         notes: notes(event, then.as_ref()),
@@ -76,13 +76,13 @@ fn alike(one: &Explanation, other: &Explanation) -> bool {
 
 fn notes(event: &Event, then: Option<&Explanation>) -> Vec<String> {
     let Some(then) = then else {
-        if &*event.outcome == "duplicate" {
+        if event.entry.outcome == HistoryOutcome::Duplicate {
             let id = event.entry.dedupe.as_deref().unwrap_or_default();
             return vec![format!(
                 "it is a copy of a request that was taken before ({id}): that one's row has head and body"
             )];
         }
-        if ["failed", "gone"].contains(&&*event.outcome) && event.entry.key.is_some() {
+        if matches!(event.entry.outcome, HistoryOutcome::Failed | HistoryOutcome::Gone) && event.entry.key.is_some() {
             return vec![
                 "it is one more try of a request that failed shortly before: that one's row has head and body"
                     .to_owned(),
@@ -98,8 +98,8 @@ fn notes(event: &Event, then: Option<&Explanation>) -> Vec<String> {
         notes.push(format!("it came to route `{was}`; the running configuration gives it to `{is}`"));
     }
     let refusal = then.refusal().map(|step| &*step.reason);
-    let was_refused = &*event.outcome == "refused";
-    let passed = ["delivered", "accepted", "dead", "discarded", "duplicate", "handshake"].contains(&&*event.outcome);
+    let was_refused = event.entry.outcome == HistoryOutcome::Refused;
+    let passed = event.entry.outcome.passed();
     // A failed or abandoned request may have ended before a step that refuses it; that is no contradiction.
     match refusal {
         Some(reason) if passed => notes.push(format!(
@@ -119,7 +119,11 @@ fn notes(event: &Event, then: Option<&Explanation>) -> Vec<String> {
         )),
         _ => {}
     }
-    if let Some(fault) = Fault::ALL.iter().find(|fault| &*event.outcome == "failed" && fault.code() == &*event.reason) {
+    if let Some(fault) = Fault::ALL
+        .iter()
+        .find(|fault| fault.code() == &*event.reason)
+        .filter(|_| event.entry.outcome == HistoryOutcome::Failed)
+    {
         notes.push(format!("it failed on our side or the upstream's ({}), not by its sender's doing", fault.code()));
     }
     notes
@@ -136,7 +140,9 @@ fn judged(then: &Explanation, reason: &str) -> bool {
 fn afterwards(event: &Event) -> Vec<String> {
     let entry = &event.entry;
     let mut lines: Vec<String> = Vec::new();
-    if let (Some(server), Some(status), "delivered") = (&entry.server, entry.upstream_status, &*event.outcome) {
+    if let (Some(server), Some(status), HistoryOutcome::Delivered) =
+        (&entry.server, entry.upstream_status, entry.outcome)
+    {
         lines.push(format!("{server} took it with {status}"));
     }
     lines.extend(event.history.iter().map(attempt));
@@ -151,7 +157,7 @@ fn afterwards(event: &Event) -> Vec<String> {
             "it is a dead letter: nothing is tried any more until `dmz-relay events retry {}`",
             entry.request_id
         )),
-        (None, _) if &*event.outcome == "discarded" => lines.push("an operator discarded it".to_owned()),
+        (None, _) if entry.outcome == HistoryOutcome::Discarded => lines.push("an operator discarded it".to_owned()),
         (None, _) => {}
     }
     lines

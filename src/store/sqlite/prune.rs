@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::base::UnixMillis;
+use crate::domain::HistoryOutcome;
 use crate::store::engine::{EngineFault, Room};
 
 use super::Bounds;
@@ -162,23 +163,28 @@ impl Pruner {
         below: i64,
         wanted: i64,
     ) -> rusqlite::Result<(i64, bool)> {
-        let waiting = [memory.names.number(connection, "accepted")?, memory.names.number(connection, "dead")?];
+        // Two witnesses: a damaged spool is restored from the rows of the history that say that they wait.
+        let waiting = [HistoryOutcome::Accepted, HistoryOutcome::Dead];
+        let [accepted, dead] = waiting.map(|outcome| memory.names.number(connection, outcome.as_str()));
+        let waiting = [accepted?, dead?];
         let [events_from, refusals_from] = &mut self.from;
         let from = if table == Table::Events { events_from } else { refusals_from };
         let sql = format!(
-            "SELECT key, size, outcome FROM {} WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3",
+            "SELECT key, size, outcome IN (?4, ?5) \
+             OR EXISTS (SELECT 1 FROM spool WHERE spool.seq = row.ticket AND spool.key = row.key) AS waits \
+             FROM {} AS row WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3",
             table.name()
         );
         let mut statement = connection.prepare_cached(&sql)?;
-        let mut rows = statement.query(params![*from, below, PIECE])?;
+        let mut rows = statement.query(params![*from, below, PIECE, waiting[0], waiting[1]])?;
         let (mut going, mut bytes, mut seen) = (Vec::new(), 0_i64, 0);
         while let Some(row) = rows.next()?
             && bytes < wanted
         {
-            let (key, size, outcome): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            let (key, size, waits): (i64, i64, bool) = (row.get("key")?, row.get("size")?, row.get("waits")?);
             *from = key;
             seen += 1;
-            if waiting.contains(&outcome) {
+            if waits {
                 continue;
             }
             bytes = bytes.saturating_add(size);

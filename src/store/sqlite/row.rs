@@ -9,12 +9,12 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::base::UnixMillis;
-use crate::domain::{Marks, Version};
+use crate::domain::{HistoryOutcome, Marks, Version};
 use crate::store::entry::{Entry, Event, Took};
 use crate::store::head;
 use crate::store::seal::{Facts, Keyring, Kind, Place};
 
-/// Every column but the key, in the order of [`event`].
+/// Every column that [`event`] reads, by its name.
 pub(super) const COLUMNS: &str = "key, size, outcome, reason, status, route, provider, request_id, received_at, source, \
     via, dedupe, marks, listener, method, version, https, suffix, allowed_by, secret, timestamp, body_bytes, upstream, \
     server, upstream_status, attempts, detail, took_read, took_verify, took_forward, took_total, ticket, head, \
@@ -112,54 +112,59 @@ pub(super) fn event(
     keys: &Keyring,
     row: &Row<'_>,
 ) -> rusqlite::Result<(i64, Option<i64>, Event)> {
-    let key: i64 = row.get(0)?;
-    let mut word = |at: usize| words.word(connection, row.get(at)?);
+    let key: i64 = row.get("key")?;
+    let mut word = |column: &str| words.word(connection, row.get(column)?);
     let text = |word: Option<Arc<str>>| Box::<str>::from(word.as_deref().unwrap_or_default());
-    let (outcome, reason, via) = (word(2)?, word(3)?, word(10)?);
-    let (route, provider, listener) = (word(5)?, word(6)?, word(13)?);
-    let (secret, upstream, server, verified_by) = (word(19)?, word(22)?, word(23)?, word(33)?);
-    let source: String = row.get(9)?;
-    let marks = row.get_ref(12)?.as_blob_or_null().unwrap_or_default().map(Marks::from_bytes);
-    let sealed: Option<Vec<u8>> = row.get(32)?;
+    let (outcome, reason, via) = (word("outcome")?, word("reason")?, word("via")?);
+    let (route, provider, listener) = (word("route")?, word("provider")?, word("listener")?);
+    let (secret, upstream, server, verified_by) =
+        (word("secret")?, word("upstream")?, word("server")?, word("verified_by")?);
+    let source: String = row.get("source")?;
+    let marks = row.get_ref("marks")?.as_blob_or_null().unwrap_or_default().map(Marks::from_bytes);
+    let sealed: Option<Vec<u8>> = row.get("head")?;
     let proof = secret.as_deref().unwrap_or_default();
     let route_name = route.as_deref().unwrap_or_default();
     let place = Place { kind: Kind::Head, row: key, route: route_name, proof, facts: Facts::NONE };
     let opened = sealed.and_then(|sealed| keys.open(place, sealed).ok());
-    let micros = |at: usize| row.get(at).map(|micros: i64| Duration::from_micros(micros.unsigned_abs()));
+    let micros = |column: &str| row.get(column).map(|micros: i64| Duration::from_micros(micros.unsigned_abs()));
     let entry = Entry {
-        request_id: row.get::<_, String>(7)?.into(),
-        received_at: UnixMillis(row.get(8)?),
+        request_id: row.get::<_, String>("request_id")?.into(),
+        received_at: UnixMillis(row.get("received_at")?),
         listener: listener.unwrap_or_default(),
         route,
         provider,
-        method: head::method_of(row.get(14)?).unwrap_or(crate::domain::Method::Other),
-        version: head::version_of(row.get(15)?).unwrap_or(Version::Http11),
+        method: head::method_of(row.get("method")?).unwrap_or(crate::domain::Method::Other),
+        version: head::version_of(row.get("version")?).unwrap_or(Version::Http11),
         head: opened.and_then(|bytes| head::decode(&bytes)),
         marks: marks.unwrap_or_default(),
-        suffix: usize::try_from(row.get::<_, i64>(17)?).unwrap_or_default(),
-        https: row.get(16)?,
+        suffix: usize::try_from(row.get::<_, i64>("suffix")?).unwrap_or_default(),
+        https: row.get("https")?,
         source: source.parse().unwrap_or(IpAddr::from([0, 0, 0, 0])),
         via: "",
-        allowed_by: row.get::<_, Option<String>>(18)?.map(Into::into),
-        outcome: "",
+        allowed_by: row.get::<_, Option<String>>("allowed_by")?.map(Into::into),
+        outcome: HistoryOutcome::parse(outcome.as_deref().unwrap_or_default()),
         reason: "",
-        status: row.get(4)?,
+        status: row.get("status")?,
         key: secret,
         verified_by,
-        dedupe: row.get::<_, Option<String>>(11)?.map(Into::into),
-        timestamp: row.get::<_, Option<i64>>(20)?.map(UnixMillis),
-        body_bytes: row.get::<_, i64>(21)?.unsigned_abs(),
+        dedupe: row.get::<_, Option<String>>("dedupe")?.map(Into::into),
+        timestamp: row.get::<_, Option<i64>>("timestamp")?.map(UnixMillis),
+        body_bytes: row.get::<_, i64>("body_bytes")?.unsigned_abs(),
         body: None,
         held: None,
         upstream,
         server,
-        upstream_status: row.get(24)?,
-        attempts: row.get(25)?,
-        detail: row.get::<_, Option<String>>(26)?.map(Into::into),
-        took: Took { read: micros(27)?, verify: micros(28)?, forward: micros(29)?, total: micros(30)? },
+        upstream_status: row.get("upstream_status")?,
+        attempts: row.get("attempts")?,
+        detail: row.get::<_, Option<String>>("detail")?.map(Into::into),
+        took: Took {
+            read: micros("took_read")?,
+            verify: micros("took_verify")?,
+            forward: micros("took_forward")?,
+            total: micros("took_total")?,
+        },
     };
     let event = Event {
-        outcome: text(outcome),
         reason: text(reason),
         via: text(via),
         entry,
@@ -168,7 +173,7 @@ pub(super) fn event(
         due: None,
         has_body: false,
     };
-    Ok((key, row.get(31)?, event))
+    Ok((key, row.get("ticket")?, event))
 }
 
 #[cfg(test)]

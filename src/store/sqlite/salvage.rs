@@ -15,7 +15,7 @@ use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OpenFlags, params, params_from_iter};
 
 use crate::base::UnixMillis;
-use crate::domain::Sends;
+use crate::domain::{HistoryOutcome, Sends};
 use crate::store::error::OpenError;
 use crate::store::timeline::Timeline;
 
@@ -293,8 +293,8 @@ fn ends(
 /// Places in the spool that were lost, by the rows of the history that still wait. One attempt more than is known of counts
 /// as made, with all the sends that it may have used: it may have been on its way.
 fn restore(into: &Connection, now: UnixMillis) -> rusqlite::Result<usize> {
-    let word = |word: &str| format!("(SELECT id FROM names WHERE text = '{word}')");
-    let (accepted, dead) = (word("accepted"), word("dead"));
+    let word = |outcome: HistoryOutcome| format!("(SELECT id FROM names WHERE text = '{outcome}')");
+    let (accepted, dead) = (word(HistoryOutcome::Accepted), word(HistoryOutcome::Dead));
     let sql = format!(
         "INSERT OR IGNORE INTO spool (seq, key, route, due, state, attempts, failures, allowance_from, received_at, keep_body, \
          seal, bytes) SELECT ticket, key, route, CASE WHEN outcome = {dead} THEN NULL ELSE min(received_at, ?1) \
@@ -317,9 +317,10 @@ fn bury(into: &Connection) -> rusqlite::Result<usize> {
     if lost.is_empty() {
         return Ok(0);
     }
-    into.execute("INSERT OR IGNORE INTO names (text) VALUES ('dead'), ('unknown')", [])?;
+    let words = [HistoryOutcome::Dead.as_str(), HistoryOutcome::Unknown.as_str()];
+    into.execute("INSERT OR IGNORE INTO names (text) VALUES (?1), (?2)", words)?;
     let word = |word: &str| into.query_row("SELECT id FROM names WHERE text = ?1", [word], |row| row.get::<_, i64>(0));
-    let (dead, unknown) = (word("dead")?, word("unknown")?);
+    let (dead, unknown) = (word(words[0])?, word(words[1])?);
     for (seq, key, route, received_at, attempts) in &lost {
         let id = format!("{:011x}{:016x}", key >> 20, (key & 0xf_ffff) >> 1);
         let sql = "INSERT INTO events (key, size, outcome, status, route, request_id, received_at, source, via, listener, method, \

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::base::UnixMillis;
-use crate::domain::{Fault, Sends};
+use crate::domain::{Fault, HistoryOutcome, Sends};
 use crate::store::engine::Wrote;
 use crate::store::entry::{Attempt, AttemptKind, Stage};
 use crate::store::ledger::{Backlogs, Due, Shift};
@@ -274,7 +274,7 @@ impl Batch<'_> {
                     self.tried(spooled.key, attempt)?;
                 }
                 self.unspool(&spooled)?;
-                self.conclude(spooled.key, "delivered", attempt)?;
+                self.conclude(spooled.key, HistoryOutcome::Delivered, attempt)?;
                 self.shift(&route, -1, -1, 0, Due::Same);
             }
             Settlement::Again(attempt, _) | Settlement::Dead(attempt) if spooled.state == DISCARDED => {
@@ -325,7 +325,7 @@ impl Batch<'_> {
         // A replay that was taken makes it delivered; one that was not takes nothing back. What is in the spool stays what
         // the spool says.
         if attempt.fault.is_none() && self.found(request_id)?.is_none() {
-            self.outcome(key, "delivered")?;
+            self.outcome(key, HistoryOutcome::Delivered)?;
         }
         Ok(())
     }
@@ -346,7 +346,7 @@ impl Batch<'_> {
         let sql =
             "UPDATE spool SET state = 0, due = ?2, failures = 0, refused = NULL, allowance_from = ?2 WHERE seq = ?1";
         self.connection.prepare_cached(sql)?.execute(params![spooled.seq, self.steady.0])?;
-        self.outcome(spooled.key, "accepted")?;
+        self.outcome(spooled.key, HistoryOutcome::Accepted)?;
         self.shifts.push(Shift {
             route: Arc::clone(&route),
             waiting: 1,
@@ -395,14 +395,14 @@ impl Batch<'_> {
 
     /// The row takes over the count, for whoever sends it again.
     fn discarded(&mut self, spooled: &Spooled) -> rusqlite::Result<()> {
-        self.outcome(spooled.key, "discarded")?;
+        self.outcome(spooled.key, HistoryOutcome::Discarded)?;
         let sql = "UPDATE events SET attempts = max(attempts, ?2) WHERE key = ?1";
         self.connection.prepare_cached(sql)?.execute(params![spooled.key, spooled.attempts]).map(drop)
     }
 
     fn die(&mut self, spooled: &Spooled, attempt: &Attempt) -> rusqlite::Result<()> {
         self.tried(spooled.key, attempt)?;
-        self.conclude(spooled.key, "dead", attempt)?;
+        self.conclude(spooled.key, HistoryOutcome::Dead, attempt)?;
         let sql = "UPDATE spool SET due = NULL, state = 1, attempts = max(attempts, ?2) WHERE seq = ?1";
         self.connection.prepare_cached(sql)?.execute(params![spooled.seq, attempt.number]).map(drop)
     }
@@ -418,8 +418,8 @@ impl Batch<'_> {
         Ok(())
     }
 
-    fn outcome(&mut self, key: i64, outcome: &str) -> rusqlite::Result<()> {
-        let outcome = self.memory.names.number(self.connection, outcome)?;
+    fn outcome(&mut self, key: i64, outcome: HistoryOutcome) -> rusqlite::Result<()> {
+        let outcome = self.memory.names.number(self.connection, outcome.as_str())?;
         let sql = "UPDATE events SET outcome = ?2, reason = NULL WHERE key = ?1";
         self.connection.prepare_cached(sql)?.execute([key, outcome]).map(drop)
     }
@@ -434,8 +434,8 @@ impl Batch<'_> {
     }
 
     /// [`Self::outcome`] and [`Self::follow`] in one: rewriting a row twice costs twice.
-    fn conclude(&mut self, key: i64, outcome: &str, attempt: &Attempt) -> rusqlite::Result<()> {
-        let outcome = self.memory.names.number(self.connection, outcome)?;
+    fn conclude(&mut self, key: i64, outcome: HistoryOutcome, attempt: &Attempt) -> rusqlite::Result<()> {
+        let outcome = self.memory.names.number(self.connection, outcome.as_str())?;
         let server = attempt.server.as_deref().map(|server| self.memory.names.number(self.connection, server));
         let sql = "UPDATE events SET outcome = ?2, reason = NULL, attempts = max(attempts, ?3), server = ?4, \
              upstream_status = ?5, detail = ?6 WHERE key = ?1";
@@ -501,9 +501,10 @@ pub(super) fn recover(connection: &Connection, ours: &HashSet<Ticket>, now: Unix
             if !keep_body {
                 connection.execute("DELETE FROM bodies WHERE key = ?1", [key])?;
             }
-            connection.execute("INSERT OR IGNORE INTO names (text) VALUES ('discarded')", [])?;
-            let sql = "UPDATE events SET outcome = (SELECT id FROM names WHERE text = 'discarded') WHERE key = ?1";
-            connection.execute(sql, [key])?;
+            let discarded = HistoryOutcome::Discarded.as_str();
+            connection.execute("INSERT OR IGNORE INTO names (text) VALUES (?1)", [discarded])?;
+            let sql = "UPDATE events SET outcome = (SELECT id FROM names WHERE text = ?2) WHERE key = ?1";
+            connection.execute(sql, params![key, discarded])?;
         } else {
             // As old as they are, so that they come before what was accepted after them.
             let sql = "UPDATE spool SET due = min(received_at, ?2), attempts = attempts + ?3 WHERE seq = ?1";

@@ -182,7 +182,7 @@ impl Batch<'_> {
             head::encode(head, &mut memory.scratch);
         }
         let names = &mut memory.names;
-        let outcome = names.number(connection, entry.outcome)?;
+        let outcome = names.number(connection, entry.outcome.as_str())?;
         let reason = names.of(connection, Some(entry.reason))?;
         let route = names.of(connection, entry.route.as_deref())?;
         let provider = names.of(connection, entry.provider.as_deref())?;

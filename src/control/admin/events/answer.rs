@@ -7,6 +7,7 @@ use super::filter::{Asked, parse};
 use super::wait::{After, Waiting, follow};
 use super::{Asking, Denied, Done, EventPage, EventSource, Failure, Retried, Whose};
 use crate::control::admin::respond::{Answer, answer, json};
+use crate::domain::HistoryOutcome;
 use crate::scheme::form;
 
 /// A request id is hexadecimal; what is not cannot be one, and goes into no header.
@@ -58,7 +59,7 @@ pub(in crate::control::admin) async fn retry<S: EventSource>(source: &S, id: &st
 }
 
 pub(in crate::control::admin) async fn discard<S: EventSource>(source: &S, id: &str) -> Answer {
-    done(id, source.discard(id), "discarded").await
+    done(id, source.discard(id), HistoryOutcome::Discarded.as_str()).await
 }
 
 pub(in crate::control::admin) async fn retry_waiting<S: EventSource>(source: &S, raw: &str) -> Answer {

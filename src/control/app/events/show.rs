@@ -11,7 +11,7 @@ use crate::store::{Attempt, Entry, Event};
 
 /// A row of a list.
 pub(super) fn row(event: &Event, sensitive: &Sensitive) -> EventRow {
-    let Event { outcome, reason, via, entry, stage, due, has_body, .. } = event;
+    let Event { reason, via, entry, stage, due, has_body, .. } = event;
     let text = |text: &Option<std::sync::Arc<str>>| text.as_deref().map(str::to_owned);
     let boxed = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
     let view = entry.head.as_ref().map(|head| sensitive.view(head, &entry.marks));
@@ -28,7 +28,7 @@ pub(super) fn row(event: &Event, sensitive: &Sensitive) -> EventRow {
         source: entry.source.to_string(),
         via: via.to_string(),
         allowed_by: boxed(&entry.allowed_by),
-        outcome: outcome.to_string(),
+        outcome: entry.outcome,
         reason: Some(reason.to_string()).filter(|reason| !reason.is_empty()),
         status: entry.status,
         state: stage.map(|stage| stage.as_str().to_owned()),

@@ -5,13 +5,12 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::*;
-use crate::domain::{Fault, Marks, Own};
+use crate::domain::{Fault, HistoryOutcome, Marks, Own};
 use crate::store::{Attempt, AttemptKind, Entry, Event, Stage, Took};
 
 /// A row of the history.
 fn event(given: &Given, route: &str, outcome: &str, reason: &str) -> Event {
     Event {
-        outcome: outcome.into(),
         reason: reason.into(),
         via: "socket".into(),
         entry: Entry {
@@ -30,7 +29,7 @@ fn event(given: &Given, route: &str, outcome: &str, reason: &str) -> Event {
             source: given.source.unwrap(),
             via: "",
             allowed_by: None,
-            outcome: "",
+            outcome: HistoryOutcome::parse(outcome),
             reason: "",
             status: 200,
             key: None,
@@ -118,7 +117,8 @@ fn a_token_that_was_not_kept_is_not_judged() {
         Verdict::Unknown,
         "key `env:GONE` matched, which the route does not have any more",
     );
-    (stored.entry.key, stored.outcome, stored.reason) = (None, "refused".into(), "signature_mismatch".into());
+    (stored.entry.key, stored.entry.outcome, stored.reason) =
+        (None, HistoryOutcome::Refused, "signature_mismatch".into());
     let explanation = then(&stored);
     says(&explanation, "signature", Verdict::Refused, "is not kept; it was refused then");
     assert!(step(&explanation, "signature").hints.is_empty());
@@ -190,9 +190,9 @@ fn what_came_afterwards_is_told_in_order() {
     );
     (event.stage, event.due) = (Some(Stage::Dead), None);
     assert!(lines(&event)[1].contains("dead letter") && lines(&event)[1].contains("events retry 0192"));
-    (event.stage, event.outcome) = (None, "discarded".into());
+    (event.stage, event.entry.outcome) = (None, HistoryOutcome::Discarded);
     assert_eq!(lines(&event)[1], "an operator discarded it");
-    event.outcome = "delivered".into();
+    event.entry.outcome = HistoryOutcome::Delivered;
     event.history.push(attempt(2, AttemptKind::Spooled, None));
     assert!(
         lines(&event)[1].contains("attempt 2")

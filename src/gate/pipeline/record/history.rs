@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::base::UnixMillis;
 use crate::domain::sensitive::starred;
-use crate::domain::{Held, Kept, Marks, Method, Outcome, Own, Refusal, Version};
+use crate::domain::{Held, HistoryOutcome, Kept, Marks, Method, Outcome, Own, Refusal, Version};
 use crate::gate::pipeline::{Connection, Gate, answer, held};
 use crate::runtime::snapshot::Verification;
 use crate::store::{Entry, Store, StoredRequest, Took};
@@ -106,7 +106,7 @@ impl Record<'_> {
             source: self.source.ip,
             via: self.source.via.as_str(),
             allowed_by: self.allowed_by.or(self.unlisted().map(observed)).map(Into::into),
-            outcome: outcome.as_str(),
+            outcome: HistoryOutcome::from(outcome),
             reason: outcome.reason(),
             status,
             key: proof.map(|proof| Arc::clone(&proof.key)),
@@ -192,7 +192,7 @@ pub(super) fn refused_at_the_edge(
         source: connection.source.ip,
         via: connection.source.via.as_str(),
         allowed_by: None,
-        outcome: outcome.as_str(),
+        outcome: HistoryOutcome::from(&outcome),
         reason: outcome.reason(),
         status,
         key: None,

@@ -1,0 +1,136 @@
+//! What became of a request, as the history has it.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::Outcome;
+
+/// The outcome of a request's answer, or what came of its delivery later. One word for each, the same in the log, the history,
+/// the API and the commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HistoryOutcome {
+    /// An upstream took it.
+    Delivered,
+    /// Stored, and its sender has its success; it waits for delivery.
+    Accepted,
+    /// Stored, and not tried any more: a dead letter.
+    Dead,
+    /// A dead letter, or one that waited, that an operator gave up.
+    Discarded,
+    /// A provider's handshake, answered by the relay.
+    Handshake,
+    /// A copy of a request that was there before: answered as success, not forwarded.
+    Duplicate,
+    /// The sender's fault; the reason says which.
+    Refused,
+    /// A fault of the relay or of an upstream; the reason says which.
+    Failed,
+    /// The sender went away before there was anything to tell it.
+    Gone,
+    /// Another version of this program wrote a word that this one does not know.
+    Unknown,
+}
+
+impl HistoryOutcome {
+    /// Every one that this version writes.
+    pub const ALL: [Self; 9] = [
+        Self::Delivered,
+        Self::Accepted,
+        Self::Dead,
+        Self::Discarded,
+        Self::Handshake,
+        Self::Duplicate,
+        Self::Refused,
+        Self::Failed,
+        Self::Gone,
+    ];
+
+    /// Its word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Accepted => "accepted",
+            Self::Dead => "dead",
+            Self::Discarded => "discarded",
+            Self::Handshake => "handshake",
+            Self::Duplicate => "duplicate",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::Gone => "gone",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// The outcome of a word.
+    pub fn parse(word: &str) -> Self {
+        Self::ALL.into_iter().find(|known| known.as_str() == word).unwrap_or(Self::Unknown)
+    }
+
+    /// Whether every check of the gate let it pass.
+    pub fn passed(self) -> bool {
+        match self {
+            Self::Delivered | Self::Accepted | Self::Dead | Self::Discarded | Self::Handshake | Self::Duplicate => true,
+            Self::Refused | Self::Failed | Self::Gone | Self::Unknown => false,
+        }
+    }
+
+    /// Whether it may have been verified, so that it can be sent again where its proof is there. What failed, or whose sender
+    /// went away, may have done so before it was verified.
+    pub fn may_be_genuine(self) -> bool {
+        match self {
+            Self::Delivered
+            | Self::Accepted
+            | Self::Dead
+            | Self::Discarded
+            | Self::Duplicate
+            | Self::Failed
+            | Self::Gone => true,
+            Self::Handshake | Self::Refused | Self::Unknown => false,
+        }
+    }
+}
+
+impl std::fmt::Display for HistoryOutcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl Serialize for HistoryOutcome {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for HistoryOutcome {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        Ok(Self::parse(&word))
+    }
+}
+
+impl From<&Outcome> for HistoryOutcome {
+    fn from(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Delivered => Self::Delivered,
+            Outcome::Accepted => Self::Accepted,
+            Outcome::Handshake => Self::Handshake,
+            Outcome::Duplicate => Self::Duplicate,
+            Outcome::Refused(_) => Self::Refused,
+            Outcome::Failed(_) => Self::Failed,
+            Outcome::Gone => Self::Gone,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_leads_back_to_its_outcome() {
+        for outcome in HistoryOutcome::ALL {
+            assert_eq!(HistoryOutcome::parse(outcome.as_str()), outcome);
+        }
+        assert_eq!(HistoryOutcome::parse("redirected"), HistoryOutcome::Unknown);
+    }
+}
