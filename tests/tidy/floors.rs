@@ -142,7 +142,10 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("edge", &["base", "domain", "gate::pipeline", "guards::meter", "observe", "runtime::snapshot"]),
     ("control::reload", &[]),
     ("control::service", &[]),
-    ("control::admin", &["base", "config", "gate::explain", "observe", "runtime::snapshot", "scheme", "store"]),
+    (
+        "control::admin",
+        &["base", "config", "domain", "gate::explain", "observe", "runtime::snapshot", "scheme", "store"],
+    ),
     (
         "control::app",
         &[
