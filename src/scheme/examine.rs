@@ -300,6 +300,10 @@ impl<'s> Seen<'s, '_> {
 
     fn bindings(&self) -> Part {
         let bindings = &self.scheme().bindings;
+        if let (true, Err(refusal)) = (self.whole, self.scheme().check_reserved(self.facts.body)) {
+            let because = "the body has the shape of a challenge: anybody can ask the relay for its signature";
+            return Part::new(Aspect::Binding, Found::Bad(refusal), because);
+        }
         if bindings.is_empty() {
             return Part::new(Aspect::Binding, Found::None, "the scheme binds no member of the body to a header");
         }

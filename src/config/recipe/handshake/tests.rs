@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::base::{Secret, UnixMillis};
 use crate::config::recipe::{builtin, builtin_names};
 use crate::domain::{Head, Method, Refusal, Version};
-use crate::scheme::{HandshakeSecrets, Key, Proof, Scheme, SignDraft, Verifier};
+use crate::scheme::{Found, HandshakeSecrets, Key, Proof, Scheme, SignDraft, Verifier};
 
 const NOW: UnixMillis = UnixMillis(1_700_000_000_250);
 
@@ -113,6 +113,11 @@ fn a_body_of_the_shape_of_a_challenge_is_refused_with_its_right_signature() {
         let right = verifier(&builtin(name).unwrap().scheme);
         let request = signed(&right, b"abc123");
         assert_eq!(verified(&request, &right), Err(Refusal::ShapeInvalid), "{name}");
+        let head = Head::builder(Method::Post, Version::Http11).target("/x").host("relay.example");
+        let head = request.0.iter().fold(head, |head, (name, value)| head.header(name, value)).build();
+        let parts = right.examine(&head, Some(&request.1), NOW);
+        let refused: Vec<_> = parts.iter().filter(|part| part.found == Found::Bad(Refusal::ShapeInvalid)).collect();
+        assert!(refused.len() == 1 && refused[0].because.contains("anybody can ask the relay"), "{name}: {parts:?}");
         let signature = &request.0.iter().find(|(known, _)| known == header).unwrap().1;
         assert!(asked(name, &right, "abc123").contains(signature), "{name}: that is what anybody can ask for");
         assert!(asked(name, &right, "{\"a\":1}").is_empty(), "{name}");
