@@ -153,6 +153,9 @@ impl Compiler<'_> {
         named: &Named,
     ) -> Option<Proven> {
         let secrets = self.secrets(claim, key);
+        if claim.scheme == Same::Refused {
+            return None;
+        }
         match (claim.provider, claim.verify) {
             (None, None) => {
                 let what = "neither provider nor verify says how requests prove that they are genuine";
@@ -167,7 +170,9 @@ impl Compiler<'_> {
             }
             (Some(provider), None) => {
                 let recipe = self.recipe(provider, provider.get_ref(), &join(key, "provider"), named)?;
-                self.doubts(provider, &recipe, &join(key, "provider"));
+                if claim.scheme == Same::New {
+                    self.doubts(provider, &recipe, &join(key, "provider"));
+                }
                 let verify = self.signed(name, claim, key, &recipe.scheme, secrets)?;
                 let suggested = Suggested::of_recipe(&recipe);
                 // A shipped recipe keeps its name over versions of the relay; one of the file is what it says.
@@ -337,6 +342,19 @@ pub(super) struct Claim<'r> {
     pub(super) secrets: Option<&'r Spanned<Vec<Spanned<RawSecretEntry>>>>,
     pub(super) public_keys: Option<&'r RawPublicKeys>,
     pub(super) public_url: Option<&'r Spanned<String>>,
+    /// Whether the same route was judged by the same scheme before, so that nothing is said of it twice.
+    pub(super) scheme: Same,
+}
+
+/// A scheme that was seen before, or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Same {
+    /// It was not.
+    New,
+    /// It was, and what is doubtful about it was said.
+    Known,
+    /// It was, and its problems were reported.
+    Refused,
 }
 
 impl<'r> Claim<'r> {
@@ -348,6 +366,7 @@ impl<'r> Claim<'r> {
             secrets: raw.secrets.as_ref(),
             public_keys: raw.public_keys.as_ref(),
             public_url: raw.public_url.as_ref(),
+            scheme: Same::New,
         }
     }
 }

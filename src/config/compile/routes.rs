@@ -125,7 +125,7 @@ impl Compiler<'_> {
         let address_check = self.address_check(raw, key);
         let client_certificate = self.client_certificate(raw, key, named);
         let headers = self.required_headers(raw.headers.as_ref(), &join(key, "headers"));
-        let observed = self.observed(name, raw, key, named);
+        let observed = self.observed(name, raw, key, named, proven.is_some());
         let content_types = self.content_types(raw.content_types.as_ref(), &join(key, "content_types"));
         let content_types = content_types.or_else(|| suggested.content_types.clone());
         let max_body = self.max_body(raw, key, named, suggested);

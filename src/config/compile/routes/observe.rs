@@ -2,7 +2,7 @@
 
 use toml::Spanned;
 
-use super::super::recipes::Claim;
+use super::super::recipes::{Claim, Same};
 use super::super::values::join;
 use super::super::{Compiler, Named};
 use crate::config::raw::RawRoute;
@@ -15,6 +15,7 @@ impl Compiler<'_> {
         raw: &RawRoute,
         key: &str,
         named: &Named,
+        is_proven: bool,
     ) -> Option<Box<Observed>> {
         let at = raw.observe.as_ref()?;
         let (observe, key) = (at.get_ref(), join(key, "observe"));
@@ -30,13 +31,18 @@ impl Compiler<'_> {
             self.not_in_force(at, &key);
             return Some(Box::new(Observed { verify: None, headers }));
         }
-        let claim = Claim::of(raw);
-        let claim = match names_scheme {
-            true => Claim { provider: observe.provider.as_ref(), verify: observe.verify.as_ref(), ..claim },
+        let claim = Claim { secrets: keys.0, public_keys: keys.1, ..Claim::of(raw) };
+        let is_same = |one: &Spanned<String>, other: &Spanned<String>| one.get_ref() == other.get_ref();
+        let claim = if names_scheme {
+            let same =
+                observe.provider.as_ref().zip(raw.provider.as_ref()).is_some_and(|(one, other)| is_same(one, other));
+            let scheme = if same { Same::Known } else { Same::New };
+            Claim { provider: observe.provider.as_ref(), verify: observe.verify.as_ref(), scheme, ..claim }
+        } else {
             // The scheme of today, with other secrets.
-            false => claim,
+            Claim { scheme: if is_proven { Same::Known } else { Same::Refused }, ..claim }
         };
-        let proven = self.proven(name, Claim { secrets: keys.0, public_keys: keys.1, ..claim }, &key, named)?;
+        let proven = self.proven(name, claim, &key, named)?;
         match proven.verify {
             Verification::Signed(verify) => {
                 self.not_in_force(at, &key);
