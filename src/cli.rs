@@ -41,6 +41,7 @@ use crate::cli::terminal::{complain, harmless, say};
 use crate::control::admin::client::Answer;
 use crate::control::admin::events::Failure;
 use crate::control::service::InheritedSocket;
+use crate::observe::stderr_is_journal;
 use grammar::{Cli, Command, Format, Output};
 
 /// How a command ended. The numbers are documented in `docs/cli.md` and in `--help`.
@@ -93,7 +94,7 @@ pub fn main(sockets: io::Result<Vec<InheritedSocket>>) -> ExitCode {
         (Output::Json, _) => Format::Json,
         (Output::Human, _) | (Output::Nagios, Command::Status(_)) => Format::Human,
         (Output::Nagios, _) => {
-            complain("dmz-relay: --format nagios belongs to `status`; the other commands print human or json\n");
+            alarm("dmz-relay: --format nagios belongs to `status`; the other commands print human or json\n");
             return Exit::Unusable.into();
         }
     };
@@ -129,7 +130,7 @@ fn answered(error: &clap::Error) -> Exit {
     }
     let text = error.render().to_string();
     if !asks_for_json(std::env::args_os()) {
-        complain(&text);
+        alarm(&text);
         return Exit::Unusable;
     }
     let why = match error.kind() {
@@ -150,10 +151,22 @@ fn asks_for_json(arguments: impl Iterator<Item = OsString>) -> bool {
 fn failed(why: &str, exit: Exit, format: Format) -> Exit {
     match format {
         Format::Json => say(&format!("{}\n", serde_json::json!({ "error": why, "exit_code": exit as u8 }))),
-        Format::Human => complain(&format!("dmz-relay: {why}\n")),
+        Format::Human => alarm(&format!("dmz-relay: {why}\n")),
     }
     exit
 }
+
+/// An error on standard error. The journal takes each line as an error where it reads that, so that `journalctl -p err` has the reason.
+fn alarm(text: &str) {
+    if !stderr_is_journal() {
+        return complain(text);
+    }
+    let lines = text.lines().filter(|line| !line.trim().is_empty());
+    complain(&lines.map(|line| format!("<{ERROR}>{line}\n")).collect::<String>());
+}
+
+/// The syslog priority of an error.
+const ERROR: u8 = 3;
 
 async fn demo(args: &grammar::Demo, format: Format) -> Result<Exit, Unusable> {
     let settings = args.settings(format == Format::Json);

@@ -31,7 +31,7 @@ pub use action::{ActionResult, AdminAction};
 pub use delivery::{Delivered, DeliveryEvent};
 pub use event::RequestEvent;
 pub use http2::{Http2Ended, Http2Error, Http2Scope};
-pub use journal::Sink;
+pub use journal::{Sink, stderr_is_journal};
 pub use library::LibraryLog;
 pub use lifecycle::{ConnectionRefusal, Event, RefusedConnection};
 pub use line::Level;

@@ -9,14 +9,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::check::report_text;
 use super::grammar::{Format, Run};
-use super::{Exit, Unusable, failed, say_json};
+use super::{Exit, Unusable, alarm, failed, say_json};
 use crate::base::Clock;
 use crate::cli::terminal::{Palette, complain};
 use crate::config::Environment;
 use crate::control::app::{self, Options, Running, StartError};
 use crate::control::reload::Watching;
 use crate::control::service::{InheritedSocket, Service};
-use crate::observe::{Event, LibraryLog, Observer, Sink};
+use crate::observe::{Event, LibraryLog, Observer, Sink, stderr_is_journal};
 
 /// Where panics are recorded once there is a log.
 static OBSERVER: OnceLock<Arc<Observer>> = OnceLock::new();
@@ -26,9 +26,7 @@ pub(super) fn run(args: &Run, sockets: io::Result<Vec<InheritedSocket>>, format:
     let started = sockets.and_then(|sockets| Ok((sockets, runtime(args)?)));
     let (sockets, runtime) = match started {
         Ok(started) => started,
-        Err(error) => {
-            return Ok(failed(&error.to_string(), Exit::NotStarted, format));
-        }
+        Err(error) => return Ok(not_started(&error.to_string(), format)),
     };
     let config = args.config.path();
     let options = Options {
@@ -44,9 +42,13 @@ pub(super) fn run(args: &Run, sockets: io::Result<Vec<InheritedSocket>>, format:
         match Box::pin(serve(options)).await {
             Ok(exit) => Ok(exit),
             Err(StartError::Config(report)) => {
+                let text = report_text(&config, &report, Palette::plain());
                 match format {
-                    Format::Json => say_json(&report)?,
-                    Format::Human => complain(&report_text(&config, &report, Palette::plain())),
+                    Format::Json => {
+                        say_json(&report)?;
+                        also_to_journal(&text);
+                    }
+                    Format::Human => alarm(&text),
                 }
                 Ok(if report.unreadable { Exit::Unusable } else { Exit::No })
             }
@@ -55,11 +57,25 @@ pub(super) fn run(args: &Run, sockets: io::Result<Vec<InheritedSocket>>, format:
                 | StartError::Store { .. }
                 | StartError::Admin(_)
                 | StartError::Process(_)),
-            ) => Ok(failed(&error.to_string(), Exit::NotStarted, format)),
+            ) => Ok(not_started(&error.to_string(), format)),
         }
     });
     runtime.shutdown_background();
     exit
+}
+
+fn not_started(why: &str, format: Format) -> Exit {
+    if format == Format::Json {
+        also_to_journal(&format!("dmz-relay: {why}"));
+    }
+    failed(why, Exit::NotStarted, format)
+}
+
+/// JSON is for whoever started the process by a program. A service manager's operator looks for errors in the journal.
+fn also_to_journal(text: &str) {
+    if stderr_is_journal() {
+        alarm(text);
+    }
 }
 
 fn runtime(args: &Run) -> io::Result<Runtime> {

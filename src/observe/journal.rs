@@ -6,6 +6,7 @@
 //! network sinks. Lines go to standard error, where the service manager takes them.
 
 use std::io::{self, IsTerminal, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
@@ -48,7 +49,7 @@ impl Sink {
     pub fn stderr() -> Self {
         let stderr = io::stderr();
         let colour = stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self { writer: Box::new(stderr), colour, priority: stderr_is_journald() }
+        Self { writer: Box::new(stderr), colour, priority: stderr_is_journal() }
     }
 
     /// Anything else; neither colours nor priorities.
@@ -57,9 +58,8 @@ impl Sink {
     }
 }
 
-/// `JOURNAL_STREAM` names device and inode of journald's socket; a redirected standard error is another file.
-fn stderr_is_journald() -> bool {
-    use std::os::unix::fs::MetadataExt;
+/// Whether standard error is journald's: `JOURNAL_STREAM` names device and inode of its socket. A redirected one is another file.
+pub fn stderr_is_journal() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
     std::fs::metadata("/proc/self/fd/2").is_ok_and(|file| stream == format!("{}:{}", file.dev(), file.ino()))
 }

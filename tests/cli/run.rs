@@ -1,8 +1,11 @@
 //! `run`, `send`, `status` and `reload` against one another; signals.
 
-use std::fs;
+use std::fs::{self, Metadata};
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -289,5 +292,47 @@ fn each_caller_may_do_what_its_role_says_and_the_log_says_who_did_it() {
         let body = call(uid, gid, "GET", "/api/v1/events/1a/body");
         assert_eq!(body.contains("needs the role reader"), !reader, "{uid}: {body}");
         assert_eq!(running.event("admin_action")["action"], "read_body");
+    }
+}
+
+/// Standard error as the journal gives it to a unit: a stream socket that `JOURNAL_STREAM` names.
+fn in_the_journal(arguments: &[&str], names: impl Fn(&Metadata) -> String) -> Vec<String> {
+    let (journal, stderr) = UnixStream::pair().unwrap();
+    let stderr = OwnedFd::from(stderr);
+    let socket = fs::metadata(format!("/proc/self/fd/{}", stderr.as_raw_fd())).unwrap();
+    let mut command = binary();
+    command.args(arguments).env("JOURNAL_STREAM", names(&socket)).stdout(Stdio::null()).stderr(stderr);
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    let lines = BufReader::new(journal).lines().map(Result::unwrap).collect();
+    assert_ne!(child.wait().unwrap().code(), Some(0));
+    lines
+}
+
+#[test]
+fn a_failed_start_is_an_error_in_the_journal_with_its_reason() {
+    let installation = Installation::new("http://127.0.0.1:9");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let good = installation.read("relay.toml");
+    let in_use = good.replace("127.0.0.1:0", &taken.local_addr().unwrap().to_string());
+    let wrong = good.replace("provider = \"github\"", "provider = \"githup\"");
+    let config = installation.config();
+    let stream = |socket: &Metadata| format!("{}:{}", socket.dev(), socket.ino());
+    for (text, flag, reason) in [
+        (&wrong, "--poll", "routes.github.provider: there is no provider"),
+        (&in_use, "--poll", "listener public: cannot listen on"),
+        (&good, "--nonsense", "unexpected argument '--nonsense'"),
+        (&wrong, "--format=json", "routes.github.provider: there is no provider"),
+        (&in_use, "--format=json", "listener public: cannot listen on"),
+    ] {
+        installation.write("relay.toml", text);
+        let arguments = ["run", "--config", &config, flag];
+        let lines = in_the_journal(&arguments, stream);
+        let is_error = |line: &&String| line.starts_with("<3>") && line.contains(reason);
+        assert_eq!(lines.iter().filter(is_error).count(), 1, "{flag}: {lines:#?}");
+        assert!(lines.iter().all(|line| line.starts_with('<')), "{flag}: {lines:#?}");
+        // Redirected: the variable names another file.
+        let lines = in_the_journal(&arguments, |socket| format!("{}:{}", socket.dev(), socket.ino() + 1));
+        assert!(!lines.iter().any(|line| line.starts_with('<')), "{flag}: {lines:#?}");
     }
 }
