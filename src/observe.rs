@@ -5,6 +5,7 @@
 //! the tests.
 
 mod action;
+mod certificate;
 mod delivery;
 pub mod event;
 mod http2;
@@ -28,6 +29,7 @@ use crate::base::{Clock, UnixMillis};
 use crate::domain::Outcome;
 
 pub use action::{ActionResult, AdminAction};
+pub use certificate::CertificateEvent;
 pub use delivery::{Delivered, DeliveryEvent};
 pub use event::RequestEvent;
 pub use http2::{Http2Ended, Http2Error, Http2Scope};
@@ -325,6 +327,7 @@ impl Observer {
             | Event::Listening { .. }
             | Event::ConfigWarning { .. }
             | Event::VersionNotKept { .. }
+            | Event::Certificate(_)
             | Event::WatchDegraded { .. }
             | Event::ErrorBudgetLow { .. }
             | Event::ProviderSilent { .. }

@@ -6,6 +6,7 @@
 
 mod admin;
 mod bind;
+mod certificates;
 mod children;
 mod events;
 mod health;
@@ -324,6 +325,7 @@ fn spawn_upkeep(
             kept.gate.observer.upkeep();
             kept.gate.state.upstreams.upkeep();
             providers::look(&kept);
+            certificates::look(&kept);
             if round.is_multiple_of(KEEP_EVERY) {
                 providers::keep(&kept);
             }

@@ -9,6 +9,7 @@ use crate::base::UnixMillis;
 use crate::domain::refusal::codes;
 
 use super::action::AdminAction;
+use super::certificate::CertificateEvent;
 use super::delivery::DeliveryEvent;
 use super::line::{Level, Line, Style};
 
@@ -115,6 +116,8 @@ pub enum Event<'e> {
     BreakerClosed { upstream: &'e str, route: Option<&'e str> },
     /// Somebody acted over the admin socket, read a body, or was refused it.
     AdminAction(AdminAction<'e>),
+    /// A served certificate ends, or has.
+    Certificate(CertificateEvent<'e>),
     /// Requests wait for routes that the configuration does not have.
     Stranded { routes: &'e [Arc<str>], waiting: u64 },
     /// The last process ended in the middle of deliveries; each may have arrived, and is sent again.
@@ -182,6 +185,7 @@ impl Event<'_> {
             Self::BreakerOpened { .. } => "breaker_opened",
             Self::BreakerClosed { .. } => "breaker_closed",
             Self::AdminAction(_) => "admin_action",
+            Self::Certificate(event) => event.name(),
             Self::Stranded { .. } => "stranded",
             Self::Interrupted { .. } => "interrupted",
             Self::StoreFailed { .. } => "store_failed",
@@ -243,6 +247,7 @@ impl Event<'_> {
             | Self::RouteFull { .. } => Level::Error,
             Self::Delivery(event) => event.level(),
             Self::AdminAction(event) => event.level(),
+            Self::Certificate(event) => event.level(),
             Self::Library { level, .. } => *level,
         }
     }
@@ -303,11 +308,9 @@ impl Event<'_> {
                 line.text("upstream", upstream).maybe("route", route);
             }
             Self::AdminAction(event) => event.write(&mut line),
+            Self::Certificate(event) => event.write(&mut line),
             Self::Stranded { routes, waiting } => {
                 line.long("routes", &routes.join(", ")).number("waiting", waiting);
-            }
-            Self::Interrupted { requests } => {
-                line.number("requests", requests);
             }
             Self::StoreStalled { since: time } | Self::StoreResumed { after: time } => {
                 line.millis("for_ms", time);
@@ -319,9 +322,8 @@ impl Event<'_> {
             Self::RouteFull { route } | Self::RouteRoom { route } => {
                 line.text("route", route);
             }
-            Self::HistoryDropped { count } | Self::RowsSkipped { count } => {
-                line.number("count", count);
-            }
+            Self::HistoryDropped { count } | Self::RowsSkipped { count } => drop(line.number("count", count)),
+            Self::Interrupted { requests } => drop(line.number("requests", requests)),
             Self::Draining { in_flight, timeout } => {
                 line.number("in_flight", in_flight).millis("timeout_ms", timeout);
             }

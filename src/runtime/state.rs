@@ -20,7 +20,7 @@ use crate::store::Store;
 use crate::upstream::Upstreams;
 
 pub use bodies::{BodyMemory, BodyShare, unproven_shares};
-pub use certificates::Certificates;
+pub use certificates::{Certificates, Ending};
 pub use places::{Place, VerifyPlaces};
 
 /// Shared by every snapshot of one process.

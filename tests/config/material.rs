@@ -124,7 +124,47 @@ impl Material {
         let issuer = Issuer::from_params(&authority, &other);
         let leaf = params(&names).signed_by(&key, &issuer).expect("signs").pem();
         self.put("certs/chain.crt", format!("{leaf}{authority_pem}"), 0o644);
+        self.put("certs/leaf.crt", &leaf, 0o644);
+        let whole = params(&names).self_signed(&key).expect("signs");
+        self.put("certs/version1.crt", first_version(whole.der()), 0o644);
     }
+}
+
+/// A certificate as the first version of X.509 has it: without its version and without extensions. Its signature is not right any
+/// more, which nobody who reads a certificate looks at.
+fn first_version(der: &[u8]) -> String {
+    let (whole, _) = value(der);
+    let (tbs, rest) = value(whole);
+    let mut parts = Vec::new();
+    let mut left = tbs;
+    while !left.is_empty() {
+        let (_, after) = value(left);
+        parts.push(&left[..left.len() - after.len()]);
+        left = after;
+    }
+    // The version is the first part with the tag [0], the extensions are the last with [3].
+    parts.retain(|part| part[0] != 0xa0 && part[0] != 0xa3);
+    let tbs = sequence(&parts.concat());
+    let text = BASE64.encode(&sequence(&[tbs.as_slice(), rest].concat()));
+    let lines: Vec<_> = text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).expect("text")).collect();
+    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
+}
+
+/// The content of a DER value, and what follows it.
+fn value(der: &[u8]) -> (&[u8], &[u8]) {
+    let (length, from) = match der[1] {
+        short @ 0..0x80 => (usize::from(short), 2),
+        long => {
+            let count = usize::from(long & 0x7f);
+            (der[2..2 + count].iter().fold(0, |length, byte| length << 8 | usize::from(*byte)), 2 + count)
+        }
+    };
+    (&der[from..from + length], &der[from + length..])
+}
+
+fn sequence(content: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(content.len()).expect("a small certificate").to_be_bytes();
+    [&[0x30, 0x82][..], &length, content].concat()
 }
 
 fn params(names: &[&str]) -> CertificateParams {

@@ -329,6 +329,50 @@ async fn a_certificate_is_replaced_while_connections_live() {
     rig.finish().await;
 }
 
+/// Loud while it runs, and no reload waits for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_served_certificate_that_expires_is_an_error_line_and_freezes_no_reload() {
+    let mut rig = Rig::plain().await;
+    let pair = rig.authority.issue_until(&["relay.example"], 2027);
+    rig.replace("certs/relay.crt", &pair.chain);
+    rig.replace("certs/relay.key", &pair.key);
+    assert!(!matches!(rig.reload().await, ReloadOutcome::Kept(_)));
+    // Forty days before its end, then ten, then two after it.
+    rig.status().await;
+    assert_eq!((rig.log.events("certificate_ending").len(), rig.log.events("certificate_expired").len()), (0, 0));
+    let day = std::time::Duration::from_hours(24);
+    rig.clock.advance(day * 30);
+    rig.status().await;
+    let line = rig.log.wait("certificate_ending", |_| true).await;
+    assert_eq!((&line["level"], &line["names"]), (&"warn".into(), &"relay.example".into()), "{line}");
+    rig.clock.advance(day * 12);
+    rig.status().await;
+    let line = rig.log.wait("certificate_expired", |_| true).await;
+    assert_eq!((&line["level"], &line["listener"]), (&"error".into(), &"public".into()), "{line}");
+    assert_eq!(line["not_after"], "2027-01-01T00:00:00Z");
+    rig.status().await;
+    assert_eq!(rig.log.events("certificate_expired").len(), 1, "once a day");
+    let end = rig.metric("dmz_relay_certificate_not_after_timestamp_seconds", &[("name", "relay.example")]);
+    assert_eq!(end, 1_798_761_600.0);
+
+    // Three in the morning: somebody must be kept out.
+    rig.apply(|setup| setup.listener = "deny = [\"127.0.0.0/8\"]".into()).await;
+    rig.connection_refused("address_denied", async {
+        let mut said = Vec::new();
+        let mut stream = rig.tls().tcp(rig.address).await;
+        let _ = AsyncReadExt::read_to_end(&mut stream, &mut said).await;
+        assert_eq!(said, b"");
+    })
+    .await;
+    // Another one that has expired is a mistake, and the one that is served stays.
+    let other = rig.authority.issue_until(&["relay.example"], 2026);
+    rig.replace("certs/relay.crt", &other.chain);
+    rig.replace("certs/relay.key", &other.key);
+    let ReloadOutcome::Kept(report) = rig.reload().await else { panic!("an expired one was put in its place") };
+    assert!(report.to_string().contains("expired on 2026-01-01"), "{report}");
+    rig.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pair_that_cannot_serve_changes_nothing() {
     let rig = Rig::plain().await;

@@ -79,6 +79,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     (
         "runtime::state",
         &[
+            "base",
             "guards::budget",
             "guards::dedupe",
             "guards::habit",

@@ -227,8 +227,16 @@ impl Compiler<'_> {
         let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
         let read = read.unwrap_or_default();
         if read.is_empty() {
-            let what = format!("{} holds no certificate in PEM form", shown(at.get_ref()));
-            self.reject(at, key, what, "convert it: openssl x509 -inform der -in … -out …");
+            let file = shown(at.get_ref());
+            let (what, help) = if PrivateKeyDer::from_pem_slice(&pem).is_ok() {
+                (
+                    "holds a private key and no certificate",
+                    "name the authority's certificate; nobody needs its key here",
+                )
+            } else {
+                ("holds no certificate in PEM form", "convert it: openssl x509 -inform der -in … -out …")
+            };
+            self.reject(at, key, format!("{file} {what}"), help);
             return None;
         }
         let mut roots = RootCertStore::empty();

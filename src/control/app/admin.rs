@@ -24,7 +24,7 @@ use crate::runtime::snapshot::{Roles, Route, Snapshot, Verification};
 use crate::upstream::Upstream;
 
 use super::reload::{Reload, Standing};
-use super::{ReloadOutcome, providers, spool, versions};
+use super::{ReloadOutcome, certificates, providers, spool, versions};
 
 /// Everything that a status is made of.
 pub(super) struct Source {
@@ -135,6 +135,7 @@ impl AdminSource for Source {
 
     fn status(&self) -> Status {
         providers::look(&self.relay);
+        certificates::look(&self.relay);
         let snapshot = self.relay.snapshot();
         let standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Status {

@@ -174,7 +174,7 @@ pub(super) fn no_authority(der: &[u8]) -> Option<(&'static str, &'static str)> {
     let has_names = names(&certificate).is_some_and(|names| !names.is_empty());
     match (is_authority, is_self_signed) {
         (false, false) => Some((
-            "is no authority: it is a certificate that one issued",
+            "is no authority: it is a certificate that an authority issued",
             "ca names the certificate of the authority that issued it",
         )),
         (false, true) => Some((
