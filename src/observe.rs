@@ -310,6 +310,10 @@ impl Observer {
             Event::Delivery(delivery) => {
                 let labels = [delivery.route, delivery.result.as_str()];
                 self.metrics.counter(&names::ATTEMPTS, &labels).increment(1);
+                // A replay is no delivery of what waited.
+                if delivery.result == Delivered::Taken && !delivery.replay {
+                    self.metrics.delivered(delivery.route);
+                }
             }
             Event::BreakerOpened { upstream, route, .. } => self.breaker_turned(upstream, route, "opened"),
             Event::BreakerClosed { upstream, route } => self.breaker_turned(upstream, route, "closed"),

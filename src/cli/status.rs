@@ -157,10 +157,10 @@ fn certificate(certificate: &CertificateStatus, now: i64) -> (Cell, Cell) {
 
 fn routes(status: &Status) -> Table {
     let mut table =
-        Table::new(["name", "at", "provider", "keys", "to", "delivered", "accepted", "duplicate", "refused", "failed"])
+        Table::new(["name", "at", "provider", "keys", "to", "delivered", "waiting", "duplicate", "refused", "failed"])
             .foldable(&[3, 2, 4]);
     for route in &status.routes {
-        let RouteCounts { delivered, accepted, duplicate, refused, failed, .. } = route.counts;
+        let RouteCounts { delivered, duplicate, refused, failed, .. } = route.counts;
         let some = |count: u64, tone: Tone| cell(if count == 0 { Tone::Quiet } else { tone }, count.to_string());
         table.row([
             cell(Tone::Strong, harmless(&route.name)),
@@ -169,7 +169,7 @@ fn routes(status: &Status) -> Table {
             harmless(&route.keys.join(", ")).into(),
             harmless(&route.upstream).into(),
             some(delivered, Tone::Good),
-            some(accepted, Tone::Good),
+            some(route.spool.waiting, Tone::Odd),
             some(duplicate, Tone::Plain),
             some(refused, Tone::Odd),
             some(failed, Tone::Bad),

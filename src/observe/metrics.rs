@@ -38,7 +38,9 @@ pub struct RouteLabels {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are those of the outcomes")]
 pub struct Tally {
+    /// At once, or out of the store since.
     pub delivered: u64,
+    /// Whatever became of it since.
     pub accepted: u64,
     pub handshake: u64,
     pub duplicate: u64,
@@ -81,6 +83,8 @@ pub(crate) struct Metrics {
     /// The same for every configuration so far: a counter that restarts would look like a restart of the process.
     known: Mutex<Routes>,
     sets: Mutex<HashMap<&'static str, BTreeMap<Vec<String>, Gauge>>>,
+    /// What was delivered out of the store, by route.
+    delivered: Mutex<HashMap<Box<str>, u64>>,
     in_flight: Sharded<Apart<AtomicI64>>,
 }
 
@@ -108,6 +112,7 @@ impl Metrics {
             routes: ArcSwap::default(),
             known: Mutex::default(),
             sets: Mutex::default(),
+            delivered: Mutex::default(),
             in_flight: Sharded::default(),
         }
     }
@@ -182,7 +187,15 @@ impl Metrics {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let series = known.get(route).into_iter().flatten();
         series.filter_map(|series| series.totals()).for_each(|counts| tally.add(&counts));
+        let delivered = self.delivered.lock().unwrap_or_else(PoisonError::into_inner);
+        tally.delivered += delivered.get(route).copied().unwrap_or_default();
         Some(tally)
+    }
+
+    /// One that had been accepted was delivered.
+    pub(crate) fn delivered(&self, route: &str) {
+        let mut delivered = self.delivered.lock().unwrap_or_else(PoisonError::into_inner);
+        *delivered.entry(route.into()).or_default() += 1;
     }
 
     /// Sets a whole family of gauges; members that are gone read NaN, because a stale value would lie.

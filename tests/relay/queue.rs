@@ -41,6 +41,26 @@ async fn accepted_and_delivered_once() {
     rig.finish().await;
 }
 
+/// What waits is counted while it waits, and as delivered once it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_status_counts_what_waits_now() {
+    let (app, mood) = moody::moody(503).await;
+    let rig = Rig::with_app(Setup::stored(QUEUE), app).await;
+    for number in 0..3 {
+        assert_eq!(rig.send(Protocol::H1, &numbered(number)).await.status, 200);
+    }
+    let counts = async || {
+        let route = rig.status().await["routes"][0].clone();
+        assert_eq!(route["counts"].get("accepted"), None, "{route}");
+        (route["counts"]["delivered"].as_u64().unwrap(), route["spool"]["waiting"].as_u64().unwrap())
+    };
+    assert_eq!(counts().await, (0, 3));
+    mood.well();
+    rig.drained("plain").await;
+    assert_eq!(counts().await, (3, 0));
+    rig.finish().await;
+}
+
 /// A route of each kind; the application sees the same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_comes_out_of_the_store_looks_as_if_it_came_directly() {

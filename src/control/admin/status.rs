@@ -258,9 +258,8 @@ pub struct StrandedStatus {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names are those of the outcomes")]
 pub struct RouteCounts {
+    /// At once, or out of the store since. What waits is in `spool`.
     pub delivered: u64,
-    #[serde(default)]
-    pub accepted: u64,
     pub handshake: u64,
     pub duplicate: u64,
     pub refused: u64,
@@ -278,7 +277,7 @@ impl From<Tally> for RouteCounts {
     fn from(tally: Tally) -> Self {
         let Tally {
             delivered,
-            accepted,
+            accepted: _,
             handshake,
             duplicate,
             refused,
@@ -287,7 +286,7 @@ impl From<Tally> for RouteCounts {
             would_refuse,
             would_refuse_genuine,
         } = tally;
-        Self { delivered, accepted, handshake, duplicate, refused, failed, gone, would_refuse, would_refuse_genuine }
+        Self { delivered, handshake, duplicate, refused, failed, gone, would_refuse, would_refuse_genuine }
     }
 }
 
