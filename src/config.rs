@@ -92,7 +92,7 @@ fn unreadable(path: &Path, error: &SourceError, sources: Sources<'_>) -> Report 
         file: path.to_path_buf(),
         at,
         key: String::new(),
-        what: error.to_string(),
+        what: error.without(path),
         help: Some(match error {
             SourceError::Missing(_) => "name it with --config".to_owned(),
             _ => error.help(),

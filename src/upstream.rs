@@ -5,7 +5,8 @@
 //! - [`spec`]: what the configuration says. `registry`: what outlives a reload. `condition`: what is known of a server.
 //! - `select` picks a server, `resolve` finds its addresses, `reserved` says which it never is, `tls` guards the handshake,
 //!   `fields` and `request` write the head, `exchange` sends a request to one server over `http1` or `http2`, `answer` says how
-//!   much of an answer is read, `failure` what may follow, `health` checks in the background.
+//!   much of an answer is read, `failure` what may follow, `health` checks in the background, `reach` tries a
+//!   connection.
 //!
 //! A request moves on to the next server only while nobody is known to have taken it: no connection, a stream that was
 //! refused, a 502, 503 or 504 by which a server declines. It is sent again to the same server only where a kept connection
@@ -24,6 +25,7 @@ mod fields;
 mod health;
 mod http1;
 mod http2;
+mod reach;
 mod registry;
 mod request;
 mod reserved;
@@ -54,6 +56,7 @@ use spec::{Balance, EjectionSpec, HealthSpec};
 
 pub use condition::{ServerChange, ServerTurn};
 pub use fields::Fields;
+pub use reach::{Agreed, Reached};
 use registry::Pingora;
 pub use registry::Upstreams;
 pub use retry_after::RetryAfter;

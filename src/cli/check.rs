@@ -1,8 +1,13 @@
 //! `check`: everything that is wrong with a configuration, at once.
 
 mod compared;
+mod connect;
 mod fits;
+mod identity;
+mod reads;
+mod roles;
 mod startable;
+mod unit;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -10,11 +15,17 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use self::compared::Compared;
+use self::connect::Tried;
+use self::identity::{Identity, Nobody};
+use self::reads::Named;
+use self::unit::Unit;
 use super::grammar::{Check, Format};
 use super::{Exit, Unusable, say_json};
 use crate::cli::terminal::{Palette, Tone, counted, harmless, tell};
 use crate::config::{Loaded, Problem, Report};
+use crate::control::admin::accounts::Accounts;
 use crate::control::app::Memory;
+use crate::runtime::snapshot::{AdminAddress, Snapshot};
 
 #[derive(Serialize)]
 struct Found {
@@ -26,6 +37,11 @@ struct Found {
     memory: Option<Memory>,
     problems: Vec<Problem>,
     warnings: Vec<Problem>,
+    /// The user that files were judged as, beside the caller.
+    judged_as: Option<String>,
+    /// With `--connect`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connect: Option<Tried>,
     /// With `--diff`.
     #[serde(skip_serializing_if = "Option::is_none")]
     diff: Option<Compared>,
@@ -35,7 +51,7 @@ struct Found {
 }
 
 pub(super) async fn check(args: &Check, format: Format) -> Result<Exit, Unusable> {
-    let mut found = found(args);
+    let mut found = found(args).await?;
     let compared = match args.diff {
         true => Some(Compared::with_running(&args.relay, &found.file).await),
         false => None,
@@ -64,28 +80,58 @@ pub(super) async fn check(args: &Check, format: Format) -> Result<Exit, Unusable
     }
 }
 
-fn found(args: &Check) -> Found {
+async fn found(args: &Check) -> Result<Found, Unusable> {
     let file = args.relay.config.path();
-    match args.relay.config.load_to_check() {
-        Ok(Loaded { snapshot, mut warnings, .. }) => {
-            let memory = Memory::most(&snapshot);
-            warnings.extend(fits::warnings(&file, &snapshot, &memory));
-            let problems = startable::problems(&file, &snapshot);
-            Found {
-                file,
-                fine: problems.is_empty(),
-                unreadable: false,
-                routes: snapshot.routes.iter().count(),
-                listeners: snapshot.listeners.len(),
-                memory: Some(memory),
-                problems,
-                warnings,
-                diff: None,
-                error: None,
+    let (ram, accounts) = (fits::ram(), Accounts::of_host());
+    let unit = Unit::of(&file, ram);
+    let (mut found, snapshot) =
+        match args.relay.config.load_to_check(unit.as_ref().map(|unit| unit.gives.clone()).unwrap_or_default()) {
+            Ok(Loaded { snapshot, mut warnings, .. }) => {
+                let memory = Memory::most(&snapshot);
+                warnings.extend(roles::warnings(&file, &snapshot, &accounts));
+                warnings.extend(fits::warnings(&file, &snapshot, &memory, ram, unit.as_ref()));
+                let problems = startable::problems(&file, &snapshot);
+                let (routes, listeners) = (snapshot.routes.iter().count(), snapshot.listeners.len());
+                let found =
+                    Found { routes, listeners, memory: Some(memory), problems, warnings, ..Found::nothing(&file) };
+                (found, Ok(snapshot))
             }
+            Err(report) => (Found::refused(&file, &report), Err(report.files)),
+        };
+    let socket = |snapshot: &Snapshot| match &snapshot.admin {
+        Some(AdminAddress::Unix(path)) => Some(path.clone()),
+        _ => None,
+    };
+    let (store, socket) = match &snapshot {
+        Ok(snapshot) => (snapshot.store.as_ref().map(|store| store.path.clone()), socket(snapshot)),
+        Err(_) => (None, None),
+    };
+    let read = snapshot.as_ref().map_or_else(|files| files, |snapshot| &snapshot.files);
+    let named = Named { config: &file, read, store: store.as_deref(), socket: socket.as_deref() };
+    let judged = match Identity::of(args.user.as_deref(), unit.as_ref(), &accounts) {
+        Ok(who) => who,
+        Err(Nobody::Unknown(name)) => return Err(format!("this host has no user {name}").into()),
+        Err(Nobody::UnknownToTheUnit { key, name }) => {
+            found.problems.push(identity::without(&file, key, &name));
+            None
         }
-        Err(report) => Found::refused(&file, &report),
+    };
+    if let Some(who) = judged {
+        let kept = reads::problems(named, &who, &accounts);
+        // What the caller may not read either is said once.
+        found.problems.retain(|problem| !kept.iter().any(|kept| reads::is_same(kept, problem)));
+        found.problems.extend(kept);
+        found.judged_as = Some(who.name);
     }
+    found.problems.extend(unit.iter().flat_map(|unit| reads::kept_by_unit(named, unit)));
+    if let (true, Ok(snapshot)) = (args.connect, &snapshot) {
+        let (tried, problems, warnings) = connect::everything(&file, snapshot).await;
+        found.connect = Some(tried);
+        found.problems.extend(problems);
+        found.warnings.extend(warnings);
+    }
+    found.fine = found.problems.is_empty();
+    Ok(found)
 }
 
 /// Every problem of a report as `check` shows it, for commands that cannot start.
@@ -94,18 +140,29 @@ pub(super) fn report_text(file: &Path, report: &Report, palette: Palette) -> Str
 }
 
 impl Found {
-    fn refused(file: &Path, report: &Report) -> Self {
+    fn nothing(file: &Path) -> Self {
         Self {
             file: file.to_path_buf(),
             fine: false,
-            unreadable: report.unreadable,
+            unreadable: false,
             routes: 0,
             listeners: 0,
             memory: None,
-            problems: report.problems.clone(),
-            warnings: report.warnings.clone(),
+            problems: Vec::new(),
+            warnings: Vec::new(),
+            judged_as: None,
+            connect: None,
             diff: None,
             error: None,
+        }
+    }
+
+    fn refused(file: &Path, report: &Report) -> Self {
+        Self {
+            unreadable: report.unreadable,
+            problems: report.problems.clone(),
+            warnings: report.warnings.clone(),
+            ..Self::nothing(file)
         }
     }
 
@@ -128,12 +185,19 @@ impl Found {
                 format!("; at most {} MiB of memory with these limits", memory.bytes.div_ceil(1 << 20))
             });
             (Tone::Good, format!("fine: {routes}, {listeners}{warned}{memory}"))
-        } else if self.unreadable {
-            (Tone::Bad, "cannot be read".to_owned())
         } else {
             (Tone::Bad, format!("{}{warned}", counted(self.problems.len(), "problem")))
         };
-        let _ = writeln!(text, "{file}: {}", palette.paint(tone, &verdict));
+        // A file that cannot be read has one problem, and that says so.
+        if !self.unreadable {
+            let _ = writeln!(text, "{file}: {}", palette.paint(tone, &verdict));
+        }
+        if let Some(name) = &self.judged_as {
+            let _ = writeln!(text, "judged as the user {}", harmless(name));
+        }
+        if let Some(tried) = &self.connect {
+            text.push_str(&tried.text(palette));
+        }
         if let Some(diff) = &self.diff {
             text.push_str(&diff.text(palette));
         }

@@ -129,6 +129,12 @@ pub struct Check {
     /// Say also what a reload would change in the running relay
     #[arg(long)]
     pub diff: bool,
+    /// Try the upstreams (name, TCP, TLS) and the store's disk as well
+    #[arg(long)]
+    pub connect: bool,
+    /// Judge what this user may read and write [default: the unit's user, where root asks]
+    #[arg(long = "as", value_name = "USER")]
+    pub user: Option<String>,
 }
 
 /// `init`.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::Unusable;
 use super::grammar::{Config, Relay};
 use crate::base::Clock;
+use crate::config::source::Unit;
 use crate::config::{self, Environment, Loaded, Report};
 use crate::runtime::snapshot::AdminAddress;
 use crate::runtime::state::State;
@@ -31,9 +32,9 @@ impl Config {
         config::load(&self.path(), &Environment::of_process(), &State::default(), Clock::system().now())
     }
 
-    /// The same for `check`, to which the unit's credentials are out of reach where it is called manually.
-    pub(super) fn load_to_check(&self) -> Result<Loaded, Report> {
-        let environment = Environment::of_process().outside_the_unit();
+    /// The same for `check`, to which what the unit gives to the process is out of reach where it is called manually.
+    pub(super) fn load_to_check(&self, unit: Unit) -> Result<Loaded, Report> {
+        let environment = Environment::of_process().outside_the_unit(unit);
         config::load(&self.path(), &environment, &State::default(), Clock::system().now())
     }
 

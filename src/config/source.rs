@@ -9,7 +9,7 @@
 mod error;
 mod reading;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::fs::{File, Metadata};
 use std::io::{IsTerminal as _, Read as _};
@@ -41,14 +41,25 @@ pub struct Environment {
     credentials: Option<PathBuf>,
     terminal: bool,
     gaps: bool,
-    outside: bool,
+    outside: Option<Unit>,
+}
+
+/// What is known of the unit from outside of it.
+#[derive(Clone, Debug, Default)]
+pub struct Unit {
+    /// Names of its credentials; `None`: nobody knows.
+    pub credentials: Option<BTreeSet<String>>,
+    /// Names of variables that it sets.
+    pub variables: BTreeSet<String>,
+    /// It may set others.
+    pub more_variables: bool,
 }
 
 impl Environment {
     /// Variables by name, and `$CREDENTIALS_DIRECTORY`.
     pub fn new(variables: impl IntoIterator<Item = (String, Vec<u8>)>, credentials: Option<PathBuf>) -> Self {
         let variables = variables.into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
-        Self { variables, credentials, terminal: false, gaps: false, outside: false }
+        Self { variables, credentials, terminal: false, gaps: false, outside: None }
     }
 
     /// Whether the log goes to a terminal (`log.format = "auto"`).
@@ -64,11 +75,11 @@ impl Environment {
         Self { gaps: true, ..self }
     }
 
-    /// Credentials are not looked at where there are none at all, which is so outside the unit: for `check`. What comes of it must
-    /// never serve.
+    /// What only the unit gives to the process is not looked at where it is not there: for `check`. What comes of it must never
+    /// serve.
     #[must_use]
-    pub fn outside_the_unit(self) -> Self {
-        Self { outside: true, ..self }
+    pub fn outside_the_unit(self, unit: Unit) -> Self {
+        Self { outside: Some(unit), ..self }
     }
 
     /// The environment of this process.
@@ -130,9 +141,18 @@ impl<'e> Sources<'e> {
         self.environment.gaps
     }
 
-    /// Whether credentials exist elsewhere: in the unit, and not here.
-    pub fn leaves_out_credentials(&self) -> bool {
-        self.environment.outside
+    /// What a secret that is not here is called in the unit, if it is there; else why it is not there either.
+    pub fn in_unit(&self, error: SourceError, name: &str) -> Result<&'static str, SourceError> {
+        match (&error, &self.environment.outside) {
+            (SourceError::NoCredentials, Some(unit)) => match &unit.credentials {
+                Some(known) if !known.contains(name) => Err(SourceError::NoCredential(name.to_owned())),
+                _ => Ok("credential"),
+            },
+            (SourceError::NoVariable(_), Some(unit)) if unit.more_variables || unit.variables.contains(name) => {
+                Ok("variable")
+            }
+            _ => Err(error),
+        }
     }
 
     /// The configuration file itself.

@@ -6,6 +6,7 @@
 //! no answer. Pages in a browser cannot use it: a foreign `Origin` or a `Host` that is a
 //! name (DNS rebinding) is turned away.
 
+pub mod accounts;
 mod bind;
 pub mod client;
 pub mod configuration;

@@ -43,7 +43,7 @@ use crate::runtime::state::State;
 use crate::store::{News, OpenError, Recovered, Store};
 use crate::upstream::ServerChange;
 
-pub use memory::Memory;
+pub use memory::{Memory, open_files};
 pub use reload::Outcome as ReloadOutcome;
 
 /// How often histograms are folded and summaries written.

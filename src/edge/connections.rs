@@ -108,10 +108,15 @@ fn ceiling(descriptors: usize) -> usize {
     descriptors.saturating_sub((descriptors / 4).max(48)).max(1)
 }
 
-/// How many there can be at most under a cap.
+/// How many there can be at most under a cap, in a process that has descriptors enough.
 pub(super) fn most(max: usize) -> usize {
-    let max = max.min(ceiling(descriptors()));
     max.saturating_add(leaving(max))
+}
+
+/// Descriptors enough for senders to hold this many.
+pub(super) fn descriptors_for(max: usize) -> usize {
+    // Three quarters of them, or all but 48, whichever is less.
+    max.saturating_add(max.div_ceil(3).max(48))
 }
 
 /// How many may be on their way out beyond a cap. Fewer than what [`ceiling`] keeps back.
@@ -191,6 +196,10 @@ mod tests {
         assert_eq!([0, 48, 64, 128, 1024, 65_536].map(ceiling), [1, 1, 16, 80, 768, 49_152]);
         assert_eq!(ceiling(usize::MAX), usize::MAX - usize::MAX / 4);
         assert!((16..usize::MAX).contains(&descriptors()), "{}", descriptors());
+        for max in [1, 80, 143, 144, 145, 768, 769, 20_000, 49_152] {
+            let enough = descriptors_for(max);
+            assert!(ceiling(enough) >= max && ceiling(enough - 2) < max.max(2), "{max}: {enough}");
+        }
     }
 
     #[test]

@@ -29,7 +29,12 @@ fn of_one(limits: &Limits) -> u64 {
     IDLE + TLS + http1.max(http2)
 }
 
-/// The most that all of them can hold, in bytes: as many as the limits and this process's descriptors allow.
+/// The most that all of them can hold, in bytes. It goes by the limits alone: who asks may have fewer descriptors than the service.
 pub fn of_connections(limits: &Limits) -> u64 {
     (connections::most(limits.max_connections) as u64).saturating_mul(of_one(limits))
+}
+
+/// The open files that a process needs for `max_connections`: `LimitNOFILE=` of its unit.
+pub fn open_files(limits: &Limits) -> u64 {
+    connections::descriptors_for(limits.max_connections) as u64
 }

@@ -19,6 +19,7 @@ use super::failure::{Failure, Next, cut};
 use super::http1::kept::{Home, Kept};
 use super::http1::wire::Wire;
 use super::http1::{Connection, READ};
+use super::reach::Agreed;
 use super::registry::Pingora;
 use super::resolve::Peers;
 use super::spec::Http2;
@@ -79,6 +80,16 @@ impl<'a> Link<'a> {
                 Box::pin(self.over_http2(*session, home, false, keep, request, deadline)).await
             }
         }
+    }
+
+    /// A new connection that nothing is sent over; what was agreed on.
+    pub(super) async fn reach(&self, deadline: Instant) -> Result<Agreed, Failure> {
+        Ok(match self.connect(false, deadline).await? {
+            Connected::Http1(Wire::Clear(_), _) => Agreed::Http1,
+            Connected::Http1(Wire::Tls(_), _) => Agreed::Http1OverTls,
+            Connected::Http2(..) if self.https => Agreed::Http2OverTls,
+            Connected::Http2(..) => Agreed::Http2,
+        })
     }
 
     /// `None`: no connection is kept.

@@ -14,6 +14,7 @@ use super::answer::Answer;
 use super::condition::Condition;
 use super::exchange::{Link, Wanted};
 use super::failure::{Failure, Next};
+use super::reach::Agreed;
 use super::registry::Pingora;
 use super::resolve::{Name, PeerFor, Peers, Resolver};
 use super::spec::{Http2, ServerSpec, UpstreamSpec};
@@ -67,10 +68,8 @@ impl Server {
         now: Instant,
         deadline: Instant,
     ) -> Result<Answer, Failure> {
-        let unusable = |why: &String| Failure::new(Fault::UpstreamTls, Next::Server, why.as_str());
-        let resolver = self.resolver.as_ref().map_err(unusable)?;
         let looked_up;
-        let peers = match resolver {
+        let peers = match self.resolver()? {
             Resolver::Literal(peers) => &**peers,
             Resolver::Name(name) => {
                 looked_up = match name.known(now) {
@@ -81,7 +80,31 @@ impl Server {
                 &*looked_up
             }
         };
-        let link = Link {
+        self.link(pingora, peers).send(request, wanted, now, deadline).await
+    }
+
+    /// Looks its name up and connects, as a request would; nothing is sent.
+    pub(super) async fn reach(&self, pingora: &Pingora) -> Result<Agreed, Failure> {
+        let now = Instant::now();
+        let looked_up;
+        let peers = match self.resolver()? {
+            Resolver::Literal(peers) => &**peers,
+            Resolver::Name(name) => {
+                looked_up = self.look_up(name, now, now + 2 * self.connect_timeout).await?;
+                &*looked_up
+            }
+        };
+        let addresses = u32::try_from(peers.in_order().count()).unwrap_or(u32::MAX);
+        let deadline = Instant::now() + self.connect_timeout.saturating_mul(addresses.saturating_add(1));
+        self.link(pingora, peers).reach(deadline).await
+    }
+
+    fn resolver(&self) -> Result<&Resolver, Failure> {
+        self.resolver.as_ref().map_err(|why| Failure::new(Fault::UpstreamTls, Next::Server, why.as_str()))
+    }
+
+    fn link<'a>(&'a self, pingora: &'a Pingora, peers: &'a Peers) -> Link<'a> {
+        Link {
             pingora,
             kept: &self.condition.kept,
             peers,
@@ -90,8 +113,7 @@ impl Server {
             http2: self.http2,
             connect_timeout: self.connect_timeout,
             keepalive: self.keepalive,
-        };
-        link.send(request, wanted, now, deadline).await
+        }
     }
 
     async fn look_up(&self, name: &Arc<Name>, now: Instant, deadline: Instant) -> Result<Arc<Peers>, Failure> {

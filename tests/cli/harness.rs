@@ -42,8 +42,16 @@ impl Said {
 }
 
 /// What the binary would listen to.
-const OF_THE_ENVIRONMENT: [&str; 6] =
-    ["DMZ_RELAY_ADMIN", "DMZ_RELAY_CONFIG", "NOTIFY_SOCKET", "WATCHDOG_USEC", "LISTEN_FDS", "CREDENTIALS_DIRECTORY"];
+const OF_THE_ENVIRONMENT: [&str; 8] = [
+    "DMZ_RELAY_ADMIN",
+    "DMZ_RELAY_CONFIG",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "LISTEN_FDS",
+    "CREDENTIALS_DIRECTORY",
+    "SYSTEMD_UNIT_PATH",
+    "JOURNAL_STREAM",
+];
 
 /// The binary, without anything of the environment that it would listen to.
 pub(super) fn binary() -> Command {

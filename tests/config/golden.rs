@@ -98,7 +98,7 @@ fn a_file_that_cannot_be_read_is_told_apart_from_a_bad_one() {
     };
     let gone = load("gone.toml");
     assert_eq!((gone.exit_code(), gone.unreadable), (2, true));
-    assert_eq!(material.told(&gone), "gone.toml: gone.toml does not exist\n  help: name it with --config");
+    assert_eq!(material.told(&gone), "gone.toml: does not exist\n  help: name it with --config");
     assert_eq!(load("certs").exit_code(), 2);
     material.put("big.toml", "#".repeat((4 << 20) + 1), 0o644);
     assert_eq!(load("big.toml").exit_code(), 2);

@@ -17,6 +17,7 @@ use crate::cli::grammar::Format;
 use crate::cli::grammar::config::Rollback;
 use crate::cli::terminal::{Palette, complain, confirm, harmless, tell};
 use crate::cli::{Exit, Unusable, reload, say_json};
+use crate::config::source::Unit;
 use crate::config::{self, Environment, changes};
 use crate::control::admin::status::ReloadReport;
 use crate::runtime::state::State;
@@ -48,7 +49,7 @@ pub(super) async fn rollback(args: &Rollback, format: Format) -> Result<Exit, Un
         None => (args.relay.config.path(), history.version(newest).await?.text),
     };
     let palette = Palette::of_stdout();
-    let (environment, now) = (Environment::of_process().outside_the_unit(), Clock::system().now());
+    let (environment, now) = (Environment::of_process().outside_the_unit(Unit::default()), Clock::system().now());
     if let Err(report) = config::load_text(&path, &version.text, &environment, &State::default(), now) {
         complain(&report_text(&path, &report, palette));
         complain(&format!("version {number} would not run today; nothing was changed\n"));

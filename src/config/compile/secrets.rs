@@ -10,7 +10,6 @@ use super::Compiler;
 use super::values::shown;
 use crate::base::Secret;
 use crate::config::raw::{RawSecret, RawSecretEntry};
-use crate::config::source::SourceError;
 use crate::scheme::{Key, MAX_KEYS};
 
 /// Below this a secret can be guessed.
@@ -117,17 +116,23 @@ impl Compiler<'_> {
                 self.gaps.push(Arc::clone(&id));
                 Some((id, Secret::new(PLACEHOLDER.to_vec())))
             }
-            Err(SourceError::NoCredentials) if self.sources.leaves_out_credentials() => {
-                let what =
-                    format!("the credential \"{}\" was not looked at: it exists only inside the unit", shown(text));
-                self.warn(value, key, what, format!("LoadCredential={}:PATH in the unit names its file", shown(text)));
-                self.gaps.push(Arc::clone(&id));
-                Some((id, Secret::new(PLACEHOLDER.to_vec())))
-            }
-            Err(error) => {
-                self.reject(value, key, error.to_string(), error.help());
-                None
-            }
+            Err(error) => match self.sources.in_unit(error, text) {
+                Ok(kind) => {
+                    let text = shown(text);
+                    let what = format!("the {kind} \"{text}\" was not looked at: it exists only inside the unit");
+                    let help = match kind {
+                        "credential" => format!("LoadCredential={text}:PATH in the unit names its file"),
+                        _ => format!("Environment={text}=… or EnvironmentFile= of the unit sets it"),
+                    };
+                    self.warn(value, key, what, help);
+                    self.gaps.push(Arc::clone(&id));
+                    Some((id, Secret::new(PLACEHOLDER.to_vec())))
+                }
+                Err(error) => {
+                    self.reject(value, key, error.to_string(), error.help());
+                    None
+                }
+            },
         }
     }
 }

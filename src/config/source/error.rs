@@ -38,6 +38,12 @@ impl SourceError {
         }
     }
 
+    /// The same where the file is named already.
+    pub fn without(&self, path: &Path) -> String {
+        let text = self.to_string();
+        text.strip_prefix(&format!("{} ", path.display())).map_or_else(|| text.clone(), str::to_owned)
+    }
+
     /// What to do about it.
     pub fn help(&self) -> String {
         match self {

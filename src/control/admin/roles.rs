@@ -4,14 +4,9 @@
 //! `/etc/group`, read when they are needed, so that a change there holds at once. The unit hides other users' processes from the
 //! relay, so it cannot ask `/proc` for a caller's groups; accounts of a directory service are listed by their numbers.
 
-use std::fs::File;
-use std::io::Read;
-
+use super::accounts::{Accounts, is};
 use super::router::Access;
 use crate::runtime::snapshot::{Account, Roles};
-
-/// More of these files is not read.
-const ACCOUNTS: u64 = 4 * 1024 * 1024;
 
 /// The process at the other end, as the kernel names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,66 +26,23 @@ impl Caller {
             Access::Operator => &roles.operators,
             Access::Reader => &roles.readers,
         };
-        self.owner || (!members.is_empty() && self.is_among(members, &accounts("/etc/passwd"), &accounts("/etc/group")))
+        self.owner || (!members.is_empty() && self.is_among(members, &Accounts::of_host()))
     }
 
     /// The user's name, where this machine knows it.
     pub(super) fn user(&self) -> Option<String> {
-        name_of(self.uid, &accounts("/etc/passwd")).map(str::to_owned)
+        Accounts::of_host().user_name(self.uid).map(str::to_owned)
     }
 
-    fn is_among(&self, members: &[Account], users: &str, groups: &str) -> bool {
-        let user = name_of(self.uid, users);
+    fn is_among(&self, members: &[Account], accounts: &Accounts) -> bool {
+        let user = accounts.user_name(self.uid);
         members.iter().any(|account| match account {
             Account::User(wanted) => is(wanted, user, self.uid),
             Account::Group(wanted) => {
-                is(wanted, name_of(self.gid, groups), self.gid)
-                    || groups
-                        .lines()
-                        .filter_map(Group::of)
-                        .any(|group| is(wanted, Some(group.name), group.id) && user.is_some_and(|user| group.has(user)))
+                is(wanted, accounts.group_name(self.gid), self.gid)
+                    || user.is_some_and(|user| accounts.is_member(user, wanted))
             }
         })
-    }
-}
-
-fn is(wanted: &str, name: Option<&str>, id: u32) -> bool {
-    wanted.parse().map_or_else(|_| name == Some(wanted), |wanted: u32| wanted == id)
-}
-
-/// Both files have the name first and the number third.
-fn name_of(id: u32, text: &str) -> Option<&str> {
-    text.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)?.parse() == Ok(id)).then_some(name)
-    })
-}
-
-struct Group<'l> {
-    name: &'l str,
-    id: u32,
-    members: &'l str,
-}
-
-impl<'l> Group<'l> {
-    fn of(line: &'l str) -> Option<Self> {
-        let mut fields = line.split(':');
-        let (name, id, members) = (fields.next()?, fields.nth(1)?.parse().ok()?, fields.next()?);
-        Some(Self { name, id, members })
-    }
-
-    fn has(&self, user: &str) -> bool {
-        self.members.split(',').any(|member| member == user)
-    }
-}
-
-/// Empty where it cannot be read: then nobody is found in it.
-fn accounts(path: &str) -> String {
-    let mut text = String::new();
-    match File::open(path).and_then(|file| file.take(ACCOUNTS).read_to_string(&mut text)) {
-        Ok(_) => text,
-        Err(_) => String::new(),
     }
 }
 
@@ -104,6 +56,7 @@ mod tests {
 
     #[test]
     fn an_account_is_known_by_name_by_number_and_by_its_groups() {
+        let accounts = Accounts::new(USERS, GROUPS);
         let alice = Caller { uid: 1001, gid: 1001, pid: None, owner: false };
         let bob = Caller { uid: 1002, gid: 100, pid: None, owner: false };
         let nobody = Caller { uid: 65534, gid: 65534, pid: None, owner: false };
@@ -121,8 +74,7 @@ mod tests {
             (group("alic"), [false, false, false]),
             (user(""), [false, false, false]),
         ] {
-            let found =
-                [alice, bob, nobody].map(|caller| caller.is_among(std::slice::from_ref(&account), USERS, GROUPS));
+            let found = [alice, bob, nobody].map(|caller| caller.is_among(std::slice::from_ref(&account), &accounts));
             assert_eq!(found, expected, "{account:?}");
         }
     }

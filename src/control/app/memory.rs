@@ -46,8 +46,13 @@ pub struct Memory {
     pub program: u64,
 }
 
+/// The open files that a process needs under this configuration: `LimitNOFILE=` of its unit.
+pub fn open_files(snapshot: &Snapshot) -> u64 {
+    edge::memory::open_files(&snapshot.limits)
+}
+
 impl Memory {
-    /// Under this configuration, in a process with these descriptors.
+    /// Under this configuration, whoever asks.
     pub fn most(snapshot: &Snapshot) -> Self {
         let limits = &snapshot.limits;
         let head = limits.max_head as u64;

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 use toml::{Table, Value};
 
-use super::super::harness::{CANARY, Said, binary, said};
+use super::super::harness::{CANARY, Said, binary, relay, said};
 use super::pages::Block;
 
 /// Who stands for `sudo`, `systemctl` and the rest, and asks for nothing that only root can have.
@@ -169,11 +169,7 @@ impl Host {
         let mut config = self.base();
         blocks.iter().for_each(|block| self.edited(&mut config, &block.text));
         self.configure(&config);
-        // With the descriptors that the unit has, as far as this machine gives them.
-        let script = "ulimit -n 65536 2>/dev/null || ulimit -n \"$(ulimit -H -n)\"; exec \"$0\" check --config \"$1\"";
-        let mut command = Command::new("bash");
-        command.args(["-c", script, env!("CARGO_BIN_EXE_dmz-relay"), &self.path("/etc/dmz-relay/relay.toml")]);
-        said(command.output().expect("bash runs"))
+        relay(&["check", "--config", &self.path("/etc/dmz-relay/relay.toml")])
     }
 
     /// Does everything that a page says, from top to bottom: an edit of the file is made and followed by a restart, a block of
