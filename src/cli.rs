@@ -10,6 +10,7 @@ pub mod grammar;
 pub mod sender;
 pub mod terminal;
 
+mod actions;
 mod capture;
 mod check;
 mod config;
@@ -111,6 +112,7 @@ pub fn main(sockets: io::Result<Vec<InheritedSocket>>) -> ExitCode {
         Command::Reload(args) => in_runtime(reload::reload(&args, format)),
         Command::Config(args) => in_runtime(config::config(&args, format)),
         Command::Events(args) => in_runtime(events::events(&args, format)),
+        Command::Actions(args) => in_runtime(actions::actions(&args, format)),
         Command::Schema => say_json(&crate::config::schema::schema()).map(|()| Exit::Fine),
         Command::Store(args) => store::store(&args, format),
         Command::Completions(args) => manual::completions(&args),

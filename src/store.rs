@@ -11,6 +11,7 @@
 //!
 //! Deliberately absent: routes, upstreams, time-outs, and when to try again. `delivery` decides, this remembers.
 
+pub mod action;
 mod bounded;
 mod engine;
 pub mod entry;
@@ -48,6 +49,7 @@ use shared::{Shared, Stall};
 use timeline::Timeline;
 use writer::Tell;
 
+pub use action::{Action, ActionPage, ActionQuery};
 pub use engine::Mark;
 pub use entry::{Attempt, AttemptKind, Entry, Event, Stage, Took};
 pub use error::{OpenError, Unstored};
@@ -351,6 +353,27 @@ impl Store {
     /// When they could not be read.
     pub async fn marks(&self, kind: &'static str) -> Result<Vec<Mark>, Unstored> {
         self.readers.read(move |reader| reader.marks(kind)).await
+    }
+
+    /// Keeps an action beyond this process, apart from the history. Never waits; the log has what finds no room.
+    pub fn act(&self, action: Action) {
+        // Room is kept for what somebody waits for, so that no flood of rows takes an action's place.
+        let (told, _) = oneshot::channel();
+        let _ = self.intake.urge(Write::Act(Box::new(action.bounded())), told);
+    }
+
+    /// Adds to the count of the action that has this token. Never waits.
+    pub fn count_for(&self, token: &str, more: u64) {
+        let (told, _) = oneshot::channel();
+        let _ = self.intake.urge(Write::Count { token: token.into(), more }, told);
+    }
+
+    /// A page of actions, the newest first.
+    ///
+    /// # Errors
+    /// When it could not be read.
+    pub async fn actions(&self, query: ActionQuery) -> Result<ActionPage, Unstored> {
+        self.readers.read(move |reader| reader.actions(&query)).await
     }
 
     /// A page of the history, the newest first unless the query says otherwise.

@@ -52,7 +52,7 @@ pub(super) async fn explanation(relay: &Relay, id: &str) -> Result<EventExplanat
 
 /// Why the relay did not do what it was asked for.
 #[derive(Debug)]
-enum Refused {
+pub(super) enum Refused {
     /// It says why.
     Failure(Failure),
     /// There is nobody, or nobody any more.
@@ -89,14 +89,14 @@ impl From<Refused> for Unusable {
 }
 
 /// One relay, asked many times.
-struct Desk(Caller);
+pub(super) struct Desk(Caller);
 
 impl Desk {
-    fn new(relay: &Relay) -> Result<Self, Unusable> {
+    pub(super) fn new(relay: &Relay) -> Result<Self, Unusable> {
         Ok(Self(Caller::new(relay.address()?)))
     }
 
-    async fn get<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, Refused> {
+    pub(super) async fn get<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, Refused> {
         read(&self.call(Method::GET, path, READING).await?)
     }
 
@@ -107,6 +107,12 @@ impl Desk {
     /// A body as it was received.
     async fn body(&mut self, id: &str) -> Result<Bytes, Refused> {
         Ok(self.call(Method::GET, &event_path(id, "/body"), READING).await?.body)
+    }
+
+    /// The same as a part of an export.
+    async fn exported(&mut self, id: &str, export: &str) -> Result<Bytes, Refused> {
+        let path = event_path(id, &format!("/body?export={}", form::encode(export.as_bytes())));
+        Ok(self.call(Method::GET, &path, READING).await?.body)
     }
 
     async fn call(&mut self, method: Method, path: &str, limit: Duration) -> Result<Answer, Refused> {
@@ -167,9 +173,13 @@ impl Question {
     }
 
     fn path(&self) -> String {
+        self.below("/api/v1/events")
+    }
+
+    fn below(&self, path: &str) -> String {
         let pairs = self.0.iter().map(|(name, value)| format!("{name}={}", form::encode(value.as_bytes())));
         let query = pairs.collect::<Vec<_>>().join("&");
-        if query.is_empty() { "/api/v1/events".to_owned() } else { format!("/api/v1/events?{query}") }
+        if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
     }
 }
 
@@ -213,14 +223,14 @@ impl Pages {
 }
 
 /// `2026-11-22 10:00:00`, without what every row has in common.
-fn short_time(time: &str) -> String {
+pub(super) fn short_time(time: &str) -> String {
     let cut = time.split(['.', 'Z']).next().unwrap_or(time);
     harmless(&cut.replace('T', " "))
 }
 
 /// The whole id, or on a narrow terminal a beginning that says the time to the millisecond and five digits more: every command
 /// takes it.
-fn short_id(id: &str, palette: Palette) -> String {
+pub(super) fn short_id(id: &str, palette: Palette) -> String {
     const SHORT: usize = 16;
     const WIDE: usize = 100;
     let short = id.get(..SHORT).filter(|_| palette.width().is_some_and(|width| width < WIDE));

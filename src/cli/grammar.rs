@@ -15,6 +15,7 @@ use clap_complete::engine::ArgValueCandidates;
 use crate::base::UnixMillis;
 use crate::cli::demo::Settings;
 use crate::config::recipe::Evidence;
+use crate::control::admin::ACTIONS;
 
 pub use config::ConfigCommand;
 pub use events::Events;
@@ -87,6 +88,8 @@ pub enum Command {
     Config(ConfigCommand),
     /// Search, show, follow, export and replay what was received
     Events(Events),
+    /// Say who did what over the admin socket, the newest first
+    Actions(Actions),
     /// Print the JSON Schema of relay.toml, for editors
     Schema,
     /// Work on the store of a configuration, also while a relay runs
@@ -377,6 +380,57 @@ pub struct Reload {
     /// Where the relay is.
     #[command(flatten)]
     pub relay: Relay,
+}
+
+/// `actions`.
+#[derive(Debug, Args)]
+pub struct Actions {
+    /// Where the relay is.
+    #[command(flatten)]
+    pub relay: Relay,
+    /// Since then: 2h, 3d, 2026-11-22T10:00:00Z, or seconds since 1970
+    #[arg(long, value_name = "TIME", help_heading = "Filters")]
+    pub since: Option<String>,
+    /// Before then
+    #[arg(long, value_name = "TIME", help_heading = "Filters")]
+    pub until: Option<String>,
+    /// Of this user: a name, or a number
+    #[arg(long, value_name = "USER", help_heading = "Filters")]
+    pub user: Option<String>,
+    /// What was asked for
+    #[arg(long, value_name = "ACTION", help_heading = "Filters", value_parser = PossibleValuesParser::new(ACTIONS))]
+    pub action: Option<String>,
+    /// What came of it
+    #[arg(long, value_enum, value_name = "RESULT", help_heading = "Filters")]
+    pub result: Option<ActionResult>,
+    /// About the event with this id
+    #[arg(long, value_name = "ID", help_heading = "Filters")]
+    pub id: Option<String>,
+    /// At most this many
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub limit: u64,
+}
+
+/// What came of an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ActionResult {
+    /// It was done
+    Done,
+    /// It could not be done
+    Failed,
+    /// The caller has not the role
+    Refused,
+}
+
+impl ActionResult {
+    /// The word in log and history.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+        }
+    }
 }
 
 /// Which running relay.

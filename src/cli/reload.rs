@@ -11,7 +11,7 @@ use crate::runtime::snapshot::AdminAddress;
 
 pub(super) async fn reload(args: &Reload, format: Format) -> Result<Exit, Unusable> {
     let address = args.relay.address()?;
-    let report = asked(&address).await?;
+    let report = asked(&address, None).await?;
     match format {
         Format::Json => say_json(&report)?,
         Format::Human => tell(&text(&report, Palette::of_stdout())),
@@ -22,9 +22,9 @@ pub(super) async fn reload(args: &Reload, format: Format) -> Result<Exit, Unusab
     })
 }
 
-/// Asks for a reload.
-pub(super) async fn asked(address: &AdminAddress) -> Result<ReloadReport, Unusable> {
-    let answer = client::reload(address).await.map_err(|error| error.to_string())?;
+/// Asks for a reload, which may go back to an earlier version.
+pub(super) async fn asked(address: &AdminAddress, version: Option<u64>) -> Result<ReloadReport, Unusable> {
+    let answer = client::reload(address, version).await.map_err(|error| error.to_string())?;
     read_answer(&answer, "instead of a report")
 }
 

@@ -7,10 +7,12 @@
 //! name (DNS rebinding) is turned away.
 
 pub mod accounts;
+pub mod actions;
 mod bind;
 pub mod client;
 pub mod configuration;
 pub mod events;
+mod exports;
 mod places;
 mod respond;
 mod roles;
@@ -34,9 +36,10 @@ use bind::Socket;
 pub use bind::{BindError, Bound, Exposure};
 use configuration::{Configuring, Running, VersionList};
 use events::{EventSource, Waiting};
+use exports::Exports;
 use places::{Place, Places};
 use roles::Caller;
-pub use router::{Access, ENDPOINTS, Endpoint, Verb};
+pub use router::{ACTIONS, Access, ENDPOINTS, Endpoint, Verb};
 use status::{ReloadReport, Status};
 use unread::Unread;
 
@@ -87,10 +90,17 @@ enum Peer {
     Tcp,
 }
 
+/// What goes on over several requests.
+#[derive(Debug, Default)]
+struct Ongoing {
+    waiting: Waiting,
+    exports: Exports,
+}
+
 impl Bound {
     /// Serves until dropped; then every connection ends at once and the Unix socket is removed.
     pub async fn serve<S: AdminSource + EventSource>(self, source: Arc<S>) {
-        let (places, waiting) = (Arc::new(Places::default()), Arc::new(Waiting::default()));
+        let (places, ongoing) = (Arc::new(Places::default()), Arc::new(Ongoing::default()));
         let mut connections = JoinSet::new();
         loop {
             let accepted = match &self.socket {
@@ -110,8 +120,8 @@ impl Bound {
                 continue;
             };
             let Some(place) = Places::take(&places) else { continue };
-            let (source, waiting, served_by) = (Arc::clone(&source), Arc::clone(&waiting), place.served_by());
-            let task = connections.spawn(connection(stream, peer, self.exposure, source, waiting, place));
+            let (source, ongoing, served_by) = (Arc::clone(&source), Arc::clone(&ongoing), place.served_by());
+            let task = connections.spawn(connection(stream, peer, self.exposure, source, ongoing, place));
             let _ = served_by.set(task);
         }
     }
@@ -129,12 +139,12 @@ async fn connection<S: AdminSource + EventSource>(
     peer: Peer,
     exposure: Exposure,
     source: Arc<S>,
-    waiting: Arc<Waiting>,
+    ongoing: Arc<Ongoing>,
     place: Place,
 ) {
-    let (source, waiting, place) = (&*source, &*waiting, &place);
+    let (source, ongoing, place) = (&*source, &*ongoing, &place);
     let service = service_fn(|request| async move {
-        Ok::<_, Infallible>(respond::respond(source, waiting, place, peer, exposure, request).await)
+        Ok::<_, Infallible>(respond::respond(source, ongoing, place, peer, exposure, request).await)
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())

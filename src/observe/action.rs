@@ -43,6 +43,10 @@ pub struct AdminAction<'e> {
     pub id: Option<&'e str>,
     /// How many requests it touched.
     pub count: Option<u64>,
+    /// What else there is to say: filters, a version's number.
+    pub detail: Option<&'e str>,
+    /// By which later requests belong to it. It is not in the line.
+    pub token: Option<&'e str>,
     /// From where the caller came.
     pub from: &'e str,
 }
@@ -56,7 +60,7 @@ impl AdminAction<'_> {
     }
 
     pub(super) fn write(&self, line: &mut Line) {
-        let Self { action, result, status, uid, user, pid, id, count, from } = *self;
+        let Self { action, result, status, uid, user, pid, id, count, detail, token: _, from } = *self;
         line.text("action", action).text("result", result.as_str()).number("status", status);
         line.number("uid", uid).maybe("user", user);
         if let Some(pid) = pid.and_then(|pid| u32::try_from(pid).ok()) {
@@ -66,6 +70,6 @@ impl AdminAction<'_> {
         if let Some(count) = count {
             line.number("count", count);
         }
-        line.text("from", from);
+        line.maybe("detail", detail).text("from", from);
     }
 }

@@ -14,6 +14,7 @@ use crate::base::UnixMillis;
 use crate::domain::Sensitive;
 use crate::guards::dedupe::{Kept, ReplayKey};
 
+use super::action::{Action, ActionPage, ActionQuery};
 use super::entry::{Attempt, Entry, Event};
 use super::error::OpenError;
 use super::ledger::{Backlogs, Oldest, Shift};
@@ -63,6 +64,13 @@ pub(super) enum Write {
     UnmarkBefore {
         kind: &'static str,
         slot: i64,
+    },
+    /// Somebody acted over the admin socket.
+    Act(Box<Action>),
+    /// More requests that belong to an action.
+    Count {
+        token: Box<str>,
+        more: u64,
     },
     /// Nothing; its answer says that everything before it is durable.
     Flush,
@@ -156,6 +164,7 @@ pub(super) trait Reader: Send {
     fn event(&mut self, request_id: &str) -> Result<Option<Event>, EngineFault>;
     fn request(&mut self, request_id: &str) -> Result<Option<StoredRequest>, EngineFault>;
     fn marks(&mut self, kind: &str) -> Result<Vec<Mark>, EngineFault>;
+    fn actions(&mut self, query: &ActionQuery) -> Result<ActionPage, EngineFault>;
 }
 
 /// A place where a store lies: opened at the start, and again after a fault.

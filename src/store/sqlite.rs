@@ -3,6 +3,7 @@
 //! Write-ahead log, `synchronous=FULL`: a commit returns after its `fsync`. The file is this process's alone to write (it is
 //! locked, and the kernel takes the lock back when the process ends); an operator may read it with `sqlite3` while it runs.
 
+mod actions;
 pub(super) mod backup;
 mod commit;
 mod fault;

@@ -56,14 +56,14 @@ retry = { first = \"1h\", max = \"1h\" }
 ";
 
 /// A relay with a store, an application behind it, and routes of every kind.
-struct Stage {
+pub(super) struct Stage {
     application: Application,
-    installation: Installation,
-    relay: Running,
+    pub(super) installation: Installation,
+    pub(super) relay: Running,
 }
 
 impl Stage {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let application = Application::start(Manner::Prompt);
         let installation = Installation::new(&application.url);
         let text = installation.read("relay.toml") + STORED;
@@ -72,16 +72,16 @@ impl Stage {
         Self { application, installation, relay }
     }
 
-    fn send(&self, arguments: &[&str]) -> Said {
+    pub(super) fn send(&self, arguments: &[&str]) -> Said {
         self.installation.relay(&[&["send", "--wait", "0"], arguments, &["--connect", &self.relay.public]].concat())
     }
 
-    fn events(&self, arguments: &[&str]) -> Said {
+    pub(super) fn events(&self, arguments: &[&str]) -> Said {
         self.installation.relay(&[&["events"], arguments].concat())
     }
 
     /// The ids of what the filters leave, the oldest first, once there are so many.
-    fn listed(&self, filters: &[&str], count: usize) -> Vec<String> {
+    pub(super) fn listed(&self, filters: &[&str], count: usize) -> Vec<String> {
         let until = Instant::now() + Duration::from_secs(60);
         loop {
             let arguments = [&["list", "--order", "asc", "--format", "json"], filters].concat();

@@ -14,6 +14,8 @@
 /// Configurations, certificates, an application behind the relay, and the binary itself.
 mod harness;
 
+/// Who did what over the admin socket: lines and rows.
+mod actions;
 /// Secrets in command lines, temporary files and files that commands write.
 mod canary;
 /// `check`: codes, problems with their places, no secret quoted.

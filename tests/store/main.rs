@@ -1,6 +1,7 @@
 //! The store against real files.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail loudly")]
 
+mod actions; // who did what
 mod clocks; // the wall clock is set
 mod damage; // what a file may have gone through
 mod faults; // the disk fails, and comes back

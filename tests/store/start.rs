@@ -178,8 +178,8 @@ async fn a_newer_file_is_refused_and_left_as_it_is() {
     file.pragma_update(None, "user_version", 77).unwrap();
     drop(file);
     let refused = rig.try_open(&rig.settings()).map(drop).unwrap_err();
-    assert_eq!(refused, OpenError::Newer { found: 77, known: 6 });
-    assert_eq!(refused.to_string(), "it was written by a newer dmz-relay (version 77; this one knows up to 6)");
+    assert_eq!(refused, OpenError::Newer { found: 77, known: 7 });
+    assert_eq!(refused.to_string(), "it was written by a newer dmz-relay (version 77; this one knows up to 7)");
     let file = rusqlite::Connection::open(rig.path()).unwrap();
     assert_eq!(file.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)).unwrap(), 77);
 }

@@ -20,6 +20,7 @@ use crate::cli::{Exit, Unusable, reload, say_json};
 use crate::config::source::Unit;
 use crate::config::{self, Environment, changes};
 use crate::control::admin::status::ReloadReport;
+use crate::runtime::snapshot::AdminAddress;
 use crate::runtime::state::State;
 
 /// What `--format json` says of it.
@@ -78,7 +79,7 @@ pub(super) async fn rollback(args: &Rollback, format: Format) -> Result<Exit, Un
     let aside = (file != in_force).then(|| set_aside(&path, &file)).transpose().map_err(write)?;
     replace(&path, &version.text).map_err(write)?;
     let report = match history.address() {
-        Some(address) => Some(taken(address, &path, &file).await?),
+        Some(address) => Some(taken(address, number, &path, &file).await?),
         None => None,
     };
     let kept_out = matches!(report, Some(ReloadReport::Kept { .. }));
@@ -91,12 +92,8 @@ pub(super) async fn rollback(args: &Rollback, format: Format) -> Result<Exit, Un
 }
 
 /// Has the relay read the file. What it keeps out, or says nothing of, is taken back.
-async fn taken(
-    address: &crate::runtime::snapshot::AdminAddress,
-    path: &Path,
-    before: &str,
-) -> Result<ReloadReport, Unusable> {
-    let asked = reload::asked(address).await;
+async fn taken(address: &AdminAddress, number: u64, path: &Path, before: &str) -> Result<ReloadReport, Unusable> {
+    let asked = reload::asked(address, Some(number)).await;
     if matches!(asked, Ok(ReloadReport::Applied { .. } | ReloadReport::Unchanged { .. })) {
         return asked;
     }

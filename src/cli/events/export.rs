@@ -3,6 +3,7 @@
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use data_encoding::BASE64;
 use serde_json::{Value, json};
 
@@ -11,6 +12,7 @@ use crate::cli::grammar::Format;
 use crate::cli::grammar::events::{Export, Order};
 use crate::cli::terminal::{NewFile, Progress, complain, counted};
 use crate::cli::{Exit, Unusable};
+use crate::control::admin::events::Exporting;
 
 pub(super) async fn export(args: &Export, _format: Format) -> Result<Exit, Unusable> {
     let mut desk = Desk::new(&args.relay)?;
@@ -27,10 +29,11 @@ pub(super) async fn export(args: &Export, _format: Format) -> Result<Exit, Unusa
         progress = Progress::new(total);
     }
     let mut out = Out::new(args.output.as_deref())?;
+    let mut bodies = Bodies { question: question.clone(), export: None };
     let (mut pages, mut written) = (Pages::new(question, u64::MAX), 0_usize);
     while let Some(rows) = pages.next(&mut desk).await? {
         for row in rows {
-            let Some(event) = whole(&mut desk, &row.id).await? else { continue };
+            let Some(event) = whole(&mut desk, &row.id, &mut bodies).await? else { continue };
             if !out.line(&event)? {
                 // The reader went away; it has what it wanted.
                 return Ok(Exit::Fine);
@@ -46,15 +49,34 @@ pub(super) async fn export(args: &Export, _format: Format) -> Result<Exit, Unusa
     Ok(Exit::Fine)
 }
 
+/// Bodies of one question: the relay records them as one action, which begins with the first.
+struct Bodies {
+    question: Question,
+    export: Option<String>,
+}
+
+impl Bodies {
+    async fn of(&mut self, desk: &mut Desk, id: &str) -> Result<Bytes, Refused> {
+        let export = match &self.export {
+            Some(export) => export.clone(),
+            None => {
+                let Exporting { export } = desk.post(&self.question.below("/api/v1/exports")).await?;
+                self.export.insert(export).clone()
+            }
+        };
+        desk.exported(id, &export).await
+    }
+}
+
 /// The event and its body. `None`: it went with retention since it was listed.
-async fn whole(desk: &mut Desk, id: &str) -> Result<Option<Value>, Refused> {
+async fn whole(desk: &mut Desk, id: &str, bodies: &mut Bodies) -> Result<Option<Value>, Refused> {
     let mut event: Value = match desk.get(&event_path(id, "")).await {
         Ok(event) => event,
         Err(refused) if refused.code() == "unknown_event" => return Ok(None),
         Err(refused) => return Err(refused),
     };
     let body = match event.get("has_body") {
-        Some(Value::Bool(true)) => match desk.body(id).await {
+        Some(Value::Bool(true)) => match bodies.of(desk, id).await {
             Ok(body) => json!(BASE64.encode(&body)),
             Err(refused) if matches!(refused.code(), "body_not_kept" | "unknown_event") => Value::Null,
             Err(refused) => return Err(refused),

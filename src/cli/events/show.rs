@@ -8,11 +8,14 @@ use data_encoding::BASE64;
 
 use super::choose::one;
 use super::{Desk, outcome, reason};
+use crate::cli::actions::table as action_table;
 use crate::cli::grammar::Format;
 use crate::cli::grammar::events::Show;
 use crate::cli::terminal::{Cell, NewFile, Palette, Table, Tone, cell, complain, counted, harmless, tell};
 use crate::cli::{Exit, Unusable, say_json};
+use crate::control::admin::actions::{ActionPage, ActionRow};
 use crate::control::admin::events::{EventDetail, EventRow};
+use crate::scheme::form;
 
 pub(super) async fn show(args: &Show, format: Format) -> Result<Exit, Unusable> {
     let mut desk = Desk::new(&args.relay)?;
@@ -25,11 +28,17 @@ pub(super) async fn show(args: &Show, format: Format) -> Result<Exit, Unusable> 
         write(path, body)?;
     }
     let shown = body.filter(|_| args.body);
+    let actions = format!("/api/v1/actions?limit=1000&id={}", form::encode(event.row.id.as_bytes()));
+    let actions: ActionPage = desk.get(&actions).await?;
     match format {
         Format::Json => {
             let mut value = serde_json::to_value(&event).map_err(|error| error.to_string())?;
-            if let (Some(object), Some(body)) = (value.as_object_mut(), &shown) {
-                object.insert("body".into(), BASE64.encode(body).into());
+            if let Some(object) = value.as_object_mut() {
+                object.insert(
+                    "actions".into(),
+                    serde_json::to_value(&actions.actions).map_err(|error| error.to_string())?,
+                );
+                object.extend(shown.as_ref().map(|body| ("body".to_owned(), BASE64.encode(body).into())));
             }
             say_json(&value)?;
         }
@@ -39,7 +48,7 @@ pub(super) async fn show(args: &Show, format: Format) -> Result<Exit, Unusable> 
         }
         Format::Human => {
             let palette = Palette::of_stdout();
-            tell(&text(&event, palette));
+            tell(&text(&event, &actions.actions, palette));
             if let Some(body) = &shown {
                 tell(&format!("\n{}\n{}", palette.paint(Tone::Strong, "Body"), readable(body)));
             }
@@ -54,7 +63,7 @@ fn write(path: &Path, body: &[u8]) -> Result<(), Unusable> {
     Ok(())
 }
 
-fn text(event: &EventDetail, palette: Palette) -> String {
+fn text(event: &EventDetail, actions: &[ActionRow], palette: Palette) -> String {
     let row = &event.row;
     let mut text = format!("{}\n{}", palette.paint(Tone::Strong, &harmless(&row.id)), facts(event).text(palette));
     if let Some(head) = &event.head {
@@ -69,6 +78,10 @@ fn text(event: &EventDetail, palette: Palette) -> String {
     }
     if !event.history.is_empty() {
         let _ = write!(text, "\n{}\n{}", palette.paint(Tone::Strong, "Attempts"), attempts(event).text(palette));
+    }
+    if !actions.is_empty() {
+        let table = action_table(actions, palette).text(palette);
+        let _ = write!(text, "\n{}\n{table}", palette.paint(Tone::Strong, "By operators"));
     }
     if let Some(hint) = hint(row) {
         let _ = writeln!(text, "\n{}", palette.paint(Tone::Quiet, &hint));
@@ -214,7 +227,7 @@ mod tests {
         };
         let took = TookView { read_ms: 1.0, verify_ms: 1.0, forward_ms: 1.0, total_ms: 3.0 };
         let event = EventDetail { row: row("1a"), head: Some(head), took, history: Vec::new() };
-        let text = text(&event, Palette::plain());
+        let text = text(&event, &[], Palette::plain());
         assert!(text.contains("POST /x?key=***") && !text.contains('\x1b'), "{text}");
     }
 }

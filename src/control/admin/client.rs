@@ -81,9 +81,10 @@ pub async fn get(address: &AdminAddress, path: &str) -> Result<Answer, ClientErr
     within(TIMEOUT, ask(address, Method::GET, path)).await
 }
 
-/// Asks for a reload and waits for what comes of it.
-pub async fn reload(address: &AdminAddress) -> Result<Answer, ClientError> {
-    within(RELOAD_TIMEOUT, ask(address, Method::POST, "/api/v1/reload")).await
+/// Asks for a reload and waits for what comes of it. `version`: the file was put back to what this one said.
+pub async fn reload(address: &AdminAddress, version: Option<u64>) -> Result<Answer, ClientError> {
+    let query = version.map(|version| format!("?rollback={version}")).unwrap_or_default();
+    within(RELOAD_TIMEOUT, ask(address, Method::POST, &format!("/api/v1/reload{query}"))).await
 }
 
 /// Asks many questions, and keeps its connection between them.

@@ -4,7 +4,7 @@
 //! holds real answers against it. Values that verify a request never appear: they are `***`.
 
 mod answer;
-mod filter;
+pub(super) mod filter;
 mod wait;
 
 use std::future::Future;
@@ -17,10 +17,12 @@ use serde::{Deserialize, Serialize};
 use crate::base::UnixMillis;
 use crate::domain::HistoryOutcome;
 use crate::gate::explain::EventExplanation;
-use crate::store::{Bookmark, Cursor, Query};
+use crate::store::{ActionPage, ActionQuery, Bookmark, Cursor, Query};
 
 pub(crate) use answer::is_id;
-pub(super) use answer::{Count, body, discard, event, events, explanation, failure, replay, retry, retry_waiting};
+pub(super) use answer::{
+    Count, Token, body, discard, event, events, explanation, export, failure, of_export, replay, retry, retry_waiting,
+};
 pub(super) use wait::Waiting;
 
 /// An answer under way.
@@ -53,6 +55,10 @@ pub trait EventSource: Send + Sync + 'static {
     fn discard<'a>(&'a self, id: &'a str) -> Asking<'a, ()>;
     /// Tries what waits now, whatever it waits for. Gives the number of requests that waited.
     fn retry_waiting(&self, whose: Whose) -> Asking<'_, u64>;
+    /// A page of what was done over the admin socket.
+    fn actions(&self, query: ActionQuery) -> Asking<'_, ActionPage>;
+    /// One more body was read that belongs to this export.
+    fn exported(&self, token: &str);
 }
 
 /// Whose waiting requests are meant.
@@ -323,6 +329,13 @@ pub struct Done {
     pub id: String,
     /// `waiting` after a retry, `discarded` after a discard.
     pub state: String,
+}
+
+/// `POST /api/v1/exports`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exporting {
+    /// For `export=` of each body.
+    pub export: String,
 }
 
 /// `POST /api/v1/waiting/retry`.

@@ -11,13 +11,14 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use serde::Serialize;
 
+use super::actions;
 use super::configuration;
-use super::events::{self, Denied, EventSource, Waiting};
+use super::events::{self, Denied, EventSource, filter};
 use super::places::Place;
 use super::roles::Caller;
 use super::router::{self, Access, Action, Found};
 use super::status::ReloadReport;
-use super::{AdminSource, Exposure, Peer};
+use super::{AdminSource, Exposure, Ongoing, Peer};
 use crate::observe::{ActionResult, AdminAction};
 
 /// Nothing here needs a body; one that comes is read to this point and ignored.
@@ -28,7 +29,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What takes time: a disk is read.
-const FROM_DISK: [&str; 2] = ["/api/v1/events", "/api/v1/config"];
+const FROM_DISK: [&str; 3] = ["/api/v1/events", "/api/v1/config", "/api/v1/actions"];
 
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -41,7 +42,7 @@ pub(super) type Answer = Response<Full<Bytes>>;
 
 pub(super) async fn respond<S: AdminSource + EventSource>(
     source: &S,
-    waiting: &Waiting,
+    ongoing: &Ongoing,
     place: &Place,
     peer: Peer,
     exposure: Exposure,
@@ -67,10 +68,10 @@ pub(super) async fn respond<S: AdminSource + EventSource>(
         Peer::Tcp if endpoint.access == Access::Scraper => None,
         Peer::Tcp => return events::failure(&Denied::ScrapeOnly),
     };
-    let id_given = Some(id).filter(|id| events::is_id(id));
+    let query = head.uri.query().unwrap_or_default();
     let told = |answer: Answer| {
-        if let Some((caller, action)) = caller.zip(endpoint.action.recorded()) {
-            record(source, &caller, action, id_given, &answer);
+        if let Some((caller, facts)) = caller.zip(Facts::of(endpoint.action, id, query)) {
+            record(source, &caller, &facts, &answer);
         }
         answer
     };
@@ -92,43 +93,97 @@ pub(super) async fn respond<S: AdminSource + EventSource>(
         },
         (_, false) => None,
     };
+    if let (Action::EventBody, Some(caller)) = (endpoint.action, caller)
+        && let Some(export) = events::of_export(source, &ongoing.exports, caller.uid, id, query).await
+    {
+        // The export is the action.
+        let answer = events::body(source, id).await;
+        if answer.status().is_success() {
+            source.exported(&export);
+        }
+        return answer;
+    }
     told(match endpoint.action {
         Action::Health => text(StatusCode::OK, "ok\n"),
         Action::Readiness => readiness(source.ready()),
         Action::Metrics => answer(StatusCode::OK, PROMETHEUS, source.metrics()),
         Action::Status => json(StatusCode::OK, &source.status()),
-        Action::Reload => reload(source).await,
+        Action::Reload => reload(source, query).await,
         Action::Config => configuration::running(source).await,
         Action::Versions => configuration::versions(source).await,
         Action::Version => configuration::version(source, id).await,
         Action::Document => answer(StatusCode::OK, JSON, DOCUMENT),
-        Action::Events => events::events(source, waiting, head.uri.query().unwrap_or_default()).await,
+        Action::Events => events::events(source, &ongoing.waiting, query).await,
         Action::Event => events::event(source, id).await,
         Action::EventBody => events::body(source, id).await,
         Action::Explanation => events::explanation(source, id).await,
         Action::Replay => events::replay(source, id).await,
         Action::Retry => events::retry(source, id).await,
         Action::Discard => events::discard(source, id).await,
-        Action::RetryWaiting => events::retry_waiting(source, head.uri.query().unwrap_or_default()).await,
+        Action::RetryWaiting => events::retry_waiting(source, query).await,
+        Action::Export => {
+            events::export(source, &ongoing.exports, caller.map(|caller| caller.uid).unwrap_or_default(), query).await
+        }
+        Action::Actions => actions::actions(source, query).await,
     })
 }
 
-/// One line and one count of who did what, and of who wanted to.
-fn record<S: AdminSource>(source: &S, caller: &Caller, action: &str, id: Option<&str>, answer: &Answer) {
+/// What is recorded of a request.
+struct Facts {
+    action: &'static str,
+    id: Option<String>,
+    detail: Option<String>,
+}
+
+impl Facts {
+    /// `None`: nothing.
+    fn of(action: Action, id: &str, query: &str) -> Option<Self> {
+        let name = action.recorded()?;
+        let (name, detail) = match action {
+            Action::Reload => match rollback(query) {
+                Ok(Some(version)) => ("rollback", Some(format!("version={version}"))),
+                _ => (name, None),
+            },
+            Action::Version => {
+                (name, Some(id).filter(|id| id.parse::<u64>().is_ok()).map(|id| format!("version={id}")))
+            }
+            Action::RetryWaiting | Action::Export => (name, actions::filters(query)),
+            _ => (name, None),
+        };
+        let of_event = !matches!(action, Action::Version);
+        let id = Some(id).filter(|id| of_event && events::is_id(id)).map(str::to_owned);
+        Some(Self { action: name, id, detail })
+    }
+}
+
+/// The version that a reload goes back to; `None`: it is one like any other.
+fn rollback(query: &str) -> Result<Option<u64>, Denied> {
+    let mut version = None;
+    for (name, value) in filter::fields(query)? {
+        let number = value.parse().ok().filter(|_| name == "rollback");
+        version = Some(number.ok_or_else(|| Denied::BadParameter("only rollback=VERSION is known here".to_owned()))?);
+    }
+    Ok(version)
+}
+
+/// One line, one count and one row of who did what, and of who wanted to.
+fn record<S: AdminSource>(source: &S, caller: &Caller, facts: &Facts, answer: &Answer) {
     let result = match answer.status() {
         StatusCode::FORBIDDEN => ActionResult::Refused,
         status if status.is_success() => ActionResult::Done,
         _ => ActionResult::Failed,
     };
     source.acted(&AdminAction {
-        action,
+        action: facts.action,
         result,
         status: answer.status().as_u16(),
         uid: caller.uid,
         user: caller.user().as_deref(),
         pid: caller.pid,
-        id,
+        id: facts.id.as_deref(),
         count: answer.extensions().get().map(|events::Count(count)| *count),
+        detail: facts.detail.as_deref(),
+        token: answer.extensions().get().map(|events::Token(token)| token.as_str()),
         from: "unix socket",
     });
 }
@@ -155,7 +210,10 @@ fn readiness(ready: bool) -> Answer {
     if ready { text(StatusCode::OK, "ready\n") } else { text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n") }
 }
 
-async fn reload<S: AdminSource>(source: &S) -> Answer {
+async fn reload<S: AdminSource>(source: &S, query: &str) -> Answer {
+    if let Err(denied) = rollback(query) {
+        return events::failure(&denied);
+    }
     match tokio::time::timeout(RELOAD_TIMEOUT, source.reload()).await {
         Ok(Some(report @ ReloadReport::Kept { .. })) => json(StatusCode::UNPROCESSABLE_ENTITY, &report),
         Ok(Some(report)) => json(StatusCode::OK, &report),

@@ -72,6 +72,8 @@ pub(super) enum Action {
     Retry,
     Discard,
     RetryWaiting,
+    Export,
+    Actions,
 }
 
 impl Action {
@@ -85,6 +87,7 @@ impl Action {
             Self::Retry => Some("retry"),
             Self::Discard => Some("discard"),
             Self::RetryWaiting => Some("retry_waiting"),
+            Self::Export => Some("export"),
             Self::Health
             | Self::Readiness
             | Self::Metrics
@@ -93,7 +96,8 @@ impl Action {
             | Self::Document
             | Self::Events
             | Self::Event
-            | Self::Explanation => None,
+            | Self::Explanation
+            | Self::Actions => None,
         }
     }
 }
@@ -105,6 +109,10 @@ const fn get(path: &'static str, access: Access, action: Action) -> Endpoint {
 const fn post(path: &'static str, action: Action) -> Endpoint {
     Endpoint { method: Verb::Post, path, access: Access::Operator, action }
 }
+
+/// Every name under which an action is recorded.
+pub const ACTIONS: [&str; 9] =
+    ["reload", "rollback", "read_config", "read_body", "export", "replay", "retry", "retry_waiting", "discard"];
 
 /// Everything that is here.
 pub const ENDPOINTS: &[Endpoint] = &[
@@ -125,6 +133,8 @@ pub const ENDPOINTS: &[Endpoint] = &[
     post("/api/v1/events/{id}/retry", Action::Retry),
     post("/api/v1/events/{id}/discard", Action::Discard),
     post("/api/v1/waiting/retry", Action::RetryWaiting),
+    Endpoint { access: Access::Reader, ..post("/api/v1/exports", Action::Export) },
+    get("/api/v1/actions", Access::Viewer, Action::Actions),
 ];
 
 /// What a method and a path lead to.
@@ -188,9 +198,18 @@ mod tests {
     }
 
     #[test]
+    fn every_recorded_action_has_its_name_in_the_list() {
+        let recorded = ENDPOINTS.iter().filter_map(|endpoint| endpoint.action.recorded());
+        for name in recorded.chain(["rollback"]) {
+            assert!(ACTIONS.contains(&name), "{name}");
+        }
+    }
+
+    #[test]
     fn what_changes_something_is_for_operators_and_a_body_for_readers() {
         for endpoint in ENDPOINTS {
             let expected = match (endpoint.method, endpoint.path) {
+                (_, "/api/v1/exports") => Access::Reader,
                 (Verb::Post, _) | (_, "/api/v1/config" | "/api/v1/config/versions/{id}") => Access::Operator,
                 (_, path) if path.ends_with("/body") => Access::Reader,
                 (_, "/healthz" | "/readyz" | "/metrics") => Access::Scraper,

@@ -8,7 +8,7 @@ use crate::control::admin::events::{Asking, Denied, EventDetail, Listed, Recorde
 use crate::gate::explain::EventExplanation;
 use crate::observe::AdminAction;
 use crate::runtime::snapshot::{Account, AdminAddress};
-use crate::store::{Bookmark, Query};
+use crate::store::{ActionPage, ActionQuery, Bookmark, Query};
 use bytes::Bytes;
 use status::{ConfigStatus, Problem};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -100,6 +100,7 @@ impl EventSource for Relay {
     }
 
     fn bookmark(&self) -> Result<Bookmark, Denied> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
         Err(Denied::NoStore)
     }
 
@@ -134,6 +135,12 @@ impl EventSource for Relay {
     fn retry_waiting(&self, _whose: Whose) -> Asking<'_, u64> {
         self.none()
     }
+
+    fn actions(&self, _query: ActionQuery) -> Asking<'_, ActionPage> {
+        self.none()
+    }
+
+    fn exported(&self, _token: &str) {}
 }
 
 impl Relay {
@@ -225,14 +232,14 @@ async fn a_draining_relay_is_healthy_and_not_ready() {
 #[tokio::test]
 async fn a_reload_reports_what_came_of_it() {
     for rig in [Rig::new(true)] {
-        let answer = client::reload(&rig.address).await.unwrap();
+        let answer = client::reload(&rig.address, None).await.unwrap();
         let report: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
         let expected = serde_json::json!(
             {"outcome": "applied", "generation": 8, "changes": [], "needs_restart": ["admin"], "warnings": []}
         );
         assert_eq!((answer.status, report), (200, expected));
         rig.relay.broken.store(true, Ordering::Relaxed);
-        let answer = client::reload(&rig.address).await.unwrap();
+        let answer = client::reload(&rig.address, None).await.unwrap();
         let report: ReloadReport = serde_json::from_slice(&answer.body).unwrap();
         assert_eq!(answer.status, 422);
         assert!(matches!(&report, ReloadReport::Kept { problems } if problems[0].line == Some(4)), "{report:?}");
@@ -273,7 +280,7 @@ async fn every_endpoint_asks_for_its_role() {
             let answer = over_a_pipe(&relay, peer, method, &path).await;
             assert_eq!(answer.starts_with("HTTP/1.1 403 "), !may, "{method} {path} of {peer:?}: {answer}");
             let asked = relay.asked.load(Ordering::Relaxed) - before.0;
-            let of_events = path.contains("/events") || path.contains("/waiting");
+            let of_events = ["/events", "/waiting", "/exports", "/actions"].iter().any(|part| path.contains(part));
             assert_eq!(asked, usize::from(of_events && may), "{path} of {peer:?}");
             let acted = relay.acted.lock().unwrap().split_off(before.1);
             let recorded = matches!(endpoint.access, Access::Operator | Access::Reader) && peer != Peer::Tcp;
@@ -287,8 +294,8 @@ async fn every_endpoint_asks_for_its_role() {
 async fn over_a_pipe(relay: &Arc<Relay>, peer: Peer, method: &str, path: &str) -> String {
     let (mut ours, theirs) = tokio::io::duplex(1 << 20);
     let place = Places::take(&Arc::default()).unwrap();
-    let waiting = Arc::new(Waiting::default());
-    let serving = tokio::spawn(connection(theirs, peer, Exposure::Network, Arc::clone(relay), waiting, place));
+    let ongoing = Arc::default();
+    let serving = tokio::spawn(connection(theirs, peer, Exposure::Network, Arc::clone(relay), ongoing, place));
     let request = format!("{method} {path} HTTP/1.1\r\nHost: relay.example\r\nConnection: close\r\n\r\n");
     ours.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
@@ -354,7 +361,7 @@ async fn health_and_reload_are_answered_whoever_fills_the_places() {
     }
     for _ in 0..20 {
         assert_eq!(client::get(&rig.address, "/readyz").await.unwrap().status, 200);
-        assert_eq!(client::reload(&rig.address).await.unwrap().status, 200);
+        assert_eq!(client::reload(&rig.address, None).await.unwrap().status, 200);
     }
     drop(held);
 }

@@ -24,7 +24,7 @@ use crate::runtime::snapshot::{Roles, Route, Snapshot, Verification};
 use crate::upstream::Upstream;
 
 use super::reload::{Reload, Standing};
-use super::{ReloadOutcome, certificates, providers, spool, versions};
+use super::{ReloadOutcome, certificates, events, providers, spool, versions};
 
 /// Everything that a status is made of.
 pub(super) struct Source {
@@ -167,7 +167,11 @@ impl AdminSource for Source {
     }
 
     fn acted(&self, action: &AdminAction<'_>) {
-        self.relay.gate.observer.record(&Event::AdminAction(*action));
+        let gate = &self.relay.gate;
+        gate.observer.record(&Event::AdminAction(*action));
+        if let Some(store) = gate.state.store() {
+            store.act(events::stored(action, gate.clock.now()));
+        }
     }
 
     fn reload(&self) -> Reloading<'_> {

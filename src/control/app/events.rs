@@ -15,7 +15,8 @@ use crate::control::admin::events::{Asking, Denied, EventDetail, EventSource, Li
 use crate::delivery::by_hand::{Refused, Waiting};
 use crate::delivery::{self, NotReplayed};
 use crate::gate::explain::{EventExplanation, explain_event};
-use crate::store::{Bookmark, Query, Store, Unstored};
+use crate::observe::AdminAction;
+use crate::store::{Action, ActionPage, ActionQuery, Bookmark, Query, Store, Unstored};
 
 /// Explanations under way.
 static EXPLAINING: Semaphore = Semaphore::const_new(1);
@@ -125,6 +126,36 @@ impl EventSource for Source {
             let relay = self.relay();
             Ok(delivery::retry_waiting(&relay.gate, &relay.snapshot(), waiting_of(&whose)).await?)
         })
+    }
+
+    fn actions(&self, query: ActionQuery) -> Asking<'_, ActionPage> {
+        Box::pin(async move { Ok(self.history()?.actions(query).await?) })
+    }
+
+    fn exported(&self, token: &str) {
+        if let Ok(store) = self.history() {
+            store.count_for(token, 1);
+        }
+    }
+}
+
+/// An action as the store keeps it.
+pub(super) fn stored(action: &AdminAction<'_>, at: UnixMillis) -> Action {
+    let AdminAction { action, result, status, uid, user, pid, id, count, detail, token, from } = *action;
+    let text = |text: Option<&str>| text.map(Into::into);
+    Action {
+        at,
+        action: action.into(),
+        result: result.as_str().into(),
+        status,
+        uid,
+        user: text(user),
+        pid,
+        from: from.into(),
+        request_id: text(id),
+        count,
+        detail: text(detail),
+        token: text(token),
     }
 }
 

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Rows, params};
 
 use crate::base::{Secret, UnixMillis};
 use crate::domain::{Fault, Sensitive};
+use crate::store::action::{ActionPage, ActionQuery};
 use crate::store::engine::{EngineFault, Mark, Reader};
 use crate::store::entry::{Attempt, AttemptKind, Event};
 use crate::store::head;
@@ -15,6 +16,7 @@ use crate::store::query::{Cursor, Page, Query};
 use crate::store::seal::{Facts, Keyring, Kind, Place, Unsealed};
 use crate::store::spool::StoredRequest;
 
+use super::actions;
 use super::fault::{fault, is_garbage};
 use super::filter::Filter;
 use super::row::{self, COLUMNS, PROBES, Table, Words};
@@ -197,6 +199,10 @@ impl Reader for SqliteReader {
             statement.query_map([kind], mark)?.collect()
         };
         read().map_err(|e| fault(&e))
+    }
+
+    fn actions(&mut self, query: &ActionQuery) -> Result<ActionPage, EngineFault> {
+        actions::page(&self.connection, query).map_err(|e| fault(&e))
     }
 }
 

@@ -127,6 +127,7 @@ fn copy(damaged: &Connection, fresh: &Path, generation: Generation, timeline: &T
         ("replay", "id"),
         ("attempts", "event"),
         ("refusals", "key"),
+        ("actions", "id"),
     ] {
         Table::of(damaged, table, key)?.copy(damaged, &writing)?;
     }

@@ -11,7 +11,7 @@ use super::generation::Generation;
 pub(super) const APPLICATION_ID: i32 = 0x646d_7a72;
 
 /// Step by step from an empty file.
-pub(super) const STEPS: &[&str] = &[FIRST, SECOND, SHARES, PROOF, FAILURES, CLOCKS];
+pub(super) const STEPS: &[&str] = &[FIRST, SECOND, SHARES, PROOF, FAILURES, CLOCKS, ACTIONS];
 
 /// A row's `key` is the millisecond in its request id, twenty bits up, then nineteen bits of the id's random part and one
 /// that tells the two tables apart. So history lies in the order of time, a row is found by its request id, retention cuts
@@ -101,6 +101,16 @@ CREATE INDEX spool_refused ON spool (route, refused) WHERE refused IS NOT NULL A
 
 /// Replay keys are forgotten by two clocks: `until` is the wall's, `steady` the store's own.
 const CLOCKS: &str = "ALTER TABLE replay ADD COLUMN steady INTEGER NOT NULL DEFAULT 0;";
+
+/// Who did what over the admin socket. Bounded in number by each insert, apart from the history.
+const ACTIONS: &str = "
+CREATE TABLE actions (
+    id INTEGER PRIMARY KEY, at INTEGER NOT NULL, action TEXT NOT NULL, result TEXT NOT NULL, status INTEGER NOT NULL,
+    uid INTEGER NOT NULL, user TEXT, pid INTEGER, place TEXT NOT NULL, request_id TEXT, count INTEGER, detail TEXT,
+    token TEXT
+);
+CREATE INDEX actions_token ON actions (token) WHERE token IS NOT NULL;
+";
 
 /// The newest version that this program knows.
 pub(super) fn known() -> u32 {

@@ -16,6 +16,7 @@ use crate::store::head;
 use crate::store::ledger::Shift;
 use crate::store::seal::{Facts, Keyring, Kind, Place};
 
+use super::actions;
 use super::row::{self, PROBES, Table};
 use super::share::Held;
 
@@ -169,6 +170,8 @@ impl Batch<'_> {
                 self.connection.prepare_cached(sql)?.execute(params![*kind, *slot])?;
                 Ok(Wrote::Done)
             }
+            Write::Act(action) => actions::insert(self.connection, action).map(|()| Wrote::Done),
+            Write::Count { token, more } => actions::count(self.connection, token, *more).map(|()| Wrote::Done),
             Write::Flush => Ok(Wrote::Done),
         }
     }

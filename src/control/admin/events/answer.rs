@@ -3,9 +3,10 @@
 use http::StatusCode;
 use http::header::CONTENT_DISPOSITION;
 
-use super::filter::{Asked, parse};
+use super::filter::{self, Asked, parse};
 use super::wait::{After, Waiting, follow};
-use super::{Asking, Denied, Done, EventPage, EventSource, Failure, Retried, Whose};
+use super::{Asking, Denied, Done, EventPage, EventSource, Exporting, Failure, Retried, Whose};
+use crate::control::admin::exports::Exports;
 use crate::control::admin::respond::{Answer, answer, json};
 use crate::domain::HistoryOutcome;
 use crate::scheme::form;
@@ -15,6 +16,10 @@ const ID_MAX: usize = 64;
 /// For how many requests something was done; beside the answer, for the log.
 #[derive(Clone, Copy)]
 pub(in crate::control::admin) struct Count(pub(in crate::control::admin) u64);
+
+/// By which bodies belong to an export; beside the answer, for the record.
+#[derive(Clone)]
+pub(in crate::control::admin) struct Token(pub(in crate::control::admin) String);
 
 const BYTES: &str = "application/octet-stream";
 
@@ -75,6 +80,37 @@ pub(in crate::control::admin) async fn retry_waiting<S: EventSource>(source: &S,
         }
         Err(denied) => failure(&denied),
     }
+}
+
+/// Begins an export of what these filters find.
+pub(in crate::control::admin) async fn export<S: EventSource>(
+    source: &S,
+    exports: &Exports,
+    uid: u32,
+    raw: &str,
+) -> Answer {
+    let begun = source.bookmark().and_then(|_| parse(raw, source.now()));
+    match begun {
+        Ok(Asked { query, .. }) => {
+            let token = exports.begin(uid, query, source.now());
+            let mut answer = json(StatusCode::OK, &Exporting { export: token.clone() });
+            answer.extensions_mut().insert(Token(token));
+            answer
+        }
+        Err(denied) => failure(&denied),
+    }
+}
+
+/// The export that a body is asked for by, if it is one of its bodies.
+pub(in crate::control::admin) async fn of_export<S: EventSource>(
+    source: &S,
+    exports: &Exports,
+    uid: u32,
+    id: &str,
+    raw: &str,
+) -> Option<String> {
+    let (_, token) = filter::fields(raw).ok()?.into_iter().find(|(name, _)| name == "export")?;
+    exports.has(source, &token, uid, id).await.then_some(token)
 }
 
 fn whose(raw: &str) -> Result<Whose, Denied> {

@@ -35,21 +35,29 @@ pub(super) struct Asked {
 
 /// Reads a raw query string.
 pub(super) fn parse(raw: &str, now: UnixMillis) -> Result<Asked, Denied> {
-    let fields = form::fields(raw.as_bytes()).map_err(|_| bad("the query is not percent-encoded as it should be"))?;
-    let (mut asked, mut seen) = (Asked::default(), Vec::new());
-    for (name, value) in &fields {
-        let name = std::str::from_utf8(name).map_err(|_| bad("a parameter's name is not text"))?;
-        let value = std::str::from_utf8(value).map_err(|_| wrong(name, "is not text"))?;
-        if seen.contains(&name) {
-            return Err(wrong(name, "stands there twice"));
-        }
-        seen.push(name);
-        asked.set(name, value, now)?;
+    let mut asked = Asked::default();
+    for (name, value) in fields(raw)? {
+        asked.set(&name, &value, now)?;
     }
     if asked.wait.is_some() && !asked.query.ascending {
         return Err(wrong("wait", "goes with order=asc only"));
     }
     Ok(asked)
+}
+
+/// The parameters of a raw query string, none of them twice.
+pub(in crate::control::admin) fn fields(raw: &str) -> Result<Vec<(String, String)>, Denied> {
+    let fields = form::fields(raw.as_bytes()).map_err(|_| bad("the query is not percent-encoded as it should be"))?;
+    let mut found: Vec<(String, String)> = Vec::with_capacity(fields.len());
+    for (name, value) in &fields {
+        let name = std::str::from_utf8(name).map_err(|_| bad("a parameter's name is not text"))?;
+        let value = std::str::from_utf8(value).map_err(|_| wrong(name, "is not text"))?;
+        if found.iter().any(|(known, _)| known == name) {
+            return Err(wrong(name, "stands there twice"));
+        }
+        found.push((name.to_owned(), value.to_owned()));
+    }
+    Ok(found)
 }
 
 impl Asked {
@@ -138,7 +146,7 @@ fn source(value: &str) -> Option<(IpAddr, IpAddr)> {
     }
 }
 
-fn instant(name: &str, value: &str, now: UnixMillis) -> Result<UnixMillis, Denied> {
+pub(in crate::control::admin) fn instant(name: &str, value: &str, now: UnixMillis) -> Result<UnixMillis, Denied> {
     if let Ok(secs) = value.parse::<i64>() {
         return Ok(UnixMillis::from_secs(secs));
     }
