@@ -21,12 +21,14 @@ fn body() -> Vec<u8> {
 
 fn verifier(name: &str, secrets: usize) -> Verifier {
     let scheme = Arc::clone(&builtin(name).expect("a shipped recipe").scheme);
+    let shared = |at: usize| Secret::new(format!("whsec_AAECAwQFBgcICQoLDA0O{at}w==").into_bytes());
     let key = |at: usize| Key {
         id: format!("key-{at}").into(),
-        secret: Secret::new(format!("whsec_AAECAwQFBgcICQoLDA0O{at}w==").into_bytes()),
+        // Where the scheme has public keys, the private one to each.
+        secret: scheme.fresh_pair().map_or_else(|| shared(at), |(private, _)| private),
     };
     let url = PublicUrl::parse("https://hooks.example.com").expect("a URL");
-    Verifier::new(scheme, (0..secrets).map(key).collect(), Some(url)).expect("keys")
+    Verifier::sender(Arc::clone(&scheme), (0..secrets).map(key).collect(), Some(url)).expect("keys")
 }
 
 /// A genuine request for one scheme, and what verifies it.
