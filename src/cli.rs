@@ -1,5 +1,5 @@
 //! The command line: what each command takes, and one file per command. Beside them what commands share: [`terminal`] is text
-//! for people, [`sender`] is what a provider does, [`authority`] makes private certificates, [`demo`] plays all of it.
+//! for people, [`sender`] is what a provider does, [`authority`] makes private certificates, [`mod@demo`] plays all of it.
 //!
 //! Every command gives an [`Exit`]; nothing below `main` ends the process. Text for people goes to standard output, with
 //! `--format json` one JSON value instead, also where a command cannot do its work; people read that on standard error.
