@@ -67,7 +67,7 @@ fn entry(head: &Head, outcome: HistoryOutcome) -> Entry {
 fn accepted(head: &Head) -> Accept {
     let body = Some(Bytes::from(vec![b'x'; 1843]));
     let entry = Entry { body, ..entry(head, HistoryOutcome::Accepted) };
-    Accept { entry, replay: None, tried: None, due: None, refused: None, keep_body: false }
+    Accept { entry, dedupe: None, tried: None, due: None, refused: None, keep_body: false }
 }
 
 fn delivered() -> Settlement {
@@ -95,7 +95,7 @@ fn settings(folder: &tempfile::TempDir) -> Settings {
         keys: Vec::new(),
         keep_age: Duration::from_secs(14 * 24 * 60 * 60),
         keep_size: 8 << 30,
-        reserve: 0,
+        disk_reserve: 0,
         refusals_per_second: 20,
     }
 }
@@ -150,7 +150,7 @@ fn record(bench: &mut Criterion) {
         });
     });
     group.finish();
-    assert_eq!(rig.store.standing().history_dropped, 0);
+    assert_eq!(rig.store.status().history_dropped, 0);
 }
 
 /// 64 senders that wait for durability, each request settled afterwards.
@@ -194,9 +194,9 @@ fn accept(bench: &mut Criterion) {
         });
     });
     group.finish();
-    let commits = rig.store.standing().commits;
+    let commits = rig.store.status().commits;
     let mut waits = run(40_000);
-    let commits = rig.store.standing().commits - commits;
+    let commits = rig.store.status().commits - commits;
     waits.sort_unstable();
     let at = |share: usize| waits.get(waits.len() * share / 1000).copied().unwrap_or_default();
     println!("acknowledged after p50 {:?} p99 {:?} p99.9 {:?}; {commits} commits", at(500), at(990), at(999));
@@ -272,11 +272,11 @@ fn million(_: &mut Criterion) {
         }
         senders.join_all().await;
     });
-    println!("{} waiting: {}", store.standing().waiting, resident());
+    println!("{} waiting: {}", store.status().waiting, resident());
     drop(store);
     let start = Instant::now();
     let (store, _) = Store::open(&settings(&folder), Clock::system(), |_| {}).expect("a store");
-    println!("start with {} waiting: {:?}, {}", store.standing().waiting, start.elapsed(), resident());
+    println!("start with {} waiting: {:?}, {}", store.status().waiting, start.elapsed(), resident());
 }
 
 criterion_group!(benches, record, accept, backlog, million);

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""An application that takes webhooks from the relay and checks the relay's own signature (`resign`).
+"""An application that takes webhooks from the relay and checks the relay's own signature (`sign_with`).
 
     SECRET_FILE=/etc/app/inside python3 application.py 127.0.0.1:8080
 
@@ -21,7 +21,7 @@ LARGEST = 25 * 1024 * 1024
 
 
 def key():
-    """The secret as `resign` reads it: `whsec_` and base64, or else the bytes themselves."""
+    """The secret as `sign_with` reads it: `whsec_` and base64, or else the bytes themselves."""
     text = Path(os.environ["SECRET_FILE"]).read_text().strip()
     return base64.b64decode(text[6:]) if text.startswith("whsec_") else text.encode()
 

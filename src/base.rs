@@ -6,11 +6,11 @@
 pub mod catch;
 pub mod clock;
 pub mod hex;
+pub mod limiter;
 pub mod patience;
 pub mod secret;
 pub mod share;
 pub mod text;
-pub mod turns;
 
 pub use clock::{Clock, Moment, UnixMillis};
 pub use secret::Secret;

@@ -6,7 +6,7 @@
 //! - `dispatcher`: one task for each route that has, or had, something waiting: takes out of the store what is due, as much as
 //!   there are slots for.
 //! - `attempt`: sends one request once, and has the store remember what came of it.
-//! - [`mod@replay`] and [`by_hand`]: what an operator asks for.
+//! - [`mod@redeliver`] and [`by_hand`]: what an operator asks for.
 //!
 //! A request whose route is gone from the configuration waits until it is back; nothing is thrown away because of a reload.
 //!
@@ -15,7 +15,7 @@
 mod attempt;
 pub mod by_hand;
 mod dispatcher;
-pub mod replay;
+pub mod redeliver;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -31,7 +31,7 @@ use crate::runtime::snapshot::{Route, Snapshot};
 use crate::store::Store;
 
 pub use by_hand::{discard, retry, retry_waiting};
-pub use replay::{NotReplayed, Replayed, replay};
+pub use redeliver::{NotRedelivered, Redelivered, redeliver};
 
 /// How often it is looked whether something waits that nobody was woken for: a store that was opened again may have found it.
 const LOOK: Duration = Duration::from_secs(1);
@@ -43,7 +43,7 @@ type Routes = HashMap<Arc<str>, Arc<Route>>;
 
 /// What every dispatcher and every attempt shares.
 #[derive(Debug)]
-struct Courier {
+struct DeliveryContext {
     gate: Gate,
     store: Arc<Store>,
     routes: watch::Receiver<Arc<Routes>>,
@@ -53,7 +53,7 @@ struct Courier {
     since: u32,
 }
 
-impl Courier {
+impl DeliveryContext {
     /// For how long this process has been delivering.
     fn running(&self) -> Duration {
         Duration::from_secs(self.gate.clock.moment().steady.saturating_sub(self.since).into())
@@ -89,17 +89,17 @@ impl Delivery {
                 way::circuit(gate, route).begin_slowly();
             }
         }
-        let courier = Arc::new(Courier { gate: gate.clone(), store, routes: known, cut: cutting, since });
-        let carrier = Arc::downgrade(&courier);
+        let context = Arc::new(DeliveryContext { gate: gate.clone(), store, routes: known, cut: cutting, since });
+        let carrier = Arc::downgrade(&context);
         gate.state.dispatch.set_carrier(Box::new(move |handed| {
-            let courier = carrier.upgrade();
+            let context = carrier.upgrade();
             Box::pin(async move {
-                if let Some(courier) = courier {
-                    attempt::carry(&courier, handed).await;
+                if let Some(context) = context {
+                    attempt::carry(&context, handed).await;
                 }
             })
         }));
-        Some((Self { gate: gate.clone(), routes, cut }, supervise(courier)))
+        Some((Self { gate: gate.clone(), routes, cut }, supervise(context)))
     }
 
     /// Puts a configuration in force: what is already on its way ends under the old one.
@@ -132,21 +132,21 @@ fn by_name(snapshot: &Snapshot) -> Routes {
 }
 
 /// Gives every lane its dispatcher.
-async fn supervise(courier: Arc<Courier>) {
-    let dispatch = &courier.gate.state.dispatch;
-    let (mut routes, mut cut) = (courier.routes.clone(), courier.cut.clone());
+async fn supervise(context: Arc<DeliveryContext>) {
+    let dispatch = &context.gate.state.dispatch;
+    let (mut routes, mut cut) = (context.routes.clone(), context.cut.clone());
     let mut told = Vec::new();
     let mut dispatchers = JoinSet::new();
     let mut attended = HashMap::new();
     loop {
         let known = Arc::clone(&routes.borrow_and_update());
-        for (route, backlog) in courier.store.backlogs() {
+        for (route, backlog) in context.store.backlogs() {
             if backlog.waiting > backlog.claimed {
                 dispatch.wake(&route);
             }
         }
-        tell_stranded(&courier, &known, &mut told);
-        dispatch.keep(|route| known.contains_key(route) || courier.store.backlog(route).waiting > 0);
+        tell_stranded(&context, &known, &mut told);
+        dispatch.keep(|route| known.contains_key(route) || context.store.backlog(route).waiting > 0);
         let lanes = dispatch.lanes();
         attended.retain(|name, task: &mut tokio::task::AbortHandle| {
             let stays = lanes.iter().any(|lane| lane.route() == name);
@@ -158,7 +158,7 @@ async fn supervise(courier: Arc<Courier>) {
         });
         for lane in lanes {
             let name = Arc::clone(lane.route());
-            attended.entry(name).or_insert_with(|| dispatchers.spawn(dispatcher::run(Arc::clone(&courier), lane)));
+            attended.entry(name).or_insert_with(|| dispatchers.spawn(dispatcher::run(Arc::clone(&context), lane)));
         }
         let ended = tokio::select! {
             () = dispatch.news() => None,
@@ -172,7 +172,7 @@ async fn supervise(courier: Arc<Courier>) {
         {
             let of = attended.iter().find(|(_, task)| task.id() == error.id());
             let of = of.map_or("", |(route, _)| &**route);
-            courier.gate.observer.record(&Event::TaskRestarted { task: "dispatcher", of });
+            context.gate.observer.record(&Event::TaskRestarted { task: "dispatcher", of });
             // A bug must not fill the log.
             tokio::time::sleep(LOOK).await;
         }
@@ -181,10 +181,10 @@ async fn supervise(courier: Arc<Courier>) {
 }
 
 /// Warns of requests that wait for a route that nobody has configured; once for each set of them.
-fn tell_stranded(courier: &Courier, known: &Routes, told: &mut Vec<Arc<str>>) {
+fn tell_stranded(context: &DeliveryContext, known: &Routes, told: &mut Vec<Arc<str>>) {
     let mut waiting = 0;
     let mut stranded: Vec<Arc<str>> = Vec::new();
-    for (route, backlog) in courier.store.backlogs() {
+    for (route, backlog) in context.store.backlogs() {
         if backlog.waiting > 0 && !known.contains_key(&route) {
             waiting += backlog.waiting;
             stranded.push(route);
@@ -192,7 +192,7 @@ fn tell_stranded(courier: &Courier, known: &Routes, told: &mut Vec<Arc<str>>) {
     }
     stranded.sort();
     if !stranded.is_empty() && stranded != *told {
-        courier.gate.observer.record(&Event::Stranded { routes: &stranded, waiting });
+        context.gate.observer.record(&Event::Stranded { routes: &stranded, waiting });
     }
     *told = stranded;
 }

@@ -7,15 +7,15 @@
 mod connections;
 mod h1;
 mod h2;
+mod handshake_limiter;
 mod listener;
 pub mod memory;
-mod newcomers;
 #[doc(hidden)]
 pub mod probe;
 mod proxy_header;
 mod reply;
 mod tls;
-mod turns;
+mod unproven;
 mod wire;
 
 use std::sync::Arc;
@@ -29,8 +29,8 @@ use crate::domain::{Answer, Refusal, Version};
 use crate::gate::pipeline::{self, Connection, Gate, Known};
 use crate::runtime::snapshot::Snapshot;
 
-use newcomers::Newcomers;
-use turns::Line;
+use handshake_limiter::HandshakeLimiter;
+use unproven::Unproven;
 
 pub use connections::Connections;
 pub use listener::{ListenSocket, accept};
@@ -46,9 +46,9 @@ pub struct Relay {
     pub gate: Gate,
     /// Connections by address, and how many there are.
     pub connections: Connections,
-    newcomers: Newcomers,
+    unproven: Unproven,
     known: Arc<Known>,
-    handshakes: Line,
+    handshakes: HandshakeLimiter,
     current: ArcSwap<Snapshot>,
 }
 
@@ -58,9 +58,9 @@ impl Relay {
         Self {
             gate,
             connections: Connections::default(),
-            newcomers: Newcomers::default(),
+            unproven: Unproven::default(),
             known: Arc::default(),
-            handshakes: Line::default(),
+            handshakes: HandshakeLimiter::default(),
             current: ArcSwap::new(snapshot),
         }
     }

@@ -5,7 +5,7 @@
 //! configuration file or another guard, and never writes a log line: whoever asks does.
 
 pub mod access;
+pub mod baseline;
 pub mod budget;
 pub mod dedupe;
-pub mod habit;
 pub mod meter;

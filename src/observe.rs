@@ -67,7 +67,7 @@ pub struct Observer {
 /// Handles of what has no labels.
 struct Gauges {
     body_memory: Gauge,
-    replay_entries: Gauge,
+    dedupe_entries: Gauge,
     routes: Gauge,
     routes_unverified: Gauge,
     routes_observed: Gauge,
@@ -88,7 +88,7 @@ impl Gauges {
     fn new(metrics: &Metrics) -> Self {
         Self {
             body_memory: metrics.gauge(&names::BODY_MEMORY, &[]),
-            replay_entries: metrics.gauge(&names::REPLAY_ENTRIES, &[]),
+            dedupe_entries: metrics.gauge(&names::REPLAY_ENTRIES, &[]),
             routes: metrics.gauge(&names::ROUTES, &[]),
             routes_unverified: metrics.gauge(&names::ROUTES_UNVERIFIED, &[]),
             routes_observed: metrics.gauge(&names::ROUTES_OBSERVED, &[]),
@@ -120,13 +120,13 @@ pub struct Shape {
 
 /// How a route's provider stands.
 #[derive(Clone, Debug)]
-pub struct ProviderStanding {
+pub struct ProviderStatus {
     /// The route's name.
     pub route: Arc<str>,
     /// Failures until it may give the endpoint up; `None`: nobody knows.
     pub budget_left: Option<u32>,
     /// Quiet against its habit.
-    pub silent: bool,
+    pub inactive: bool,
     /// When its last genuine request came.
     pub last_genuine: Option<UnixMillis>,
 }
@@ -221,12 +221,12 @@ impl Observer {
     }
 
     /// How the providers of all routes stand at this moment.
-    pub fn set_providers(&self, providers: &[ProviderStanding]) {
-        let of = |value: fn(&ProviderStanding) -> Option<f64>| {
+    pub fn set_providers(&self, providers: &[ProviderStatus]) {
+        let of = |value: fn(&ProviderStatus) -> Option<f64>| {
             providers.iter().filter_map(move |known| Some((vec![known.route.to_string()], value(known)?)))
         };
         self.metrics.set_family(&names::ERROR_BUDGET_LEFT, of(|known| known.budget_left.map(f64::from)));
-        self.metrics.set_family(&names::PROVIDER_SILENT, of(|known| Some(f64::from(known.silent))));
+        self.metrics.set_family(&names::PROVIDER_INACTIVE, of(|known| Some(f64::from(known.inactive))));
         self.metrics.set_family(&names::LAST_GENUINE, of(|known| known.last_genuine.map(seconds)));
     }
 
@@ -310,8 +310,8 @@ impl Observer {
             Event::Delivery(delivery) => {
                 let labels = [delivery.route, delivery.result.as_str()];
                 self.metrics.counter(&names::ATTEMPTS, &labels).increment(1);
-                // A replay is no delivery of what waited.
-                if delivery.result == Delivered::Taken && !delivery.replay {
+                // A redelivery is no delivery of what waited.
+                if delivery.result == Delivered::Taken && !delivery.redelivery {
                     self.metrics.delivered(delivery.route);
                 }
             }
@@ -334,8 +334,8 @@ impl Observer {
             | Event::Certificate(_)
             | Event::WatchDegraded { .. }
             | Event::ErrorBudgetLow { .. }
-            | Event::ProviderSilent { .. }
-            | Event::ProviderHeard { .. }
+            | Event::ProviderInactive { .. }
+            | Event::ProviderActive { .. }
             | Event::Draining { .. }
             | Event::Stopped { .. }
             | Event::TaskEnded { .. }
@@ -354,9 +354,9 @@ impl Observer {
         self.gauges.body_memory.set(bytes as f64);
     }
 
-    /// Ids in replay memory.
-    pub fn set_replay_entries(&self, entries: usize) {
-        self.gauges.replay_entries.set(count(entries));
+    /// Ids in dedupe memory.
+    pub fn set_dedupe_entries(&self, entries: usize) {
+        self.gauges.dedupe_entries.set(count(entries));
     }
 
     fn breaker_turned(&self, upstream: &str, route: Option<&str>, state: &str) {

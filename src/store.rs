@@ -1,5 +1,5 @@
 //! What must survive: requests that were accepted and not yet delivered (the spool), requests that were (the history), and
-//! the keys of replay memory.
+//! the keys of dedupe memory.
 //!
 //! One thread writes. Whatever is waiting when it looks goes into one transaction, so that many senders share the cost of
 //! one `fsync`; [`Store::accept`] resolves when its request would survive `kill -9` and power loss, and not before. The first
@@ -27,7 +27,7 @@ pub mod settings;
 mod shared;
 pub mod spool;
 mod sqlite;
-mod standing;
+mod status;
 mod timeline;
 mod writer;
 
@@ -39,7 +39,7 @@ use tokio::sync::oneshot;
 
 use crate::base::{Clock, UnixMillis};
 use crate::domain::Sensitive;
-use crate::guards::dedupe::{Kept, ReplayKey};
+use crate::guards::dedupe::{DedupeKey, Kept};
 
 use bounded::{BoundedRows, Repeats};
 use engine::{Place, Write, Wrote};
@@ -47,7 +47,7 @@ use intake::Intake;
 use reading::Readers;
 use shared::{Shared, Stall};
 use timeline::Timeline;
-use writer::Tell;
+use writer::OnEvent;
 
 pub use action::{Action, ActionPage, ActionQuery};
 pub use engine::Mark;
@@ -59,7 +59,7 @@ pub use settings::{SealingKey, Settings};
 pub use spool::{Accept, Backlog, Claimed, Early, RefusedAt, Settlement, StoredRequest, Ticket, Wait};
 pub use sqlite::backup::{Copied, backup};
 pub use sqlite::generation::unfit;
-pub use standing::{News, Standing};
+pub use status::{Status, StoreEvent};
 
 /// The longest that anybody waits for a write. A disk that takes longer is as good as none.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -74,7 +74,7 @@ const FIRST_OPENING: Duration = Duration::from_secs(5);
 pub struct Store {
     clock: Clock,
     timeline: Arc<Timeline>,
-    news: Tell,
+    news: OnEvent,
     intake: Arc<Intake>,
     shared: Arc<Shared>,
     readers: Arc<Readers>,
@@ -93,8 +93,8 @@ impl std::fmt::Debug for Store {
 /// What was found at the start.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
-    /// Keys of replay memory that are still inside their window.
-    pub replay: Vec<Kept>,
+    /// Keys of dedupe memory that are still inside their window.
+    pub dedupe: Vec<Kept>,
     /// Requests that were being delivered when the last process ended: each may have arrived.
     pub interrupted: u64,
     /// The last of those that an upstream refused; `None`: none of those that wait was.
@@ -106,14 +106,14 @@ impl Store {
     /// thread, and from [`Store::watch`], and must not wait.
     ///
     /// A store that cannot be opened now, or takes long, is one that is closed: it takes nothing, is tried again and again, and
-    /// says what was found by [`News::Found`].
+    /// says what was found by [`StoreEvent::Found`].
     ///
     /// # Errors
     /// Only what waiting does not change: see [`OpenError::is_final`].
     pub fn open(
         settings: &Settings,
         clock: Clock,
-        news: impl Fn(News) + Send + Sync + 'static,
+        news: impl Fn(StoreEvent) + Send + Sync + 'static,
     ) -> Result<(Arc<Self>, Recovered), OpenError> {
         let shared = Arc::new(Shared::default());
         let timeline = Arc::new(Timeline::new(clock.clone()));
@@ -122,7 +122,7 @@ impl Store {
         let place: Arc<dyn Place> = Arc::new(place);
         let intake = Arc::new(Intake::new());
         let readers = Arc::new(Readers::new(Arc::clone(&place), Arc::clone(&shared)));
-        let news: Tell = Arc::new(news);
+        let news: OnEvent = Arc::new(news);
         let (end, ended) = channel();
         // Without room: a message that nobody waits for any more comes back.
         let (first, opened) = sync_channel(0);
@@ -219,11 +219,11 @@ impl Store {
         }
     }
 
-    /// Remembers a replay key beyond this process, with the next group of writes. Never waits; a key that finds no room is
+    /// Remembers a dedupe key beyond this process, with the next group of writes. Never waits; a key that finds no room is
     /// remembered by this process only, and counted.
-    pub fn remember(&self, key: ReplayKey, until: UnixMillis, route: &Arc<str>) {
+    pub fn remember(&self, key: DedupeKey, until: UnixMillis, route: &Arc<str>) {
         if !self.intake.leave(Write::Remember { key, until, route: Arc::clone(route) }) {
-            self.shared.replay_unkept(1);
+            self.shared.dedupe_unkept(1);
         }
     }
 
@@ -278,7 +278,7 @@ impl Store {
         Ok(if let Wrote::Reserved(first) = wrote { first } else { None })
     }
 
-    /// Notes an attempt that an operator asked for (a replay), whose numbers began with `first`; those that it did not use are
+    /// Notes an attempt that an operator asked for (a redelivery), whose numbers began with `first`; those that it did not use are
     /// given back. One that was taken makes the request `delivered`; one that was not takes nothing back.
     ///
     /// # Errors
@@ -442,13 +442,13 @@ impl Store {
     /// To be called every second: says it when the disk has not answered for long.
     pub fn watch(&self) {
         if let Some(Stall::Begun(since)) = self.shared.stall() {
-            (self.news)(News::Stalled { since });
+            (self.news)(StoreEvent::Stalled { since });
         }
     }
 
     /// How it stands.
-    pub fn standing(&self) -> Standing {
-        self.shared.standing(self.limit)
+    pub fn status(&self) -> Status {
+        self.shared.status(self.limit)
     }
 
     async fn ask(&self, write: Write) -> Result<Wrote, Unstored> {
@@ -457,7 +457,7 @@ impl Store {
             return Err(Unstored::Failed);
         }
         match tokio::time::timeout(PATIENCE, answered).await {
-            Ok(Ok(told)) => told.map(intake::Given::take),
+            Ok(Ok(told)) => told.map(intake::WriteReply::take),
             Ok(Err(_)) | Err(_) => Err(Unstored::Failed),
         }
     }

@@ -212,10 +212,10 @@ impl Upstream {
     pub fn status(&self) -> Vec<ServerStatus> {
         let (now, checked) = (Instant::now(), self.health.is_some());
         let status = |server: &Server| {
-            let standing = server.condition.standing(checked, now);
+            let availability = server.condition.availability(checked, now);
             ServerStatus {
                 url: Arc::clone(&server.url),
-                healthy: standing != condition::Standing::Unhealthy,
+                healthy: availability != condition::Availability::Unhealthy,
                 ejected: server.condition.is_ejected(),
                 in_flight: server.condition.in_flight(),
                 failures: server.condition.failures(),

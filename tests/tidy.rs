@@ -124,7 +124,7 @@ const DETACHED: &[(&str, &str)] = &[
     ("src/cli/demo/inside.rs", "the demo's applications"),
     ("src/cli/sender/connect.rs", "drives a command's connection; the command sees it end"),
     ("src/delivery/dispatcher.rs", "an attempt, whose panic is a failed attempt"),
-    ("src/delivery/replay.rs", "an operator's replay, which is joined"),
+    ("src/delivery/redeliver.rs", "an operator's redelivery, which is joined"),
     ("src/edge/h2.rs", "a request, whose panic is a 500"),
     ("src/edge/listener.rs", "a connection, whose place is given back by its guards"),
     ("src/gate/pipeline/accept.rs", "an acceptance, whose end its sender waits for"),
@@ -147,8 +147,8 @@ fn no_outcome_is_known_by_its_word() {
         let product = rust(&format!("src/{room}")).into_iter().filter(|(path, _)| !path.contains("/tests"));
         for (path, text) in product {
             for word in HistoryOutcome::ALL.map(HistoryOutcome::as_str) {
-                // These three are words of other things, too: an attempt, an answer, a place in the spool.
-                let other = ["dead", "failed", "refused"].contains(&word);
+                // These are words of other things, too: an attempt, an answer, a place in the spool, a step.
+                let other = ["dead", "failed", "refused", "challenge"].contains(&word);
                 assert!(
                     other || !code(&text).contains(&format!("\"{word}\"")),
                     "{path}: HistoryOutcome, not \"{word}\""

@@ -84,10 +84,10 @@ pub const PHASES: &[Phase] = &[
         ],
         ..phase("silent-bodies", Many::Exactly(100))
     },
-    // More ids than all of replay memory holds, on the route beside.
+    // More ids than all of dedupe memory holds, on the route beside.
     Phase {
         relay_only: true,
-        changes: &[("@limits@", "replay_entries = 40000"), ("@more@", other!("app", "direct"))],
+        changes: &[("@limits@", "dedupe_entries = 40000"), ("@more@", other!("app", "direct"))],
         ..phase("ids", Many::Fast)
     },
     // More than the store holds, for an upstream that is down.

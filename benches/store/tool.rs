@@ -22,7 +22,7 @@ use bytes::Bytes;
 use dmz_relay::base::{Clock, UnixMillis};
 use dmz_relay::domain::{Framing, Head, HistoryOutcome, Marks, Method, Version};
 use dmz_relay::gate::pipeline::record::request_id;
-use dmz_relay::guards::dedupe::ReplayKey;
+use dmz_relay::guards::dedupe::DedupeKey;
 use dmz_relay::store::{Accept, Entry, Settings, Store, Took};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -100,7 +100,7 @@ async fn fill(file: &str, count: u64, keys: bool) {
         keys: Vec::new(),
         keep_age: Duration::from_hours(14 * 24),
         keep_size: 1 << 40,
-        reserve: 0,
+        disk_reserve: 0,
         refusals_per_second: 20,
     };
     let clock = Clock::system();
@@ -165,8 +165,8 @@ fn accept(number: u64, body: &Bytes, now: UnixMillis, keys: bool) -> Accept {
         detail: None,
         took: Took::default(),
     };
-    let replay = keys.then(|| (ReplayKey::new("github", "1", &id), now.plus(Duration::from_hours(72))));
-    Accept { entry, replay, tried: None, due: Some(now), refused: None, keep_body: false }
+    let dedupe = keys.then(|| (DedupeKey::new("github", "1", &id), now.plus(Duration::from_hours(72))));
+    Accept { entry, dedupe, tried: None, due: Some(now), refused: None, keep_body: false }
 }
 
 fn start(port: u16, program: &str, arguments: &[&str]) {

@@ -1,6 +1,6 @@
 //! Wall-clock time as an argument.
 //!
-//! Time windows (signature timestamps, replay memory, certificate dates) are judged against this clock so that tests can
+//! Time windows (signature timestamps, dedupe memory, certificate dates) are judged against this clock so that tests can
 //! set it. Deadlines do not use it: they are monotonic and run on tokio's timers, so a clock step never cuts a request. What must
 //! not be forgotten early asks both, see [`Moment`].
 

@@ -254,7 +254,7 @@ fn excerpt(problem: &Problem, widest: usize) -> Option<String> {
 
 fn could_hold_a_secret(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
-    let named = ["secret", "headers", "query", "key", "token", "password", "resign"];
+    let named = ["secret", "headers", "query", "key", "token", "password", "sign_with"];
     // A user and a password before a host, and what stands behind a URL's question mark.
     let in_url = text.contains("://") && text.contains('?');
     let before_host =
@@ -287,7 +287,7 @@ mod tests {
             ("\"canary\",", "routes.x.secrets"),
             ("routes.x = { secrets = [\"canary\"], path = 3 }", "routes.x.path"),
             ("\"X-Api\" = \"canary\"", "routes.x.upstream_headers.X-Api"),
-            ("resign = [\"canary\"]", "routes.x.resign"),
+            ("sign_with = [\"canary\"]", "routes.x.sign_with"),
             ("= \"canary\"", ""),
             ("servers = [\"http://user:canary@10.0.0.1:9\"]", "upstreams.app.servers"),
             ("servers = ['user:canary@10.0.0.1:9']", "upstreams.app.servers"),

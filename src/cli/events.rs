@@ -5,7 +5,7 @@ mod choose;
 mod export;
 mod list;
 mod pace;
-mod replay;
+mod redeliver;
 mod settle;
 mod show;
 mod tail;
@@ -28,7 +28,7 @@ use crate::scheme::form;
 
 /// For a page, an event, a body: a search may read much of the history.
 const READING: Duration = Duration::from_secs(60);
-/// For a replay: longer than any upstream may take.
+/// For a redelivery: longer than any upstream may take.
 const SENDING: Duration = Duration::from_secs(290);
 /// Rows that are asked for at a time.
 const PAGE: u64 = 500;
@@ -39,7 +39,7 @@ pub(super) async fn events(args: &Events, format: Format) -> Result<Exit, Unusab
         EventsCommand::Show(args) => show::show(args, format).await,
         EventsCommand::Tail(args) => tail::tail(args, format).await,
         EventsCommand::Export(args) => export::export(args, format).await,
-        EventsCommand::Replay(args) => replay::replay(args, format).await,
+        EventsCommand::Redeliver(args) => redeliver::redeliver(args, format).await,
         EventsCommand::Retry(args) => settle::retry(args, format).await,
         EventsCommand::Discard(args) => settle::discard(args, format).await,
     }
@@ -240,13 +240,13 @@ pub(super) fn short_id(id: &str, palette: Palette) -> String {
 /// The outcome, in the colour of how much it needs a look.
 fn outcome(row: &EventRow) -> Cell {
     let tone = match row.outcome {
-        HistoryOutcome::Delivered | HistoryOutcome::Handshake => Tone::Good,
+        HistoryOutcome::Delivered | HistoryOutcome::Challenge => Tone::Good,
         HistoryOutcome::Refused => Tone::Odd,
         HistoryOutcome::Failed | HistoryOutcome::Dead => Tone::Bad,
         HistoryOutcome::Accepted
         | HistoryOutcome::Discarded
         | HistoryOutcome::Duplicate
-        | HistoryOutcome::Gone
+        | HistoryOutcome::ClientClosed
         | HistoryOutcome::Unknown => Tone::Plain,
     };
     match row.state.as_deref() {

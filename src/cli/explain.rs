@@ -96,10 +96,11 @@ fn text(event: &EventExplanation, palette: Palette) -> String {
     let mut text = String::new();
     let tone = match event.outcome {
         HistoryOutcome::Refused | HistoryOutcome::Failed | HistoryOutcome::Dead => Tone::Bad,
-        HistoryOutcome::Accepted | HistoryOutcome::Discarded | HistoryOutcome::Gone | HistoryOutcome::Unknown => {
-            Tone::Odd
-        }
-        HistoryOutcome::Delivered | HistoryOutcome::Handshake | HistoryOutcome::Duplicate => Tone::Good,
+        HistoryOutcome::Accepted
+        | HistoryOutcome::Discarded
+        | HistoryOutcome::ClientClosed
+        | HistoryOutcome::Unknown => Tone::Odd,
+        HistoryOutcome::Delivered | HistoryOutcome::Challenge | HistoryOutcome::Duplicate => Tone::Good,
     };
     let reason = event.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
     let word = palette.paint(tone, &harmless(&format!("{}{reason}", event.outcome)));

@@ -86,7 +86,7 @@ pub enum Command {
     Reload(Reload),
     /// List, show and compare the configurations that were in force, and go back to one
     Config(ConfigCommand),
-    /// Search, show, follow, export and replay what was received
+    /// Search, show, follow, export and redeliver what was received
     Events(Events),
     /// Say who did what over the admin socket, the newest first
     Actions(Actions),

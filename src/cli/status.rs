@@ -203,7 +203,7 @@ fn troubled(text: &mut String, status: &Status, now: i64, palette: Palette) {
             );
             let _ = writeln!(text, "{}", palette.paint(Tone::Odd, &palette.fold(&what, 2)));
         }
-        if route.silent {
+        if route.inactive {
             let last = route.last_genuine.map_or_else(|| "never".to_owned(), |at| ago(at, now));
             let what = format!("{name}: the provider has gone quiet; last genuine request: {last}");
             let _ = writeln!(text, "{}", palette.paint(Tone::Odd, &palette.fold(&what, 2)));
@@ -279,7 +279,7 @@ fn usage(status: &Status) -> Table {
     };
     line("connections", usage.connections, |count| count.to_string());
     line("body memory", usage.body_memory, bytes);
-    line("replay memory", usage.replay_entries, |count| count.to_string());
+    line("dedupe memory", usage.dedupe_entries, |count| count.to_string());
     table.row([cell(Tone::Quiet, "in flight"), usage.requests_in_flight.to_string().into(), Cell::default()]);
     table
 }
@@ -415,7 +415,7 @@ mod tests {
         let route = RouteStatus {
             name: "dastra".into(),
             error_budget: Some(BudgetStatus { budget: 5, spent: 4, left: 1 }),
-            silent: true,
+            inactive: true,
             last_genuine: Some(0),
             ..RouteStatus::default()
         };
@@ -423,7 +423,7 @@ mod tests {
         let text = shown(&status, 3600);
         assert!(text.contains("saw 4 failures within a day and may give up at 5"), "{text}");
         assert!(text.contains("gone quiet; last genuine request: 1 h 0 min ago"), "{text}");
-        status.routes[0].silent = false;
+        status.routes[0].inactive = false;
         status.routes[0].error_budget = Some(BudgetStatus { budget: 5, spent: 3, left: 2 });
         let text = shown(&status, 3600);
         assert!(!text.contains("provider saw") && !text.contains("quiet"), "{text}");

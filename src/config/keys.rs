@@ -144,7 +144,7 @@ const LIMITS: &[Key] = &[
     key("max_body", Size),
     key("body_memory", Size),
     key("max_h2_streams", ANY),
-    key("replay_entries", ANY),
+    key("dedupe_entries", ANY),
 ];
 
 const STORE: &[Key] = &[
@@ -158,7 +158,7 @@ const STORE: &[Key] = &[
         ),
     ),
     key("keep", Table(&[key("age", Duration), key("size", Size)])),
-    key("reserve", Size),
+    key("disk_reserve", Size),
     key("refusals_per_second", ANY),
 ];
 
@@ -178,7 +178,7 @@ const UPSTREAM: &[Key] = &[
             key("healthy_after", ANY),
         ]),
     ),
-    key("ejection", Table(&[key("after_failures", ANY), key("for", Duration)])),
+    key("ejection", Table(&[key("after_failures", ANY), key("duration", Duration)])),
     key("tls", Table(&[key("ca", Text), key("client_cert", Text), key("client_key", VALUE), key("server_name", Text)])),
 ];
 
@@ -193,7 +193,7 @@ const ROUTE: &[Key] = &[
     key("verify", VERIFY),
     key("secrets", SECRETS),
     key("public_keys", PUBLIC_KEYS),
-    key("handshake_secret", SECRET_ONE),
+    key("challenge_secret", SECRET_ONE),
     key("methods", TEXTS),
     key("allow", TEXTS),
     key("deny", TEXTS),
@@ -210,19 +210,19 @@ const ROUTE: &[Key] = &[
         ]),
     ),
     key("content_types", TEXTS),
-    key("client_certificate", Flag),
+    key("client_auth", Flag),
     key("max_body", Size),
     key("rate", RATE),
     key("rate_per_source", RATE),
     key("max_in_flight", ANY),
-    key("replay", Table(&[key("window", Duration), key("off", Flag)])),
+    key("dedupe", Table(&[key("window", Duration), key("off", Flag)])),
     key("upstream", Text),
     key("upstream_path", Text),
     key("forward_headers", TEXTS),
     key("trust_trace_from", TEXTS),
     key("upstream_headers", Named(&VALUE)),
     key("upstream_query", Named(&VALUE)),
-    key("resign", SECRETS),
+    key("sign_with", SECRETS),
     key("delivery", Word(&["direct", "failover", "queue"])),
     key("deadline", Duration),
     key("ordered", Flag),
@@ -239,7 +239,7 @@ const ROUTE: &[Key] = &[
     ),
     key("keep_body", Flag),
     key("error_budget", ANY),
-    key("silence", Either("a duration, \"habit\" or \"off\"", &[Word(&["habit", "off"]), Duration])),
+    key("inactivity_alert", Either("a duration, \"baseline\" or \"off\"", &[Word(&["baseline", "off"]), Duration])),
     key(
         "answer",
         Either(

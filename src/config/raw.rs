@@ -130,7 +130,7 @@ pub struct RawLimits {
     pub max_body: Placed<RawQuantity>,
     pub body_memory: Placed<RawQuantity>,
     pub max_h2_streams: Placed<i64>,
-    pub replay_entries: Placed<i64>,
+    pub dedupe_entries: Placed<i64>,
 }
 
 /// `[store]`.
@@ -143,7 +143,7 @@ pub struct RawStore {
     pub postgres: Placed<toml::Value>,
     pub encryption_key: Placed<RawSecrets>,
     pub keep: Option<RawKeep>,
-    pub reserve: Placed<RawQuantity>,
+    pub disk_reserve: Placed<RawQuantity>,
     pub refusals_per_second: Placed<i64>,
 }
 
@@ -197,8 +197,7 @@ pub struct RawHealth {
 #[expect(missing_docs, reason = "docs/config.md has a card for each key")]
 pub struct RawEjection {
     pub after_failures: Placed<i64>,
-    #[serde(rename = "for")]
-    pub r#for: Placed<RawQuantity>,
+    pub duration: Placed<RawQuantity>,
 }
 
 /// `[upstreams.<name>.tls]`.
@@ -225,7 +224,7 @@ pub struct RawRoute {
     pub verify: Placed<RawVerify>,
     pub secrets: Placed<Vec<Spanned<RawSecretEntry>>>,
     pub public_keys: Placed<Vec<Spanned<RawPublicKeyEntry>>>,
-    pub handshake_secret: Placed<RawSecretEntry>,
+    pub challenge_secret: Placed<RawSecretEntry>,
     pub methods: Placed<Vec<Spanned<String>>>,
     pub allow: Placed<Vec<Spanned<String>>>,
     pub deny: Placed<Vec<Spanned<String>>>,
@@ -233,19 +232,19 @@ pub struct RawRoute {
     pub headers: Option<Table<Spanned<RawHeaderRule>>>,
     pub observe: Placed<RawObserve>,
     pub content_types: Placed<Vec<Spanned<String>>>,
-    pub client_certificate: Placed<bool>,
+    pub client_auth: Placed<bool>,
     pub max_body: Placed<RawQuantity>,
     pub rate: Placed<RawRate>,
     pub rate_per_source: Placed<RawRate>,
     pub max_in_flight: Placed<i64>,
-    pub replay: Placed<RawReplay>,
+    pub dedupe: Placed<RawDedupe>,
     pub upstream: Placed<String>,
     pub upstream_path: Placed<String>,
     pub forward_headers: Placed<Vec<Spanned<String>>>,
     pub trust_trace_from: Option<Vec<Spanned<String>>>,
     pub upstream_headers: Option<Table<Spanned<RawValue>>>,
     pub upstream_query: Option<Table<Spanned<RawValue>>>,
-    pub resign: Placed<Vec<Spanned<RawSecretEntry>>>,
+    pub sign_with: Placed<Vec<Spanned<RawSecretEntry>>>,
     pub delivery: Placed<String>,
     pub deadline: Placed<RawQuantity>,
     pub ordered: Placed<bool>,
@@ -253,7 +252,7 @@ pub struct RawRoute {
     pub retry: Placed<RawRetry>,
     pub keep_body: Placed<bool>,
     pub error_budget: Placed<i64>,
-    pub silence: Placed<RawQuantity>,
+    pub inactivity_alert: Placed<RawQuantity>,
     pub answer: Placed<RawAnswer>,
 }
 
@@ -282,7 +281,7 @@ pub struct RawRate {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "docs/config.md has a card for each key")]
-pub struct RawReplay {
+pub struct RawDedupe {
     pub window: Placed<RawQuantity>,
     pub off: Placed<bool>,
 }

@@ -5,9 +5,9 @@
 //! for every key.
 
 mod builtin;
+mod challenge;
 mod compile;
 mod forward;
-mod handshake;
 mod raw;
 mod signed;
 mod verify;
@@ -25,7 +25,7 @@ use serde::Serialize;
 use crate::domain::field_list::BASE;
 use crate::domain::{FieldList, FieldPattern, Method};
 use crate::runtime::snapshot::{FixedAnswer, ProviderRetries};
-use crate::scheme::{Handshake, Scheme};
+use crate::scheme::{Challenge, Scheme};
 
 pub use builtin::{builtin, builtin_names};
 pub use compile::compile_recipe;
@@ -96,7 +96,7 @@ pub struct Recipe {
     /// A retry says the first attempt's time, where it says one.
     pub retries_keep_time: bool,
     /// How long ids should be remembered; not less than the scheme's window and the provider's retries.
-    pub replay_window: Option<Duration>,
+    pub dedupe_window: Option<Duration>,
     /// The largest body that the provider sends.
     pub max_body: Option<u64>,
     /// Published source addresses, for `allow = ["@name"]`.
@@ -105,7 +105,7 @@ pub struct Recipe {
     pub forward_headers: Vec<FieldPattern>,
     /// How a request proves that it is genuine.
     pub scheme: Arc<Scheme>,
-    handshakes: Vec<Arc<Handshake>>,
+    challenges: Vec<Arc<Challenge>>,
 }
 
 impl Recipe {
@@ -122,8 +122,8 @@ impl Recipe {
         self.retries_for.map(|span| ProviderRetries { provider, span, keep_time })
     }
 
-    /// The handshakes that the relay answers.
-    pub fn handshakes(&self) -> &[Arc<Handshake>] {
-        &self.handshakes
+    /// The challenges that the relay answers.
+    pub fn challenges(&self) -> &[Arc<Challenge>] {
+        &self.challenges
     }
 }

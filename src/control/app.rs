@@ -40,7 +40,7 @@ use crate::gate::pipeline::Gate;
 use crate::observe::{Event, Observer, Sink};
 use crate::runtime::snapshot::{AdminAddress, Snapshot};
 use crate::runtime::state::State;
-use crate::store::{News, OpenError, Recovered, Store};
+use crate::store::{OpenError, Recovered, Store, StoreEvent};
 use crate::upstream::ServerChange;
 
 pub use memory::{Memory, open_files};
@@ -222,13 +222,13 @@ fn open_store(
     let news = move |news| {
         tell(&told, &news);
         match news {
-            News::Found(recovered) => {
+            StoreEvent::Found(recovered) => {
                 if let Some(state) = late.upgrade() {
                     take_up(&told, &state, recovered);
                 }
                 rung.found.notify_one();
             }
-            News::Recovered => rung.opened.notify_one(),
+            StoreEvent::Recovered => rung.opened.notify_one(),
             _ => {}
         }
     };
@@ -257,23 +257,23 @@ fn take_up(observer: &Observer, state: &State, recovered: Recovered) {
     if let Some(last) = recovered.last_refusal {
         state.dispatch.begin_after(last);
     }
-    state.replay.restore(recovered.replay);
+    state.dedupe.restore(recovered.dedupe);
 }
 
-fn tell(observer: &Observer, news: &News) {
+fn tell(observer: &Observer, news: &StoreEvent) {
     observer.record(&match news {
-        News::Failed { detail } => Event::StoreFailed { detail },
-        News::Recovered => Event::StoreRecovered,
-        News::SetAside { detail } => Event::StoreSetAside { detail },
-        News::Stalled { since } => Event::StoreStalled { since: *since },
-        News::Resumed { after } => Event::StoreResumed { after: *after },
-        News::Full => Event::StoreFull,
-        News::Room => Event::StoreRoom,
-        News::RouteFull { route } => Event::RouteFull { route },
-        News::RouteRoom { route } => Event::RouteRoom { route },
-        News::HistoryDropped { count } => Event::HistoryDropped { count: *count },
-        News::RowsSkipped { count } => Event::RowsSkipped { count: *count },
-        News::Found(_) => return,
+        StoreEvent::Failed { detail } => Event::StoreFailed { detail },
+        StoreEvent::Recovered => Event::StoreRecovered,
+        StoreEvent::SetAside { detail } => Event::StoreSetAside { detail },
+        StoreEvent::Stalled { since } => Event::StoreStalled { since: *since },
+        StoreEvent::Resumed { after } => Event::StoreResumed { after: *after },
+        StoreEvent::Full => Event::StoreFull,
+        StoreEvent::Room => Event::StoreRoom,
+        StoreEvent::RouteFull { route } => Event::RouteFull { route },
+        StoreEvent::RouteRoom { route } => Event::RouteRoom { route },
+        StoreEvent::HistoryDropped { count } => Event::HistoryDropped { count: *count },
+        StoreEvent::RowsSkipped { count } => Event::RowsSkipped { count: *count },
+        StoreEvent::Found(_) => return,
     });
 }
 

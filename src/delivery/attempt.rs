@@ -17,18 +17,18 @@ use crate::runtime::snapshot::Route;
 use crate::store::{Attempt, AttemptKind, Claimed, RefusedAt, Settlement, StoredRequest, Ticket, Wait};
 use crate::upstream::{Received, Undelivered};
 
-use super::Courier;
+use super::DeliveryContext;
 
 /// Delivers a request that was accepted a moment ago.
-pub(super) async fn carry(courier: &Courier, handed: HandedOver) {
+pub(super) async fn carry(context: &DeliveryContext, handed: HandedOver) {
     let (claimed, slot) = handed.claimed();
-    match courier.route(&claimed.request.route) {
+    match context.route(&claimed.request.route) {
         Some(route) => {
-            deliver(courier, &route, claimed, None, Some(slot)).await;
+            deliver(context, &route, claimed, None, Some(slot)).await;
         }
         // A reload took the route away in this moment.
         None => {
-            settle(courier, claimed.ticket, Settlement::Released(courier.gate.clock.now())).await;
+            settle(context, claimed.ticket, Settlement::Released(context.gate.clock.now())).await;
             drop(slot);
         }
     }
@@ -40,15 +40,15 @@ pub(super) async fn carry(courier: &Courier, handed: HandedOver) {
 /// route would deliver no faster than its slots' worth in every two commits. What is answered and not yet written is bounded all
 /// the same, because the next claim waits behind it for the same writer.
 pub(super) async fn deliver(
-    courier: &Courier,
+    context: &DeliveryContext,
     route: &Route,
     claimed: Claimed,
     probe: Option<Probe>,
     slot: Option<Slot>,
 ) -> Option<UnixMillis> {
-    let sent = Sent::begin(courier.gate.clock.now(), claimed.attempt);
-    let trying = Box::pin(tried(courier, route, &claimed, &sent, probe));
-    ended(courier, route, &claimed, &sent, slot, trying).await
+    let sent = Sent::begin(context.gate.clock.now(), claimed.attempt);
+    let trying = Box::pin(tried(context, route, &claimed, &sent, probe));
+    ended(context, route, &claimed, &sent, slot, trying).await
 }
 
 /// What came of an attempt.
@@ -62,14 +62,14 @@ struct Tried {
 /// Sends it; `None`: cut off by the end of the process. It may have arrived, so it stays claimed, and the next attempt says
 /// that it is not the first.
 async fn tried(
-    courier: &Courier,
+    context: &DeliveryContext,
     route: &Route,
     claimed: &Claimed,
     sent: &Sent,
     probe: Option<Probe>,
 ) -> Option<Tried> {
-    let mut cut = courier.cut.clone();
-    let gate = &courier.gate;
+    let mut cut = context.cut.clone();
+    let gate = &context.gate;
     let request = restored(route, &claimed.request);
     let inward = match Inward::stored(route, &request, &sent.sends, false) {
         Ok(inward) => inward,
@@ -85,27 +85,27 @@ async fn tried(
     let now = gate.clock.now();
     let circuit = way::circuit(gate, route);
     let refused = judge(gate, &circuit, &result, probe, now);
-    let next = next(courier, route, claimed, &result, refused, sent, now);
+    let next = next(context, route, claimed, &result, refused, sent, now);
     Some(Tried { attempt: sent.attempt(AttemptKind::Spooled, &result), next, refused, at: now })
 }
 
 /// Waits for what comes of an attempt, and has the store remember it. One that panicked has failed like any other: its request
 /// must not stay claimed until the next start.
 async fn ended(
-    courier: &Courier,
+    context: &DeliveryContext,
     route: &Route,
     claimed: &Claimed,
     sent: &Sent,
     slot: Option<Slot>,
     trying: impl Future<Output = Option<Tried>> + Unpin,
 ) -> Option<UnixMillis> {
-    let gate = &courier.gate;
+    let gate = &context.gate;
     let Tried { attempt, next, refused, at } = match caught(trying).await {
         Ok(tried) => tried?,
         Err(Panicked) => {
             let at = gate.clock.now();
             let attempt = sent.failed(Fault::Internal, "the relay panicked; see panic_caught".to_owned());
-            Tried { attempt, next: again(courier, route, claimed, Duration::ZERO, None, at), refused: None, at }
+            Tried { attempt, next: again(context, route, claimed, Duration::ZERO, None, at), refused: None, at }
         }
     };
     tell(gate, route, &claimed.request, &attempt, next.told(), at);
@@ -117,7 +117,7 @@ async fn ended(
     };
     let _busy = gate.state.dispatch.busy();
     drop(slot);
-    settle(courier, claimed.ticket, settlement).await;
+    settle(context, claimed.ticket, settlement).await;
     if again.is_some() {
         let lane = gate.state.dispatch.lane(&claimed.request.route);
         if let Some(refused) = refused {
@@ -149,7 +149,7 @@ impl Next {
     }
 }
 
-/// The one way to the upstream for what comes out of the store; a replay takes it too.
+/// The one way to the upstream for what comes out of the store; a redelivery takes it too.
 pub(super) async fn send(route: &Route, inward: &Inward<'_>, sent: &Sent) -> Result<Received, Undelivered> {
     inward.forward(route, sent.at, sent.began, sent.began + route.retry.timeout).await
 }
@@ -222,7 +222,7 @@ fn wish(missed: &Undelivered, now: UnixMillis) -> Duration {
 /// What follows. An attempt before its time that only found out that the upstream is still away is taken off no allowance, and
 /// its time stays: otherwise the probes of an outage would use up what the route allows.
 fn next(
-    courier: &Courier,
+    context: &DeliveryContext,
     route: &Route,
     claimed: &Claimed,
     result: &Result<Received, Undelivered>,
@@ -237,12 +237,12 @@ fn next(
     if refused.is_some() && claimed.due > sent.at {
         return Next::Again(Wait { due: claimed.due, refused, counts: false });
     }
-    again(courier, route, claimed, wish(missed, now), refused, now)
+    again(context, route, claimed, wish(missed, now), refused, now)
 }
 
 /// Another attempt at its time, as long as the route allows one.
 fn again(
-    courier: &Courier,
+    context: &DeliveryContext,
     route: &Route,
     claimed: &Claimed,
     wish: Duration,
@@ -253,7 +253,7 @@ fn again(
     let age = now.0.saturating_sub(claimed.allowance_from.0);
     let age = Duration::from_millis(u64::try_from(age).unwrap_or(0));
     let spent = retry.attempts.is_some_and(|most| failures >= most);
-    if spent || schedule::is_too_old(age, retry.give_up_after, failures, courier.running()) {
+    if spent || schedule::is_too_old(age, retry.give_up_after, failures, context.running()) {
         return Next::Dead;
     }
     let pause = schedule::pause(retry.first, retry.max, failures, fastrand::f64());
@@ -276,7 +276,7 @@ pub(super) fn tell(
         route: &route.name,
         upstream: &route.upstream.name,
         attempt: attempt.number,
-        replay: attempt.kind == AttemptKind::Replay,
+        redelivery: attempt.kind == AttemptKind::Redelivery,
         server: attempt.server.as_deref(),
         status: attempt.status,
         fault: attempt.fault,
@@ -287,8 +287,8 @@ pub(super) fn tell(
 }
 
 /// What could not be written yet is written as soon as the store can; until then the request stays claimed.
-async fn settle(courier: &Courier, ticket: Ticket, settlement: Settlement) {
-    let _ = courier.store.settle(ticket, settlement).await;
+async fn settle(context: &DeliveryContext, ticket: Ticket, settlement: Settlement) {
+    let _ = context.store.settle(ticket, settlement).await;
 }
 
 #[cfg(test)]

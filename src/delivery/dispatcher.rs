@@ -12,7 +12,7 @@ use crate::runtime::dispatch::{Admission, Circuit, Lane, Probe, Slot};
 use crate::runtime::snapshot::Route;
 use crate::store::{Backlog, Early, RefusedAt};
 
-use super::{Courier, attempt};
+use super::{DeliveryContext, attempt};
 
 /// How long until another look while something waits for its time, for a breaker or for the store. Short, because the wall clock
 /// may be set meanwhile.
@@ -34,13 +34,13 @@ enum Look {
 }
 
 /// Runs for as long as the lane is known.
-pub(super) async fn run(courier: Arc<Courier>, lane: Arc<Lane>) {
-    let mut routes = courier.routes.clone();
+pub(super) async fn run(context: Arc<DeliveryContext>, lane: Arc<Lane>) {
+    let mut routes = context.routes.clone();
     let mut gathering = None;
     loop {
         let route = routes.borrow_and_update().get(lane.route()).map(Arc::clone);
         let look = match route {
-            Some(route) => step(&courier, &lane, &route, &mut gathering).await,
+            Some(route) => step(&context, &lane, &route, &mut gathering).await,
             None => Look::WhenWoken,
         };
         let pause = async {
@@ -60,15 +60,20 @@ pub(super) async fn run(courier: Arc<Courier>, lane: Arc<Lane>) {
     }
 }
 
-async fn step(courier: &Arc<Courier>, lane: &Arc<Lane>, route: &Arc<Route>, gathering: &mut Option<Instant>) -> Look {
-    let dispatch = &courier.gate.state.dispatch;
-    let backlog = courier.store.backlog(lane.route());
+async fn step(
+    context: &Arc<DeliveryContext>,
+    lane: &Arc<Lane>,
+    route: &Arc<Route>,
+    gathering: &mut Option<Instant>,
+) -> Look {
+    let dispatch = &context.gate.state.dispatch;
+    let backlog = context.store.backlog(lane.route());
     if dispatch.is_closed() || backlog.waiting <= backlog.claimed {
         return Look::WhenWoken;
     }
-    let now = courier.gate.clock.now();
+    let now = context.gate.clock.now();
     let due = next_due(lane, route, &backlog, now).is_none_or(|due| due <= now);
-    let circuit = way::circuit(&courier.gate, route);
+    let circuit = way::circuit(&context.gate, route);
     let recovered = circuit.recovered();
     let draws = lane.is_to_draw(recovered);
     if !due && !draws && !lane.may_have_refused() {
@@ -88,7 +93,7 @@ async fn step(courier: &Arc<Courier>, lane: &Arc<Lane>, route: &Arc<Route>, gath
         }
     }
     *gathering = None;
-    let Ok(claimed) = courier.store.claim(lane.route(), slots.len(), route.ordered, going.early).await else {
+    let Ok(claimed) = context.store.claim(lane.route(), slots.len(), route.ordered, going.early).await else {
         slots.into_iter().for_each(Slot::put_back);
         return Look::Soon;
     };
@@ -98,7 +103,7 @@ async fn step(courier: &Arc<Courier>, lane: &Arc<Lane>, route: &Arc<Route>, gath
     if claimed.is_empty() {
         slots.into_iter().for_each(Slot::put_back);
         if route.ordered {
-            lane.set_head_due(courier.store.backlog(lane.route()).next_due, courier.gate.clock.now());
+            lane.set_head_due(context.store.backlog(lane.route()).next_due, context.gate.clock.now());
         }
         if let Some(probe) = going.probe.take() {
             probe.unused();
@@ -107,15 +112,15 @@ async fn step(courier: &Arc<Courier>, lane: &Arc<Lane>, route: &Arc<Route>, gath
     }
     let mut slots = slots.into_iter();
     for (claimed, slot) in claimed.into_iter().zip(slots.by_ref()) {
-        let (courier, route, probe) = (Arc::clone(courier), Arc::clone(route), going.probe.take());
+        let (context, route, probe) = (Arc::clone(context), Arc::clone(route), going.probe.take());
         if route.ordered {
             // The line stands still until the head has gone, or is known to have to wait.
-            let due = attempt::deliver(&courier, &route, claimed, probe, None).await;
-            lane.set_head_due(due, courier.gate.clock.now());
+            let due = attempt::deliver(&context, &route, claimed, probe, None).await;
+            lane.set_head_due(due, context.gate.clock.now());
             drop(slot);
         } else {
             tokio::spawn(async move {
-                attempt::deliver(&courier, &route, claimed, probe, Some(slot)).await;
+                attempt::deliver(&context, &route, claimed, probe, Some(slot)).await;
             });
         }
     }

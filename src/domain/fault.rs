@@ -25,8 +25,8 @@ codes! {
         BodyMemory = "body_memory",
         /// No place to verify a large body became free in time.
         VerificationBusy = "verification_busy",
-        /// Replay memory is full of ids that are still inside their window.
-        ReplayMemory = "replay_memory",
+        /// Dedupe memory is full of ids that are still inside their window.
+        DedupeMemory = "dedupe_memory",
         /// The request could not be made durable: the store's quota or the disk's reserve is used up.
         StoreFull = "store_full",
         /// The request could not be made durable: the disk failed, or was too slow.

@@ -16,8 +16,8 @@ pub enum HistoryOutcome {
     Dead,
     /// A dead letter, or one that waited, that an operator gave up.
     Discarded,
-    /// A provider's handshake, answered by the relay.
-    Handshake,
+    /// A provider's challenge, answered by the relay.
+    Challenge,
     /// A copy of a request that was there before: answered as success, not forwarded.
     Duplicate,
     /// The sender's fault; the reason says which.
@@ -25,7 +25,7 @@ pub enum HistoryOutcome {
     /// A fault of the relay or of an upstream; the reason says which.
     Failed,
     /// The sender went away before there was anything to tell it.
-    Gone,
+    ClientClosed,
     /// Another version of this program wrote a word that this one does not know.
     Unknown,
 }
@@ -37,11 +37,11 @@ impl HistoryOutcome {
         Self::Accepted,
         Self::Dead,
         Self::Discarded,
-        Self::Handshake,
+        Self::Challenge,
         Self::Duplicate,
         Self::Refused,
         Self::Failed,
-        Self::Gone,
+        Self::ClientClosed,
     ];
 
     /// Its word.
@@ -51,11 +51,11 @@ impl HistoryOutcome {
             Self::Accepted => "accepted",
             Self::Dead => "dead",
             Self::Discarded => "discarded",
-            Self::Handshake => "handshake",
+            Self::Challenge => "challenge",
             Self::Duplicate => "duplicate",
             Self::Refused => "refused",
             Self::Failed => "failed",
-            Self::Gone => "gone",
+            Self::ClientClosed => "client_closed",
             Self::Unknown => "unknown",
         }
     }
@@ -68,8 +68,8 @@ impl HistoryOutcome {
     /// Whether every check of the gate let it pass.
     pub fn passed(self) -> bool {
         match self {
-            Self::Delivered | Self::Accepted | Self::Dead | Self::Discarded | Self::Handshake | Self::Duplicate => true,
-            Self::Refused | Self::Failed | Self::Gone | Self::Unknown => false,
+            Self::Delivered | Self::Accepted | Self::Dead | Self::Discarded | Self::Challenge | Self::Duplicate => true,
+            Self::Refused | Self::Failed | Self::ClientClosed | Self::Unknown => false,
         }
     }
 
@@ -83,8 +83,8 @@ impl HistoryOutcome {
             | Self::Discarded
             | Self::Duplicate
             | Self::Failed
-            | Self::Gone => true,
-            Self::Handshake | Self::Refused | Self::Unknown => false,
+            | Self::ClientClosed => true,
+            Self::Challenge | Self::Refused | Self::Unknown => false,
         }
     }
 }
@@ -113,11 +113,11 @@ impl From<&Outcome> for HistoryOutcome {
         match outcome {
             Outcome::Delivered => Self::Delivered,
             Outcome::Accepted => Self::Accepted,
-            Outcome::Handshake => Self::Handshake,
+            Outcome::Challenge => Self::Challenge,
             Outcome::Duplicate => Self::Duplicate,
             Outcome::Refused(_) => Self::Refused,
             Outcome::Failed(_) => Self::Failed,
-            Outcome::Gone => Self::Gone,
+            Outcome::ClientClosed => Self::ClientClosed,
         }
     }
 }

@@ -13,8 +13,8 @@ pub enum Outcome {
     Delivered,
     /// Made durable: it would survive a power loss, and is delivered asynchronously.
     Accepted,
-    /// A provider's handshake, answered here.
-    Handshake,
+    /// A provider's challenge, answered here.
+    Challenge,
     /// A copy of a request that was delivered before: answered as success, not forwarded.
     Duplicate,
     /// The sender's fault.
@@ -22,7 +22,7 @@ pub enum Outcome {
     /// Ours, or the upstream's.
     Failed(Fault),
     /// The sender went away before there was anything to tell it.
-    Gone,
+    ClientClosed,
 }
 
 impl Outcome {
@@ -34,9 +34,9 @@ impl Outcome {
         match self {
             Self::Delivered => 0,
             Self::Accepted => 1,
-            Self::Handshake => 2,
+            Self::Challenge => 2,
             Self::Duplicate => 3,
-            Self::Gone => 4,
+            Self::ClientClosed => 4,
             Self::Refused(turned) => 5 + turned.refusal as usize,
             Self::Failed(fault) => 5 + Refusal::ALL.len() + *fault as usize,
         }
@@ -52,7 +52,7 @@ impl Outcome {
         match self {
             Self::Refused(turned) => turned.refusal.code(),
             Self::Failed(fault) => fault.code(),
-            Self::Delivered | Self::Accepted | Self::Handshake | Self::Duplicate | Self::Gone => "",
+            Self::Delivered | Self::Accepted | Self::Challenge | Self::Duplicate | Self::ClientClosed => "",
         }
     }
 }
@@ -88,7 +88,7 @@ pub struct Answer {
     pub content_encoding: Option<Bytes>,
     /// `Allow`, on 405.
     pub allow: Option<&'static str>,
-    /// Further fields, of handshakes.
+    /// Further fields, of challenges.
     pub headers: Vec<(Box<str>, Bytes)>,
     /// `Retry-After`, rounded up to whole seconds on the wire.
     pub retry_after: Option<Duration>,
@@ -104,7 +104,8 @@ mod tests {
     fn every_kind_has_a_number_of_its_own() {
         let reasons = Refusal::ALL.iter().map(|refusal| Outcome::from(*refusal));
         let faults = Fault::ALL.iter().map(|fault| Outcome::from(*fault));
-        let plain = [Outcome::Delivered, Outcome::Accepted, Outcome::Handshake, Outcome::Duplicate, Outcome::Gone];
+        let plain =
+            [Outcome::Delivered, Outcome::Accepted, Outcome::Challenge, Outcome::Duplicate, Outcome::ClientClosed];
         let kinds: Vec<usize> = plain.into_iter().chain(reasons).chain(faults).map(|outcome| outcome.kind()).collect();
         assert_eq!(kinds, (0..Outcome::KINDS).collect::<Vec<_>>());
     }

@@ -101,7 +101,7 @@ codes! {
         TimestampStale = "timestamp_stale",
         /// The timestamp is further in the future than the window.
         TimestampAhead = "timestamp_ahead",
-        /// The id that replay memory needs is absent.
+        /// The id that dedupe memory needs is absent.
         IdMissing = "id_missing",
         /// An id or header has another shape than its scheme's.
         ShapeInvalid = "shape_invalid",
@@ -110,7 +110,7 @@ codes! {
         /// A digest of the body differs from the body.
         BodyDigestMismatch = "body_digest_mismatch",
         /// The same request is being delivered at this moment.
-        TwinInFlight = "twin_in_flight",
+        DuplicateInFlight = "duplicate_in_flight",
     }
 }
 

@@ -18,9 +18,9 @@ use crate::observe::{ConnectionRefusal, ListenerMetrics, RefusedConnection};
 use crate::runtime::snapshot::{Limits, Listener, Snapshot};
 
 use super::connections::{Connections, Of, Place};
-use super::newcomers::Newcomers;
 use super::proxy_header::{self, Told, Untold};
 use super::tls::TlsStream;
+use super::unproven::Unproven;
 use super::{Draining, Relay, h1, h2};
 
 /// How long accepting pauses when the process has no descriptor left; what is connected goes on.
@@ -126,18 +126,18 @@ impl<'r> Door<'r> {
         let Some(place) = arrival.place().await else {
             return arrival.refused(ConnectionRefusal::TooManyConnections);
         };
-        let (newcomer, standing) = (!self.relay.known.has(source.ip))
-            .then(|| Newcomers::add(Of(Arc::clone(self.relay)), source.ip, arrival.proven.clone()))
+        let (connection, registered) = (!self.relay.known.has(source.ip))
+            .then(|| Unproven::add(Of(Arc::clone(self.relay)), source.ip, arrival.proven.clone()))
             .unzip();
         // Boxed: the runtime would copy a future of this size six times, which showed in the cost of a connection.
         let task = tokio::spawn(Box::pin(async move {
             let _place = place;
-            let _standing = standing;
+            let _registered = registered;
             let _counted = arrival.metrics.connection();
             arrival.serve(stream).await;
         }));
-        if let Some(newcomer) = newcomer {
-            newcomer.served_by(task.abort_handle());
+        if let Some(connection) = connection {
+            connection.served_by(task.abort_handle());
         }
         self.entered += 1;
         if self.entered.is_multiple_of(ROUND) {
@@ -172,8 +172,8 @@ impl Arrival {
         if let Some(place) = Connections::enter(relay.clone(), max) {
             return Some(place);
         }
-        let gone = self.relay.newcomers.give_way()?;
-        let (source, reason) = (Some(gone.source), ConnectionRefusal::GaveWay);
+        let gone = self.relay.unproven.evict()?;
+        let (source, reason) = (Some(gone.source), ConnectionRefusal::Evicted);
         refused(&self.relay, &self.metrics, &self.listener.name, source, reason, None);
         // It is gone when its task has noticed, a moment later; where too many are on their way out, that moment is waited for.
         for _ in 0..LEAVING_TAKES {

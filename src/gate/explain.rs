@@ -183,7 +183,7 @@ fn judge(snapshot: &Snapshot, subject: &Subject<'_>) -> Explanation {
     }
     let body = subject.body.unwrap_or_default();
     let unsigned = challenge::unsigned(route, subject.head).or_else(|| challenge::in_body(route, subject.head, body));
-    let (step, answered) = onward::handshake(route, unsigned.as_ref(), "challenge");
+    let (step, answered) = onward::challenge(route, unsigned.as_ref(), "challenge");
     explanation.push(step, &mut reached);
     reached = reached && !answered;
     explanation.push(admit::body(route, subject), &mut reached);
@@ -195,10 +195,10 @@ fn judge(snapshot: &Snapshot, subject: &Subject<'_>) -> Explanation {
         explanation.push(step, &mut reached);
     }
     let signed = challenge::signed(route, subject.head, body);
-    let (step, answered) = onward::handshake(route, signed.as_ref(), "signed challenge");
+    let (step, answered) = onward::challenge(route, signed.as_ref(), "signed challenge");
     explanation.push(step, &mut reached);
     reached = reached && !answered;
-    explanation.push(onward::replay(route, subject, judged.dedupe.as_deref()), &mut reached);
+    explanation.push(onward::dedupe(route, subject, judged.dedupe.as_deref()), &mut reached);
     explanation.push(admit::route_limits(route, subject), &mut reached);
     explanation.push(onward::delivery(&routed, subject, &snapshot.sensitive), &mut reached);
     explanation.push(onward::fields(route, subject), &mut reached);

@@ -10,12 +10,12 @@
 //! | [`Routed`] | head → route | `route_unknown`, `host_misdirected`, `method_not_allowed` |
 //! | [`Admitted`] | method, address, headers, declared size | `method_not_allowed`, `address_not_allowed`, `address_denied`, `address_unknown`, `header_required`, `content_type_unsupported`, `loop_detected`, `body_too_large` |
 //! | [`Metered`] | what its source address may send | `source_rate_limited` |
-//! | [`challenge`] | an unsigned handshake known by its head | answered here |
+//! | [`challenge`] | an unsigned challenge known by its head | answered here |
 //! | [`Received`] | the body, whole, in memory | `body_too_large`, `body_timeout`, `body_too_slow`, `body_malformed`, `body_incomplete`, `body_memory` |
-//! | [`challenge`] | an unsigned handshake known by its body | answered here |
+//! | [`challenge`] | an unsigned challenge known by its body | answered here |
 //! | [`Verified`] | signature, time, ids | the 401 family, `verification_busy` |
-//! | [`challenge`] | a handshake that the provider signs | answered here |
-//! | [`Fresh`] | replay memory; what the route's genuine requests share | duplicate, `twin_in_flight`, `replay_memory`, `route_rate_limited`, `route_busy` |
+//! | [`challenge`] | a challenge that the provider signs | answered here |
+//! | [`Fresh`] | dedupe memory; what the route's genuine requests share | duplicate, `duplicate_in_flight`, `dedupe_memory`, `route_rate_limited`, `route_busy` |
 //! | [`Way`] | the route's delivery, and how its upstream stands | nobody |
 //! | [`Delivered`] | an internal server's answer | the `upstream_` family |
 //! | [`Accepted`] | the store's word that it is durable | `store_full`, `store_failed` |
@@ -45,7 +45,7 @@ use crate::domain::{Answer, Head, Outcome, SourceAddress, Via};
 use crate::observe::Observer;
 use crate::runtime::snapshot::{Listener, ServedCertificate, Snapshot};
 use crate::runtime::state::State;
-use crate::scheme::HandshakeAnswer;
+use crate::scheme::ChallengeAnswer;
 
 use self::accept::Accepted;
 use self::admit::Admitted;
@@ -62,7 +62,7 @@ use self::way::{Passage, Way};
 /// What every request of a process shares.
 #[derive(Clone, Debug)]
 pub struct Gate {
-    /// Meters, replay memory, server states.
+    /// Meters, dedupe memory, server states.
     pub state: Arc<State>,
     /// Log and metrics.
     pub observer: Arc<Observer>,
@@ -95,7 +95,7 @@ impl Connection {
 /// Serves one request and gives the answer for its sender. Never fails: every request ends in an answer.
 ///
 /// Cancel-safe: when the future is dropped because the sender went away, its reservation is released, its permits are given
-/// back and it is recorded as `gone`. One that was about to become durable is kept and delivered all the same.
+/// back and it is recorded as `client_closed`. One that was about to become durable is kept and delivered all the same.
 pub async fn serve<B: BodySource>(
     gate: &Gate,
     snapshot: &Snapshot,
@@ -129,8 +129,8 @@ pub struct End {
 pub enum Reply {
     /// The route, or the fixed text of the status.
     Standard,
-    /// A handshake's own answer.
-    Handshake(HandshakeAnswer),
+    /// A challenge's own answer.
+    Challenge(ChallengeAnswer),
     /// The upstream, on a route with `answer = "upstream"`.
     Upstream(crate::upstream::Received),
 }
@@ -154,28 +154,28 @@ async fn steps<'r, B: BodySource>(
     record.admitted(&admitted);
     let metered = Metered::charge(admitted, source, record.started())?;
     if let Some(answer) = challenge::unsigned(metered.route(), head) {
-        return Ok(handshake(answer, body.is_done()));
+        return Ok(challenge(answer, body.is_done()));
     }
 
     let sender = Sender { connection, source };
     let received = Received::read(metered, head, body, sender, &gate.state.bodies, &snapshot.limits).await?;
     record.received(&received);
     if let Some(answer) = challenge::in_body(received.route(), head, received.body()) {
-        return Ok(handshake(answer, true));
+        return Ok(challenge(answer, true));
     }
     let by = Passage::by(record.started(), received.route().deadline);
     let place = verify::place(&received, &gate.state.verify_places, by).await?;
     let verified = Verified::check(received, place, head, gate.clock.now())?;
     record.verified(&verified);
     if let Some(answer) = challenge::signed(verified.route(), head, verified.body()) {
-        return Ok(handshake(answer, true));
+        return Ok(challenge(answer, true));
     }
     if verified.is_announced() {
-        // What a handshake need not have, a webhook must.
+        // What a challenge need not have, a webhook must.
         admit::form(verified.route(), head)?;
     }
 
-    let fresh = match Fresh::reserve(verified, &gate.state.replay, &gate.clock, record.started())? {
+    let fresh = match Fresh::reserve(verified, &gate.state.dedupe, &gate.clock, record.started())? {
         Deduped::Fresh(fresh) => fresh,
         Deduped::Duplicate => return Ok(End { outcome: Outcome::Duplicate, reply: Reply::Standard, body_done: true }),
     };
@@ -245,6 +245,6 @@ fn durable(_: Accepted) -> End {
     End { outcome: Outcome::Accepted, reply: Reply::Standard, body_done: true }
 }
 
-fn handshake(answer: HandshakeAnswer, body_done: bool) -> End {
-    End { outcome: Outcome::Handshake, reply: Reply::Handshake(answer), body_done }
+fn challenge(answer: ChallengeAnswer, body_done: bool) -> End {
+    End { outcome: Outcome::Challenge, reply: Reply::Challenge(answer), body_done }
 }

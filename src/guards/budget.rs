@@ -97,7 +97,7 @@ impl Budget {
     }
 
     /// How a budget of this size stands.
-    pub fn standing(&self, budget: u32, now: UnixMillis) -> Spent {
+    pub fn spent(&self, budget: u32, now: UnixMillis) -> Spent {
         Spent::of(self.failures(budget, now), budget)
     }
 

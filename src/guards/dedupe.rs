@@ -1,4 +1,4 @@
-//! Replay memory: which requests were delivered, and which are on their way.
+//! Dedupe memory: which requests were delivered, and which are on their way.
 //!
 //! A reservation is not yet a duplicate. A request reserves its key before it is forwarded; success commits the key for the
 //! route's window, anything else releases it, so that a provider's retry of a failed delivery passes. A copy that arrives
@@ -30,11 +30,11 @@ const SHARDS: usize = 64;
 /// Routes whose keys are counted apart, over the life of a process. More of them share their counts.
 const SHARES: usize = 4096;
 
-/// What replay memory knows a request by.
+/// What dedupe memory knows a request by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ReplayKey(u128);
+pub struct DedupeKey(u128);
 
-impl ReplayKey {
+impl DedupeKey {
     /// The key of what one secret proved on one route. Neither the route's name nor `id` holds the byte between.
     pub fn new(route: &str, secret: &str, id: &str) -> Self {
         let parts = [route.as_bytes(), &[0], secret.as_bytes(), &[0], id.as_bytes()];
@@ -83,7 +83,7 @@ pub enum Seen {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kept {
     /// The key.
-    pub key: ReplayKey,
+    pub key: DedupeKey,
     /// The end of its window, by both clocks.
     pub until: Moment,
     /// The route, where that is known.
@@ -92,7 +92,7 @@ pub struct Kept {
 
 /// The memory, shared by all routes.
 #[derive(Debug)]
-pub struct ReplayMemory {
+pub struct DedupeMemory {
     shards: Vec<Mutex<Shard>>,
     room: Room,
 }
@@ -163,25 +163,25 @@ impl Room {
 
 #[derive(Debug, Default)]
 struct Shard {
-    known: HashMap<ReplayKey, Standing>,
-    expiries: BinaryHeap<Reverse<(UnixMillis, ReplayKey)>>,
+    known: HashMap<DedupeKey, Found>,
+    expiries: BinaryHeap<Reverse<(UnixMillis, DedupeKey)>>,
 }
 
 impl Shard {
-    fn commit(&mut self, key: ReplayKey, share: Share, until: Moment) {
-        self.known.insert(key, Standing::CommittedUntil(until.wall, until.steady, share));
+    fn commit(&mut self, key: DedupeKey, share: Share, until: Moment) {
+        self.known.insert(key, Found::CommittedUntil(until.wall, until.steady, share));
         self.expiries.push(Reverse((until.wall, key)));
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
+enum Found {
     Reserved,
     /// Three fields and not a [`Moment`]: so it is 16 bytes.
     CommittedUntil(UnixMillis, u32, Share),
 }
 
-impl ReplayMemory {
+impl DedupeMemory {
     /// A memory of at most `max` keys (about 100 bytes each).
     pub fn new(max: usize) -> Self {
         Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), room: Room::new(max) }
@@ -211,7 +211,7 @@ impl ReplayMemory {
     }
 
     /// Reserves a key of a route, or says where its copy stands. A memory that seems full is swept once before it says so.
-    pub fn reserve(&self, key: ReplayKey, share: Share, now: Moment) -> Result<Reservation<&Self>, Seen> {
+    pub fn reserve(&self, key: DedupeKey, share: Share, now: Moment) -> Result<Reservation<&Self>, Seen> {
         match self.try_reserve(key, share, now) {
             Err(Seen::Full) => {
                 self.sweep(now);
@@ -221,18 +221,18 @@ impl ReplayMemory {
         }
     }
 
-    fn try_reserve(&self, key: ReplayKey, share: Share, now: Moment) -> Result<Reservation<&Self>, Seen> {
+    fn try_reserve(&self, key: DedupeKey, share: Share, now: Moment) -> Result<Reservation<&Self>, Seen> {
         let mut shard = self.shard(key);
         self.forget_expired(&mut shard, now);
         match shard.known.get(&key) {
-            Some(Standing::Reserved) => return Err(Seen::InFlight),
-            Some(Standing::CommittedUntil(..)) => return Err(Seen::Committed),
+            Some(Found::Reserved) => return Err(Seen::InFlight),
+            Some(Found::CommittedUntil(..)) => return Err(Seen::Committed),
             None => {}
         }
         if !self.room.take(share) {
             return Err(Seen::Full);
         }
-        shard.known.insert(key, Standing::Reserved);
+        shard.known.insert(key, Found::Reserved);
         Ok(Reservation { memory: self, key, share, open: true })
     }
 
@@ -242,9 +242,9 @@ impl ReplayMemory {
             let mut shard = self.shard(key);
             let of_route = || route.as_ref().map_or(Share::UNKNOWN, |route| self.room.share(route));
             let share = match shard.known.get(&key) {
-                Some(Standing::CommittedUntil(known, ..)) if *known >= until.wall => continue,
-                Some(Standing::CommittedUntil(_, _, share)) => *share,
-                Some(Standing::Reserved) => of_route(),
+                Some(Found::CommittedUntil(known, ..)) if *known >= until.wall => continue,
+                Some(Found::CommittedUntil(_, _, share)) => *share,
+                Some(Found::Reserved) => of_route(),
                 None => {
                     let share = of_route();
                     self.room.of(share).fetch_add(1, Ordering::Relaxed);
@@ -267,7 +267,7 @@ impl ReplayMemory {
             if until > now.wall {
                 return;
             }
-            if let Some(Standing::CommittedUntil(wall, steady, share)) = shard.known.get(&key).copied()
+            if let Some(Found::CommittedUntil(wall, steady, share)) = shard.known.get(&key).copied()
                 && wall == until
             {
                 // The clock was set forward. What stands behind this one is not over either, or can wait.
@@ -281,7 +281,7 @@ impl ReplayMemory {
         }
     }
 
-    fn shard(&self, key: ReplayKey) -> MutexGuard<'_, Shard> {
+    fn shard(&self, key: DedupeKey) -> MutexGuard<'_, Shard> {
         #[expect(clippy::indexing_slicing, reason = "a key's shard is a remainder by the number of shards")]
         self.shards[key.shard()].lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -290,22 +290,22 @@ impl ReplayMemory {
 /// A key on its way: committed by success, released by everything else, a vanished sender and a panic included.
 #[derive(Debug)]
 #[must_use]
-pub struct Reservation<M: Deref<Target = ReplayMemory>> {
+pub struct Reservation<M: Deref<Target = DedupeMemory>> {
     memory: M,
-    key: ReplayKey,
+    key: DedupeKey,
     share: Share,
     open: bool,
 }
 
-impl<M: Deref<Target = ReplayMemory>> Reservation<M> {
+impl<M: Deref<Target = DedupeMemory>> Reservation<M> {
     /// What is reserved.
-    pub fn key(&self) -> ReplayKey {
+    pub fn key(&self) -> DedupeKey {
         self.key
     }
 
     /// The same reservation in other hands: for a task that outlives the request that reserved. `memory` is the one that it
     /// is in.
-    pub fn hand_over(mut self, memory: Arc<ReplayMemory>) -> Reservation<Arc<ReplayMemory>> {
+    pub fn hand_over(mut self, memory: Arc<DedupeMemory>) -> Reservation<Arc<DedupeMemory>> {
         self.open = false;
         Reservation { memory, key: self.key, share: self.share, open: true }
     }
@@ -317,7 +317,7 @@ impl<M: Deref<Target = ReplayMemory>> Reservation<M> {
     }
 }
 
-impl<M: Deref<Target = ReplayMemory>> Drop for Reservation<M> {
+impl<M: Deref<Target = DedupeMemory>> Drop for Reservation<M> {
     fn drop(&mut self) {
         if self.open && self.memory.shard(self.key).known.remove(&self.key).is_some() {
             self.memory.room.give_back(self.share);
@@ -337,8 +337,8 @@ mod tests {
         Moment { wall: UnixMillis::from_secs(seconds.into()), steady: seconds }
     }
 
-    fn key(id: &str) -> ReplayKey {
-        ReplayKey::new("route", "secret", id)
+    fn key(id: &str) -> DedupeKey {
+        DedupeKey::new("route", "secret", id)
     }
 
     /// The share of the only route.
@@ -346,13 +346,13 @@ mod tests {
         Share::UNKNOWN
     }
 
-    fn kept(key: ReplayKey, until: Moment) -> Kept {
+    fn kept(key: DedupeKey, until: Moment) -> Kept {
         Kept { key, until, route: None }
     }
 
     #[test]
     fn a_committed_key_is_a_duplicate_until_its_window_has_passed() {
-        let memory = ReplayMemory::new(10);
+        let memory = DedupeMemory::new(10);
         let now = at(1000);
         memory.reserve(key("a"), share(), now).unwrap().commit(now.plus(WINDOW));
         assert_eq!(memory.reserve(key("a"), share(), now).unwrap_err(), Seen::Committed);
@@ -365,7 +365,7 @@ mod tests {
 
     #[test]
     fn a_failed_delivery_leaves_no_trace() {
-        let memory = ReplayMemory::new(10);
+        let memory = DedupeMemory::new(10);
         let now = at(1000);
         let first = memory.reserve(key("a"), share(), now).unwrap();
         assert_eq!(memory.reserve(key("a"), share(), now).unwrap_err(), Seen::InFlight);
@@ -376,7 +376,7 @@ mod tests {
 
     #[test]
     fn a_reservation_in_other_hands_is_the_same_one() {
-        let memory = Arc::new(ReplayMemory::new(10));
+        let memory = Arc::new(DedupeMemory::new(10));
         let now = at(1000);
         let ours = memory.reserve(key("a"), share(), now).unwrap().hand_over(Arc::clone(&memory));
         assert_eq!(memory.reserve(key("a"), share(), now).unwrap_err(), Seen::InFlight);
@@ -389,7 +389,7 @@ mod tests {
 
     #[test]
     fn what_an_earlier_process_committed_is_a_duplicate_even_beyond_the_bound() {
-        let memory = ReplayMemory::new(1);
+        let memory = DedupeMemory::new(1);
         let now = at(1000);
         let until = now.plus(WINDOW);
         memory.restore([kept(key("a"), until), kept(key("b"), until), kept(key("a"), now.plus(WINDOW / 2))]);
@@ -404,7 +404,7 @@ mod tests {
     /// Forward by a day, where everything seems old, and back; by one clock after the other.
     #[test]
     fn a_clock_that_is_set_makes_nothing_forgotten() {
-        let memory = ReplayMemory::new(2);
+        let memory = DedupeMemory::new(2);
         let now = at(1000);
         memory.reserve(key("a"), share(), now).unwrap().commit(now.plus(WINDOW));
         memory.restore([kept(key("b"), now.plus(WINDOW))]);
@@ -424,16 +424,16 @@ mod tests {
 
     #[test]
     fn the_same_id_on_two_routes_or_under_two_secrets_is_two_requests() {
-        let key = ReplayKey::new("a", "b", "c");
+        let key = DedupeKey::new("a", "b", "c");
         for (route, secret, id) in [("ab", "", "c"), ("a", "bc", ""), ("a", "", "bc"), ("x", "b", "c"), ("a", "x", "c")]
         {
-            assert_ne!(ReplayKey::new(route, secret, id), key, "{route} {secret} {id}");
+            assert_ne!(DedupeKey::new(route, secret, id), key, "{route} {secret} {id}");
         }
     }
 
     #[test]
     fn a_full_memory_refuses_rather_than_forgets() {
-        let memory = ReplayMemory::new(2);
+        let memory = DedupeMemory::new(2);
         let now = at(1000);
         for id in ["a", "b"] {
             memory.reserve(key(id), share(), now).unwrap().commit(now.plus(WINDOW));
@@ -448,12 +448,12 @@ mod tests {
     /// A flood on one route, with as many ids as it likes; across a restart, too.
     #[test]
     fn no_route_takes_the_room_of_another() {
-        let memory = ReplayMemory::new(1000);
+        let memory = DedupeMemory::new(1000);
         memory.share_among(3, 1000);
         let [flooded, quiet, other] = ["flooded", "quiet", "other"].map(|route| memory.share(&route.into()));
         let (now, until) = (at(1000), at(1000).plus(WINDOW));
-        let fill = |memory: &ReplayMemory, share: Share, name: &str| {
-            let take = |id: &u32| match memory.reserve(ReplayKey::new(name, "secret", &id.to_string()), share, now) {
+        let fill = |memory: &DedupeMemory, share: Share, name: &str| {
+            let take = |id: &u32| match memory.reserve(DedupeKey::new(name, "secret", &id.to_string()), share, now) {
                 Ok(reservation) => {
                     reservation.commit(until);
                     true
@@ -471,25 +471,25 @@ mod tests {
         assert!(fill(&memory, other, "other") >= 166);
         assert!(memory.len() <= 1000, "{}", memory.len());
 
-        let later = ReplayMemory::new(1000);
+        let later = DedupeMemory::new(1000);
         later.share_among(3, 1000);
         let keys = (0..1000).map(|id| Kept {
-            key: ReplayKey::new("flooded", "secret", &id.to_string()),
+            key: DedupeKey::new("flooded", "secret", &id.to_string()),
             until,
             route: Some("flooded".into()),
         });
         later.restore(keys);
         let [flooded, quiet] = ["flooded", "quiet"].map(|route| later.share(&route.into()));
-        assert_eq!(later.reserve(ReplayKey::new("flooded", "secret", "new"), flooded, now).unwrap_err(), Seen::Full);
+        assert_eq!(later.reserve(DedupeKey::new("flooded", "secret", "new"), flooded, now).unwrap_err(), Seen::Full);
         assert_eq!(fill(&later, quiet, "quiet"), 166, "its guaranteed share");
         // What is over is given back to the route that held it.
-        assert!(later.reserve(ReplayKey::new("flooded", "secret", "new"), flooded, until).is_ok());
+        assert!(later.reserve(DedupeKey::new("flooded", "secret", "new"), flooded, until).is_ok());
         assert_eq!(later.len(), 0);
     }
 
     #[test]
     fn keys_of_a_route_that_nobody_knows_are_duplicates_all_the_same() {
-        let memory = ReplayMemory::new(10);
+        let memory = DedupeMemory::new(10);
         let now = at(1000);
         memory.restore([kept(key("a"), now.plus(WINDOW))]);
         let share = memory.share(&"route".into());
@@ -500,7 +500,7 @@ mod tests {
 
     #[test]
     fn many_threads_give_one_reservation_each_key() {
-        let memory = ReplayMemory::new(100_000);
+        let memory = DedupeMemory::new(100_000);
         let now = at(1000);
         let taken = AtomicUsize::new(0);
         std::thread::scope(|scope| {

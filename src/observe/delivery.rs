@@ -12,7 +12,7 @@ use super::line::{Level, Line};
 pub enum Delivered {
     /// Taken.
     Taken,
-    /// Not taken, and nothing follows: a replay.
+    /// Not taken, and nothing follows: a redelivery.
     Failed,
     /// Not taken; again at this time.
     Again(UnixMillis),
@@ -44,7 +44,7 @@ pub struct DeliveryEvent<'e> {
     pub upstream: &'e str,
     pub attempt: u32,
     /// An operator asked for it.
-    pub replay: bool,
+    pub redelivery: bool,
     pub server: Option<&'e str>,
     pub status: Option<u16>,
     pub fault: Option<Fault>,
@@ -72,8 +72,8 @@ impl DeliveryEvent<'_> {
             .text("route", self.route)
             .text("upstream", self.upstream)
             .number("attempt", self.attempt);
-        if self.replay {
-            line.boolean("replay", true);
+        if self.redelivery {
+            line.boolean("redelivery", true);
         }
         line.maybe("server", self.server);
         if let Some(status) = self.status {

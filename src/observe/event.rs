@@ -55,10 +55,10 @@ pub struct RequestEvent<'e> {
 impl RequestEvent<'_> {
     fn level(&self) -> Level {
         match self.outcome {
-            Outcome::Delivered | Outcome::Accepted | Outcome::Handshake | Outcome::Duplicate => {
+            Outcome::Delivered | Outcome::Accepted | Outcome::Challenge | Outcome::Duplicate => {
                 if self.would_refuse.is_some() { Level::Warn } else { Level::Info }
             }
-            Outcome::Refused(_) | Outcome::Gone => Level::Warn,
+            Outcome::Refused(_) | Outcome::ClientClosed => Level::Warn,
             Outcome::Failed(_) => Level::Error,
         }
     }
@@ -66,8 +66,8 @@ impl RequestEvent<'_> {
     /// Whether anyone on the internet can cause it as often as they like: everything short of a fresh genuine request.
     pub(crate) fn is_throttled(&self) -> bool {
         match self.outcome {
-            // A handshake may come before the signature; a duplicate needs a captured request, and only one.
-            Outcome::Refused(_) | Outcome::Gone | Outcome::Handshake | Outcome::Duplicate => true,
+            // A challenge may come before the signature; a duplicate needs a captured request, and only one.
+            Outcome::Refused(_) | Outcome::ClientClosed | Outcome::Challenge | Outcome::Duplicate => true,
             Outcome::Failed(fault) => match fault {
                 Fault::BodyMemory | Fault::VerificationBusy => true,
                 Fault::UpstreamConnect
@@ -78,7 +78,7 @@ impl RequestEvent<'_> {
                 | Fault::UpstreamStatus
                 | Fault::UpstreamTimeout
                 | Fault::UpstreamUnavailable
-                | Fault::ReplayMemory
+                | Fault::DedupeMemory
                 | Fault::StoreFull
                 | Fault::StoreFailed
                 | Fault::Internal => false,

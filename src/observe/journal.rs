@@ -17,7 +17,7 @@ use metrics::Counter;
 use crate::base::Clock;
 
 use super::line::{Level, Line, Style};
-use super::sharded::{Apart, Sharded};
+use super::sharded::{CachePadded, Sharded};
 
 /// Lines that may wait. With the bounds of a line this is the most memory that logging can hold.
 const QUEUE: usize = 4096;
@@ -78,7 +78,7 @@ struct Shared {
     json: AtomicBool,
     colour: bool,
     priority: bool,
-    waiting: Sharded<Apart<Mutex<Waiting>>>,
+    waiting: Sharded<CachePadded<Mutex<Waiting>>>,
     /// How many more lines may wait. Threads take from it in lots, so that they seldom meet here.
     room: AtomicUsize,
     /// Nothing waits, and the writer sleeps until it is woken.

@@ -23,7 +23,7 @@ codes! {
         /// `limits.max_connections` are open.
         TooManyConnections = "too_many_connections",
         /// Every place was taken, and its address had most of those that have proven nothing.
-        GaveWay = "gave_way",
+        Evicted = "evicted",
         /// The address has `limits.max_connections_per_address` open.
         TooManyFromAddress = "too_many_from_address",
         /// The address begins more handshakes than `limits.handshakes_per_address`.
@@ -104,10 +104,10 @@ pub enum Event<'e> {
     ServerHealth { upstream: &'e str, server: &'e str, healthy: bool, why: &'e str },
     /// One more failure, and the provider may give the endpoint up.
     ErrorBudgetLow { route: &'e str, provider: Option<&'e str>, spent: u32, budget: u32 },
-    /// A provider has gone quiet against its habit.
-    ProviderSilent { route: &'e str, provider: Option<&'e str>, quiet_for: Duration, usual: Duration },
+    /// A provider has gone quiet against its baseline.
+    ProviderInactive { route: &'e str, provider: Option<&'e str>, quiet_for: Duration, usual: Duration },
     /// It is back.
-    ProviderHeard { route: &'e str, provider: Option<&'e str>, quiet_for: Duration },
+    ProviderActive { route: &'e str, provider: Option<&'e str>, quiet_for: Duration },
     /// An attempt to deliver from the store.
     Delivery(DeliveryEvent<'e>),
     /// An upstream takes nothing (of one route, or of any): nothing is sent but probes, the first after this long.
@@ -179,8 +179,8 @@ impl Event<'_> {
             Self::WatchDegraded { .. } => "watch_degraded",
             Self::ServerHealth { .. } => "server_health",
             Self::ErrorBudgetLow { .. } => "error_budget_low",
-            Self::ProviderSilent { .. } => "provider_silent",
-            Self::ProviderHeard { .. } => "provider_heard",
+            Self::ProviderInactive { .. } => "provider_inactive",
+            Self::ProviderActive { .. } => "provider_active",
             Self::Delivery(_) => "delivery",
             Self::BreakerOpened { .. } => "breaker_opened",
             Self::BreakerClosed { .. } => "breaker_closed",
@@ -214,7 +214,7 @@ impl Event<'_> {
             | Self::Listening { .. }
             | Self::Applied { .. }
             | Self::Unchanged { .. }
-            | Self::ProviderHeard { .. }
+            | Self::ProviderActive { .. }
             | Self::Draining { .. }
             | Self::BreakerClosed { .. }
             | Self::StoreRecovered
@@ -228,7 +228,7 @@ impl Event<'_> {
             | Self::VersionNotKept { .. }
             | Self::WatchDegraded { .. }
             | Self::ErrorBudgetLow { .. }
-            | Self::ProviderSilent { .. }
+            | Self::ProviderInactive { .. }
             | Self::Stopped { .. }
             | Self::BreakerOpened { .. }
             | Self::Stranded { .. }
@@ -293,11 +293,11 @@ impl Event<'_> {
             Self::ErrorBudgetLow { route, provider, spent, budget } => {
                 line.text("route", route).maybe("provider", provider).number("spent", spent).number("budget", budget);
             }
-            Self::ProviderSilent { route, provider, quiet_for, usual } => {
+            Self::ProviderInactive { route, provider, quiet_for, usual } => {
                 line.text("route", route).maybe("provider", provider);
                 line.millis("quiet_for_ms", quiet_for).millis("usual_ms", usual);
             }
-            Self::ProviderHeard { route, provider, quiet_for } => {
+            Self::ProviderActive { route, provider, quiet_for } => {
                 line.text("route", route).maybe("provider", provider).millis("quiet_for_ms", quiet_for);
             }
             Self::Delivery(event) => event.write(&mut line),

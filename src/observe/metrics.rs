@@ -19,7 +19,7 @@ use super::event::RequestEvent;
 use super::lifecycle::ConnectionRefusal;
 use super::names::{self, Kind, Metric};
 use super::series::{Counts, Series};
-use super::sharded::{Apart, Sharded};
+use super::sharded::{CachePadded, Sharded};
 
 const METADATA: metrics::Metadata<'static> = metrics::Metadata::new("dmz_relay", metrics::Level::INFO, None);
 /// The label value for what does not apply.
@@ -42,11 +42,11 @@ pub struct Tally {
     pub delivered: u64,
     /// Whatever became of it since.
     pub accepted: u64,
-    pub handshake: u64,
+    pub challenge: u64,
     pub duplicate: u64,
     pub refused: u64,
     pub failed: u64,
-    pub gone: u64,
+    pub client_closed: u64,
     /// Of all these: those that address lists would have refused, had they been enforced.
     pub would_refuse: u64,
     /// Of these: the genuine ones.
@@ -59,11 +59,11 @@ impl Tally {
             *match outcome {
                 Outcome::Delivered => &mut self.delivered,
                 Outcome::Accepted => &mut self.accepted,
-                Outcome::Handshake => &mut self.handshake,
+                Outcome::Challenge => &mut self.challenge,
                 Outcome::Duplicate => &mut self.duplicate,
                 Outcome::Refused(_) => &mut self.refused,
                 Outcome::Failed(_) => &mut self.failed,
-                Outcome::Gone => &mut self.gone,
+                Outcome::ClientClosed => &mut self.client_closed,
             } += count;
         }
         self.would_refuse += counts.would_refuse;
@@ -85,7 +85,7 @@ pub(crate) struct Metrics {
     sets: Mutex<HashMap<&'static str, BTreeMap<Vec<String>, Gauge>>>,
     /// What was delivered out of the store, by route.
     delivered: Mutex<HashMap<Box<str>, u64>>,
-    in_flight: Sharded<Apart<AtomicI64>>,
+    in_flight: Sharded<CachePadded<AtomicI64>>,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -261,7 +261,7 @@ impl ListenerMetrics {
 }
 
 /// One request under way. It may end on another thread than it began on: only all counts together mean something.
-pub struct InFlight<'m>(&'m Sharded<Apart<AtomicI64>>);
+pub struct InFlight<'m>(&'m Sharded<CachePadded<AtomicI64>>);
 
 impl std::fmt::Debug for InFlight<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

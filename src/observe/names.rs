@@ -120,16 +120,16 @@ metrics! {
         "Streams and connections that HTTP/2 itself ended for their peer's error; reason is an error code of RFC 9113.";
     BODY_MEMORY = "dmz_relay_body_memory_bytes", Kind::Gauge, [],
         "Memory that request bodies hold, out of limits.body_memory.";
-    REPLAY_ENTRIES = "dmz_relay_replay_entries", Kind::Gauge, [],
-        "Ids that replay memory holds, out of limits.replay_entries.";
+    REPLAY_ENTRIES = "dmz_relay_dedupe_entries", Kind::Gauge, [],
+        "Ids that dedupe memory holds, out of limits.dedupe_entries.";
     SERVER_HEALTHY = "dmz_relay_upstream_server_healthy", Kind::Gauge, ["upstream", "server"],
         "1 while a server takes requests, 0 while it is ejected or unhealthy; NaN once it is configured no more.";
     SERVER_CHANGES = "dmz_relay_upstream_server_changes_total", Kind::Counter, ["upstream", "server"],
         "How often a server became healthy or unhealthy.";
     ERROR_BUDGET_LEFT = "dmz_relay_error_budget_left", Kind::Gauge, ["route"],
         "Failures until the provider may give the endpoint up; failures count for 24 hours.";
-    PROVIDER_SILENT = "dmz_relay_provider_silent", Kind::Gauge, ["route"],
-        "1 while the route's provider is quiet against its habit, or for longer than the configured time.";
+    PROVIDER_INACTIVE = "dmz_relay_provider_inactive", Kind::Gauge, ["route"],
+        "1 while the route's provider is quiet against its baseline, or for longer than the configured time.";
     LAST_GENUINE = "dmz_relay_last_genuine_timestamp_seconds", Kind::Gauge, ["route"],
         "When the last genuine request came, seconds since the epoch.";
     CERTIFICATE_EXPIRY = "dmz_relay_certificate_not_after_timestamp_seconds", Kind::Gauge, ["listener", "name"],

@@ -9,7 +9,7 @@ use crate::domain::{Fault, Outcome, Refusal};
 
 use super::event::RequestEvent;
 use super::names::{self, Metric};
-use super::sharded::{Apart, Sharded};
+use super::sharded::{CachePadded, Sharded};
 
 /// Status classes, by their number.
 pub(crate) const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -24,7 +24,7 @@ pub(crate) const HISTOGRAMS: [&Metric; 5] = [
 /// Buckets of a histogram, with the one that has no upper bound.
 const BUCKETS: usize = names::SECONDS.len() + 1;
 const PLAIN_OUTCOMES: [Outcome; 5] =
-    [Outcome::Delivered, Outcome::Handshake, Outcome::Duplicate, Outcome::Gone, Outcome::Accepted];
+    [Outcome::Delivered, Outcome::Challenge, Outcome::Duplicate, Outcome::ClientClosed, Outcome::Accepted];
 const OUTCOMES: usize = PLAIN_OUTCOMES.len() + Refusal::ALL.len() + Fault::ALL.len();
 
 /// Labels that requests share, and what they counted. A series says nothing before its first request: a thousand routes that are
@@ -32,7 +32,7 @@ const OUTCOMES: usize = PLAIN_OUTCOMES.len() + Refusal::ALL.len() + Fault::ALL.l
 pub(crate) struct Series {
     pub listener: Arc<str>,
     pub provider: Option<Arc<str>>,
-    blocks: Sharded<OnceLock<Box<Apart<Counts<AtomicU64>>>>>,
+    blocks: Sharded<OnceLock<Box<CachePadded<Counts<AtomicU64>>>>>,
 }
 
 impl Series {
@@ -185,9 +185,9 @@ fn all_outcomes() -> impl Iterator<Item = Outcome> {
 fn index(outcome: &Outcome) -> usize {
     match outcome {
         Outcome::Delivered => 0,
-        Outcome::Handshake => 1,
+        Outcome::Challenge => 1,
         Outcome::Duplicate => 2,
-        Outcome::Gone => 3,
+        Outcome::ClientClosed => 3,
         Outcome::Accepted => 4,
         Outcome::Refused(turned) => PLAIN_OUTCOMES.len() + turned.refusal as usize,
         Outcome::Failed(fault) => PLAIN_OUTCOMES.len() + Refusal::ALL.len() + *fault as usize,

@@ -10,7 +10,7 @@ pub(crate) const SHARDS: usize = 16;
 /// In cache lines of its own. Two, because processors fetch the neighbour as well.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-pub(crate) struct Apart<T>(pub T);
+pub(crate) struct CachePadded<T>(pub T);
 
 /// One for each thread.
 #[derive(Debug, Default)]
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn a_thread_keeps_its_own() {
-        let counters = Sharded::<Apart<AtomicUsize>>::default();
+        let counters = Sharded::<CachePadded<AtomicUsize>>::default();
         std::thread::scope(|scope| {
             for _ in 0..SHARDS {
                 scope.spawn(|| {

@@ -113,7 +113,7 @@ fn only_what_a_stranger_can_repeat_is_throttled() {
     for outcome in delivered_and_failed {
         assert!(!event(outcome.clone()).is_throttled(), "{outcome:?}");
     }
-    let cheap = [Outcome::Gone, Outcome::Handshake, Outcome::Duplicate, Fault::BodyMemory.into()];
+    let cheap = [Outcome::ClientClosed, Outcome::Challenge, Outcome::Duplicate, Fault::BodyMemory.into()];
     for outcome in cheap.into_iter().chain(Refusal::ALL.iter().map(|refusal| Outcome::from(*refusal))) {
         assert!(event(outcome.clone()).is_throttled(), "{outcome:?}");
     }
@@ -122,8 +122,14 @@ fn only_what_a_stranger_can_repeat_is_throttled() {
 #[test]
 fn absent_facts_leave_no_field() {
     let rig = Rig::new();
-    let bare =
-        RequestEvent { route: None, provider: None, key: None, detail: None, attempts: 0, ..event(Outcome::Gone) };
+    let bare = RequestEvent {
+        route: None,
+        provider: None,
+        key: None,
+        detail: None,
+        attempts: 0,
+        ..event(Outcome::ClientClosed)
+    };
     rig.observer.request(&bare);
     let line = rig.lines().remove(0);
     for field in ["route", "provider", "key", "detail", "attempts", "reason"] {
@@ -202,7 +208,7 @@ fn tallies_outlive_a_reload() {
     let rig = Rig::new();
     let shape = Shape { listeners: vec!["public".into()], routes: vec![labels("github")], ..Shape::default() };
     rig.observer.set_shape(&shape);
-    let outcomes = [Refusal::BodyTooLarge.into(), Fault::UpstreamTls.into(), Outcome::Gone, Outcome::Handshake];
+    let outcomes = [Refusal::BodyTooLarge.into(), Fault::UpstreamTls.into(), Outcome::ClientClosed, Outcome::Challenge];
     for outcome in outcomes.into_iter().chain([Outcome::Delivered, Outcome::Delivered, Outcome::Duplicate]) {
         rig.observer.request(&event(outcome));
     }
@@ -210,11 +216,11 @@ fn tallies_outlive_a_reload() {
     let expected = Tally {
         delivered: 2,
         accepted: 0,
-        handshake: 1,
+        challenge: 1,
         duplicate: 1,
         refused: 1,
         failed: 1,
-        gone: 1,
+        client_closed: 1,
         ..Tally::default()
     };
     assert_eq!(rig.observer.tally("github"), Some(expected));
@@ -309,13 +315,13 @@ fn every_kind_of_event_is_one_valid_line_and_documented() {
         Event::WatchDegraded { why },
         Event::ServerHealth { upstream: "crm", server: "s", healthy: false, why: "refused" },
         Event::ErrorBudgetLow { route: "dastra", provider: Some("dastra"), spent: 4, budget: 5 },
-        Event::ProviderSilent {
+        Event::ProviderInactive {
             route: "dastra",
             provider: Some("dastra"),
             quiet_for: Duration::from_hours(100),
             usual: Duration::from_hours(62),
         },
-        Event::ProviderHeard { route: "dastra", provider: None, quiet_for: Duration::from_hours(101) },
+        Event::ProviderActive { route: "dastra", provider: None, quiet_for: Duration::from_hours(101) },
         Event::Draining { in_flight: 1, timeout: Duration::from_secs(30) },
         Event::Stopped { unfinished: 1, interrupted: 0 },
         Event::Delivery(DeliveryEvent {
@@ -324,7 +330,7 @@ fn every_kind_of_event_is_one_valid_line_and_documented() {
             route: "crm",
             upstream: "crm",
             attempt: 2,
-            replay: true,
+            redelivery: true,
             server: Some("s"),
             status: Some(500),
             fault: Some(Fault::UpstreamStatus),
@@ -364,20 +370,20 @@ fn every_kind_of_event_is_one_valid_line_and_documented() {
 #[test]
 fn providers_stand_in_gauges() {
     let rig = Rig::new();
-    let standing = |route: &str, budget_left, last_genuine: Option<UnixMillis>| ProviderStanding {
+    let status = |route: &str, budget_left, last_genuine: Option<UnixMillis>| ProviderStatus {
         route: route.into(),
         budget_left,
-        silent: last_genuine.is_some(),
+        inactive: last_genuine.is_some(),
         last_genuine,
     };
-    rig.observer.set_providers(&[standing("a", Some(4), Some(AT)), standing("b", None, None)]);
+    rig.observer.set_providers(&[status("a", Some(4), Some(AT)), status("b", None, None)]);
     let gauge = |name: &str, route: &str| rig.metric(&format!("dmz_relay_{name}{{route=\"{route}\"}}"));
     assert_eq!((gauge("error_budget_left", "a"), gauge("error_budget_left", "b")), (Some(4.0), None));
-    assert_eq!((gauge("provider_silent", "a"), gauge("provider_silent", "b")), (Some(1.0), Some(0.0)));
+    assert_eq!((gauge("provider_inactive", "a"), gauge("provider_inactive", "b")), (Some(1.0), Some(0.0)));
     assert_eq!(gauge("last_genuine_timestamp_seconds", "a"), Some(1_767_225_600.0));
     assert_eq!(gauge("last_genuine_timestamp_seconds", "b"), None);
     rig.observer.set_providers(&[]);
-    assert!(gauge("provider_silent", "a").unwrap().is_nan(), "the route is gone");
+    assert!(gauge("provider_inactive", "a").unwrap().is_nan(), "the route is gone");
 }
 
 #[test]

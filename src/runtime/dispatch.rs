@@ -25,8 +25,8 @@ use crate::store::{Claimed, RefusedAt, StoredRequest, Ticket};
 
 use circuits::Circuits;
 
-pub use breaker::{BreakerStanding, Turn};
-pub use circuit::{Admission, Circuit, Probe, Turns, Verdict};
+pub use breaker::{BreakerStatus, Transition};
+pub use circuit::{Admission, Circuit, Probe, Transitions, Verdict};
 pub use circuits::Servers;
 pub use lane::{Busy, Lane, Slot};
 
@@ -125,8 +125,8 @@ impl Dispatch {
     }
 
     /// How the breaker stands that all routes of an upstream share.
-    pub fn upstream_standing(&self, servers: Servers<'_>) -> BreakerStanding {
-        self.circuits.standing(servers)
+    pub fn upstream_status(&self, servers: Servers<'_>) -> BreakerStatus {
+        self.circuits.status(servers)
     }
 
     /// A server of an upstream takes requests again, as a health check or a request found: whatever waits for it is looked at.

@@ -1,6 +1,6 @@
 //! The compiled configuration: immutable, complete, cheap to read. A request loads it once.
 //!
-//! Only `config::compile` builds one. What must outlive a reload (server states, meters, replay memory, ticket keys) is in
+//! Only `config::compile` builds one. What must outlive a reload (server states, meters, dedupe memory, ticket keys) is in
 //! [`crate::runtime::state::State`]; the snapshot only points to it.
 //!
 //! Deliberately absent: any type that mirrors `relay.toml`, any string that still has to be parsed, any secret outside a
@@ -17,12 +17,12 @@ use bytes::Bytes;
 use crate::base::{Secret, UnixMillis};
 use crate::domain::{FieldList, Method, Sensitive};
 use crate::guards::access::{AccessList, IpSet, RequiredHeader};
+use crate::guards::baseline::TrafficBaseline;
 use crate::guards::budget::Budget;
 use crate::guards::dedupe::Share;
-use crate::guards::habit::Habit;
 use crate::guards::meter::{Rate, RouteLimits, RouteMeter};
 use crate::runtime::routing::RouteTable;
-use crate::scheme::{Handshake, Verifier};
+use crate::scheme::{Challenge, Verifier};
 use crate::store;
 use crate::upstream::Upstream;
 
@@ -156,7 +156,7 @@ pub enum Account {
 /// Who may do more over the admin socket than look. Root and the relay's own user may do everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Roles {
-    /// They reload, retry, replay and discard.
+    /// They reload, retry, redeliver and discard.
     pub operators: Vec<Account>,
     /// They read bodies.
     pub readers: Vec<Account>,
@@ -242,7 +242,7 @@ pub struct Limits {
     pub max_h2_streams: u32,
     /// How long a stopping relay waits for requests in flight.
     pub drain_timeout: Duration,
-    pub replay_entries: usize,
+    pub dedupe_entries: usize,
 }
 
 impl Limits {
@@ -287,7 +287,7 @@ pub struct Route {
     /// Whether `access` refuses anybody.
     pub address_check: AddressCheck,
     /// Whether the connection must have shown a client certificate.
-    pub client_certificate: bool,
+    pub client_auth: bool,
     /// Headers that must be there, with the values they may have.
     pub headers: Vec<RequiredHeader>,
     /// What it is going to ask for; refuses nobody.
@@ -300,17 +300,17 @@ pub struct Route {
     pub limits: RouteLimits,
     /// Token buckets and the count of requests in flight; shared with older snapshots.
     pub meter: Arc<RouteMeter>,
-    /// Handshakes answered here.
-    pub challenges: Vec<Challenge>,
+    /// What its provider asks and the relay answers.
+    pub challenges: Vec<RouteChallenge>,
     /// How a request proves that it is genuine.
     pub verify: Verification,
     /// The same as a name that a stored request carries: the shipped recipe's, or that of a scheme of the file with what it
     /// checks; `None` where nothing is verified.
     pub verified_by: Option<Arc<str>>,
-    /// How long an id is remembered; `None`: replay memory is off for this route.
-    pub replay: Option<Duration>,
-    /// Its share of replay memory; outlives a reload.
-    pub replay_share: Share,
+    /// How long an id is remembered; `None`: dedupe memory is off for this route.
+    pub dedupe: Option<Duration>,
+    /// Its share of dedupe memory; outlives a reload.
+    pub dedupe_share: Share,
     /// Where genuine requests go.
     pub upstream: Arc<Upstream>,
     /// How the target is written.
@@ -325,16 +325,16 @@ pub struct Route {
     pub concurrency: usize,
     /// Stored requests are delivered one after the other, in the order of their acceptance.
     pub ordered: bool,
-    /// The history keeps the bodies of delivered and refused requests, so that they can be replayed and explained.
+    /// The history keeps the bodies of delivered and refused requests, so that they can be redelivered and explained.
     pub keep_body: bool,
     /// Failed requests after which the provider gives the endpoint up; from its recipe.
     pub error_budget: Option<u32>,
     /// The failures it was shown lately; shared with older snapshots.
     pub budget: Arc<Budget>,
-    /// When the provider's silence is worth an alarm.
-    pub silence: Silence,
+    /// When the provider's inactivity is worth an alarm.
+    pub inactivity_alert: InactivityAlert,
     /// When it usually calls; shared with older snapshots.
-    pub habit: Arc<Habit>,
+    pub baseline: Arc<TrafficBaseline>,
     /// What the sender receives.
     pub answer: AnswerPolicy,
 }
@@ -410,7 +410,7 @@ pub struct Forwarding {
     /// Appended to the query, percent-encoded already.
     pub query: Vec<(String, Secret)>,
     /// Signs what is forwarded with the relay's own key, as Standard Webhooks has it.
-    pub resign: Option<crate::scheme::Resigner>,
+    pub sign_with: Option<crate::scheme::UpstreamSigner>,
     /// Query parameters of the sender that hold its secret, by their decoded names. They stay outside.
     pub strip_query: Vec<String>,
     /// Those and the names of `query`, as `signature::spelling::folded` has them: the sender's stay outside in every
@@ -455,11 +455,11 @@ pub struct Retry {
     pub timeout: Duration,
 }
 
-/// When a provider's silence is worth an alarm.
+/// When a provider's inactivity is worth an alarm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Silence {
+pub enum InactivityAlert {
     /// When it is quiet for clearly longer than it ever was in the last two weeks.
-    Habit,
+    Baseline,
     /// After this time.
     After(Duration),
     /// Never.
@@ -486,11 +486,11 @@ pub struct FixedAnswer {
     pub content_type: Option<String>,
 }
 
-/// A provider's handshake that the relay answers itself.
+/// A provider's challenge that a route answers.
 #[derive(Clone, Debug)]
-pub struct Challenge {
+pub struct RouteChallenge {
     /// How it is recognised and answered.
-    pub handshake: Arc<Handshake>,
+    pub challenge: Arc<Challenge>,
     /// What the provider must say in it, or what its answer is computed with.
     pub secret: Option<Secret>,
 }

@@ -1,4 +1,4 @@
-//! What outlives a reload, keyed by stable names: server states, meters, error budgets, habits, replay memory, the budget
+//! What outlives a reload, keyed by stable names: server states, meters, error budgets, baselines, dedupe memory, the budget
 //! for bodies, the store and who may deliver from it, ticket keys.
 
 mod bodies;
@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::server::ProducesTickets;
 
+use crate::guards::baseline::TrafficBaseline;
 use crate::guards::budget::Budget;
-use crate::guards::dedupe::ReplayMemory;
-use crate::guards::habit::Habit;
+use crate::guards::dedupe::DedupeMemory;
 use crate::guards::meter::RouteMeter;
 use crate::runtime::dispatch::Dispatch;
 use crate::store::Store;
@@ -27,7 +27,7 @@ pub use places::{Place, VerifyPlaces};
 #[derive(Debug)]
 pub struct State {
     /// Which requests were delivered.
-    pub replay: Arc<ReplayMemory>,
+    pub dedupe: Arc<DedupeMemory>,
     /// How much memory bodies may take.
     pub bodies: BodyMemory,
     /// Where signatures over large bodies are computed.
@@ -41,14 +41,14 @@ pub struct State {
     store: OnceLock<Arc<Store>>,
     meters: ByRoute<RouteMeter>,
     budgets: ByRoute<Budget>,
-    habits: ByRoute<Habit>,
+    baselines: ByRoute<TrafficBaseline>,
     ticketers: Mutex<HashMap<[u8; 32], Arc<dyn ProducesTickets>>>,
 }
 
 impl Default for State {
     fn default() -> Self {
         Self {
-            replay: Arc::new(ReplayMemory::new(usize::MAX)),
+            dedupe: Arc::new(DedupeMemory::new(usize::MAX)),
             bodies: BodyMemory::default(),
             verify_places: VerifyPlaces::default(),
             upstreams: Upstreams::new(),
@@ -57,7 +57,7 @@ impl Default for State {
             store: OnceLock::new(),
             meters: ByRoute::default(),
             budgets: ByRoute::default(),
-            habits: ByRoute::default(),
+            baselines: ByRoute::default(),
             ticketers: Mutex::default(),
         }
     }
@@ -105,16 +105,16 @@ impl State {
         self.budgets.of(route)
     }
 
-    /// The habit of a route's provider, likewise.
-    pub fn habit(&self, route: &Arc<str>) -> Arc<Habit> {
-        self.habits.of(route)
+    /// The baseline of a route's provider, likewise.
+    pub fn baseline(&self, route: &Arc<str>) -> Arc<TrafficBaseline> {
+        self.baselines.of(route)
     }
 
     /// Forgets what belongs to routes that are gone; what is still in use by an older snapshot lives on with it.
     pub fn keep_routes(&self, known: impl Fn(&str) -> bool) {
         self.meters.keep(&known);
         self.budgets.keep(&known);
-        self.habits.keep(&known);
+        self.baselines.keep(&known);
     }
 }
 

@@ -32,7 +32,7 @@ pub struct Scheme {
     /// Headers and what they must look like.
     pub(crate) shapes: Vec<(Source, Shape)>,
     pub(crate) bindings: Vec<Binding>,
-    /// Shapes that no body may have: whoever asks gets the signature of such a text, as the answer to a handshake.
+    /// Shapes that no body may have: whoever asks gets the signature of such a text, as the answer to a challenge.
     pub(crate) reserved: Vec<Shape>,
     /// What dedupe memory knows a request by.
     pub(crate) names: Names,
@@ -190,7 +190,7 @@ impl Scheme {
         self.check.envelope().is_some_and(Envelope::signs_body)
     }
 
-    /// How far the signed time may be from the present, back and ahead; replay memory must last longer than both.
+    /// How far the signed time may be from the present, back and ahead; dedupe memory must last longer than both.
     pub fn window(&self) -> Option<(Duration, Duration)> {
         self.timestamp.as_ref().and_then(|time| time.window).map(|window| (window.back, window.ahead))
     }

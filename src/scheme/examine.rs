@@ -27,7 +27,7 @@ pub enum Aspect {
     Signature,
     /// Members of the body that must equal a header.
     Binding,
-    /// What replay memory knows the request by.
+    /// What dedupe memory knows the request by.
     Id,
 }
 

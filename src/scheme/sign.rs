@@ -277,8 +277,8 @@ impl Work<'_, '_> {
         Ok(())
     }
 
-    /// Whatever else the message or replay memory needs and the draft does not have. A body that cannot take an id is
-    /// left alone where replay memory has something to fall back on.
+    /// Whatever else the message or dedupe memory needs and the draft does not have. A body that cannot take an id is
+    /// left alone where dedupe memory has something to fall back on.
     fn put_ids(&mut self) -> Result<(), SignProblem> {
         let scheme = self.scheme;
         let mut needed: Vec<&Source> = scheme.id.iter().collect();

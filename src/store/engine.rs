@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::base::UnixMillis;
 use crate::domain::Sensitive;
-use crate::guards::dedupe::{Kept, ReplayKey};
+use crate::guards::dedupe::{DedupeKey, Kept};
 
 use super::action::{Action, ActionPage, ActionQuery};
 use super::entry::{Attempt, Entry, Event};
@@ -27,7 +27,7 @@ pub(super) enum Write {
     Accept(Box<Accept>),
     Record(Box<Entry>),
     Remember {
-        key: ReplayKey,
+        key: DedupeKey,
         until: UnixMillis,
         route: Arc<str>,
     },
@@ -173,8 +173,8 @@ pub(super) trait Place: Send + Sync {
     /// was written, made durable and read back. `salvage`: what cannot be read is set aside first.
     fn open(&self, ours: &HashSet<Ticket>, salvage: bool) -> Result<Opened, OpenError>;
 
-    /// The keys of replay memory that are still inside their window; once, at the start.
-    fn replay_keys(&self) -> Result<Vec<Kept>, OpenError>;
+    /// The keys of dedupe memory that are still inside their window; once, at the start.
+    fn dedupe_keys(&self) -> Result<Vec<Kept>, OpenError>;
 
     /// Opens a reading side.
     fn reader(&self) -> Result<Box<dyn Reader>, EngineFault>;

@@ -63,8 +63,8 @@ impl Entry {
     pub(super) fn is_bounded(&self) -> bool {
         let proven = self.key.is_some() || self.upstream.is_some();
         match self.outcome {
-            HistoryOutcome::Refused | HistoryOutcome::Duplicate | HistoryOutcome::Handshake => true,
-            HistoryOutcome::Failed | HistoryOutcome::Gone => !proven || self.head.is_none(),
+            HistoryOutcome::Refused | HistoryOutcome::Duplicate | HistoryOutcome::Challenge => true,
+            HistoryOutcome::Failed | HistoryOutcome::ClientClosed => !proven || self.head.is_none(),
             HistoryOutcome::Delivered
             | HistoryOutcome::Accepted
             | HistoryOutcome::Dead
@@ -104,7 +104,7 @@ pub struct Event {
     pub stage: Option<Stage>,
     /// When it is tried next, while it waits.
     pub due: Option<UnixMillis>,
-    /// The body is there to be shown, replayed and explained.
+    /// The body is there to be shown, redelivered and explained.
     pub has_body: bool,
 }
 
@@ -130,7 +130,7 @@ impl Stage {
 /// One attempt to deliver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
-    /// Of its last send. Counts from 1, over direct attempts, attempts from the spool, and replays.
+    /// Of its last send. Counts from 1, over direct attempts, attempts from the spool, and redeliveries.
     pub number: u32,
     /// When it began.
     pub at: UnixMillis,
@@ -156,18 +156,18 @@ pub enum AttemptKind {
     /// From the spool.
     Spooled,
     /// An operator asked for it.
-    Replay,
+    Redelivery,
 }
 
 impl AttemptKind {
-    pub(super) const ALL: [Self; 3] = [Self::Direct, Self::Spooled, Self::Replay];
+    pub(super) const ALL: [Self; 3] = [Self::Direct, Self::Spooled, Self::Redelivery];
 
     /// The column, and the word in the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Direct => "direct",
             Self::Spooled => "spooled",
-            Self::Replay => "replay",
+            Self::Redelivery => "redelivery",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The way to the writer: a bounded queue that wakes it only for what somebody waits for.
 //!
-//! A history row or a replay key is pushed and left; the writer looks every few dozen milliseconds. Waking a thread costs
+//! A history row or a dedupe key is pushed and left; the writer looks every few dozen milliseconds. Waking a thread costs
 //! its waker more than the row does, so only what somebody waits for wakes it, and only when it sleeps.
 //!
 //! Bounded in number and in bytes. What nobody waits for may fill three quarters, so that it never crowds out a request
@@ -26,12 +26,12 @@ const MAX_BYTES: usize = 64 * 1024 * 1024;
 const WRITE: usize = 1024;
 
 /// The reply to a write when it is durable, or when it is not.
-pub(super) type Told = Result<Given, Unstored>;
+pub(super) type Reply = Result<WriteReply, Unstored>;
 
 /// A write on its way.
 pub(super) struct Job {
     pub(super) write: Write,
-    pub(super) answer: Option<oneshot::Sender<Told>>,
+    pub(super) answer: Option<oneshot::Sender<Reply>>,
     pub(super) bytes: usize,
     urgent: bool,
 }
@@ -70,7 +70,7 @@ impl Intake {
     }
 
     /// For what somebody waits for. `false`: there is no room.
-    pub(super) fn urge(&self, write: Write, answer: oneshot::Sender<Told>) -> bool {
+    pub(super) fn urge(&self, write: Write, answer: oneshot::Sender<Reply>) -> bool {
         // Counted before it is there, so that whoever takes it never counts below zero.
         self.urgent.fetch_add(1, Ordering::SeqCst);
         let taken = self.push(write, Some(answer), true, MAX_WRITES, MAX_BYTES);
@@ -94,7 +94,7 @@ impl Intake {
     fn push(
         &self,
         write: Write,
-        answer: Option<oneshot::Sender<Told>>,
+        answer: Option<oneshot::Sender<Reply>>,
         urgent: bool,
         writes: usize,
         most: usize,
@@ -181,12 +181,12 @@ fn weight(write: &Write) -> usize {
 /// What was given to somebody who waited. Claimed requests in it that nobody takes become due again: whoever asked for
 /// them has gone.
 #[derive(Debug)]
-pub(super) struct Given {
+pub(super) struct WriteReply {
     wrote: Option<Wrote>,
     intake: Arc<Intake>,
 }
 
-impl Given {
+impl WriteReply {
     pub(super) fn new(wrote: Wrote, intake: &Arc<Intake>) -> Self {
         Self { wrote: Some(wrote), intake: Arc::clone(intake) }
     }
@@ -196,7 +196,7 @@ impl Given {
     }
 }
 
-impl Drop for Given {
+impl Drop for WriteReply {
     fn drop(&mut self) {
         let tickets: Vec<Ticket> = match self.wrote.take() {
             Some(Wrote::Accepted(ticket, true)) => vec![ticket],

@@ -17,7 +17,7 @@ pub struct Settings {
     /// Bytes that everything together may take.
     pub keep_size: u64,
     /// Bytes of the file system that stay free.
-    pub reserve: u64,
+    pub disk_reserve: u64,
     /// History rows for refused requests per second; the rest are counted only, so that a flood cannot push the history
     /// of genuine requests out.
     pub refusals_per_second: u32,

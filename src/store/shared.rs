@@ -8,7 +8,7 @@ use super::engine::{EngineFault, Room};
 use super::error::Unstored;
 use super::ledger::{Backlogs, Ledger, Oldest, Shift};
 use super::recent::Recent;
-use super::standing::Standing;
+use super::status::Status;
 
 /// An operation on the disk that takes longer is said. No disk that is well takes so long.
 const STALL: Duration = Duration::from_secs(3);
@@ -40,7 +40,7 @@ pub(super) struct Shared {
     pub(super) sharers: Arc<Sharers>,
     history_dropped: AtomicU64,
     rows_skipped: AtomicU64,
-    replay_unkept: AtomicU64,
+    dedupe_unkept: AtomicU64,
     commits: AtomicU64,
     /// How often it was opened: readers of an older opening are not used any more.
     openings: AtomicU64,
@@ -186,17 +186,17 @@ impl Shared {
         self.rows_skipped.load(Ordering::Relaxed)
     }
 
-    pub(super) fn replay_unkept(&self, keys: u64) {
-        self.replay_unkept.fetch_add(keys, Ordering::Relaxed);
+    pub(super) fn dedupe_unkept(&self, keys: u64) {
+        self.dedupe_unkept.fetch_add(keys, Ordering::Relaxed);
     }
 
-    pub(super) fn standing(&self, limit: u64) -> Standing {
+    pub(super) fn status(&self, limit: u64) -> Status {
         let backlogs = self.ledger.all();
         let open = self.is_open();
         let stalled = self.busy().since.map(|since| since.elapsed()).filter(|away| *away >= STALL);
         let state = self.state();
         let waits = stalled.map(|away| format!("the disk has not answered for {} s", away.as_secs()));
-        Standing {
+        Status {
             open: open && stalled.is_none(),
             problem: state.problem.clone().or(waits),
             stalled,
@@ -210,7 +210,7 @@ impl Shared {
             oldest_waiting: backlogs.iter().filter_map(|(_, backlog)| backlog.oldest).min(),
             history_dropped: self.dropped(),
             rows_skipped: self.skipped(),
-            replay_unkept: self.replay_unkept.load(Ordering::Relaxed),
+            dedupe_unkept: self.dedupe_unkept.load(Ordering::Relaxed),
             commits: self.commits.load(Ordering::Relaxed),
         }
     }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::base::{Secret, UnixMillis};
 use crate::domain::Head;
-use crate::guards::dedupe::ReplayKey;
+use crate::guards::dedupe::DedupeKey;
 
 use super::entry::{Attempt, Entry};
 
@@ -16,7 +16,7 @@ pub struct Accept {
     /// Its row of the history; outcome `accepted`, with head, body and route.
     pub entry: Entry,
     /// Remembered in the same transaction.
-    pub replay: Option<(ReplayKey, UnixMillis)>,
+    pub dedupe: Option<(DedupeKey, UnixMillis)>,
     /// A direct attempt that failed before, if there was one.
     pub tried: Option<Attempt>,
     /// When delivery may begin; `None`: the caller delivers it at once, and the attempt counts as begun.
@@ -94,7 +94,7 @@ pub struct StoredRequest {
     pub key: Option<Arc<str>>,
     /// What it was verified by, as [`Entry`] has it; of an older version the provider's name.
     pub verified_by: Option<Arc<str>>,
-    /// What replay memory knows it by.
+    /// What dedupe memory knows it by.
     pub dedupe: Option<Box<str>>,
     /// The time that the request carries.
     pub timestamp: Option<UnixMillis>,

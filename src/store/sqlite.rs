@@ -29,7 +29,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::base::{Clock, Moment, UnixMillis};
-use crate::guards::dedupe::{Kept, ReplayKey};
+use crate::guards::dedupe::{DedupeKey, Kept};
 
 use super::engine::{EngineFault, Opened, Place, Reader};
 use super::error::OpenError;
@@ -48,7 +48,7 @@ use hold::Held;
 struct Bounds {
     keep_age: Duration,
     keep_size: u64,
-    reserve: u64,
+    disk_reserve: u64,
 }
 
 /// A file.
@@ -83,7 +83,11 @@ impl SqlitePlace {
         Ok(Self {
             path: settings.path.clone(),
             keys: Arc::new(keys),
-            bounds: Bounds { keep_age: settings.keep_age, keep_size: settings.keep_size, reserve: settings.reserve },
+            bounds: Bounds {
+                keep_age: settings.keep_age,
+                keep_size: settings.keep_size,
+                disk_reserve: settings.disk_reserve,
+            },
             clock,
             timeline,
             sharers,
@@ -219,12 +223,12 @@ impl Place for SqlitePlace {
         })
     }
 
-    fn replay_keys(&self) -> Result<Vec<Kept>, OpenError> {
+    fn dedupe_keys(&self) -> Result<Vec<Kept>, OpenError> {
         let (now, steady) = (self.clock.moment(), self.timeline.now());
         let read = || {
             let connection = open::reader(&self.path)?;
             let mut words = row::Words::default();
-            let sql = "SELECT key, until, steady, route FROM replay WHERE until > ?1 OR steady > ?2";
+            let sql = "SELECT key, until, steady, route FROM dedupe WHERE until > ?1 OR steady > ?2";
             let mut statement = connection.prepare(sql)?;
             let mut rows = statement.query([now.wall.0, steady.0])?;
             let mut kept = Vec::new();
@@ -235,7 +239,7 @@ impl Place for SqlitePlace {
                 let left = Duration::from_millis(u64::try_from(left).unwrap_or_default());
                 let until = Moment { wall: UnixMillis(until), ..now.plus(left) };
                 let route = words.word(&connection, row.get(3)?)?;
-                kept.push(Kept { key: ReplayKey::from_bytes(row.get(0)?), until, route });
+                kept.push(Kept { key: DedupeKey::from_bytes(row.get(0)?), until, route });
             }
             Ok::<_, rusqlite::Error>(kept)
         };

@@ -1,6 +1,6 @@
 //! The store's own time, which nobody sets.
 //!
-//! Due times, allowances and the windows of replay keys lie on disk in this time. It began with the wall clock when the file was made,
+//! Due times, allowances and the windows of dedupe keys lie on disk in this time. It began with the wall clock when the file was made,
 //! and from then on it counts what the machine was running, over restarts: setting the wall clock, by an hour or by days,
 //! moves nothing that waits. What comes in as wall time is translated at the door of the store, and so is what goes out.
 //!

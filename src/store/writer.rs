@@ -18,10 +18,10 @@ use crate::base::Clock;
 use super::Recovered;
 use super::engine::{Committed, Engine, EngineFault, Opened, Place, Room, Write, Wrote};
 use super::error::{OpenError, Unstored};
-use super::intake::{Given, Intake, Job};
+use super::intake::{Intake, Job, WriteReply};
 use super::shared::{Shared, Stall};
 use super::spool::{Settlement, Ticket};
-use super::standing::News;
+use super::status::StoreEvent;
 use super::timeline::Timeline;
 
 /// Writes of one transaction.
@@ -41,7 +41,7 @@ const LAST_PAUSE: Duration = Duration::from_secs(5);
 const DROPPED: Duration = Duration::from_secs(10);
 
 /// Who receives a change.
-pub(super) type Tell = Arc<dyn Fn(News) + Send + Sync>;
+pub(super) type OnEvent = Arc<dyn Fn(StoreEvent) + Send + Sync>;
 
 /// What came of the first opening.
 pub(super) type First = Result<Recovered, OpenError>;
@@ -53,7 +53,7 @@ pub(super) struct Writer {
     shared: Arc<Shared>,
     clock: Clock,
     timeline: Arc<Timeline>,
-    news: Tell,
+    news: OnEvent,
     /// Who waits for the first opening; nobody any more when it took long or failed.
     first: Option<SyncSender<First>>,
     /// It was open in this process.
@@ -98,7 +98,7 @@ impl Writer {
         shared: Arc<Shared>,
         clock: Clock,
         timeline: Arc<Timeline>,
-        news: Tell,
+        news: OnEvent,
         first: SyncSender<First>,
     ) -> Self {
         let now = Instant::now();
@@ -184,9 +184,9 @@ impl Writer {
                     match (wrote, answer) {
                         (Wrote::NoRoom, Some(answer)) => drop(answer.send(Err(Unstored::Full))),
                         (Wrote::NoRoom, None) => self.shared.history_dropped(1),
-                        // Whoever does not take it lets it go: see `Given`.
+                        // Whoever does not take it lets it go: see `WriteReply`.
                         (wrote, answer) => {
-                            let given = Given::new(wrote, &self.intake);
+                            let given = WriteReply::new(wrote, &self.intake);
                             match answer {
                                 Some(answer) => drop(answer.send(Ok(given))),
                                 None => drop(given),
@@ -245,7 +245,7 @@ impl Writer {
         match write {
             Write::Settle(ticket, settlement) if self.ours.contains(&ticket) => self.owed.push((ticket, settlement)),
             Write::Record(_) => self.shared.history_dropped(1),
-            Write::Remember { .. } => self.shared.replay_unkept(1),
+            Write::Remember { .. } => self.shared.dedupe_unkept(1),
             _ => {}
         }
     }
@@ -321,7 +321,7 @@ impl Writer {
         self.salvage |= fault.damaged;
         self.put_off();
         if self.shared.closed(fault) {
-            (self.news)(News::Failed { detail: fault.detail.clone() });
+            (self.news)(StoreEvent::Failed { detail: fault.detail.clone() });
         }
         self.shared.why_closed()
     }
@@ -350,7 +350,7 @@ impl Writer {
                 let news = self.shared.still_closed(e.to_string(), full);
                 let told = self.first.take().is_some_and(|first| first.send(Err(e.clone())).is_ok());
                 if news && !(told && e.is_final()) {
-                    (self.news)(News::Failed { detail: e.to_string() });
+                    (self.news)(StoreEvent::Failed { detail: e.to_string() });
                 }
                 Err(e)
             }
@@ -364,7 +364,7 @@ impl Writer {
             return Ok((opened, None));
         }
         let (interrupted, last_refusal) = (opened.interrupted, opened.last_refusal);
-        let recovered = Recovered { replay: self.place.replay_keys()?, interrupted, last_refusal };
+        let recovered = Recovered { dedupe: self.place.dedupe_keys()?, interrupted, last_refusal };
         Ok((opened, Some(recovered)))
     }
 
@@ -375,7 +375,7 @@ impl Writer {
         self.shared.opened(backlogs);
         (self.opened, self.salvage) = (true, false);
         if let Some(detail) = set_aside {
-            (self.news)(News::SetAside { detail });
+            (self.news)(StoreEvent::SetAside { detail });
         }
         self.pay();
         if self.engine.is_none() {
@@ -390,20 +390,20 @@ impl Writer {
                 }
             }
             (Some(recovered), None) => self.late(recovered),
-            (None, _) => (self.news)(News::Recovered),
+            (None, _) => (self.news)(StoreEvent::Recovered),
         }
         self.room(room);
     }
 
     fn late(&self, recovered: Recovered) {
-        (self.news)(News::Recovered);
-        (self.news)(News::Found(recovered));
+        (self.news)(StoreEvent::Recovered);
+        (self.news)(StoreEvent::Found(recovered));
     }
 
     fn room(&mut self, room: Room) {
         match self.shared.room(room) {
-            Some(true) => (self.news)(News::Full),
-            Some(false) => (self.news)(News::Room),
+            Some(true) => (self.news)(StoreEvent::Full),
+            Some(false) => (self.news)(StoreEvent::Room),
             None => {}
         }
     }
@@ -416,10 +416,10 @@ impl Writer {
             let news = match wrote {
                 Wrote::NoRoom if !room.full => {
                     let first = self.full_routes.insert(Arc::clone(route));
-                    first.then(|| News::RouteFull { route: Arc::clone(route) })
+                    first.then(|| StoreEvent::RouteFull { route: Arc::clone(route) })
                 }
                 Wrote::Accepted(..) => {
-                    self.full_routes.remove(route).then(|| News::RouteRoom { route: Arc::clone(route) })
+                    self.full_routes.remove(route).then(|| StoreEvent::RouteRoom { route: Arc::clone(route) })
                 }
                 _ => None,
             };
@@ -432,7 +432,7 @@ impl Writer {
     fn tell_skipped(&mut self, now: Instant) {
         let skipped = self.shared.skipped();
         if skipped > self.skipped && self.skipped_at.is_none_or(|at| now.duration_since(at) >= DROPPED) {
-            (self.news)(News::RowsSkipped { count: skipped - self.skipped });
+            (self.news)(StoreEvent::RowsSkipped { count: skipped - self.skipped });
             (self.skipped, self.skipped_at) = (skipped, Some(now));
         }
     }
@@ -440,16 +440,16 @@ impl Writer {
     fn tell_dropped(&mut self, now: Instant) {
         let dropped = self.shared.dropped();
         if dropped > self.told && self.told_at.is_none_or(|at| now.duration_since(at) >= DROPPED) {
-            (self.news)(News::HistoryDropped { count: dropped - self.told });
+            (self.news)(StoreEvent::HistoryDropped { count: dropped - self.told });
             (self.told, self.told_at) = (dropped, Some(now));
         }
     }
 }
 
 /// The writer is back from the disk.
-fn tell_stall(shared: &Shared, news: &Tell) {
+fn tell_stall(shared: &Shared, news: &OnEvent) {
     if let Some(Stall::Over(after)) = shared.back() {
-        news(News::Resumed { after });
+        news(StoreEvent::Resumed { after });
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::http1::kept::Kept;
 use super::spec::{EjectionSpec, HealthSpec};
 
-/// A server changed its standing: for the log and the counters of whoever listens.
+/// A server changed its availability: for the log and the counters of whoever listens.
 #[derive(Clone, Debug)]
 pub struct ServerChange {
     /// Whose server.
@@ -53,7 +53,7 @@ impl ServerTurn {
 
 /// Whether a server may be chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum Availability {
     /// Yes.
     Ready,
     /// Its ejection ran out: one request may find out whether it is back.
@@ -128,14 +128,14 @@ impl Condition {
     }
 
     /// `checked`: whether health checks run. Without them an old verdict would stand for ever.
-    pub(super) fn standing(&self, checked: bool, now: Instant) -> Standing {
+    pub(super) fn availability(&self, checked: bool, now: Instant) -> Availability {
         if checked && self.unhealthy.load(Ordering::Relaxed) {
-            return Standing::Unhealthy;
+            return Availability::Unhealthy;
         }
         match self.ejected_until.load(Ordering::Relaxed) {
-            0 => Standing::Ready,
-            until if until <= self.millis(now) => Standing::ProbeDue,
-            _ => Standing::Ejected,
+            0 => Availability::Ready,
+            until if until <= self.millis(now) => Availability::ProbeDue,
+            _ => Availability::Ejected,
         }
     }
 
@@ -285,19 +285,23 @@ mod tests {
         fail(&condition);
         condition.enter(false).settle(Verdict::Good, &RULE, "");
         fail(&condition);
-        assert_eq!(condition.standing(true, Instant::now()), Standing::Ready, "a success in between starts over");
+        assert_eq!(
+            condition.availability(true, Instant::now()),
+            Availability::Ready,
+            "a success in between starts over"
+        );
         fail(&condition);
-        assert_eq!(condition.standing(true, Instant::now()), Standing::Ejected);
+        assert_eq!(condition.availability(true, Instant::now()), Availability::Ejected);
         assert_eq!(heard.try_recv().unwrap().now, ServerTurn::Ejected);
 
         tokio::time::advance(RULE.duration).await;
         let now = Instant::now();
-        assert_eq!(condition.standing(true, now), Standing::ProbeDue);
+        assert_eq!(condition.availability(true, now), Availability::ProbeDue);
         assert!(condition.claim_probe(&RULE, now));
         assert!(!condition.claim_probe(&RULE, now), "one probe, not two");
-        assert_eq!(condition.standing(true, now), Standing::Ejected);
+        assert_eq!(condition.availability(true, now), Availability::Ejected);
         condition.enter(true).settle(Verdict::Good, &RULE, "");
-        assert_eq!(condition.standing(true, now), Standing::Ready);
+        assert_eq!(condition.availability(true, now), Availability::Ready);
         assert_eq!(heard.try_recv().unwrap().now, ServerTurn::Readmitted);
     }
 
@@ -309,12 +313,12 @@ mod tests {
         tokio::time::advance(RULE.duration).await;
         assert!(condition.claim_probe(&RULE, Instant::now()));
         condition.enter(true).settle(Verdict::Bad, &RULE, "");
-        assert_eq!(condition.standing(true, Instant::now()), Standing::Ejected);
+        assert_eq!(condition.availability(true, Instant::now()), Availability::Ejected);
 
         tokio::time::advance(RULE.duration).await;
         assert!(condition.claim_probe(&RULE, Instant::now()));
         drop(condition.enter(true));
-        assert_eq!(condition.standing(true, Instant::now()), Standing::ProbeDue);
+        assert_eq!(condition.availability(true, Instant::now()), Availability::ProbeDue);
         assert_eq!(condition.in_flight(), 0);
     }
 
@@ -325,7 +329,7 @@ mod tests {
         for _ in 0..50 {
             condition.enter(false).settle(Verdict::Bad, &off, "");
         }
-        assert_eq!(condition.standing(true, Instant::now()), Standing::Ready);
+        assert_eq!(condition.availability(true, Instant::now()), Availability::Ready);
     }
 
     #[tokio::test(start_paused = true)]
@@ -342,18 +346,18 @@ mod tests {
         let now = Instant::now();
         for outcome in [down(), Ok(()), down()] {
             condition.checked(outcome, &rule);
-            assert_eq!(condition.standing(true, now), Standing::Ready);
+            assert_eq!(condition.availability(true, now), Availability::Ready);
         }
         condition.checked(down(), &rule);
-        assert_eq!(condition.standing(true, now), Standing::Unhealthy);
-        assert_eq!(condition.standing(false, now), Standing::Ready, "no checks, no verdict");
+        assert_eq!(condition.availability(true, now), Availability::Unhealthy);
+        assert_eq!(condition.availability(false, now), Availability::Ready, "no checks, no verdict");
         assert_eq!(heard.try_recv().unwrap().detail, "refused");
         for _ in 0..2 {
             condition.checked(Ok(()), &rule);
-            assert_eq!(condition.standing(true, now), Standing::Unhealthy);
+            assert_eq!(condition.availability(true, now), Availability::Unhealthy);
         }
         condition.checked(Ok(()), &rule);
-        assert_eq!(condition.standing(true, now), Standing::Ready);
+        assert_eq!(condition.availability(true, now), Availability::Ready);
         assert_eq!(heard.try_recv().unwrap().now, ServerTurn::Healthy);
     }
 }

@@ -6,7 +6,7 @@
 
 use tokio::time::Instant;
 
-use super::condition::Standing;
+use super::condition::Availability;
 use super::server::Server;
 use super::spec::{Balance, EjectionSpec};
 
@@ -32,28 +32,30 @@ pub(super) struct Selection<'a> {
 impl<'a> Selection<'a> {
     /// The best server that is not in `tried`.
     pub(super) fn next(&self, tried: &[usize], now: Instant) -> Option<Choice<'a>> {
-        let probe_or_ready = |standing| matches!(standing, Standing::Ready | Standing::ProbeDue);
+        let probe_or_ready = |availability| matches!(availability, Availability::Ready | Availability::ProbeDue);
         if let Some((index, server)) = self.best(tried, now, probe_or_ready) {
-            match server.condition.standing(self.checked, now) {
-                Standing::ProbeDue if server.condition.claim_probe(self.ejection, now) => {
+            match server.condition.availability(self.checked, now) {
+                Availability::ProbeDue if server.condition.claim_probe(self.ejection, now) => {
                     return Some(Choice { index, server, probe: true });
                 }
                 // Lost to another request between two looks: who is surely ready?
-                Standing::ProbeDue | Standing::Ejected | Standing::Unhealthy => {
-                    if let Some((index, server)) = self.best(tried, now, |standing| standing == Standing::Ready) {
+                Availability::ProbeDue | Availability::Ejected | Availability::Unhealthy => {
+                    if let Some((index, server)) =
+                        self.best(tried, now, |availability| availability == Availability::Ready)
+                    {
                         return Some(Choice { index, server, probe: false });
                     }
                 }
-                Standing::Ready => return Some(Choice { index, server, probe: false }),
+                Availability::Ready => return Some(Choice { index, server, probe: false }),
             }
         }
-        let (index, server) = self.best(tried, now, |standing| standing != Standing::Unhealthy)?;
+        let (index, server) = self.best(tried, now, |availability| availability != Availability::Unhealthy)?;
         Some(Choice { index, server, probe: false })
     }
 
-    fn best(&self, tried: &[usize], now: Instant, fit: impl Fn(Standing) -> bool) -> Option<(usize, &'a Server)> {
+    fn best(&self, tried: &[usize], now: Instant, fit: impl Fn(Availability) -> bool) -> Option<(usize, &'a Server)> {
         let fits = |(index, server): &(usize, &Server)| {
-            !tried.contains(index) && fit(server.condition.standing(self.checked, now))
+            !tried.contains(index) && fit(server.condition.availability(self.checked, now))
         };
         let all = || self.servers.iter().enumerate();
         match self.balance {

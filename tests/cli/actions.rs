@@ -35,7 +35,7 @@ fn each_action_is_a_line_and_a_row_with_who_what_and_on_what() {
 
     stage.events(&["show", &kept[0], "--body"]).exits(0);
     stage.events(&["export", "--route", "kept"]).exits(0);
-    stage.events(&["replay", &kept[1]]).exits(0);
+    stage.events(&["redeliver", &kept[1]]).exits(0);
     stage.events(&["discard", &dead[0], "--yes"]).exits(0);
     stage.events(&["retry", &kept[2]]).exits(1);
     stage.events(&["retry", "--waiting", "--route", "queue"]).exits(0);
@@ -43,7 +43,7 @@ fn each_action_is_a_line_and_a_row_with_who_what_and_on_what() {
     let expected = [
         ("read_body", "done", Some(&kept[0]), None, None),
         ("export", "done", None, Some(3), Some("route=kept")),
-        ("replay", "done", Some(&kept[1]), None, None),
+        ("redeliver", "done", Some(&kept[1]), None, None),
         ("discard", "done", Some(&dead[0]), None, None),
         ("retry", "failed", Some(&kept[2]), None, None),
         ("retry_waiting", "done", None, Some(0), Some("route=queue")),

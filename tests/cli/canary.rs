@@ -34,7 +34,7 @@ fn no_command_leaves_a_secret_in_a_temporary_file_a_command_line_or_a_file_that_
     let application = Application::start(Manner::Prompt);
     let installation = Installation::new(&application.url);
     let text = installation.read("relay.toml").replace("[routes.github]\n", "[routes.github]\nkeep_body = true\n");
-    installation.write("relay.toml", &(text + "[store]\nsqlite = { path = \"relay.db\" }\nreserve = \"0B\"\n"));
+    installation.write("relay.toml", &(text + "[store]\nsqlite = { path = \"relay.db\" }\ndisk_reserve = \"0B\"\n"));
     installation.write("body", "{\"a\":1}");
     let relay = Running::start(&installation);
     let folder = tempfile::tempdir().unwrap();

@@ -286,7 +286,8 @@ fn root_judges_as_the_units_user() {
 fn what_the_unit_hides_or_makes_read_only_is_found() {
     let installation = installation();
     let text = installation.read("relay.toml");
-    installation.write("relay.toml", &format!("{text}[store]\nsqlite = {{ path = \"relay.db\" }}\nreserve = \"0B\"\n"));
+    installation
+        .write("relay.toml", &format!("{text}[store]\nsqlite = {{ path = \"relay.db\" }}\ndisk_reserve = \"0B\"\n"));
     let settings = "ProtectSystem=strict\nStateDirectory=dmz-relay\n";
     let said = in_unit(&installation, settings, &[]).exits(1);
     assert!(said.out.contains("is read-only for the service (ProtectSystem=strict"), "{}", said.out);
@@ -311,7 +312,7 @@ fn connect_tries_names_servers_tls_and_the_stores_disk() {
     let relay = Running::start(&installation);
     let port = relay.public.rsplit(':').next().unwrap();
     let text = installation.read("relay.toml");
-    let store = "[store]\nsqlite = { path = \"relay.db\" }\nreserve = \"0B\"\n";
+    let store = "[store]\nsqlite = { path = \"relay.db\" }\ndisk_reserve = \"0B\"\n";
     let other = Installation::new("http://127.0.0.1:9");
     other.secret("other.crt", &other.read("relay.crt"));
     let check = |upstreams: &str, code: i32| {

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::harness::{CANARY, Installation, Running, Said};
 
-const STORED: &str = "\n[store]\nsqlite = { path = \"relay.db\" }\nreserve = \"0B\"\n";
+const STORED: &str = "\n[store]\nsqlite = { path = \"relay.db\" }\ndisk_reserve = \"0B\"\n";
 const MORE: &str = "\n[routes.more]\npath = \"/hooks/more\"\nprovider = \"github\"\n\
                     secrets = [{ file = \"github\" }]\nupstream = \"application\"\n";
 

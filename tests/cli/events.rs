@@ -16,7 +16,7 @@ use super::harness::{Application, Installation, Manner, Running, Said, binary, l
 const STORED: &str = "
 [store]
 sqlite = { path = \"relay.db\" }
-reserve = \"0B\"
+disk_reserve = \"0B\"
 
 [upstreams.nobody]
 servers = [\"http://127.0.0.1:9\"]
@@ -116,7 +116,7 @@ fn what_was_received_is_listed_and_shown() {
     assert_eq!(stage.events(&["list", "--route", "nobody"]).exits(0).out, "no event matches\n");
 
     let shown = stage.events(&["show", &all[0]]).exits(0).out;
-    for part in [&*all[0], "delivered", "POST /hooks/kept", "X-Hub-Signature-256: ***", "dmz-relay events replay"] {
+    for part in [&*all[0], "delivered", "POST /hooks/kept", "X-Hub-Signature-256: ***", "dmz-relay events redeliver"] {
         assert!(shown.to_lowercase().contains(&part.to_lowercase()), "{part} in {shown}");
     }
     assert!(!shown.contains("sha256="), "{shown}");
@@ -250,42 +250,42 @@ fn a_tail_follows_over_a_restart() {
 }
 
 #[test]
-fn replays_one_by_one_and_in_bulk() {
+fn redeliveries_one_by_one_and_in_bulk() {
     let stage = Stage::new();
     for number in 0..5 {
         stage.send(&["kept", "--data", &format!("{{\"n\":{number}}}")]).exits(0);
     }
     stage.send(&["kept", "--tamper"]).exits(0);
     let all = stage.listed(&[], 6);
-    let one = stage.events(&["replay", &all[0]]).exits(0);
+    let one = stage.events(&["redeliver", &all[0]]).exits(0);
     assert!(one.out.starts_with("delivered to http://127.0.0.1:"), "{}", one.out);
     assert_eq!(stage.application.arrived().len(), 6);
     let arrived = stage.application.arrived().pop().unwrap();
-    assert!(arrived.head.to_lowercase().contains("relay-replay: true"), "{}", arrived.head);
-    let refused = stage.events(&["replay", &all[5], "--format", "json"]).exits(1).json();
+    assert!(arrived.head.to_lowercase().contains("relay-redelivery: true"), "{}", arrived.head);
+    let refused = stage.events(&["redeliver", &all[5], "--format", "json"]).exits(1).json();
     assert_eq!(refused["not_possible"], json!({ "unverified": 1 }));
 
     // Nobody can be asked here.
-    let asked = stage.events(&["replay", "--route", "kept"]).exits(2);
+    let asked = stage.events(&["redeliver", "--route", "kept"]).exits(2);
     assert!(asked.out.contains("6 events match") && asked.out.contains("1 will not be sent"), "{}", asked.out);
-    assert!(asked.err.contains("Replay 5 events?") && asked.err.contains("--yes"), "{}", asked.err);
-    let dry = stage.events(&["replay", "--route", "kept", "--dry-run", "--format", "json"]).exits(0).json();
+    assert!(asked.err.contains("Redeliver 5 events?") && asked.err.contains("--yes"), "{}", asked.err);
+    let dry = stage.events(&["redeliver", "--route", "kept", "--dry-run", "--format", "json"]).exits(0).json();
     assert_eq!(dry, json!({ "matched": 6, "would_send": all[..5] }));
-    assert!(stage.events(&["replay", "--route", "kept", "--dry-run"]).exits(0).out.contains("nothing was"));
+    assert!(stage.events(&["redeliver", "--route", "kept", "--dry-run"]).exits(0).out.contains("nothing was"));
     assert_eq!(stage.application.arrived().len(), 6, "nothing was sent");
 
-    let arguments = ["replay", "--route", "kept", "--limit", "3", "--rate", "1000/s", "--yes", "--format", "json"];
+    let arguments = ["redeliver", "--route", "kept", "--limit", "3", "--rate", "1000/s", "--yes", "--format", "json"];
     let summary = stage.events(&arguments).exits(0).json();
     assert_eq!((&summary["matched"], &summary["done"], &summary["stale"]), (&json!(3), &json!(3), &json!(0)));
     let bodies: Vec<_> = stage.application.arrived()[6..].iter().map(|arrived| arrived.body.clone()).collect();
     assert_eq!(bodies, [&b"{\"n\":0}"[..], b"{\"n\":1}", b"{\"n\":2}"], "the oldest first");
-    let said = stage.events(&["replay", "--route", "kept", "--yes"]).exits(1).out;
+    let said = stage.events(&["redeliver", "--route", "kept", "--yes"]).exits(1).out;
     assert!(said.contains("5 of 6 events delivered; 1 not possible (1 unverified)"), "{said}");
     for (arguments, part) in [
-        (&["replay"][..], "name events"),
-        (&["replay", &all[0], "--route", "kept"], "not both"),
-        (&["replay", &all[0], "--rate", "fast"], "no rate"),
-        (&["replay", "--status", "abc", "--yes"], "status"),
+        (&["redeliver"][..], "name events"),
+        (&["redeliver", &all[0], "--route", "kept"], "not both"),
+        (&["redeliver", &all[0], "--rate", "fast"], "no rate"),
+        (&["redeliver", "--status", "abc", "--yes"], "status"),
     ] {
         let said = stage.events(arguments).exits(2);
         assert!(said.err.contains(part), "{arguments:?}: {}", said.err);
@@ -293,15 +293,15 @@ fn replays_one_by_one_and_in_bulk() {
 }
 
 #[test]
-fn a_bulk_replay_goes_on_past_failures() {
+fn a_bulk_redelivery_goes_on_past_failures() {
     let stage = Stage::new();
     stage.send(&["down", "--count", "2"]).exits(1);
     stage.send(&["kept"]).exits(0);
     let all = stage.listed(&[], 3);
-    let said = stage.events(&[&["replay"][..], &[&all[0], &all[1], &all[2]]].concat()).exits(1).out;
+    let said = stage.events(&[&["redeliver"][..], &[&all[0], &all[1], &all[2]]].concat()).exits(1).out;
     assert!(said.contains("1 of 3 events delivered; 2 failed (2 upstream_connect)"), "{said}");
     assert!(said.contains(&all[0]) && said.contains(&all[1]) && !said.contains(&all[2]), "{said}");
-    let one = stage.events(&["replay", &all[0]]).exits(1).out;
+    let one = stage.events(&["redeliver", &all[0]]).exits(1).out;
     assert!(one.contains("failed") && one.contains("upstream_connect"), "{one}");
 }
 
@@ -349,7 +349,7 @@ fn what_waits_is_tried_now() {
     let stage = Stage::new();
     stage.send(&["line", "--count", "2"]).exits(0);
     let waiting = stage.listed(&["--state", "waiting"], 2);
-    let said = stage.events(&["replay", &waiting[0]]).exits(1).out;
+    let said = stage.events(&["redeliver", &waiting[0]]).exits(1).out;
     assert!(said.contains("events retry --waiting"), "{said}");
     for (whose, said) in [
         (&[][..], "2 waiting requests are tried now"),

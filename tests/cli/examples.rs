@@ -1,4 +1,4 @@
-//! `examples`: each configuration is checked, started and sent a genuine request; the application checks `resign`.
+//! `examples`: each configuration is checked, started and sent a genuine request; the application checks `sign_with`.
 
 use std::fs;
 use std::io::{Read as _, Write as _};

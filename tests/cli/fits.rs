@@ -20,7 +20,7 @@ fn long_names() -> (Application, Installation, Running) {
     let name = "a-route-whose-name-says-everything-about-it-and-more";
     let text = installation.read("relay.toml");
     let text = format!(
-        "{text}[store]\nsqlite = {{ path = \"relay.db\" }}\nreserve = \"0B\"\n\
+        "{text}[store]\nsqlite = {{ path = \"relay.db\" }}\ndisk_reserve = \"0B\"\n\
          [upstreams.{name}]\nservers = [\"http://127.0.0.1:9\"]\n\
          [routes.{name}]\npath = \"/hooks/{name}\"\nprovider = \"github\"\nsecrets = [{{ file = \"github\" }}]\n\
          upstream = \"{name}\"\ndelivery = \"queue\"\nretry = {{ attempts = 1 }}\n"
@@ -94,7 +94,7 @@ fn nothing_that_a_command_says_of_a_running_relay_wraps_on_a_terminal_of_80_colu
     let show = shown(&installation, &["events", "show", &id, "--body"], 0);
     assert!(show.contains("<U+202E>"), "what turns the direction of reading is written as its code: {show}");
     shown(&installation, &["explain", &id], 0);
-    shown(&installation, &["events", "replay", "--route", route, "--dry-run"], 0);
+    shown(&installation, &["events", "redeliver", "--route", route, "--dry-run"], 0);
     shown(&installation, &["events", "retry", &id], 0);
     shown(&installation, &["events", "list", "--text", "nothing has this"], 0);
     shown(&installation, &["reload"], 0);

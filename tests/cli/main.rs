@@ -18,6 +18,8 @@ mod harness;
 mod actions;
 /// Secrets in command lines, temporary files and files that commands write.
 mod canary;
+/// Challenges of providers.
+mod challenges;
 /// `check`: codes, problems with their places, no secret quoted.
 mod check;
 mod config;
@@ -33,8 +35,6 @@ mod examples;
 mod explain;
 /// A terminal of 80 columns, and what the status says is to be done.
 mod fits;
-/// Handshakes of providers.
-mod handshakes;
 /// `init`: a first configuration that `check` takes.
 mod init;
 /// Public keys: `check`, `run`, `send`, `verify`.

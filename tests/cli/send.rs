@@ -8,7 +8,7 @@ use super::harness::{Application, Installation, Manner, Running, Said};
 const STORED: &str = "
 [store]
 sqlite = { path = \"relay.db\" }
-reserve = \"0B\"
+disk_reserve = \"0B\"
 
 [upstreams.nobody]
 servers = [\"http://127.0.0.1:9\"]

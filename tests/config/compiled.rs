@@ -8,7 +8,7 @@ use dmz_relay::domain::Method;
 use dmz_relay::guards::access::{IpSet, Verdict};
 use dmz_relay::runtime::routing::Found;
 use dmz_relay::runtime::snapshot::{
-    AddressCheck, AnswerPolicy, Delivery, ListenAddress, Retry, Route, Silence, Snapshot, Verification,
+    AddressCheck, AnswerPolicy, Delivery, InactivityAlert, ListenAddress, Retry, Route, Snapshot, Verification,
 };
 use dmz_relay::runtime::state::State;
 use dmz_relay::store::Settings;
@@ -173,9 +173,9 @@ fn without_a_store_delivery_is_direct_and_silence_is_nobody_s() {
     let snapshot = good(&material, "least").snapshot;
     assert!(snapshot.store.is_none());
     let route = route(&snapshot, "x", "/hooks/github");
-    assert_eq!((route.delivery, route.silence), (Delivery::Direct, Silence::Off));
+    assert_eq!((route.delivery, route.inactivity_alert), (Delivery::Direct, InactivityAlert::Off));
     assert_eq!((route.keep_body, route.error_budget), (false, None));
-    assert!(route.forward.resign.is_none());
+    assert!(route.forward.sign_with.is_none());
 }
 
 #[test]
@@ -190,12 +190,12 @@ fn a_store_has_defaults_and_makes_failover_one() {
         keys: Vec::new(),
         keep_age: Duration::from_hours(14 * 24),
         keep_size: 2 << 30,
-        reserve: 256 << 20,
+        disk_reserve: 256 << 20,
         refusals_per_second: 20,
     };
     assert_eq!(snapshot.store.as_deref(), Some(&expected));
     let route = route(&snapshot, "x", "/hooks/github");
-    assert_eq!((route.delivery, route.silence), (Delivery::Failover, Silence::Habit));
+    assert_eq!((route.delivery, route.inactivity_alert), (Delivery::Failover, InactivityAlert::Baseline));
     assert_eq!((route.ordered, route.concurrency), (false, 16));
     let patient = Retry {
         first: Duration::from_secs(1),
@@ -215,7 +215,7 @@ fn what_the_file_says_of_delivery_is_in_the_route() {
     let store = snapshot.store.as_ref().expect("a store");
     let keys: Vec<_> = store.keys.iter().map(|key| key.0.expose()).collect();
     assert_eq!(keys, [&b"canary-7f3a-dastra-0123456789abcdef"[..], b"canary-7f3a-good-0123456789abcdef"]);
-    assert_eq!((store.keep_age, store.reserve, store.refusals_per_second), (Duration::from_hours(30 * 24), 0, 5));
+    assert_eq!((store.keep_age, store.disk_reserve, store.refusals_per_second), (Duration::from_hours(30 * 24), 0, 5));
     let queue = route(&snapshot, "x", "/queue");
     assert_eq!((queue.delivery, queue.ordered, queue.concurrency), (Delivery::Queue, true, 1));
     let retry = Retry {
@@ -226,11 +226,11 @@ fn what_the_file_says_of_delivery_is_in_the_route() {
         timeout: Duration::from_secs(10),
     };
     assert_eq!(queue.retry, retry);
-    assert_eq!((queue.keep_body, queue.silence), (true, Silence::After(Duration::from_hours(6))));
-    let resigned = queue.forward.resign.as_ref().expect("signs").sign("id", crate::material::NOW, b"{}");
+    assert_eq!((queue.keep_body, queue.inactivity_alert), (true, InactivityAlert::After(Duration::from_hours(6))));
+    let resigned = queue.forward.sign_with.as_ref().expect("signs").sign("id", crate::material::NOW, b"{}");
     assert_eq!(resigned.signature.split(' ').count(), 2);
     let direct = route(&snapshot, "x", "/direct");
-    assert_eq!((direct.delivery, direct.silence), (Delivery::Direct, Silence::Off));
+    assert_eq!((direct.delivery, direct.inactivity_alert), (Delivery::Direct, InactivityAlert::Off));
     assert_eq!(route(&snapshot, "x", "/budget").error_budget, Some(5), "Dastra's");
     assert_eq!(route(&snapshot, "x", "/own-budget").error_budget, Some(3));
     assert_eq!(route(&snapshot, "x", "/hooks/github").delivery, Delivery::Failover);

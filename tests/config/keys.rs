@@ -95,7 +95,7 @@ fn normal(path: &[String]) -> Option<String> {
     let parts: Vec<&str> = path.iter().map(String::as_str).collect();
     match parts.as_slice() {
         ["routes" | "upstreams", _] | ["routes" | "upstreams" | "providers" | "address_lists"] => None,
-        ["routes", _, "secrets" | "resign" | "handshake_secret", leaf] => Some(format!("<secret>.{leaf}")),
+        ["routes", _, "secrets" | "sign_with" | "challenge_secret", leaf] => Some(format!("<secret>.{leaf}")),
         ["routes", _, "observe", "secrets", leaf] => Some(format!("<secret>.{leaf}")),
         ["routes", _, "observe", "headers", _] => None,
         ["store", "encryption_key", leaf] => Some(format!("<secret>.{leaf}")),

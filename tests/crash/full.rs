@@ -91,7 +91,7 @@ impl Drop for Mount {
 fn a_disk_that_is_full() {
     // With and without a reserve; with none, and with a little left beside it.
     for (reserve, rest) in [("0B", 0), ("0B", 40_960), ("8MiB", 4 << 20), ("8MiB", 0)] {
-        let mut scene = Scene::with(1, crate::senders::ROUTES, &format!("reserve = \"{reserve}\"\n"));
+        let mut scene = Scene::with(1, crate::senders::ROUTES, &format!("disk_reserve = \"{reserve}\"\n"));
         let Some(mount) = Mount::new(&scene.installation.store(), 64 << 20) else {
             println!("skipped, needs mount");
             return;

@@ -36,7 +36,7 @@ pub struct Arrival {
     pub request_id: String,
     pub attempt: u32,
     pub received_at: String,
-    pub replay: bool,
+    pub redelivery: bool,
     /// It counts as done: a second one is a duplicate.
     pub taken: bool,
     /// Nobody was told.
@@ -99,7 +99,7 @@ impl Inside {
                 request_id: field("x-request-id"),
                 attempt: field("relay-attempt").parse().unwrap(),
                 received_at: field("relay-received-at"),
-                replay: field("relay-replay") == "true",
+                redelivery: field("relay-redelivery") == "true",
                 taken: true,
                 hung_up: false,
                 head: head.clone(),

@@ -81,7 +81,7 @@ pub fn judge(account: &Account, inside: &Inside) -> Verdict {
         verdict.delivered += 1;
         verdict.sent_again += usize::from(told.sent > 1);
         verdict.duplicates +=
-            arrivals.iter().filter(|arrival| arrival.taken && !arrival.replay).count().saturating_sub(1);
+            arrivals.iter().filter(|arrival| arrival.taken && !arrival.redelivery).count().saturating_sub(1);
         marked(told, &arrivals);
     }
     assert!(by_mark.is_empty(), "arrived, and was never sent: {:?}", by_mark.keys());
@@ -108,7 +108,7 @@ fn marked(told: &Told, arrivals: &[&Arrival]) {
 /// Of the ordered route: each sender waits for its answer, so its numbers never go down.
 fn in_order(arrivals: &[Arrival]) {
     let mut last: BTreeMap<&str, &str> = BTreeMap::new();
-    for arrival in arrivals.iter().filter(|arrival| arrival.route == "octolis" && !arrival.replay) {
+    for arrival in arrivals.iter().filter(|arrival| arrival.route == "octolis" && !arrival.redelivery) {
         let (sender, number) = arrival.mark.rsplit_once('-').unwrap();
         let before = last.insert(sender, number).unwrap_or("");
         assert!(before <= number, "{sender}: {number} after {before}");

@@ -85,7 +85,7 @@ async fn forward_and_back_does_not_let_a_replay_in() {
     rig.delivers(Protocol::H1, &recorded).await;
     set(&rig, NOW + 48 * HOUR);
     rig.refused(TimestampStale, rig.send(Protocol::H1, &recorded)).await;
-    // Enough to touch every part of replay memory, which looks for what has passed whenever it is asked.
+    // Enough to touch every part of dedupe memory, which looks for what has passed whenever it is asked.
     let mut sender = rig.h2().await;
     for number in 1..600 {
         assert_eq!(sender.send(&event(number, NOW + 48 * HOUR)).await.status, 200);

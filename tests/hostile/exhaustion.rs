@@ -268,7 +268,7 @@ pub fn genuine(number: u32) -> Call {
 /// 73: all places are taken by connections that say nothing, from more addresses than caps by address could answer, and whoever
 /// is ended comes again. Genuine senders get in and are served, every one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_has_proven_nothing_gives_way() {
+async fn who_has_proven_nothing_is_evicted() {
     let limits = "max_connections = 40\nhandshake_timeout = \"60s\"\nhead_timeout = \"60s\"";
     let rig = Rig::start(setup().limits(limits)).await;
     let mut kept = rig.connect().await;
@@ -288,7 +288,7 @@ async fn who_has_proven_nothing_gives_way() {
         });
     }
     eventually("every place is taken", async || rig.running().connections() >= 40).await;
-    rig.log.wait("connection_refused", |line| line["reason"] == "gave_way").await;
+    rig.log.wait("connection_refused", |line| line["reason"] == "evicted").await;
     for number in 1..20 {
         rig.delivers(Protocol::H1, &genuine(2 * number)).await;
         kept.send(genuine(2 * number + 1).h1()).await;

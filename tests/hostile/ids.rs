@@ -1,4 +1,4 @@
-//! 28 and 62, to the end: what a sender writes in place of an id, and what becomes of it in replay memory, history, filter and
+//! 28 and 62, to the end: what a sender writes in place of an id, and what becomes of it in dedupe memory, history, filter and
 //! log. Genuine requests all of them, because an attacker may well know one route's secret.
 
 use std::collections::BTreeSet;
@@ -19,7 +19,7 @@ path = "/hooks/{name}"
 secrets = [{{ file = "secrets/signed" }}]
 upstream = "app"
 delivery = "direct"
-replay = {{ window = "1h" }}
+dedupe = {{ window = "1h" }}
 [routes.{name}.verify.hmac]
 algorithm = "sha256"
 signature = {{ header = "X-Signature", encoding = "hex" }}
@@ -106,7 +106,7 @@ async fn ids_that_would_mean_something_elsewhere() {
             assert_eq!(found.collect::<BTreeSet<_>>(), all.iter().map(String::as_str).collect(), "{known}");
         }
     }
-    assert_eq!(rig.running().state().replay.len(), 3 * odd.len());
+    assert_eq!(rig.running().state().dedupe.len(), 3 * odd.len());
     // Each line of the log is one JSON value: nobody wrote a line of his own.
     assert_eq!(rig.log.text().lines().count(), rig.log.lines().len());
     rig.finish().await;
@@ -149,7 +149,7 @@ async fn ids_that_are_none() {
     for body in ["{}", r#"{"di":"canary"}"#, r#"{"id":null}"#, r#"["id","canary"]"#, "canary"] {
         rig.refused(Refusal::IdMissing, rig.send(Protocol::H1, &signed("/hooks/member", body))).await;
     }
-    assert!(rig.running().state().replay.is_empty());
+    assert!(rig.running().state().dedupe.is_empty());
     assert!(!rig.log.text().contains("canary"));
     rig.finish().await;
 }
@@ -180,7 +180,7 @@ async fn two_ids_or_two_signatures() {
             rig.refused(refusal, rig.send(protocol, &call)).await;
         }
     }
-    assert!(rig.running().state().replay.is_empty());
+    assert!(rig.running().state().dedupe.is_empty());
     rig.delivers(Protocol::H1, &header()).await;
     rig.finish().await;
 }

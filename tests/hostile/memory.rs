@@ -18,7 +18,7 @@ const BODIES: u64 = 96 * MIB;
 fn limited() -> Setup {
     setup().limits(
         "max_connections = 64\nmax_connections_per_address = 64\nmax_h2_streams = 16\nmax_body = \"1MiB\"\n\
-         body_memory = \"96MiB\"\nreplay_entries = 1000\nhandshake_timeout = \"60s\"\nhead_timeout = \"60s\"\n\
+         body_memory = \"96MiB\"\ndedupe_entries = 1000\nhandshake_timeout = \"60s\"\nhead_timeout = \"60s\"\n\
          body_timeout = \"10m\"\nmin_body_rate = \"0B\"",
     )
 }

@@ -317,7 +317,7 @@ async fn what_waits_holds_no_token_and_is_delivered_as_it_was_sent() {
     }
     // Kept to be sent again: still without it, and still as it was.
     for (at, route) in [(0, "gitlab"), (4, "json")] {
-        let (status, told) = rig.ask("POST", &format!("/api/v1/events/{}/replay", ids[at])).await;
+        let (status, told) = rig.ask("POST", &format!("/api/v1/events/{}/redeliver", ids[at])).await;
         assert_eq!(status, 200, "{route}: {told}");
         let seen = rig.app.last();
         assert_eq!(seen.body, genuine()[at].0.body);

@@ -188,7 +188,7 @@ async fn the_bucket_of_an_address_is_spent_by_that_address_only() {
 /// 122: ids without end on one route, each of them signed. The other route has its room, after a restart too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ids_on_one_route_take_no_room_of_another() {
-    let rig = files(Setup::stored(&routes("", ""))).limits("replay_entries = 1000");
+    let rig = files(Setup::stored(&routes("", ""))).limits("dedupe_entries = 1000");
     let mut rig = Rig::start(rig).await;
     let mut flooded = JoinSet::new();
     for part in 0..4 {
@@ -268,8 +268,8 @@ async fn copies_do_not_erase_the_history() {
     let store = rig.store();
     store.flush().await.unwrap();
     assert!(store.event(&genuine_id).await.unwrap().is_some(), "the first row of all is there");
-    assert!(store.standing().used < 2 << 20, "{} bytes", store.standing().used);
-    assert!(store.standing().rows_skipped > 1000);
+    assert!(store.status().used < 2 << 20, "{} bytes", store.status().used);
+    assert!(store.status().rows_skipped > 1000);
     rig.log.wait("history_skipped", |line| line["count"].as_u64().is_some()).await;
     assert!(rig.metric("dmz_relay_history_skipped_total", &[]) > 0.0);
     let page = rig.fetch("GET", "/api/v1/events?outcome=duplicate").await.json();
@@ -326,7 +326,7 @@ async fn copies_prove_nobody() {
     }
     assert!(rig.counted("duplicate", "") >= 60.0);
     assert_eq!(rig.metric("dmz_relay_connections_refused_total", &[("reason", "too_many_connections")]), 0.0);
-    assert!(rig.metric("dmz_relay_connections_refused_total", &[("reason", "gave_way")]) > 0.0);
+    assert!(rig.metric("dmz_relay_connections_refused_total", &[("reason", "evicted")]) > 0.0);
     drop((senders, attackers));
     rig.finish().await;
 }

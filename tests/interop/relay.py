@@ -41,7 +41,7 @@ class Route:
 
     def toml(self) -> str:
         inside = [f'{{ file = "secrets/{name}" }}' for name in self.files() if ".inside" in name]
-        resign = f"resign = [{', '.join(inside)}]" if inside else ""
+        sign_with = f"sign_with = [{', '.join(inside)}]" if inside else ""
         return f"""
 [routes.{self.name}]
 path = "{self.path}"
@@ -51,7 +51,7 @@ secrets = [
   {{ file = "secrets/{self.name}.previous", id = "previous" }},
 ]
 upstream = "inside"
-{resign}
+{sign_with}
 {self.lines}
 """
 

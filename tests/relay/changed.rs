@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use dmz_relay::delivery::{self, NotReplayed};
+use dmz_relay::delivery::{self, NotRedelivered};
 
 use crate::harness::peers::moody;
 use crate::harness::{Call, Protocol, Rig, Setup, eventually, hex_hmac};
@@ -90,7 +90,7 @@ async fn what_waits_and_no_longer_fits_its_route_becomes_a_dead_letter() {
         let attempts = rig.app.seen().len();
         assert_eq!(rig.row(&id).await.entry.detail.as_deref(), Some(why));
 
-        // Neither a retry nor a replay by hand gets it through.
+        // Neither a retry nor a redelivery gets it through.
         delivery::retry(&rig.gate(), &id).await.unwrap();
         eventually("dead again", async || {
             rig.log.events("delivery").iter().filter(|line| line["result"] == "dead").count() == 2
@@ -122,12 +122,12 @@ async fn a_row_of_the_history_that_no_longer_fits_is_not_sent_again_by_hand() {
     let sent = rig.send(Protocol::H1, &call(1)).await;
     rig.drained("gh").await;
     let (id, seen) = (sent.id().to_owned(), rig.app.seen().len());
-    assert!(delivery::replay(&rig.gate(), &rig.snapshot(), &id).await.is_ok());
+    assert!(delivery::redeliver(&rig.gate(), &rig.snapshot(), &id).await.is_ok());
     rig.apply(|setup| setup.rest = setup.rest.replace(&route(GITHUB), &route(&custom("{timestamp}.{body}", "5m"))))
         .await;
-    let denied = delivery::replay(&rig.gate(), &rig.snapshot(), &id).await.unwrap_err();
-    assert_eq!(denied, NotReplayed::VerifiedOtherwise);
-    let answer = rig.fetch("POST", &format!("/api/v1/events/{id}/replay")).await;
+    let denied = delivery::redeliver(&rig.gate(), &rig.snapshot(), &id).await.unwrap_err();
+    assert_eq!(denied, NotRedelivered::VerifiedOtherwise);
+    let answer = rig.fetch("POST", &format!("/api/v1/events/{id}/redeliver")).await;
     assert_eq!((answer.status, answer.json()["code"].as_str()), (409, Some("verified_otherwise")));
     assert_eq!(rig.app.seen().len(), seen + 1);
     rig.finish().await;

@@ -125,7 +125,7 @@ async fn the_cap_of_all_connections() {
 
 /// Whoever said nothing gives way to whoever comes, and whoever was proven does not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_has_proven_nothing_gives_way() {
+async fn who_has_proven_nothing_is_evicted() {
     let rig = Rig::start(with_token().limits("max_connections = 2")).await;
     let mut proven = rig.connect().await;
     proven.send(with_key().h1()).await;
@@ -135,7 +135,7 @@ async fn who_has_proven_nothing_gives_way() {
     unproven.send(Call::post("/hooks/plain").h1()).await;
     assert_eq!(unproven.answer().await.status, 200);
     let mut other = None;
-    rig.connection_refused("gave_way", async {
+    rig.connection_refused("evicted", async {
         other = Some(rig.tls().from("127.0.0.4").connect(rig.address).await);
         unproven.ended().await;
     })

@@ -1,4 +1,4 @@
-//! The history over the admin listener: every filter, paging, masking, replay, retry, discard, and following it.
+//! The history over the admin listener: every filter, paging, masking, redeliver, retry, discard, and following it.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering::SeqCst;
@@ -16,7 +16,7 @@ const KEY: &str = "octolis-canary-key";
 const ROUTES: &str = r#"
 [store]
 sqlite = { path = "relay.db" }
-reserve = "0B"
+disk_reserve = "0B"
 
 [routes.oktave]
 path = "/hooks/oktave"
@@ -229,7 +229,7 @@ async fn what_verifies_is_masked() {
     for call in &calls {
         let id = recorded(&rig, call).await;
         for (method, what) in
-            [("GET", ""), ("GET", "/body"), ("GET", "/explain"), ("POST", "/replay"), ("POST", "/retry")]
+            [("GET", ""), ("GET", "/body"), ("GET", "/explain"), ("POST", "/redeliver"), ("POST", "/retry")]
         {
             let fetched = rig.fetch(method, &format!("/api/v1/events/{id}{what}")).await;
             said.push(format!("{}\n{}", fetched.head, String::from_utf8(fetched.body).unwrap()));
@@ -289,28 +289,31 @@ async fn one_event_in_full() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replay_says_what_came_of_it() {
+async fn a_redelivery_says_what_came_of_it() {
     let mut rig = rig().await;
     let id = recorded(&rig, &oktave(1).call("/hooks/oktave")).await;
     let seen = rig.app.seen().len();
-    let replayed = act(&rig, &id, "replay").await;
-    let report = replayed.json();
-    assert_eq!((replayed.status, &report["delivered"], &report["fault"]), (200, &json!(true), &Value::Null));
+    let redelivered = act(&rig, &id, "redeliver").await;
+    let report = redelivered.json();
+    assert_eq!((redelivered.status, &report["delivered"], &report["fault"]), (200, &json!(true), &Value::Null));
     assert_eq!((&report["attempt"], &report["timestamp_fresh"]), (&json!(2), &json!(true)));
     assert_eq!(rig.app.seen().len(), seen + 1);
     let arrived = rig.app.last();
     assert_eq!(arrived.body, oktave(1).body().into_bytes());
-    assert_eq!((arrived.field("relay-replay"), arrived.field("relay-attempt")), (Some("true"), Some("2")));
+    assert_eq!((arrived.field("relay-redelivery"), arrived.field("relay-attempt")), (Some("true"), Some("2")));
     assert_eq!(arrived.field("x-request-id"), Some(&*id));
     eventually("the attempt", async || event(&rig, &id).await["history"].as_array().unwrap().len() == 1).await;
     let attempt = &event(&rig, &id).await["history"][0];
-    assert_eq!((&attempt["number"], &attempt["kind"], &attempt["status"]), (&json!(2), &json!("replay"), &json!(200)));
+    assert_eq!(
+        (&attempt["number"], &attempt["kind"], &attempt["status"]),
+        (&json!(2), &json!("redelivery"), &json!(200))
+    );
 
     // Two hours later the provider's timestamp is too old for whoever checks it again.
     rig.clock.advance(Duration::from_secs(7200));
-    assert_eq!(act(&rig, &id, "replay").await.json()["timestamp_fresh"], false);
+    assert_eq!(act(&rig, &id, "redeliver").await.json()["timestamp_fresh"], false);
     let plain = recorded(&rig, &plain("x")).await;
-    assert_eq!(act(&rig, &plain, "replay").await.json()["timestamp_fresh"], Value::Null);
+    assert_eq!(act(&rig, &plain, "redeliver").await.json()["timestamp_fresh"], Value::Null);
 
     let refused = recorded(&rig, &oktave(2).call("/hooks/oktave").set("Oktave-Timestamp", "1")).await;
     let not_kept = recorded(&rig, &Call::post(&format!("/hooks/octolis?api-key={KEY}"))).await;
@@ -320,21 +323,21 @@ async fn a_replay_says_what_came_of_it() {
         (&*not_kept, 409, "body_not_kept"),
         ("1a2035baf19bf97aeced650444a", 404, "unknown_event"),
     ] {
-        let fetched = act(&rig, id, "replay").await;
+        let fetched = act(&rig, id, "redeliver").await;
         assert_eq!((fetched.status, &fetched.json()["code"]), (status, &json!(code)));
     }
     rig.apply(|setup| setup.rest = setup.rest.replace("[routes.oktave]", "[routes.other]")).await;
-    let fetched = act(&rig, &id, "replay").await;
+    let fetched = act(&rig, &id, "redeliver").await;
     assert_eq!((fetched.status, &fetched.json()["code"]), (409, &json!("route_gone")));
     assert_eq!(rig.app.seen().len(), seen, "nothing of that went inward");
     rig.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_failed_replay_is_an_answer_too() {
+async fn a_failed_redelivery_is_an_answer_too() {
     let rig = Rig::with_app(setup(), honest::status(500).await).await;
     let id = recorded(&rig, &plain("x")).await;
-    let fetched = act(&rig, &id, "replay").await;
+    let fetched = act(&rig, &id, "redeliver").await;
     let report = fetched.json();
     assert_eq!((fetched.status, &report["delivered"]), (200, &json!(false)));
     assert_eq!((&report["fault"], &report["status"]), (&json!("upstream_status"), &json!(500)));
@@ -356,7 +359,7 @@ async fn dead_letters_are_retried_or_given_up() {
     let (first, second) = (dead_letter(&rig).await, dead_letter(&rig).await);
     let dead: BTreeSet<_> = ids(&list(&rig, "state=dead").await).into_iter().collect();
     assert_eq!(dead, [first.clone(), second.clone()].into());
-    let fetched = act(&rig, &first, "replay").await;
+    let fetched = act(&rig, &first, "redeliver").await;
     assert_eq!((fetched.status, &fetched.json()["code"]), (409, &json!("dead")));
     assert_eq!(rig.fetch("GET", &format!("/api/v1/events/{first}/body")).await.body, b"dead");
 
@@ -487,7 +490,7 @@ async fn without_a_store() {
         ("GET", format!("/api/v1/events/{id}")),
         ("GET", format!("/api/v1/events/{id}/body")),
         ("GET", format!("/api/v1/events/{id}/explain")),
-        ("POST", format!("/api/v1/events/{id}/replay")),
+        ("POST", format!("/api/v1/events/{id}/redeliver")),
         ("POST", format!("/api/v1/events/{id}/retry")),
         ("POST", format!("/api/v1/events/{id}/discard")),
         ("POST", "/api/v1/waiting/retry".to_owned()),
@@ -509,7 +512,7 @@ async fn nothing_of_events_is_shown_or_done_over_tcp() {
         ("GET", format!("/api/v1/events/{id}")),
         ("GET", format!("/api/v1/events/{id}/body")),
         ("GET", format!("/api/v1/events/{id}/explain")),
-        ("POST", format!("/api/v1/events/{id}/replay")),
+        ("POST", format!("/api/v1/events/{id}/redeliver")),
         ("POST", format!("/api/v1/events/{id}/discard")),
         ("POST", "/api/v1/waiting/retry".to_owned()),
     ] {
@@ -519,6 +522,6 @@ async fn nothing_of_events_is_shown_or_done_over_tcp() {
         assert_eq!(fetched.status, 403, "{method} {path}: {text}");
         assert!(text.contains("scrape_only") && !text.contains("canary"), "{text}");
     }
-    assert_eq!(rig.app.seen().len(), 1, "nothing was replayed");
+    assert_eq!(rig.app.seen().len(), 1, "nothing was redelivered");
     rig.finish().await;
 }

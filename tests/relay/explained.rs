@@ -12,7 +12,7 @@ const KEY: &str = "octolis-canary-key";
 const ROUTES: &str = r#"
 [store]
 sqlite = { path = "relay.db" }
-reserve = "0B"
+disk_reserve = "0B"
 
 [routes.oktave]
 path = "/hooks/oktave"

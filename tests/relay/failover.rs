@@ -110,7 +110,7 @@ async fn every_send_has_a_higher_number_than_the_one_before() {
     one.well();
     other.well();
     rig.drained("plain").await;
-    let replayed = dmz_relay::delivery::replay(&rig.gate(), &rig.snapshot(), answer.id()).await.unwrap();
+    let redelivered = dmz_relay::delivery::redeliver(&rig.gate(), &rig.snapshot(), answer.id()).await.unwrap();
     let mut numbers: Vec<u32> = [rig.app.seen(), second.seen()]
         .iter()
         .flatten()
@@ -121,7 +121,7 @@ async fn every_send_has_a_higher_number_than_the_one_before() {
     let row = rig.row(answer.id()).await;
     let history: Vec<_> = row.history.iter().map(|attempt| (attempt.number, attempt.kind.as_str())).collect();
     assert_eq!(history[..3], [(2, "direct"), (4, "spooled"), (5, "spooled")]);
-    assert_eq!((replayed.attempt, row.entry.attempts), (6, 6));
+    assert_eq!((redelivered.attempt, row.entry.attempts), (6, 6));
     rig.finish().await;
 }
 
@@ -178,7 +178,7 @@ async fn twins() {
     rig.finish().await;
 }
 
-/// A failed direct delivery leaves no trace in replay memory: the provider's next try is taken.
+/// A failed direct delivery leaves no trace in dedupe memory: the provider's next try is taken.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_duplicate_of_a_failed_one_is_taken() {
     let (app, mood) = moody::moody(500).await;
@@ -241,7 +241,7 @@ async fn a_sender_that_goes_away_takes_nothing_with_it() {
         drop(wire);
         other.execute_batch("ROLLBACK").unwrap();
         eventually("nothing is left over", async || state.dispatch.going_on() == 0).await;
-        eventually("the store is well", async || rig.store().standing().open).await;
+        eventually("the store is well", async || rig.store().status().open).await;
     }
     let twin = rig.send(Protocol::H1, &call).await;
     assert_eq!((twin.status, rig.log.of(twin.id()).await["outcome"].as_str()), (200, Some("duplicate")));

@@ -72,13 +72,13 @@ async fn invented_ids_and_events_make_no_new_request_of_a_captured_one() {
     let rig = Rig::start(route("github")).await;
     let body = "{\"ref\":\"refs/heads/main\"}";
     delivered(&rig, &github("push", A, "first", body)).await;
-    let remembered = rig.running().state().replay.len();
+    let remembered = rig.running().state().dedupe.len();
     for event in ["push", "member", "workflow_dispatch", "label"] {
         for invented in 0..20 {
             duplicate(&rig, &github(event, A, &format!("invented-{invented}"), body)).await;
         }
     }
-    assert_eq!(rig.running().state().replay.len(), remembered, "they take no room either");
+    assert_eq!(rig.running().state().dedupe.len(), remembered, "they take no room either");
     rig.finish().await;
 }
 
@@ -148,7 +148,7 @@ async fn without_an_id_equal_bodies_are_one_request() {
     delivered(&rig, &call("{}")).await;
     duplicate(&rig, &call("{}")).await;
     delivered(&rig, &call("{} ")).await;
-    rig.apply(|setup| setup.rest.push_str("replay = { off = true }\n")).await;
+    rig.apply(|setup| setup.rest.push_str("dedupe = { off = true }\n")).await;
     delivered(&rig, &call("{}")).await;
     delivered(&rig, &call("{}")).await;
     rig.finish().await;
@@ -227,7 +227,7 @@ async fn the_largest_push_of_github_is_taken_by_default() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_id_we_sign_with_tells_requests_apart() {
     let mut setup = route("github").variable("APP", "abcdefabcdefabcdefabcdefabcdef");
-    setup.rest.push_str("resign = [{ env = \"APP\" }]\n");
+    setup.rest.push_str("sign_with = [{ env = \"APP\" }]\n");
     let rig = Rig::with_app(setup, honest::ok().await).await;
     let id = "72d3162e-cc78-11e3-81ab-4c9367dc0958";
     let mut ids = std::collections::BTreeSet::new();

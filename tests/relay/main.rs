@@ -38,9 +38,9 @@ mod lists; // denials, and lists that are only observed
 mod observed; // what a route is going to ask for
 mod queue; // accepted first, delivered after
 mod recovery; // an upstream that was away is back
+mod redeliveries; // what an operator asks for
 mod refusals; // every reason code, once
 mod reload; // changes under way
-mod replays; // what an operator asks for
 mod retries; // when, how often, and in which order
 mod senders; // what clients may write
 mod shutdown; // the end

@@ -28,7 +28,7 @@ async fn accepted_and_delivered_once() {
         rig.drained("plain").await;
         let seen = rig.app.last();
         assert_eq!((seen.field("X-Request-Id"), seen.field("Relay-Attempt")), (Some(answer.id()), Some("1")));
-        assert_eq!(seen.field("Relay-Replay"), None);
+        assert_eq!(seen.field("Relay-Redelivery"), None);
         let told = rig.log.wait("delivery", |line| line["request_id"] == answer.id()).await;
         assert_eq!(
             (&told["result"], &told["attempt"], &told["route"]),
@@ -298,7 +298,7 @@ path = "/hooks/oktave"
 provider = "oktave"
 secrets = [{ env = "SECRET" }]
 upstream = "app"
-resign = [{ env = "APP" }]
+sign_with = [{ env = "APP" }]
 "#;
     let (secret, ours) = ("0123456789abcdef0123456789abcdef", "abcdefabcdefabcdefabcdefabcdef");
     let (app, mood) = moody::moody(500).await;

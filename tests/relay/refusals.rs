@@ -72,7 +72,7 @@ every! { Refusal, refusal_status;
     shape_invalid: ShapeInvalid = 401,
     binding_mismatch: BindingMismatch = 401,
     body_digest_mismatch: BodyDigestMismatch = 401,
-    twin_in_flight: TwinInFlight = 409,
+    duplicate_in_flight: DuplicateInFlight = 409,
 }
 
 every! { Fault, fault_status;
@@ -86,7 +86,7 @@ every! { Fault, fault_status;
     upstream_unavailable: UpstreamUnavailable = 503,
     body_memory: BodyMemory = 503,
     verification_busy: VerificationBusy = 503,
-    replay_memory: ReplayMemory = 503,
+    dedupe_memory: DedupeMemory = 503,
     store_full: StoreFull = 503,
     store_failed: StoreFailed = 503,
     internal: Internal = 500,
@@ -269,7 +269,7 @@ async fn a_failed_delivery_may_be_retried_and_a_delivered_one_is_not_delivered_a
 
 /// GitHub's ping is answered here once it is verified, and goes nowhere.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_providers_handshake_is_answered_here() {
+async fn a_providers_challenge_is_answered_here() {
     let routes = "[routes.github]\npath = \"/hooks/github\"\nprovider = \"github\"\n\
                   secrets = [{ file = \"secrets/github\" }]\nupstream = \"app\"\n";
     let rig = Rig::start(Setup::routes(routes).file("secrets/github", "github-secret")).await;
@@ -282,13 +282,13 @@ async fn a_providers_handshake_is_answered_here() {
         .body(body);
     for protocol in BOTH {
         let answer = rig.send(protocol, &ping).await;
-        assert_eq!((answer.status, &rig.log.of(answer.id()).await["outcome"]), (200, &"handshake".into()));
+        assert_eq!((answer.status, &rig.log.of(answer.id()).await["outcome"]), (200, &"challenge".into()));
         let forged = ping.clone().body("{}");
         rig.refused(Refusal::SignatureMismatch, rig.send(protocol, &forged)).await;
         let text = ping.clone().set("content-type", "text/plain");
         rig.refused(Refusal::ContentTypeUnsupported, rig.send(protocol, &text)).await;
     }
-    assert_eq!((rig.app.connections(), rig.counted("handshake", "")), (0, 2.0));
+    assert_eq!((rig.app.connections(), rig.counted("challenge", "")), (0, 2.0));
     rig.delivers(Protocol::H1, &ping.set("x-github-event", "push")).await;
     rig.finish().await;
 }

@@ -178,7 +178,7 @@ async fn the_admin_listener_reloads() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn meters_and_replay_memory_survive() {
+async fn meters_and_dedupe_memory_survive() {
     let routes = format!(
         "{PLAIN}rate = {{ per_second = 0.01, burst = 1 }}\n[routes.oktave]\npath = \"/hooks/oktave\"\n\
          provider = \"oktave\"\nsecrets = [{{ file = \"secrets/oktave\" }}]\nupstream = \"app\"\n"
@@ -272,7 +272,7 @@ async fn hundreds_of_reloads_under_load_fail_no_request() {
     }
     assert!(rig.metric("dmz_relay_config_generation", &[]) > 200.0);
     assert_eq!(rig.app.seen().len(), sent.load(Ordering::SeqCst));
-    for outcome in ["refused", "failed", "gone"] {
+    for outcome in ["refused", "failed", "client_closed"] {
         assert_eq!(rig.metric("dmz_relay_requests_total", &[("outcome", outcome)]), 0.0, "{outcome}");
     }
     rig.finish().await;

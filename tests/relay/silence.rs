@@ -19,7 +19,7 @@ async fn gauge(rig: &Rig, name: &str) -> Option<f64> {
 }
 
 async fn silent(rig: &Rig) -> bool {
-    gauge(rig, "provider_silent").await.unwrap() == 1.0
+    gauge(rig, "provider_inactive").await.unwrap() == 1.0
 }
 
 /// So many lines, and no more.
@@ -30,7 +30,7 @@ async fn told(rig: &Rig, event: &str, times: usize) -> Vec<Value> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fixed_time() {
-    let rig = Rig::start(Setup::routes(&format!("{PLAIN}silence = \"1h\"\n"))).await;
+    let rig = Rig::start(Setup::routes(&format!("{PLAIN}inactivity_alert = \"1h\"\n"))).await;
     assert!(!silent(&rig).await);
     assert_eq!(gauge(&rig, "last_genuine_timestamp_seconds").await, None);
     rig.clock.advance(HOUR + MINUTE);
@@ -49,7 +49,7 @@ async fn a_fixed_time() {
     assert!(silent(&rig).await);
     rig.delivers(Protocol::H2, &Call::post("/hooks/plain")).await;
     assert!(!silent(&rig).await);
-    let (alarms, ends) = (told(&rig, "provider_silent", 2).await, told(&rig, "provider_heard", 2).await);
+    let (alarms, ends) = (told(&rig, "provider_inactive", 2).await, told(&rig, "provider_active", 2).await);
     assert_eq!((&alarms[1]["route"], &alarms[1]["quiet_for_ms"]), (&"plain".into(), &3_660_000.0.into()));
     assert_eq!(alarms[1]["usual_ms"], 3_600_000.0);
     assert_eq!(ends[1]["quiet_for_ms"], 36_060_000.0);
@@ -64,7 +64,7 @@ path = "/hooks/github"
 provider = "github"
 secrets = [{ file = "secrets/github" }]
 upstream = "app"
-silence = "1h"
+inactivity_alert = "1h"
 "#;
     let rig = Rig::start(Setup::routes(route).file("secrets/github", "github-canary-secret")).await;
     let call = |signature: String| {
@@ -85,7 +85,7 @@ silence = "1h"
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn off_is_off_and_a_reload_changes_it() {
-    let mut rig = Rig::start(Setup::routes(&format!("{PLAIN}silence = \"off\"\n"))).await;
+    let mut rig = Rig::start(Setup::routes(&format!("{PLAIN}inactivity_alert = \"off\"\n"))).await;
     rig.delivers(Protocol::H1, &Call::post("/hooks/plain")).await;
     rig.clock.advance(9 * HOUR);
     assert!(!silent(&rig).await);
@@ -93,7 +93,7 @@ async fn off_is_off_and_a_reload_changes_it() {
     assert!(silent(&rig).await, "the time before the reload counts");
     rig.apply(|setup| setup.rest = setup.rest.replace("\"2h\"", "\"10h\"")).await;
     assert!(!silent(&rig).await);
-    told(&rig, "provider_silent", 1).await;
+    told(&rig, "provider_inactive", 1).await;
     rig.finish().await;
 }
 
@@ -119,12 +119,12 @@ async fn a_restart_does_not_reset_a_habit() {
     assert!(!silent(&rig).await, "as long again as half the longest pause");
     rig.clock.advance(MINUTE);
     assert!(silent(&rig).await);
-    let alarm = &told(&rig, "provider_silent", 1).await[0];
+    let alarm = &told(&rig, "provider_inactive", 1).await[0];
     assert_eq!((&alarm["quiet_for_ms"], &alarm["usual_ms"]), (&5_460_000.0.into(), &3_600_000.0.into()));
     rig.restart().await;
     rig.clock.advance(HOUR);
     assert!(silent(&rig).await);
-    told(&rig, "provider_silent", 0).await;
+    told(&rig, "provider_inactive", 0).await;
     rig.delivers(Protocol::H1, &Call::post("/hooks/plain")).await;
     assert!(!silent(&rig).await);
     rig.finish().await;

@@ -66,7 +66,7 @@ async fn who_is_refused_again_and_again_makes_no_other_action_go() {
     for _ in 0..3000 {
         store.act(action("retry", "refused"));
     }
-    store.act(Action { detail: Some("x".repeat(5000).into()), ..action("replay", "failed") });
+    store.act(Action { detail: Some("x".repeat(5000).into()), ..action("redeliver", "failed") });
     store.flush().await.unwrap();
     let count = async |result: &str| {
         let query = ActionQuery { result: Some(result.to_owned()), limit: 1000, ..ActionQuery::default() };
@@ -89,7 +89,7 @@ async fn who_is_refused_again_and_again_makes_no_other_action_go() {
 #[tokio::test]
 async fn an_action_has_room_where_no_request_has() {
     let rig = Rig::new();
-    let settings = dmz_relay::store::Settings { reserve: u64::MAX, ..settings(&rig.path()) };
+    let settings = dmz_relay::store::Settings { disk_reserve: u64::MAX, ..settings(&rig.path()) };
     let (store, _) = rig.try_open(&settings).unwrap();
     assert_eq!(store.accept(accept(NOW, Some(NOW))).await, Err(Unstored::Full));
     store.record(entry(NOW));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dmz_relay::base::UnixMillis;
-use dmz_relay::guards::dedupe::ReplayKey;
+use dmz_relay::guards::dedupe::DedupeKey;
 use dmz_relay::store::{Early, Settlement, Store, Ticket, Wait};
 
 use crate::rig::{NOW, Rig, accept, eventually, failed};
@@ -71,20 +71,20 @@ async fn the_time_that_a_request_has_been_waiting_is_real_time() {
 }
 
 #[tokio::test]
-async fn no_replay_key_is_forgotten_before_its_window_has_passed_by_both_clocks() {
+async fn no_dedupe_key_is_forgotten_before_its_window_has_passed_by_both_clocks() {
     for step in STEPS {
         let rig = Rig::new();
         let store = rig.open();
-        store.remember(ReplayKey::new("dastra", "secret", "a"), NOW.plus(10 * MINUTE), &Arc::from("dastra"));
+        store.remember(DedupeKey::new("dastra", "secret", "a"), NOW.plus(10 * MINUTE), &Arc::from("dastra"));
         store.flush().await.unwrap();
         set(&rig, step);
-        let commits = store.standing().commits;
+        let commits = store.status().commits;
         // Upkeep of a second's rhythm has looked at it.
         store.mark("test", "dastra", 0, vec![1]);
         eventually("upkeep came round", async || {
             store.flush().await.unwrap();
             tokio::time::sleep(Duration::from_millis(100)).await;
-            store.standing().commits > commits + 15
+            store.status().commits > commits + 15
         })
         .await;
         drop(store);
@@ -92,13 +92,13 @@ async fn no_replay_key_is_forgotten_before_its_window_has_passed_by_both_clocks(
         for back in [0, -step] {
             set(&rig, back);
             let (store, recovered) = rig.reopen();
-            assert_eq!(recovered.replay.len(), 1, "{step} {back}: forgotten");
-            let until = recovered.replay[0].until;
+            assert_eq!(recovered.dedupe.len(), 1, "{step} {back}: forgotten");
+            let until = recovered.dedupe[0].until;
             let now = rig.clock.moment();
             assert!(until.steady >= now.steady + 599 && until.wall == NOW.plus(10 * MINUTE), "{until:?} {now:?}");
             drop(store);
         }
         rig.clock.advance(11 * MINUTE);
-        assert!(rig.reopen().1.replay.is_empty());
+        assert!(rig.reopen().1.dedupe.is_empty());
     }
 }

@@ -28,7 +28,7 @@ async fn use_it(store: &Store) {
     let _ = store.accept(accept(NOW, None)).await;
     store.record(entry(NOW));
     let _ = store.flush().await;
-    assert_ne!(store.standing().problem.as_deref(), Some("the writer has ended"));
+    assert_ne!(store.status().problem.as_deref(), Some("the writer has ended"));
 }
 
 fn flip(path: &Path, at: u64) {
@@ -44,7 +44,7 @@ async fn garbage_is_no_store() {
     let rig = Rig::new();
     std::fs::write(rig.path(), b"certainly no database, and long enough to be one ".repeat(400)).unwrap();
     let (store, _) = rig.try_open(&rig.settings()).unwrap();
-    let standing = store.standing();
+    let standing = store.status();
     assert!(!standing.open && standing.problem.as_deref().unwrap().contains("no database"), "{standing:?}");
     drop(store);
     // It is left as it is, for whoever knows better.

@@ -11,14 +11,14 @@ use crate::rig::{LONG, NOW, Rig, accept, attempt, entry};
 async fn many_senders_share_a_commit() {
     let rig = Rig::new();
     let store = rig.open();
-    let before = store.standing().commits;
+    let before = store.status().commits;
     let mut senders = tokio::task::JoinSet::new();
     for _ in 0..500 {
         let store = Arc::clone(&store);
         senders.spawn(async move { store.accept(accept(NOW, None)).await.unwrap() });
     }
     let tickets = senders.join_all().await;
-    let commits = store.standing().commits - before;
+    let commits = store.status().commits - before;
     assert!(commits < 250, "{commits} commits for 500 requests");
     assert_eq!(store.backlog("dastra").claimed, 500);
     let mut senders = tokio::task::JoinSet::new();
@@ -57,7 +57,7 @@ async fn a_reader_never_holds_the_writer_up() {
     assert_eq!(store.page(Query { limit: 1000, ..Query::default() }, Arc::default()).await.unwrap().events.len(), 51);
     reader.execute_batch("COMMIT").unwrap();
     assert_eq!(count(&reader).unwrap(), 51);
-    assert!(store.standing().open);
+    assert!(store.status().open);
 }
 
 #[tokio::test]
@@ -71,10 +71,10 @@ async fn what_finds_no_room_in_the_queue_is_counted_and_the_rest_is_written() {
     for _ in 0..rows {
         store.record(entry(NOW));
     }
-    let dropped = store.standing().history_dropped;
+    let dropped = store.status().history_dropped;
     assert!(dropped > 0 && dropped < rows, "{dropped}");
     operator.execute_batch("COMMIT").unwrap();
     store.flush().await.unwrap();
     let kept: i64 = operator.query_row("SELECT count(*) FROM events", [], |row| row.get(0)).unwrap();
-    assert_eq!(u64::try_from(kept).unwrap() + store.standing().history_dropped, rows);
+    assert_eq!(u64::try_from(kept).unwrap() + store.status().history_dropped, rows);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dmz_relay::base::UnixMillis;
 use dmz_relay::domain::{Class, Head, HistoryOutcome, Marks, Method, Own, Place, Refusal, Sensitive, Version};
-use dmz_relay::store::{Cursor, Entry, Event, News, Page, Query, Settings, Store};
+use dmz_relay::store::{Cursor, Entry, Event, Page, Query, Settings, Store, StoreEvent};
 
 use crate::rig::{NOW, Rig, accept, entry, eventually, head};
 
@@ -238,7 +238,7 @@ async fn a_page_looks_at_a_bounded_part_and_goes_on() {
         }
     }
     store.flush().await.unwrap();
-    assert_eq!(store.standing().history_dropped, 0);
+    assert_eq!(store.status().history_dropped, 0);
     let query = Query { dedupe: Some("the one".into()), ..Query::default() };
     let first = store.page(query.clone(), Arc::default()).await.unwrap();
     assert!(first.events.is_empty() && first.next.is_some());
@@ -261,11 +261,11 @@ async fn rows_that_strangers_bring_about_are_bounded_by_kind_and_the_rest_is_sai
     assert_eq!(ids(&store, of("refused")).await.len(), 2 + 1 + 1, "one kind takes no more than its part");
     assert_eq!(ids(&store, of("duplicate")).await.len(), 2);
     assert_eq!(ids(&store, Query::default()).await.len(), 7);
-    assert_eq!((store.standing().rows_skipped, store.standing().history_dropped), (8 + 8, 0));
+    assert_eq!((store.status().rows_skipped, store.status().history_dropped), (8 + 8, 0));
     let newest = &store.page(Query { limit: 1, ..Query::default() }, Arc::default()).await.unwrap().events[0];
     assert_eq!(newest.entry.detail.as_deref(), Some("8 more of this kind before it have no row"));
     eventually("it is said", async || {
-        rig.news.lock().unwrap().iter().any(|news| matches!(news, News::RowsSkipped { .. }))
+        rig.news.lock().unwrap().iter().any(|news| matches!(news, StoreEvent::RowsSkipped { .. }))
     })
     .await;
 }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use dmz_relay::domain::HistoryOutcome;
-use dmz_relay::guards::dedupe::ReplayKey;
-use dmz_relay::store::{Accept, Early, Entry, News, Query, Store};
+use dmz_relay::guards::dedupe::DedupeKey;
+use dmz_relay::store::{Accept, Early, Entry, Query, Store, StoreEvent};
 use rusqlite::Connection;
 
 use crate::rig::{NOW, Rig, accept, entry, eventually, head};
@@ -30,13 +30,13 @@ async fn filled() -> (Rig, BTreeMap<String, Bytes>) {
     for number in 0..WAITING {
         let at = NOW.plus(std::time::Duration::from_millis(number as u64));
         let accepted = accept(at, Some(NOW));
-        let replay = Some((
-            ReplayKey::new("dastra", "secret", &number.to_string()),
+        let dedupe = Some((
+            DedupeKey::new("dastra", "secret", &number.to_string()),
             NOW.plus(std::time::Duration::from_secs(900)),
         ));
         let entry = Entry { body: Some(body(number)), ..accepted.entry };
         bodies.insert(entry.request_id.to_string(), body(number));
-        store.accept(Accept { entry, replay, ..accepted }).await.unwrap();
+        store.accept(Accept { entry, dedupe, ..accepted }).await.unwrap();
         store.record(Entry {
             outcome: HistoryOutcome::Refused,
             reason: "signature_mismatch",
@@ -91,7 +91,7 @@ async fn deliver_all(store: &Store, bodies: &BTreeMap<String, Bytes>, what: &str
     let mut delivered = BTreeSet::new();
     let began = std::time::Instant::now();
     eventually("nothing that can be read waits", async || {
-        assert!(began.elapsed().as_secs() < 15, "{what}: {:?} {:?}", store.standing(), store.backlogs());
+        assert!(began.elapsed().as_secs() < 15, "{what}: {:?} {:?}", store.status(), store.backlogs());
         for claimed in store.claim(&Arc::from("dastra"), 100, false, Early::Nothing).await.unwrap_or_default() {
             let request = claimed.request;
             let id = request.request_id.to_string();
@@ -100,14 +100,14 @@ async fn deliver_all(store: &Store, bodies: &BTreeMap<String, Bytes>, what: &str
             delivered.insert(id);
         }
         let backlog = store.backlog("dastra");
-        store.standing().open && backlog.waiting == backlog.claimed
+        store.status().open && backlog.waiting == backlog.claimed
     })
     .await;
     delivered
 }
 
 fn set_aside(rig: &Rig) -> usize {
-    rig.news.lock().unwrap().iter().filter(|news| matches!(news, News::SetAside { .. })).count()
+    rig.news.lock().unwrap().iter().filter(|news| matches!(news, StoreEvent::SetAside { .. })).count()
 }
 
 #[tokio::test]
@@ -115,7 +115,7 @@ async fn a_leaf_of_any_table_or_index_takes_with_it_what_lay_on_it_and_no_more()
     let (rig, bodies) = filled().await;
     let leaves = leaves(&rig.path());
     for table in
-        ["events", "bodies", "spool", "refusals", "replay", "marks", "names", "meta", "spool_due", "spool_order"]
+        ["events", "bodies", "spool", "refusals", "dedupe", "marks", "names", "meta", "spool_due", "spool_order"]
     {
         assert!(leaves.contains_key(table), "{leaves:?}");
     }
@@ -147,11 +147,12 @@ async fn a_leaf_of_any_table_or_index_takes_with_it_what_lay_on_it_and_no_more()
         .await;
         let told = set_aside(&copy);
         assert!(told <= 1, "{name}: it flaps");
-        eventually("what was set aside is counted", async || store.standing().set_aside == told as u64).await;
-        let failures = copy.news.lock().unwrap().iter().filter(|news| matches!(news, News::Failed { .. })).count();
+        eventually("what was set aside is counted", async || store.status().set_aside == told as u64).await;
+        let failures =
+            copy.news.lock().unwrap().iter().filter(|news| matches!(news, StoreEvent::Failed { .. })).count();
         assert!(failures <= 1, "{name}: it flaps");
         drop(store);
-        assert!(copy.reopen().0.standing().open, "{name}");
+        assert!(copy.reopen().0.status().open, "{name}");
     }
 }
 
@@ -172,7 +173,7 @@ async fn damage_under_the_running_store_is_set_aside_once_and_acceptance_goes_on
         .await;
         let delivered = deliver_all(&store, &known, table).await;
         assert!(delivered.len() + 60 >= WAITING, "{table}: only {} delivered", delivered.len());
-        let failures = rig.news.lock().unwrap().iter().filter(|news| matches!(news, News::Failed { .. })).count();
+        let failures = rig.news.lock().unwrap().iter().filter(|news| matches!(news, StoreEvent::Failed { .. })).count();
         assert!(failures <= 1, "{table}: it flaps: {:?}", rig.news.lock().unwrap());
     }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use dmz_relay::base::{Clock, UnixMillis};
 use dmz_relay::domain::{Fault, Framing, Head, HistoryOutcome, Marks, Method, Version};
 use dmz_relay::gate::pipeline::record::request_id;
-use dmz_relay::store::{Accept, Attempt, AttemptKind, Entry, News, OpenError, Recovered, Settings, Store, Took};
+use dmz_relay::store::{Accept, Attempt, AttemptKind, Entry, OpenError, Recovered, Settings, Store, StoreEvent, Took};
 
 /// Far beyond what a write takes.
 pub(crate) const LONG: Duration = Duration::from_secs(120);
@@ -21,7 +21,7 @@ pub(crate) const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
 pub(crate) struct Rig {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) clock: Clock,
-    pub(crate) news: Arc<Mutex<Vec<News>>>,
+    pub(crate) news: Arc<Mutex<Vec<StoreEvent>>>,
 }
 
 impl Rig {
@@ -57,7 +57,7 @@ pub(crate) fn settings(path: &Path) -> Settings {
         keys: Vec::new(),
         keep_age: Duration::from_secs(14 * 24 * 60 * 60),
         keep_size: 1 << 30,
-        reserve: 0,
+        disk_reserve: 0,
         refusals_per_second: 1_000_000,
     }
 }
@@ -123,7 +123,7 @@ pub(crate) fn accept(at: UnixMillis, due: Option<UnixMillis>) -> Accept {
         attempts: 0,
         ..entry(at)
     };
-    Accept { entry, replay: None, tried: None, due, refused: None, keep_body: false }
+    Accept { entry, dedupe: None, tried: None, due, refused: None, keep_body: false }
 }
 
 /// An attempt of this number that was taken.

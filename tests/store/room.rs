@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use dmz_relay::base::UnixMillis;
 use dmz_relay::domain::HistoryOutcome;
-use dmz_relay::store::{Accept, Early, Entry, News, Query, Settings, Settlement, Store, Unstored};
+use dmz_relay::store::{Accept, Early, Entry, Query, Settings, Settlement, Store, StoreEvent, Unstored};
 
 use crate::rig::{NOW, Rig, accept, attempt, entry, eventually};
 
@@ -35,8 +35,8 @@ async fn history_makes_room_and_what_waits_stays() {
         }
     }
     store.flush().await.unwrap();
-    eventually("it is below the quota", async || store.standing().used <= 4 * MIB).await;
-    assert!(!store.standing().full && store.standing().history_dropped == 0);
+    eventually("it is below the quota", async || store.status().used <= 4 * MIB).await;
+    assert!(!store.status().full && store.status().history_dropped == 0);
     assert!(store.event(&id).await.unwrap().is_some(), "the oldest of all waits, and stays");
     let page = store.page(Query { limit: 1000, ..Query::default() }, Arc::default()).await.unwrap();
     assert!(page.events.len() > 50 && page.events.len() < 250, "{}", page.events.len());
@@ -60,15 +60,15 @@ async fn when_what_waits_fills_the_quota_nothing_more_is_accepted_until_it_left(
     };
     assert_eq!(refused, Unstored::Full);
     assert!(tickets.len() > 30, "{}", tickets.len());
-    assert!(store.standing().full && store.standing().open);
+    assert!(store.status().full && store.status().open);
     assert_eq!(store.accept(accept(NOW, None)).await, Err(Unstored::Full));
     assert_eq!(store.backlog("dastra").waiting, tickets.len() as u64, "all of it is there");
-    assert!(rig.news.lock().unwrap().contains(&News::Full));
+    assert!(rig.news.lock().unwrap().contains(&StoreEvent::Full));
     for ticket in tickets {
         store.settle(ticket, Settlement::Delivered(attempt(1))).await.unwrap();
     }
-    eventually("there is room", async || !store.standing().full).await;
-    assert!(rig.news.lock().unwrap().contains(&News::Room));
+    eventually("there is room", async || !store.status().full).await;
+    assert!(rig.news.lock().unwrap().contains(&StoreEvent::Room));
     store.accept(accept(NOW, None)).await.unwrap();
 }
 
@@ -93,8 +93,8 @@ async fn no_route_takes_the_share_of_another() {
     };
     let flooded = fill(&store, "flooded").await;
     assert!((30..90).contains(&flooded), "{flooded}");
-    assert!(!store.standing().full, "there is room, and it is another's");
-    let full = |route: &str| News::RouteFull { route: Arc::from(route) };
+    assert!(!store.status().full, "there is room, and it is another's");
+    let full = |route: &str| StoreEvent::RouteFull { route: Arc::from(route) };
     assert!(rig.news.lock().unwrap().contains(&full("flooded")));
     for claimed in store.claim(&Arc::from("flooded"), 10, false, Early::Nothing).await.unwrap() {
         store.settle(claimed.ticket, Settlement::Dead(crate::rig::failed(1))).await.unwrap();
@@ -114,18 +114,18 @@ async fn no_route_takes_the_share_of_another() {
         store.settle(claimed.ticket, Settlement::Delivered(attempt(1))).await.unwrap();
     }
     store.accept(of("flooded", None)).await.unwrap();
-    assert!(rig.news.lock().unwrap().contains(&News::RouteRoom { route: Arc::from("flooded") }));
+    assert!(rig.news.lock().unwrap().contains(&StoreEvent::RouteRoom { route: Arc::from("flooded") }));
 }
 
 #[tokio::test]
 async fn the_reserve_of_the_disk_is_left_alone() {
     let rig = Rig::new();
-    let (store, _) = rig.try_open(&Settings { reserve: u64::MAX, ..rig.settings() }).unwrap();
+    let (store, _) = rig.try_open(&Settings { disk_reserve: u64::MAX, ..rig.settings() }).unwrap();
     assert_eq!(store.accept(accept(NOW, None)).await, Err(Unstored::Full));
     store.record(entry(NOW));
     store.flush().await.unwrap();
-    assert_eq!((store.standing().full, store.standing().history_dropped), (true, 1));
-    assert!(store.standing().disk_free > 0);
+    assert_eq!((store.status().full, store.status().history_dropped), (true, 1));
+    assert!(store.status().disk_free > 0);
     assert_eq!(rows(&store, "delivered").await, 0);
 }
 
@@ -150,7 +150,7 @@ async fn a_flood_of_refusals_takes_a_tenth_and_no_genuine_row() {
     eventually("refusals are few", async || rows(&store, "refused").await < 100).await;
     assert!(rows(&store, "refused").await > 20);
     assert_eq!(rows(&store, "delivered").await, 1);
-    assert!(store.standing().used < 2 * MIB);
+    assert!(store.status().used < 2 * MIB);
     // The count survives.
     drop(store);
     let (store, _) = rig.try_open(&Settings { keep_size: MIB, ..rig.settings() }).unwrap();
@@ -196,11 +196,11 @@ async fn bodies_that_are_kept_make_room_as_soon_as_they_are_delivered() {
     while let Ok(ticket) = store.accept(large()).await {
         tickets.push(ticket);
     }
-    assert!(tickets.len() > 30 && store.standing().full, "{}", tickets.len());
+    assert!(tickets.len() > 30 && store.status().full, "{}", tickets.len());
     for ticket in tickets {
         store.settle(ticket, Settlement::Delivered(attempt(1))).await.unwrap();
     }
-    assert!(!store.standing().full);
+    assert!(!store.status().full);
     for _ in 0..40 {
         let ticket = store.accept(large()).await.unwrap();
         store.settle(ticket, Settlement::Delivered(attempt(1))).await.unwrap();

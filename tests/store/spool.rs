@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dmz_relay::base::UnixMillis;
 use dmz_relay::domain::{Fault, HistoryOutcome, Sends};
-use dmz_relay::guards::dedupe::ReplayKey;
+use dmz_relay::guards::dedupe::DedupeKey;
 use dmz_relay::store::{
     Accept, Attempt, AttemptKind, Backlog, Early, RefusedAt, Settlement, Store, Ticket, Unstored, Wait,
 };
@@ -233,7 +233,7 @@ async fn a_dead_letter_waits_for_an_operator() {
     store.settle(ticket, Settlement::Dead(failed(1))).await.unwrap();
     let backlog = store.backlog("dastra");
     assert_eq!((backlog.waiting, backlog.claimed, backlog.dead), (0, 0, 1));
-    assert_eq!((store.standing().waiting, store.standing().dead), (0, 1));
+    assert_eq!((store.status().waiting, store.status().dead), (0, 1));
     assert_eq!(store.event(&id).await.unwrap().unwrap().entry.outcome.as_str(), "dead");
     assert!(store.claim(&route(), 10, false, Early::Nothing).await.unwrap().is_empty());
 
@@ -286,7 +286,7 @@ async fn a_waiting_request_can_be_given_up() {
 }
 
 #[tokio::test]
-async fn a_replay_that_was_taken_makes_it_delivered() {
+async fn a_redelivery_that_was_taken_makes_it_delivered() {
     let rig = Rig::new();
     let store = rig.open();
     let failed_before = dmz_relay::store::Entry {
@@ -299,25 +299,25 @@ async fn a_replay_that_was_taken_makes_it_delivered() {
     store.record(failed_before);
     store.flush().await.unwrap();
     assert_eq!(&*store.request(&id).await.unwrap().unwrap().body, b"hello");
-    let replay = |number, fault| Attempt { kind: AttemptKind::Replay, fault, ..attempt(number) };
+    let redelivery = |number, fault| Attempt { kind: AttemptKind::Redelivery, fault, ..attempt(number) };
     let first = store.reserve(&id).await.unwrap().unwrap();
     assert_eq!(first, 2, "a direct attempt came before");
-    store.note(&id, replay(2, Some(Fault::UpstreamStatus)), first).await.unwrap();
+    store.note(&id, redelivery(2, Some(Fault::UpstreamStatus)), first).await.unwrap();
     let event = store.event(&id).await.unwrap().unwrap();
     assert_eq!((event.entry.outcome.as_str(), &*event.reason), ("failed", "upstream_connect"));
     let first = store.reserve(&id).await.unwrap().unwrap();
     assert_eq!(first, 3, "what was not used is given back");
-    store.note(&id, replay(3, None), first).await.unwrap();
+    store.note(&id, redelivery(3, None), first).await.unwrap();
     let event = store.event(&id).await.unwrap().unwrap();
     assert_eq!((event.entry.outcome.as_str(), &*event.reason, event.entry.attempts), ("delivered", "", 3));
-    assert_eq!(event.history, [replay(2, Some(Fault::UpstreamStatus)), replay(3, None)]);
+    assert_eq!(event.history, [redelivery(2, Some(Fault::UpstreamStatus)), redelivery(3, None)]);
     assert_eq!(store.reserve("nobody").await.unwrap(), None);
-    store.note("nobody", replay(1, None), 1).await.unwrap();
+    store.note("nobody", redelivery(1, None), 1).await.unwrap();
     // Two at once, and one that was never noted: no number is given twice.
     let one = store.reserve(&id).await.unwrap().unwrap();
     let other = store.reserve(&id).await.unwrap().unwrap();
     assert_eq!((one, other), (4, 4 + Sends::MOST));
-    store.note(&id, replay(one, None), one).await.unwrap();
+    store.note(&id, redelivery(one, None), one).await.unwrap();
     assert_eq!(store.reserve(&id).await.unwrap(), Some(4 + 2 * Sends::MOST));
 }
 
@@ -364,24 +364,24 @@ async fn the_backlog_knows_its_oldest() {
     let first = store.accept(accept(NOW, None)).await.unwrap();
     store.accept(accept(later, Some(later))).await.unwrap();
     assert_eq!(store.backlog("dastra").oldest, Some(NOW));
-    assert_eq!(store.standing().oldest_waiting, Some(NOW));
+    assert_eq!(store.status().oldest_waiting, Some(NOW));
     store.settle(first, Settlement::Delivered(attempt(1))).await.unwrap();
     eventually("the oldest is looked up", async || store.backlog("dastra").oldest == Some(later)).await;
 }
 
 #[tokio::test]
-async fn replay_keys_come_back_until_their_window_has_passed() {
+async fn dedupe_keys_come_back_until_their_window_has_passed() {
     let rig = Rig::new();
     let store = rig.open();
     let until = |secs| NOW.plus(Duration::from_secs(secs));
-    let key = |id| ReplayKey::new("dastra", "secret", id);
+    let key = |id| DedupeKey::new("dastra", "secret", id);
     let route = Arc::from("dastra");
     store.remember(key("a"), until(10), &route);
     store.remember(key("b"), until(100), &route);
-    store.accept(Accept { replay: Some((key("c"), until(100))), ..accept(NOW, None) }).await.unwrap();
+    store.accept(Accept { dedupe: Some((key("c"), until(100))), ..accept(NOW, None) }).await.unwrap();
     drop(store);
     rig.clock.advance(Duration::from_secs(50));
-    let found = rig.reopen().1.replay.into_iter();
+    let found = rig.reopen().1.dedupe.into_iter();
     let mut found: Vec<_> = found.map(|kept| (kept.key, kept.until.wall, kept.route)).collect();
     found.sort_unstable();
     let mut expected = ["b", "c"].map(|id| (key(id), until(100), Some(Arc::clone(&route))));

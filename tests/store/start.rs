@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dmz_relay::domain::Sends;
-use dmz_relay::guards::dedupe::ReplayKey;
-use dmz_relay::store::{Accept, Early, News, OpenError, Query, Recovered, Settlement, Store, Ticket, Unstored, Wait};
+use dmz_relay::guards::dedupe::DedupeKey;
+use dmz_relay::store::{
+    Accept, Early, OpenError, Query, Recovered, Settlement, Store, StoreEvent, Ticket, Unstored, Wait,
+};
 
 use crate::rig::{NOW, Rig, accept, attempt, entry, eventually, failed, settings};
 
@@ -137,9 +139,9 @@ async fn what_cannot_be_opened_is_a_store_that_is_closed_and_says_why() {
     for (path, why) in [(mount.join("relay.db"), "No such file"), (folder.path().to_owned(), "Is a directory")] {
         let (store, recovered) = rig.try_open(&settings(&path)).unwrap();
         assert_eq!(recovered, Recovered::default());
-        let standing = store.standing();
+        let standing = store.status();
         assert!(!standing.open && standing.problem.as_deref().unwrap().contains(why), "{standing:?}");
-        let told = || matches!(&rig.news.lock().unwrap()[..], [News::Failed { detail }] if detail.contains(why));
+        let told = || matches!(&rig.news.lock().unwrap()[..], [StoreEvent::Failed { detail }] if detail.contains(why));
         eventually("it is told", async || told()).await;
         assert_eq!(store.accept(accept(NOW, None)).await, Err(Unstored::Failed));
         rig.news.lock().unwrap().clear();
@@ -150,20 +152,20 @@ async fn what_cannot_be_opened_is_a_store_that_is_closed_and_says_why() {
 async fn a_store_that_can_be_opened_later_brings_what_the_last_process_left() {
     let rig = Rig::new();
     let store = rig.open();
-    let key = ReplayKey::new("dastra", "secret", "id-1");
-    let waits = store.accept(Accept { replay: Some((key, NOW.plus(LATER))), ..accept(NOW, None) }).await.unwrap();
+    let key = DedupeKey::new("dastra", "secret", "id-1");
+    let waits = store.accept(Accept { dedupe: Some((key, NOW.plus(LATER))), ..accept(NOW, None) }).await.unwrap();
     drop(store);
     let aside = rig.folder.path().join("aside.db");
     let absent = rig.folder.path().join("disk");
     std::fs::rename(rig.path(), &aside).unwrap();
     let (store, recovered) = rig.try_open(&settings(&absent.join("relay.db"))).unwrap();
-    assert_eq!((recovered, store.standing().open), (Recovered::default(), false));
+    assert_eq!((recovered, store.status().open), (Recovered::default(), false));
     std::fs::create_dir(&absent).unwrap();
     std::fs::rename(&aside, absent.join("relay.db")).unwrap();
-    eventually("it is open", async || store.standing().open).await;
+    eventually("it is open", async || store.status().open).await;
     eventually("what was left is told", async || {
         let found =
-            |news: &News| matches!(news, News::Found(Recovered { replay, interrupted: 1, .. }) if replay[0].key == key);
+            |news: &StoreEvent| matches!(news, StoreEvent::Found(Recovered { dedupe, interrupted: 1, .. }) if dedupe[0].key == key);
         rig.news.lock().unwrap().iter().any(found)
     })
     .await;
@@ -204,7 +206,7 @@ async fn a_file_of_the_first_version_opens() {
     file.execute_batch(include_str!("version1.sql")).unwrap();
     drop(file);
     let (store, recovered) = rig.reopen();
-    assert_eq!((recovered.interrupted, recovered.replay.len()), (1, 1));
+    assert_eq!((recovered.interrupted, recovered.dedupe.len()), (1, 1));
     let event = store.event("18bcfe56800000000000000000a").await.unwrap().unwrap();
     assert_eq!(
         (event.entry.outcome.as_str(), event.entry.status, event.entry.route.as_deref()),

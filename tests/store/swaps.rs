@@ -20,7 +20,7 @@ async fn waiting(store: &Store) -> Vec<Ticket> {
 
 async fn refused(store: &Store, words: &str) {
     eventually("it is noticed", async || {
-        let standing = store.standing();
+        let standing = store.status();
         !standing.open && standing.problem.is_some_and(|problem| problem.contains(words))
     })
     .await;
@@ -65,7 +65,7 @@ async fn a_backup_that_is_moved_over_the_running_store_is_refused_whole() {
     // Nor is it taken after a restart, with the log of the other beside it.
     fs::rename(rig.path(), &copy).unwrap();
     fs::rename(&ours, rig.path()).unwrap();
-    eventually("it is open again", async || store.standing().open).await;
+    eventually("it is open again", async || store.status().open).await;
     assert_eq!(waiting(&store).await, tickets);
 }
 
@@ -101,7 +101,7 @@ async fn a_restore_that_forgets_the_log_is_refused_and_works_without_it() {
         assert!(bytes(left.folder.path()) == before, "something was written");
         // The operator does as the words say; no restart is needed.
         fs::remove_file(beside(&left, "-wal")).unwrap();
-        eventually("it is open", async || store.standing().open).await;
+        eventually("it is open", async || store.status().open).await;
         assert_eq!(waiting(&store).await, tickets[..1]);
     }
 }
@@ -156,7 +156,7 @@ async fn a_log_that_is_removed_or_replaced_under_the_running_store_loses_nothing
             refused(&store, "belongs to another file").await;
             fs::remove_file(beside(&rig, "-wal")).unwrap();
         }
-        eventually("it is open again", async || rig.news.lock().unwrap().len() > openings + 1 && store.standing().open)
+        eventually("it is open again", async || rig.news.lock().unwrap().len() > openings + 1 && store.status().open)
             .await;
         let second = store.accept(accept(NOW, Some(NOW))).await.unwrap();
         let after = crashed(&rig);

@@ -1,6 +1,6 @@
 //! The whole promise as one story, on the real binary and with its command line: the inside is down for a while under load
 //! from the three systems; every sender is answered 200 in time; the inside comes back and gets every request once, in
-//! order where that was asked for; one is replayed by hand, one dead letter retried; and all of it can be looked up.
+//! order where that was asked for; one is redelivered by an operator, one dead letter retried; and all of it can be looked up.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -164,7 +164,7 @@ fn an_outage_costs_nothing() {
     story.load(&address, 60);
     story.all_arrived();
 
-    replayed_by_hand(&story);
+    redelivered_by_an_operator(&story);
     a_dead_letter_is_retried(&mut story, &address);
 
     relay.did_not_panic();
@@ -172,7 +172,7 @@ fn an_outage_costs_nothing() {
 }
 
 /// One request from the time of the outage is sent inward again because an operator says so.
-fn replayed_by_hand(story: &Story) {
+fn redelivered_by_an_operator(story: &Story) {
     let rows = story.list(&["--route", "oktave", "--limit", "500", "--order", "asc"]);
     let sent = story.account.told().iter().filter(|told| told.system == System::Oktave).count();
     assert_eq!(rows.len(), sent, "the history has every request of the route");
@@ -180,14 +180,14 @@ fn replayed_by_hand(story: &Story) {
     let id = row["id"].as_str().unwrap();
     let before = story.last(|arrival| arrival.request_id == id);
 
-    let report = story.json(&["events", "replay", id, "--yes"]);
+    let report = story.json(&["events", "redeliver", id, "--yes"]);
     let again = story.last(|arrival| arrival.request_id == id);
-    assert!(again.replay && again.attempt > before.attempt, "{report} {again:?}");
+    assert!(again.redelivery && again.attempt > before.attempt, "{report} {again:?}");
     assert_eq!((again.body, again.mark, again.received_at), (before.body, before.mark, before.received_at));
 
     let shown = story.json(&["events", "show", id]);
     let last = shown["history"].as_array().unwrap().last().unwrap();
-    assert_eq!((&last["kind"], &last["status"]), (&"replay".into(), &200.into()), "{shown}");
+    assert_eq!((&last["kind"], &last["status"]), (&"redelivery".into(), &200.into()), "{shown}");
     let failed = shown["history"].as_array().unwrap().iter().filter(|attempt| !attempt["fault"].is_null()).count();
     assert!(failed > 0, "the attempts of the outage are shown: {shown}");
     let explained = story.says(&["explain", id]);

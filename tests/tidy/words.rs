@@ -16,6 +16,8 @@ const WORDS: &[(&[&str], &str)] = &[
     (&["twin", "twins"], "duplicate, copy"),
     (&["give way", "gives way", "gave way", "given way", "giving way", "to give way"], "is evicted"),
     (&["newcomer", "newcomers"], "unproven connection, new sender"),
+    (&["replay memory", "replay key"], "dedupe memory, dedupe key"),
+    (&["resign", "resigns"], "sign with a key of the relay (`sign_with`)"),
     (&["the inside", "inside's"], "the upstream, the internal network"),
     (&["inward", "inwards"], "to the upstream; is forwarded"),
     (&["behind the sender's back", "behind its sender's back"], "asynchronously"),
@@ -209,7 +211,7 @@ fn a_word_is_found_in_prose_and_not_in_code() {
     let words = |prose: &Prose| prose.found().into_iter().map(|(line, word, _)| (line, word)).collect::<Vec<_>>();
     let found = |text: &str| words(&prose_of(text));
     assert_eq!(found("It is\nsaid aloud, behind\nthe sender's back."), [(2, "aloud"), (2, "behind the sender's back")]);
-    assert_eq!(found("`twin` and twin_in_flight are names; in clear text"), []);
+    assert_eq!(found("`twin` and duplicate_in_flight are names; in clear text"), []);
     assert_eq!(found("```sh\n# Mended by hand\n```\n"), [(2, "by hand"), (2, "mended")]);
     let source = "/// Goes\n/// inward, `inward`.\nfn inward(twin: &'static str) -> char { say(\"a twin \\\" {twin}\"); '\"' }\n// anew\n";
     assert_eq!(words(&prose_of_source(source)), [(4, "anew"), (3, "twin"), (2, "inward")]);

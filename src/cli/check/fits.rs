@@ -34,7 +34,7 @@ pub(super) fn warnings(
     if let Some(store) = &snapshot.store {
         let folder = store.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let disk = statvfs(folder).ok().map(|disk| disk.f_blocks.saturating_mul(disk.f_frsize));
-        let beyond = disk.and_then(|disk| beyond_disk(store.keep_size, store.reserve, disk));
+        let beyond = disk.and_then(|disk| beyond_disk(store.keep_size, store.disk_reserve, disk));
         found.extend(beyond.map(|words| problem("store.keep.size", words)));
     }
     found
@@ -81,7 +81,7 @@ fn lower(memory: &Memory, limits: &Limits, fits: u64) -> String {
     let parts = [
         (memory.requests, "body_memory"),
         (memory.connections, "max_connections"),
-        (memory.replay, "replay_entries"),
+        (memory.dedupe, "dedupe_entries"),
         (memory.store, "store"),
     ];
     let (part, name) = parts.into_iter().max_by_key(|(bytes, _)| *bytes).unwrap_or_default();
@@ -99,7 +99,7 @@ fn lower(memory: &Memory, limits: &Limits, fits: u64) -> String {
             let most = places.saturating_sub(LEAVING as u64).max(places / 9 * 8);
             format!("write max_connections = {}", rounded(most))
         }
-        "replay_entries" => format!("write replay_entries = {}", rounded(share(limits.replay_entries))),
+        "dedupe_entries" => format!("write dedupe_entries = {}", rounded(share(limits.dedupe_entries))),
         "body_memory" => format!("write body_memory = \"{}MiB\"", rounded(left / MIB)),
         _ => "lower concurrency or max_body of the routes that deliver from the store".to_owned(),
     }
@@ -133,11 +133,12 @@ fn beyond_open_files(snapshot: &Snapshot, unit: Option<&Unit>) -> Option<(String
 fn beyond_disk(keep: u64, reserve: u64, disk: u64) -> Option<(String, String)> {
     (keep.saturating_add(reserve) > disk).then(|| {
         let (keep, reserve, disk) = (keep / MIB, reserve / MIB, disk / MIB);
-        let what =
-            format!("may take {keep} MiB and {reserve} MiB stay free (store.reserve), and the disk has {disk} MiB");
+        let what = format!(
+            "may take {keep} MiB and {reserve} MiB stay free (store.disk_reserve), and the disk has {disk} MiB"
+        );
         let fits = (disk.saturating_sub(reserve) / 10 * 9).max(16);
         let help = if reserve.saturating_add(16) > disk {
-            format!("use a larger disk, or lower reserve below {} MiB", disk / 4)
+            format!("use a larger disk, or lower disk_reserve below {} MiB", disk / 4)
         } else {
             format!("write keep = {{ size = \"{fits}MiB\" }}")
         };
@@ -186,7 +187,7 @@ mod tests {
             ("", 8 * GIB),
             ("", 16 * GIB),
             ("max_connections = 100\nbody_memory = \"4GiB\"", 3 * GIB),
-            ("max_connections = 100\nbody_memory = \"64MiB\"\nreplay_entries = 20000000", 2 * GIB),
+            ("max_connections = 100\nbody_memory = \"64MiB\"\ndedupe_entries = 20000000", 2 * GIB),
         ] {
             let (what, help) = told(limits, ram, None).expect("too much");
             assert!(what.contains(&format!("{} MiB", ram / MIB)), "{what}");

@@ -310,7 +310,7 @@ max_body = "2MiB"
 sqlite = {{ path = "second.db" }}
 # As little as there may be, so that it is full soon.
 keep = {{ size = "16MiB" }}
-reserve = "0B"
+disk_reserve = "0B"
 
 [upstreams.application]
 servers = ["http://{application}"]

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::Refused;
 use crate::cli::terminal::{Palette, Tone, counted, harmless};
-use crate::control::admin::events::ReplayReport;
+use crate::control::admin::events::RedeliveryReport;
 
 /// Failures that are shown one by one.
 const SHOWN: usize = 20;
@@ -44,7 +44,7 @@ impl Summary {
         Self { matched, ..Self::default() }
     }
 
-    pub(super) fn replayed(&mut self, report: &ReplayReport) {
+    pub(super) fn redelivered(&mut self, report: &RedeliveryReport) {
         if report.timestamp_fresh == Some(false) {
             self.stale += 1;
         }
@@ -111,7 +111,7 @@ impl Summary {
             let sent = self.done + failed;
             let carry = if self.stale == 1 { "carries" } else { "carry" };
             let what = format!(
-                "{} of {sent} {carry} a timestamp that an application checking again would refuse; resign helps",
+                "{} of {sent} {carry} a timestamp that an application checking again would refuse; sign_with helps",
                 self.stale
             );
             let _ = writeln!(text, "{}", palette.paint(Tone::Odd, &what));
@@ -136,8 +136,8 @@ fn by_code(counts: &BTreeMap<String, usize>) -> String {
 mod tests {
     use super::*;
 
-    fn report(fault: Option<&str>, fresh: Option<bool>) -> ReplayReport {
-        ReplayReport {
+    fn report(fault: Option<&str>, fresh: Option<bool>) -> RedeliveryReport {
+        RedeliveryReport {
             id: "1a".into(),
             delivered: fault.is_none(),
             attempt: 2,
@@ -153,9 +153,9 @@ mod tests {
     #[test]
     fn the_sum_says_what_failed_and_what_is_stale() {
         let mut summary = Summary::new(4);
-        summary.replayed(&report(None, Some(false)));
-        summary.replayed(&report(None, Some(true)));
-        summary.replayed(&report(Some("upstream_status"), None));
+        summary.redelivered(&report(None, Some(false)));
+        summary.redelivered(&report(None, Some(true)));
+        summary.redelivered(&report(Some("upstream_status"), None));
         summary.impossible("1b", "body_not_kept", "its body was not kept");
         assert!(!summary.is_fine());
         let text = summary.text("delivered", Palette::plain());
@@ -163,7 +163,7 @@ mod tests {
             "1a  upstream_status  answered 500",
             "1b  body_not_kept  its body was not kept",
             "2 of 4 events delivered; 1 failed (1 upstream_status); 1 not possible (1 body_not_kept)",
-            "1 of 3 carries a timestamp that an application checking again would refuse; resign helps",
+            "1 of 3 carries a timestamp that an application checking again would refuse; sign_with helps",
         ] {
             assert!(text.contains(part), "{part} in:\n{text}");
         }
@@ -173,7 +173,7 @@ mod tests {
     fn many_failures_are_counted_and_some_are_shown() {
         let mut summary = Summary::new(100);
         for _ in 0..100 {
-            summary.replayed(&report(Some("upstream_status"), None));
+            summary.redelivered(&report(Some("upstream_status"), None));
         }
         assert_eq!(summary.problems.len(), SHOWN);
         assert!(summary.text("delivered", Palette::plain()).contains("… and 80 more"));

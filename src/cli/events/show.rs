@@ -156,7 +156,7 @@ fn hint(row: &EventRow) -> Option<String> {
         (Some("dead"), ..) => Some(format!("dmz-relay events retry {id}, or discard")),
         (Some(_), ..) | (None, _, false) => None,
         (None, outcome, true) if !outcome.may_be_genuine() => None,
-        (None, _, true) => Some(format!("dmz-relay events replay {id}")),
+        (None, _, true) => Some(format!("dmz-relay events redeliver {id}")),
     }
 }
 
@@ -210,7 +210,7 @@ mod tests {
         let mut row = row("1a");
         assert_eq!(hint(&row), None);
         (row.outcome, row.has_body) = (HistoryOutcome::Delivered, true);
-        assert_eq!(hint(&row), Some("dmz-relay events replay 1a".into()));
+        assert_eq!(hint(&row), Some("dmz-relay events redeliver 1a".into()));
         row.state = Some("dead".into());
         assert_eq!(hint(&row), Some("dmz-relay events retry 1a, or discard".into()));
         row.state = Some("waiting".into());

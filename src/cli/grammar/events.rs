@@ -29,7 +29,7 @@ pub enum EventsCommand {
     /// Write events with their bodies, one JSON object per line
     Export(Export),
     /// Send stored requests to the upstream once more, now
-    Replay(Replay),
+    Redeliver(Redeliver),
     /// Make dead letters wait for delivery again, or try what waits now
     Retry(Retry),
     /// Give waiting requests or dead letters up
@@ -165,9 +165,9 @@ pub struct Export {
     pub output: Option<PathBuf>,
 }
 
-/// `events replay`.
+/// `events redeliver`.
 #[derive(Debug, Args)]
-pub struct Replay {
+pub struct Redeliver {
     /// Request ids, or their beginnings; without any, the filters choose
     #[arg(value_name = "ID")]
     pub events: Vec<String>,

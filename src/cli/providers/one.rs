@@ -28,7 +28,7 @@ pub(super) struct Provider {
     pub(super) error_budget: Option<u32>,
     pub(super) retry: Option<String>,
     pub(super) retries_for_seconds: Option<u64>,
-    pub(super) replay_window_seconds: Option<u64>,
+    pub(super) dedupe_window_seconds: Option<u64>,
     pub(super) max_body_bytes: Option<u64>,
     pub(super) kind: &'static str,
     pub(super) algorithm: Option<&'static str>,
@@ -40,7 +40,7 @@ pub(super) struct Provider {
     pub(super) needs_public_url: bool,
     pub(super) addresses: Vec<String>,
     pub(super) forward_headers: Vec<String>,
-    pub(super) handshakes: Vec<Handshake>,
+    pub(super) challenges: Vec<Challenge>,
     pub(super) scheme: Vec<Line>,
     pub(super) example: String,
 }
@@ -52,22 +52,22 @@ pub(super) struct Window {
 }
 
 #[derive(Serialize)]
-pub(super) struct Handshake {
+pub(super) struct Challenge {
     pub(super) when: String,
     pub(super) signed: bool,
     pub(super) answer: String,
-    /// `handshake_secret` of the route.
+    /// `challenge_secret` of the route.
     pub(super) needs_secret: bool,
 }
 
 impl Provider {
     pub(super) fn of(recipe: &Recipe) -> Self {
         let secs = |time: Option<Duration>| time.map(|time| time.as_secs());
-        let handshake = |handshake: &Arc<scheme::Handshake>| Handshake {
-            when: handshake.told_by(),
-            signed: handshake.is_signed(),
-            answer: handshake.answered_with(),
-            needs_secret: handshake.needs_secret(),
+        let challenge = |challenge: &Arc<scheme::Challenge>| Challenge {
+            when: challenge.told_by(),
+            signed: challenge.is_signed(),
+            answer: challenge.answered_with(),
+            needs_secret: challenge.needs_secret(),
         };
         Self {
             id: recipe.id.to_string(),
@@ -84,7 +84,7 @@ impl Provider {
             error_budget: recipe.error_budget,
             retry: recipe.retry.clone(),
             retries_for_seconds: secs(recipe.retries_for),
-            replay_window_seconds: secs(recipe.replay_window),
+            dedupe_window_seconds: secs(recipe.dedupe_window),
             max_body_bytes: recipe.max_body,
             kind: recipe.scheme.kind(),
             algorithm: recipe.scheme.algorithm(),
@@ -99,7 +99,7 @@ impl Provider {
             needs_public_url: recipe.scheme.needs_public_url(),
             addresses: recipe.addresses.iter().map(network).collect(),
             forward_headers: recipe.forwarded().entries(),
-            handshakes: recipe.handshakes().iter().map(handshake).collect(),
+            challenges: recipe.challenges().iter().map(challenge).collect(),
             scheme: recipe.scheme.describe().lines,
             example: example(recipe),
         }
@@ -143,16 +143,16 @@ impl Provider {
         if let Some(span) = self.retries_for_seconds {
             line("retries for", duration(span));
         }
-        if let Some(window) = self.replay_window_seconds {
+        if let Some(window) = self.dedupe_window_seconds {
             line("ids remembered", duration(window));
         }
         if let Some(most) = self.max_body_bytes {
             line("largest body", write_size(most));
         }
-        for handshake in &self.handshakes {
-            let signed = if handshake.signed { "signed" } else { "not signed" };
-            let secret = if handshake.needs_secret { "; the route needs handshake_secret for it" } else { "" };
-            line("handshake", format!("{} ({signed}) is answered {}{secret}", handshake.when, handshake.answer));
+        for challenge in &self.challenges {
+            let signed = if challenge.signed { "signed" } else { "not signed" };
+            let secret = if challenge.needs_secret { "; the route needs challenge_secret for it" } else { "" };
+            line("challenge", format!("{} ({signed}) is answered {}{secret}", challenge.when, challenge.answer));
         }
         line("goes to the upstream", self.forward_headers.join(", "));
         for address in &self.addresses {

@@ -123,7 +123,7 @@ fn of(event: &EventDetail) -> Option<Arrival> {
             None => Arrival::Waiting(why),
         }),
         (_, HistoryOutcome::Delivered) => Some(Arrival::Delivered),
-        (_, HistoryOutcome::Duplicate | HistoryOutcome::Handshake) => Some(Arrival::NotForwarded),
+        (_, HistoryOutcome::Duplicate | HistoryOutcome::Challenge) => Some(Arrival::NotForwarded),
         _ => Some(Arrival::Dead(why())),
     }
 }

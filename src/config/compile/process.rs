@@ -70,9 +70,9 @@ impl Compiler<'_> {
             ))
             .unwrap_or(100),
             drain_timeout: self.duration(&raw.drain_timeout, "limits.drain_timeout", millis(30_000, 0, HOUR)),
-            replay_entries: index(self.count(
-                &raw.replay_entries,
-                "limits.replay_entries",
+            dedupe_entries: index(self.count(
+                &raw.dedupe_entries,
+                "limits.dedupe_entries",
                 number(1_000_000, 1000, 100_000_000),
             )),
         };

@@ -16,7 +16,7 @@ use crate::config::recipe::{self, CompiledVerify, Evidence, RawRecipe, RawVerify
 use crate::domain::{FieldPattern, Method};
 use crate::guards::access::Networks;
 use crate::runtime::snapshot::{FixedAnswer, ProviderRetries, Verification};
-use crate::scheme::{Handshake, Key, PublicUrl, Scheme, Verifier};
+use crate::scheme::{Challenge, Key, PublicUrl, Scheme, Verifier};
 
 const NO_SECRETS: &str = "write secrets = [{ file = \"secrets/…\" }], { credential = \"…\" } or { env = \"…\" }";
 
@@ -30,7 +30,7 @@ pub(super) struct Suggested {
     pub(super) sender_waits: Option<Duration>,
     pub(super) answer: FixedAnswer,
     /// How long an id is remembered.
-    pub(super) replay: Option<Duration>,
+    pub(super) dedupe: Option<Duration>,
     /// From the first attempt to the provider's last one.
     pub(super) retries_for: Duration,
     /// The same, for explanations.
@@ -46,7 +46,7 @@ pub(super) struct Suggested {
     pub(super) strip_query: Vec<String>,
     /// The sender's fields that go to the upstream beside those of every webhook: what the scheme reads and the recipe lists.
     pub(super) forward: Vec<FieldPattern>,
-    pub(super) handshakes: Vec<Arc<Handshake>>,
+    pub(super) challenges: Vec<Arc<Challenge>>,
     /// Failed requests after which the provider gives the endpoint up.
     pub(super) error_budget: Option<u32>,
 }
@@ -59,7 +59,7 @@ impl Default for Suggested {
             deadline: None,
             sender_waits: None,
             answer: FixedAnswer { status: 200, body: Bytes::new(), content_type: None },
-            replay: None,
+            dedupe: None,
             retries_for: Duration::ZERO,
             provider_retries: None,
             has_id: false,
@@ -68,7 +68,7 @@ impl Default for Suggested {
             fresh_for: None,
             strip_query: Vec::new(),
             forward: Vec::new(),
-            handshakes: Vec::new(),
+            challenges: Vec::new(),
             error_budget: None,
         }
     }
@@ -106,11 +106,11 @@ impl Suggested {
             deadline: recipe.deadline,
             sender_waits: recipe.timeout,
             answer: recipe.success.clone(),
-            replay: recipe.replay_window,
+            dedupe: recipe.dedupe_window,
             retries_for: recipe.retries_for.unwrap_or_default(),
             provider_retries: recipe.provider_retries(),
             max_body: recipe.max_body,
-            handshakes: recipe.handshakes().to_vec(),
+            challenges: recipe.challenges().to_vec(),
             error_budget: recipe.error_budget.filter(|budget| *budget > 0),
             forward: [scheme.forward.clone(), recipe.forward_headers.clone()].concat(),
             ..scheme

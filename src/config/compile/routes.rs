@@ -1,10 +1,10 @@
 //! `[routes.<name>]`: which requests are taken, how they prove themselves, where they go, and what the sender receives.
 
 mod answer;
+mod challenges;
 mod delivery;
 mod forward;
 mod guards;
-mod handshakes;
 mod observe;
 mod path;
 
@@ -29,7 +29,7 @@ use self::delivery::Deliveries;
 /// Longest time that a sender may be kept waiting.
 const DEADLINE: Between<Duration> = millis(10_000, 100, 10 * 60_000);
 /// How long an id is remembered.
-const REPLAY: Between<Duration> = millis(24 * 3_600_000, 60_000, 30 * 24 * 3_600_000);
+const DEDUPE: Between<Duration> = millis(24 * 3_600_000, 60_000, 30 * 24 * 3_600_000);
 
 /// Every route that compiled.
 #[derive(Default)]
@@ -123,7 +123,7 @@ impl Compiler<'_> {
         let methods = self.methods(raw.methods.as_ref(), &join(key, "methods"), suggested.methods.as_deref());
         let access = self.access(raw, key, named);
         let address_check = self.address_check(raw, key);
-        let client_certificate = self.client_certificate(raw, key, named);
+        let client_auth = self.wants_certificate(raw, key, named);
         let headers = self.required_headers(raw.headers.as_ref(), &join(key, "headers"));
         let observed = self.observed(name, raw, key, named, proven.is_some());
         let content_types = self.content_types(raw.content_types.as_ref(), &join(key, "content_types"));
@@ -135,20 +135,21 @@ impl Compiler<'_> {
         let deliveries = self.deliveries(raw, key, named, suggested);
         self.delivery_together(raw, key, &deliveries, deadline, proven.as_ref().map(|proven| &proven.verify));
         let forward = self.forwarding(raw, key, path, &headers, suggested, named);
-        let replay = self.replay(name, raw, key, suggested);
-        let handshakes = proven.as_ref().map_or(&[][..], |proven| &proven.suggested.handshakes);
-        let challenges = self.challenges(name, raw, key, handshakes, proven.as_ref().map(|proven| &proven.verify));
+        let dedupe = self.dedupe(name, raw, key, suggested);
+        let asked = proven.as_ref().map_or(&[][..], |proven| &proven.suggested.challenges);
+        let challenges = self.challenges(name, raw, key, asked, proven.as_ref().map(|proven| &proven.verify));
         let (Proven { provider, verify, verified_by, suggested }, upstream) = (proven?, upstream?);
         if self.problems.len() != before {
             return None;
         }
         let name: Arc<str> = name.get_ref().as_str().into();
-        let Deliveries { delivery, retry, concurrency, ordered, keep_body, error_budget, silence } = deliveries;
+        let Deliveries { delivery, retry, concurrency, ordered, keep_body, error_budget, inactivity_alert } =
+            deliveries;
         Some(Route {
             meter: self.state.meter(&name),
-            replay_share: self.state.replay.share(&name),
+            dedupe_share: self.state.dedupe.share(&name),
             budget: self.state.budget(&name),
-            habit: self.state.habit(&name),
+            baseline: self.state.baseline(&name),
             name,
             description: raw.description.clone(),
             host: raw.host.as_ref().map(|host| host.get_ref().clone()),
@@ -159,7 +160,7 @@ impl Compiler<'_> {
             methods,
             access,
             address_check,
-            client_certificate,
+            client_auth,
             headers,
             observed,
             content_types,
@@ -168,7 +169,7 @@ impl Compiler<'_> {
             challenges,
             verify,
             verified_by,
-            replay,
+            dedupe,
             upstream,
             forward,
             deadline,
@@ -178,7 +179,7 @@ impl Compiler<'_> {
             ordered,
             keep_body,
             error_budget,
-            silence,
+            inactivity_alert,
             answer,
         })
     }
@@ -233,10 +234,10 @@ impl Compiler<'_> {
     }
 
     /// `None`: switched off, or there is nothing to know a request by.
-    fn replay(&mut self, name: &Spanned<String>, raw: &RawRoute, key: &str, suggested: &Suggested) -> Option<Duration> {
-        let key = join(key, "replay");
-        let default = suggested.replay.unwrap_or(REPLAY.default).max(suggested.fresh_for.unwrap_or_default());
-        let window = self.replay_window(name, raw, &key, suggested, default);
+    fn dedupe(&mut self, name: &Spanned<String>, raw: &RawRoute, key: &str, suggested: &Suggested) -> Option<Duration> {
+        let key = join(key, "dedupe");
+        let default = suggested.dedupe.unwrap_or(DEDUPE.default).max(suggested.fresh_for.unwrap_or_default());
+        let window = self.dedupe_window(name, raw, &key, suggested, default);
         if let Some(window) = window.filter(|_| suggested.equal_bodies_are_one) {
             let window = write_duration(window);
             let what = format!(
@@ -244,13 +245,13 @@ impl Compiler<'_> {
                  success and not forwarded"
             );
             let help = "name an id in verify (dedupe), say bodies = \"never-repeat\" there if no two are alike, or write \
-                        replay = { off = true }";
+                        dedupe = { off = true }";
             self.warn(name, &key, what, help);
         }
         window
     }
 
-    fn replay_window(
+    fn dedupe_window(
         &mut self,
         name: &Spanned<String>,
         raw: &RawRoute,
@@ -258,7 +259,7 @@ impl Compiler<'_> {
         suggested: &Suggested,
         default: Duration,
     ) -> Option<Duration> {
-        let Some(value) = &raw.replay else { return suggested.has_id.then_some(default) };
+        let Some(value) = &raw.dedupe else { return suggested.has_id.then_some(default) };
         let fields = value.get_ref();
         match (&fields.window, &fields.off) {
             (Some(_), Some(off)) => {
@@ -267,20 +268,20 @@ impl Compiler<'_> {
             }
             (None, Some(off)) => {
                 if !off.get_ref() {
-                    self.reject(off, key, "off = false says nothing", "leave replay out for the default");
+                    self.reject(off, key, "off = false says nothing", "leave dedupe out for the default");
                 } else if suggested.has_id {
-                    let what = "replay memory is off: a request that was overheard once is taken again";
+                    let what = "dedupe memory is off: a request that was overheard once is taken again";
                     self.warn(name, key, what, "give it a window, or see to it that the application knows its ids");
                 }
                 None
             }
             (Some(_), None) if !suggested.has_id => {
-                let help = "name the id in verify (dedupe), or remove replay";
+                let help = "name the id in verify (dedupe), or remove dedupe";
                 self.reject(value, key, "this scheme has no id to remember a request by", help);
                 None
             }
             (Some(at), None) => {
-                let window = self.duration(&fields.window, &join(key, "window"), Between { default, ..REPLAY });
+                let window = self.duration(&fields.window, &join(key, "window"), Between { default, ..DEDUPE });
                 if let Some(needed) = suggested.fresh_for.filter(|needed| window < *needed) {
                     let what = format!(
                         "{} is shorter than the {} for which a request counts as fresh",

@@ -35,7 +35,7 @@ impl Compiler<'_> {
         let (age, size) = (keep.and_then(|keep| keep.age.clone()), keep.and_then(|keep| keep.size.clone()));
         let keep_age = self.duration(&age, "store.keep.age", millis(14 * DAY, HOUR, 3650 * DAY));
         let keep_size = self.size(&size, "store.keep.size", number(2 * GIB, 16 * MIB, LARGEST));
-        let reserve = self.size(&fields.reserve, "store.reserve", number(256 * MIB, 0, LARGEST));
+        let disk_reserve = self.size(&fields.disk_reserve, "store.disk_reserve", number(256 * MIB, 0, LARGEST));
         let rows: Between<u64> = number(20, 0, 100_000);
         let refusals = self.count(&fields.refusals_per_second, "store.refusals_per_second", rows);
         if limits.max_body > keep_size
@@ -52,7 +52,7 @@ impl Compiler<'_> {
             keys,
             keep_age,
             keep_size,
-            reserve,
+            disk_reserve,
             refusals_per_second: u32::try_from(refusals).unwrap_or(20),
         })
     }

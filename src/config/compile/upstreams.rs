@@ -123,11 +123,11 @@ impl Compiler<'_> {
 
     fn ejection(&mut self, raw: Option<&Spanned<RawEjection>>, key: &str) -> EjectionSpec {
         let (after, lasts) = match raw {
-            Some(raw) => (&raw.get_ref().after_failures, &raw.get_ref().r#for),
+            Some(raw) => (&raw.get_ref().after_failures, &raw.get_ref().duration),
             None => (&None, &None),
         };
         let after = self.count(after, &join(key, "after_failures"), number(5, 0, 1000));
-        let duration = self.duration(lasts, &join(key, "for"), millis(10_000, 100, HOUR));
+        let duration = self.duration(lasts, &join(key, "duration"), millis(10_000, 100, HOUR));
         EjectionSpec { after_failures: u32::try_from(after).unwrap_or(5), duration }
     }
 

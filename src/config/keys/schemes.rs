@@ -36,7 +36,7 @@ pub(super) const RECIPE: &[Key] = &[
     key("retry", Text),
     key("retries_for", Text),
     key("retries_keep_time", Flag),
-    key("replay_window", Text),
+    key("dedupe_window", Text),
     key("max_body", Text),
     key("addresses", TEXTS),
     key("forward_headers", TEXTS),
@@ -84,7 +84,7 @@ const PIECE: Shape = Either(
             key("prefix", Text),
             key("encoding", Text),
             key("key", Table(&[key("prefix", Text), key("encoding", Text), key("suffix", Text), key("hash", Text)])),
-            key("with_handshake_secret", Flag),
+            key("with_challenge_secret", Flag),
         ]),
     ],
 );

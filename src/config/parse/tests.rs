@@ -37,7 +37,7 @@ fn a_type_error_points_at_the_value_and_never_repeats_it() {
         "[routes.x]\nsecrets = [[\"canary\"]]\n",
         "[routes.x]\nverify = \"canary\"\n",
         "[routes.x]\nverify.token = \"canary\"\n",
-        "[routes.x]\nclient_certificate = \"canary, expected canary\"\n",
+        "[routes.x]\nclient_auth = \"canary, expected canary\"\n",
         "[routes.x]\nupstream_headers = \"canary\"\n",
         "[limits]\nmax_headers = \"canary\"\n",
         "[routes.x]\nrate = \"canary\"\n",

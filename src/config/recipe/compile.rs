@@ -7,8 +7,8 @@ use bytes::Bytes;
 use ipnet::IpNet;
 use toml::Spanned;
 
+use super::challenge;
 use super::forward::field_pattern;
-use super::handshake;
 use super::raw::{RawAnswer, RawRecipe};
 use super::verify::{CompiledVerify, compile_verify};
 use super::words::Scope;
@@ -31,24 +31,24 @@ pub fn compile_recipe(id: &str, raw: &RawRecipe, key: &str, problems: &mut Probl
     let success = raw.success.as_ref().map_or_else(|| Some(plain(200)), |raw| answer(raw, "success", &mut scope));
     let timeout = duration(raw.timeout.as_ref(), "timeout", DAY, &mut scope);
     let deadline = duration(raw.deadline.as_ref(), "deadline", DAY, &mut scope);
-    let replay_window = duration(raw.replay_window.as_ref(), "replay_window", 30 * DAY, &mut scope);
+    let dedupe_window = duration(raw.dedupe_window.as_ref(), "dedupe_window", 30 * DAY, &mut scope);
     let retries_for = duration(raw.retries_for.as_ref(), "retries_for", 30 * DAY, &mut scope);
     let max_body = max_body(raw, &mut scope);
     let evidence = evidence(raw, &mut scope);
     let evidence_date = evidence_date(raw, &mut scope);
     let addresses = addresses(raw, &mut scope);
     let forward_headers = forward_headers(raw, &mut scope);
-    let (timeout, deadline, replay_window, retries_for) = (timeout?, deadline?, replay_window?, retries_for?);
+    let (timeout, deadline, dedupe_window, retries_for) = (timeout?, deadline?, dedupe_window?, retries_for?);
     let CompiledVerify::Scheme(mut scheme) = verify? else {
         let help = "say it on the route that wants it";
         scope.problem(None, "verify", "a provider that proves nothing is none", Some(help));
         return None;
     };
-    let mut handshakes = Vec::new();
+    let mut challenges = Vec::new();
     let mut reserved = Vec::new();
     for raw in &raw.challenge {
-        let (handshake, shapes) = handshake::compile(raw, &scheme, &mut scope)?;
-        handshakes.push(Arc::new(handshake));
+        let (challenge, shapes) = challenge::compile(raw, &scheme, &mut scope)?;
+        challenges.push(Arc::new(challenge));
         reserved.extend(shapes);
     }
     if let Some(scheme) = Arc::get_mut(&mut scheme) {
@@ -60,14 +60,14 @@ pub fn compile_recipe(id: &str, raw: &RawRecipe, key: &str, problems: &mut Probl
         scope.problem(Some(text.span()), "deadline", "is not below the provider's timeout", None);
         return None;
     }
-    if let (Some(window), Some((back, ahead)), Some(text)) = (replay_window, scheme.window(), &raw.replay_window)
+    if let (Some(window), Some((back, ahead)), Some(text)) = (dedupe_window, scheme.window(), &raw.dedupe_window)
         && window < back + ahead
     {
         let help = "a request could be replayed after its id was forgotten and before its time is stale";
-        scope.problem(Some(text.span()), "replay_window", "is shorter than the scheme's time window", Some(help));
+        scope.problem(Some(text.span()), "dedupe_window", "is shorter than the scheme's time window", Some(help));
         return None;
     }
-    retries_fit(raw, &scheme, retries_for, replay_window, &mut scope)?;
+    retries_fit(raw, &scheme, retries_for, dedupe_window, &mut scope)?;
     Some(Recipe {
         id: id.into(),
         name: raw.name.clone().unwrap_or_else(|| id.to_owned()),
@@ -84,12 +84,12 @@ pub fn compile_recipe(id: &str, raw: &RawRecipe, key: &str, problems: &mut Probl
         retry: raw.retry.clone(),
         retries_for,
         retries_keep_time: raw.retries_keep_time,
-        replay_window,
+        dedupe_window,
         max_body: max_body?,
         addresses: addresses?,
         forward_headers: forward_headers?,
         scheme,
-        handshakes,
+        challenges,
     })
 }
 
@@ -111,13 +111,13 @@ fn retries_fit(
     raw: &RawRecipe,
     scheme: &Scheme,
     retries_for: Option<Duration>,
-    replay_window: Option<Duration>,
+    dedupe_window: Option<Duration>,
     scope: &mut Scope<'_>,
 ) -> Option<()> {
     let (Some(span), Some(text)) = (retries_for, &raw.retries_for) else { return Some(()) };
-    if scheme.has_dedupe() && replay_window.unwrap_or(DAY) < span {
-        let help = "a retry would be taken for a new request; replay_window is 24h where it is not said";
-        scope.problem(Some(text.span()), "retries_for", "is longer than replay_window", Some(help));
+    if scheme.has_dedupe() && dedupe_window.unwrap_or(DAY) < span {
+        let help = "a retry would be taken for a new request; dedupe_window is 24h where it is not said";
+        scope.problem(Some(text.span()), "retries_for", "is longer than dedupe_window", Some(help));
         return None;
     }
     if let Some((back, _)) = scheme.window().filter(|(back, _)| raw.retries_keep_time && *back < span) {

@@ -30,7 +30,7 @@ pub struct RawRecipe {
     pub retries_for: Option<Spanned<String>>,
     #[serde(default)]
     pub retries_keep_time: bool,
-    pub replay_window: Option<Spanned<String>>,
+    pub dedupe_window: Option<Spanned<String>>,
     pub max_body: Option<Spanned<String>>,
     pub addresses: Option<Vec<Spanned<String>>>,
     pub forward_headers: Option<Vec<Spanned<String>>>,
@@ -49,7 +49,7 @@ pub struct RawAnswer {
     pub content_type: Option<String>,
 }
 
-/// A handshake.
+/// A challenge.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawChallenge {
@@ -58,7 +58,7 @@ pub struct RawChallenge {
     pub answer: Spanned<RawChallengeAnswer>,
 }
 
-/// What must hold for a handshake: `method`, or one part of the request.
+/// What must hold for a challenge: `method`, or one part of the request.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawCondition {
@@ -72,7 +72,7 @@ pub struct RawCondition {
     pub is_secret: bool,
 }
 
-/// What a handshake is answered with.
+/// What a challenge is answered with.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawChallengeAnswer {
@@ -110,7 +110,7 @@ pub struct RawPieceTable {
     pub encoding: Option<Spanned<String>>,
     pub key: Option<RawKey>,
     #[serde(default)]
-    pub with_handshake_secret: bool,
+    pub with_challenge_secret: bool,
 }
 
 impl<'de> Deserialize<'de> for RawPiece {

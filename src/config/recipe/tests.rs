@@ -217,7 +217,7 @@ name = "Acme"
 methods = ["POST", "PUT"]
 success = { status = 204 }
 timeout = "10s"
-replay_window = "24h"
+dedupe_window = "24h"
 addresses = ["192.0.2.0/24", "2001:db8::1"]
 [providers.acme.verify.hmac]
 algorithm = "sha512"
@@ -240,10 +240,10 @@ fn a_provider_of_ones_own_is_a_recipe() {
     assert_eq!(recipe.deadline, Some(Duration::from_secs(8)), "always below the provider's limit");
     assert_eq!(recipe.addresses.len(), 2);
     assert_eq!(recipe.success.status, 204);
-    let handshake = &recipe.handshakes()[0];
-    assert!(!handshake.is_signed() && !handshake.needs_secret());
-    assert_eq!(handshake.told_by(), "header:Acme-Event is hello");
-    assert_eq!(handshake.answered_with(), "200 and a fixed text");
+    let asked = &recipe.challenges()[0];
+    assert!(!asked.is_signed() && !asked.needs_secret());
+    assert_eq!(asked.told_by(), "header:Acme-Event is hello");
+    assert_eq!(asked.answered_with(), "200 and a fixed text");
 }
 
 #[test]
@@ -257,14 +257,14 @@ fn a_recipe_at_odds_with_itself_is_refused() {
     assert_eq!(changed("timeout = \"10s\"", "timeout = \"10s\"\ndeadline = \"10s\""), {
         "deadline: is not below the provider's timeout"
     });
-    assert_eq!(changed("\"24h\"", "\"9m\""), "replay_window: is shorter than the scheme's time window");
+    assert_eq!(changed("\"24h\"", "\"9m\""), "dedupe_window: is shorter than the scheme's time window");
     assert_eq!(changed("status = 204", "status = 500"), "success: expected a status from 200 to 299, found 500");
     assert_eq!(changed("192.0.2.0/24", "192.0.2.0/33"), {
         "addresses: expected an address or a network, found `192.0.2.0/33`"
     });
     assert_eq!(changed("\"PUT\"", "\"put\""), "methods: expected an upper-case method, found `put`");
-    let window = "replay_window = \"24h\"";
-    assert_eq!(changed(window, "retries_for = \"25h\""), "retries_for: is longer than replay_window");
+    let window = "dedupe_window = \"24h\"";
+    assert_eq!(changed(window, "retries_for = \"25h\""), "retries_for: is longer than dedupe_window");
     assert_eq!(changed(window, "retries_for = \"1h\"\nretries_keep_time = true"), {
         "retries_for: is longer than the 300 s that a time may be old"
     });
@@ -362,7 +362,7 @@ fn a_challenge_that_could_sign_a_webhook_is_refused() {
     assert!(!open("{body}", "hmac = 'sha1', of = '{query:q}'", false), "another hash");
     assert!(!open("{body}", "digest = 'sha256', of = '{query:q}{secret}'", false), "another function");
     assert!(
-        !open("{body}", "hmac = 'sha256', of = '{query:q}', with_handshake_secret = true", false),
+        !open("{body}", "hmac = 'sha256', of = '{query:q}', with_challenge_secret = true", false),
         "another secret"
     );
     assert!(!open("{body}{header:Y}", "hmac = 'sha256', of = '{query:q}'", true), "only the provider can ask");
@@ -395,7 +395,7 @@ fn a_scheme_with_public_keys_has_its_own_rules() {
 fn the_three_systems_are_served_as_the_design_says() {
     let oktave = builtin("oktave").unwrap();
     assert_eq!(oktave.scheme.window(), Some((Duration::from_secs(3600), Duration::from_secs(300))));
-    assert!(oktave.replay_window.unwrap() > Duration::from_secs(3900));
+    assert!(oktave.dedupe_window.unwrap() > Duration::from_secs(3900));
     assert_eq!(oktave.success.status, 200);
     let dastra = builtin("dastra").unwrap();
     assert_eq!(dastra.addresses.len(), 8);
@@ -413,9 +413,9 @@ fn the_window_of_every_recipe_covers_its_provider_s_retries() {
         let recipe = builtin(name).unwrap();
         let Some(span) = recipe.retries_for else { continue };
         known += 1;
-        assert!(recipe.replay_window.unwrap() >= span, "{name}");
+        assert!(recipe.dedupe_window.unwrap() >= span, "{name}");
         if let Some((back, ahead)) = recipe.scheme.window() {
-            assert!(recipe.replay_window.unwrap() >= back + ahead, "{name}");
+            assert!(recipe.dedupe_window.unwrap() >= back + ahead, "{name}");
             assert!(!recipe.retries_keep_time || back >= span, "{name}");
         }
     }

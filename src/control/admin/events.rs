@@ -21,7 +21,8 @@ use crate::store::{ActionPage, ActionQuery, Bookmark, Cursor, Query};
 
 pub(crate) use answer::is_id;
 pub(super) use answer::{
-    Count, Token, body, discard, event, events, explanation, export, failure, of_export, replay, retry, retry_waiting,
+    Count, Token, body, discard, event, events, explanation, export, failure, of_export, redeliver, retry,
+    retry_waiting,
 };
 pub(super) use wait::Waiting;
 
@@ -48,7 +49,7 @@ pub trait EventSource: Send + Sync + 'static {
     /// Why it was taken or refused.
     fn explanation<'a>(&'a self, id: &'a str) -> Asking<'a, EventExplanation>;
     /// Sends it to the upstream once more, now.
-    fn replay<'a>(&'a self, id: &'a str) -> Asking<'a, ReplayReport>;
+    fn redeliver<'a>(&'a self, id: &'a str) -> Asking<'a, RedeliveryReport>;
     /// Makes a dead letter wait for delivery again, and tries one that waits now.
     fn retry<'a>(&'a self, id: &'a str) -> Asking<'a, ()>;
     /// Gives a waiting request or a dead letter up.
@@ -288,7 +289,7 @@ pub struct TookView {
 pub struct AttemptView {
     pub number: u32,
     pub at: String,
-    /// `direct`, `spooled` or `replay`.
+    /// `direct`, `spooled` or `redeliver`.
     pub kind: String,
     pub server: Option<String>,
     pub status: Option<u16>,
@@ -298,9 +299,9 @@ pub struct AttemptView {
     pub took_ms: f64,
 }
 
-/// `POST /api/v1/events/{id}/replay`.
+/// `POST /api/v1/events/{id}/redeliver`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ReplayReport {
+pub struct RedeliveryReport {
     /// The event.
     pub id: String,
     /// An internal server took it.

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::AbortHandle;
 
-use crate::base::turns::Turns;
+use crate::base::limiter::Limiter;
 
 /// Connections at a time.
 pub(super) const CONNECTIONS: usize = 64;
@@ -24,7 +24,7 @@ const RELOADS: usize = 8;
 #[derive(Debug)]
 pub(super) struct Places {
     taken: Mutex<Taken>,
-    turns: Turns,
+    limiter: Limiter,
     questions: Semaphore,
     reloads: Semaphore,
 }
@@ -46,7 +46,7 @@ struct Guest {
 impl Default for Places {
     fn default() -> Self {
         let (questions, reloads) = (Semaphore::new(QUESTIONS), Semaphore::new(RELOADS));
-        Self { taken: Mutex::default(), turns: Turns::new(1), questions, reloads }
+        Self { taken: Mutex::default(), limiter: Limiter::new(1), questions, reloads }
     }
 }
 
@@ -73,7 +73,7 @@ impl Places {
     /// Waits until everything else that is ready has had its turn since the last request here began: whoever asks for the metrics again
     /// and again must not hold up webhooks.
     pub(super) async fn turn(&self) {
-        drop(self.turns.next().await);
+        drop(self.limiter.next().await);
     }
 
     /// The right to ask about the history.

@@ -117,7 +117,7 @@ pub(super) async fn respond<S: AdminSource + EventSource>(
         Action::Event => events::event(source, id).await,
         Action::EventBody => events::body(source, id).await,
         Action::Explanation => events::explanation(source, id).await,
-        Action::Replay => events::replay(source, id).await,
+        Action::Redeliver => events::redeliver(source, id).await,
         Action::Retry => events::retry(source, id).await,
         Action::Discard => events::discard(source, id).await,
         Action::RetryWaiting => events::retry_waiting(source, query).await,

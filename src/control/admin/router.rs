@@ -68,7 +68,7 @@ pub(super) enum Action {
     Event,
     EventBody,
     Explanation,
-    Replay,
+    Redeliver,
     Retry,
     Discard,
     RetryWaiting,
@@ -83,7 +83,7 @@ impl Action {
             Self::Reload => Some("reload"),
             Self::Config | Self::Version => Some("read_config"),
             Self::EventBody => Some("read_body"),
-            Self::Replay => Some("replay"),
+            Self::Redeliver => Some("redeliver"),
             Self::Retry => Some("retry"),
             Self::Discard => Some("discard"),
             Self::RetryWaiting => Some("retry_waiting"),
@@ -112,7 +112,7 @@ const fn post(path: &'static str, action: Action) -> Endpoint {
 
 /// Every name under which an action is recorded.
 pub const ACTIONS: [&str; 9] =
-    ["reload", "rollback", "read_config", "read_body", "export", "replay", "retry", "retry_waiting", "discard"];
+    ["reload", "rollback", "read_config", "read_body", "export", "redeliver", "retry", "retry_waiting", "discard"];
 
 /// Everything that is here.
 pub const ENDPOINTS: &[Endpoint] = &[
@@ -129,7 +129,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     get("/api/v1/events/{id}", Access::Viewer, Action::Event),
     get("/api/v1/events/{id}/body", Access::Reader, Action::EventBody),
     get("/api/v1/events/{id}/explain", Access::Viewer, Action::Explanation),
-    post("/api/v1/events/{id}/replay", Action::Replay),
+    post("/api/v1/events/{id}/redeliver", Action::Redeliver),
     post("/api/v1/events/{id}/retry", Action::Retry),
     post("/api/v1/events/{id}/discard", Action::Discard),
     post("/api/v1/waiting/retry", Action::RetryWaiting),

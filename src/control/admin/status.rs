@@ -173,9 +173,9 @@ pub struct RouteStatus {
     /// Seconds since the epoch; also from before the start, where there is a store.
     #[serde(default, with = "rfc3339::optional")]
     pub last_genuine: Option<i64>,
-    /// Quiet against its habit.
+    /// Quiet against its baseline.
     #[serde(default)]
-    pub silent: bool,
+    pub inactive: bool,
     /// `direct`, `failover` or `queue`.
     #[serde(default)]
     pub delivery: String,
@@ -260,11 +260,11 @@ pub struct StrandedStatus {
 pub struct RouteCounts {
     /// At once, or out of the store since. What waits is in `spool`.
     pub delivered: u64,
-    pub handshake: u64,
+    pub challenge: u64,
     pub duplicate: u64,
     pub refused: u64,
     pub failed: u64,
-    pub gone: u64,
+    pub client_closed: u64,
     /// Of all these: what only `address_check = "observe"` or `observe` let pass.
     #[serde(default)]
     pub would_refuse: u64,
@@ -278,15 +278,15 @@ impl From<Tally> for RouteCounts {
         let Tally {
             delivered,
             accepted: _,
-            handshake,
+            challenge,
             duplicate,
             refused,
             failed,
-            gone,
+            client_closed,
             would_refuse,
             would_refuse_genuine,
         } = tally;
-        Self { delivered, handshake, duplicate, refused, failed, gone, would_refuse, would_refuse_genuine }
+        Self { delivered, challenge, duplicate, refused, failed, client_closed, would_refuse, would_refuse_genuine }
     }
 }
 
@@ -318,7 +318,7 @@ pub struct ServerStatus {
 pub struct Usage {
     pub connections: Used,
     pub body_memory: Used,
-    pub replay_entries: Used,
+    pub dedupe_entries: Used,
     pub requests_in_flight: u64,
 }
 

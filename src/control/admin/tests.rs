@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::base::UnixMillis;
-use crate::control::admin::events::{Asking, Denied, EventDetail, Listed, Recorded, ReplayReport, Whose};
+use crate::control::admin::events::{Asking, Denied, EventDetail, Listed, Recorded, RedeliveryReport, Whose};
 use crate::gate::explain::EventExplanation;
 use crate::observe::AdminAction;
 use crate::runtime::snapshot::{Account, AdminAddress};
@@ -120,7 +120,7 @@ impl EventSource for Relay {
         self.none()
     }
 
-    fn replay<'a>(&'a self, _id: &'a str) -> Asking<'a, ReplayReport> {
+    fn redeliver<'a>(&'a self, _id: &'a str) -> Asking<'a, RedeliveryReport> {
         self.none()
     }
 

@@ -19,17 +19,17 @@ use crate::control::reload::Requests;
 use crate::edge::{Draining, Relay};
 use crate::gate::pipeline::{Gate, way};
 use crate::observe::{AdminAction, Event};
-use crate::runtime::dispatch::{BreakerStanding, Servers};
+use crate::runtime::dispatch::{BreakerStatus, Servers};
 use crate::runtime::snapshot::{Roles, Route, Snapshot, Verification};
 use crate::upstream::Upstream;
 
-use super::reload::{Reload, Standing};
+use super::reload::{Reload, RunningConfig};
 use super::{ReloadOutcome, certificates, events, providers, spool, versions};
 
 /// Everything that a status is made of.
 pub(super) struct Source {
     relay: Arc<Relay>,
-    standing: Arc<Mutex<Standing>>,
+    status: Arc<Mutex<RunningConfig>>,
     requests: Requests<ReloadOutcome>,
     listeners: Vec<(Arc<str>, SocketAddr)>,
     draining: Draining,
@@ -50,7 +50,7 @@ impl Source {
         Arc::new(Self {
             started_at: relay.gate.clock.now(),
             relay: Arc::clone(relay),
-            standing: reload.standing(),
+            status: reload.status(),
             requests,
             listeners,
             draining,
@@ -64,21 +64,21 @@ impl Source {
         &self.relay
     }
 
-    fn config(&self, snapshot: &Snapshot, standing: &Standing) -> ConfigStatus {
+    fn config(&self, snapshot: &Snapshot, running: &RunningConfig) -> ConfigStatus {
         ConfigStatus {
             path: self.config.display().to_string(),
             digest: HEXLOWER.encode(&snapshot.digest),
-            generation: standing.generation,
-            loaded_at: standing.loaded_at.secs(),
-            last_error: standing.last_error.as_ref().map(|(at, report)| ReloadError {
+            generation: running.generation,
+            loaded_at: running.loaded_at.secs(),
+            last_error: running.last_error.as_ref().map(|(at, report)| ReloadError {
                 at: at.secs(),
                 problems: report.problems.iter().map(Problem::from).collect(),
             }),
-            needs_restart: standing.needs_restart.clone(),
-            version: standing.version,
+            needs_restart: running.needs_restart.clone(),
+            version: running.version,
             reload: snapshot.reload.as_str().to_owned(),
-            changes: standing.changes.clone(),
-            pending: standing.pending.as_ref().map(|pending| PendingStatus {
+            changes: running.changes.clone(),
+            pending: running.pending.as_ref().map(|pending| PendingStatus {
                 since: pending.since.secs(),
                 changes: pending.changes.clone(),
                 problems: pending.problems.iter().map(Problem::from).collect(),
@@ -114,7 +114,7 @@ impl Source {
         Usage {
             connections: used(self.relay.connections.open(), snapshot.limits.max_connections),
             body_memory: Used { used: state.bodies.used(), limit: snapshot.limits.body_memory },
-            replay_entries: used(state.replay.len(), snapshot.limits.replay_entries),
+            dedupe_entries: used(state.dedupe.len(), snapshot.limits.dedupe_entries),
             requests_in_flight: snapshot.routes.iter().map(|route| route.meter.in_flight() as u64).sum(),
         }
     }
@@ -137,26 +137,26 @@ impl AdminSource for Source {
         providers::look(&self.relay);
         certificates::look(&self.relay);
         let snapshot = self.relay.snapshot();
-        let standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let status = self.status.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_at: self.started_at.secs(),
             uptime_seconds: self.started.elapsed().as_secs(),
             state: if self.ready() { State::Running } else { State::Draining },
-            config: self.config(&snapshot, &standing),
+            config: self.config(&snapshot, &status),
             listeners: self.listeners(&snapshot),
             routes: snapshot.routes.iter().map(|known| route(known, &self.relay.gate)).collect(),
             upstreams: snapshot.upstreams.values().map(|known| upstream(known, &self.relay.gate)).collect(),
             usage: self.usage(&snapshot),
             store: self.store(&snapshot),
-            warnings: standing.warnings.iter().map(ToString::to_string).collect(),
+            warnings: status.warnings.iter().map(ToString::to_string).collect(),
         }
     }
 
     fn metrics(&self) -> String {
         let gate = &self.relay.gate;
         gate.observer.set_body_memory(gate.state.bodies.used());
-        gate.observer.set_replay_entries(gate.state.replay.len());
+        gate.observer.set_dedupe_entries(gate.state.dedupe.len());
         providers::look(&self.relay);
         spool::set_metrics(gate, &self.relay.snapshot());
         gate.observer.render_metrics()
@@ -179,12 +179,12 @@ impl AdminSource for Source {
     }
 
     fn running(&self) -> Configuring<'_, Running> {
-        let standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        versions::running(self.config.clone(), standing)
+        let status = self.status.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        versions::running(self.config.clone(), status)
     }
 
     fn versions(&self) -> Configuring<'_, VersionList> {
-        let running = self.standing.lock().unwrap_or_else(PoisonError::into_inner).version;
+        let running = self.status.lock().unwrap_or_else(PoisonError::into_inner).version;
         versions::list(self.versions.clone(), running)
     }
 
@@ -226,20 +226,20 @@ fn route(route: &Route, gate: &Gate) -> RouteStatus {
         keys,
         counts: gate.observer.tally(&route.name).map(RouteCounts::from).unwrap_or_default(),
         error_budget: route.error_budget.map(|budget| {
-            let spent = route.budget.standing(budget, gate.clock.now());
+            let spent = route.budget.spent(budget, gate.clock.now());
             BudgetStatus { budget, spent: spent.count, left: spent.left }
         }),
-        last_genuine: route.habit.last().map(UnixMillis::secs),
-        silent: route.habit.is_silent(),
+        last_genuine: route.baseline.last().map(UnixMillis::secs),
+        inactive: route.baseline.is_inactive(),
         delivery: route.delivery.as_str().to_owned(),
         spool: gate.state.store().map(|store| spool::of(&store.backlog(&route.name))).unwrap_or_default(),
-        breaker: gate.state.store().and_then(|_| open(way::circuit(gate, route).standing())),
+        breaker: gate.state.store().and_then(|_| open(way::circuit(gate, route).status())),
     }
 }
 
-fn open(standing: BreakerStanding) -> Option<OpenBreaker> {
-    let next_probe = standing.next_probe?.secs();
-    Some(OpenBreaker { failures: standing.failures, next_probe })
+fn open(status: BreakerStatus) -> Option<OpenBreaker> {
+    let next_probe = status.next_probe?.secs();
+    Some(OpenBreaker { failures: status.failures, next_probe })
 }
 
 fn upstream(upstream: &Upstream, gate: &Gate) -> UpstreamStatus {
@@ -258,6 +258,6 @@ fn upstream(upstream: &Upstream, gate: &Gate) -> UpstreamStatus {
     UpstreamStatus {
         name: upstream.name.to_string(),
         servers: upstream.status().into_iter().map(server).collect(),
-        breaker: open(gate.state.dispatch.upstream_standing(servers)),
+        breaker: open(gate.state.dispatch.upstream_status(servers)),
     }
 }

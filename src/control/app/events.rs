@@ -11,9 +11,11 @@ use tokio::sync::Semaphore;
 
 use super::admin::Source;
 use crate::base::UnixMillis;
-use crate::control::admin::events::{Asking, Denied, EventDetail, EventSource, Listed, Recorded, ReplayReport, Whose};
+use crate::control::admin::events::{
+    Asking, Denied, EventDetail, EventSource, Listed, Recorded, RedeliveryReport, Whose,
+};
 use crate::delivery::by_hand::{Refused, Waiting};
-use crate::delivery::{self, NotReplayed};
+use crate::delivery::{self, NotRedelivered};
 use crate::gate::explain::{EventExplanation, explain_event};
 use crate::observe::AdminAction;
 use crate::store::{Action, ActionPage, ActionQuery, Bookmark, Query, Store, Unstored};
@@ -95,11 +97,11 @@ impl EventSource for Source {
         })
     }
 
-    fn replay<'a>(&'a self, id: &'a str) -> Asking<'a, ReplayReport> {
+    fn redeliver<'a>(&'a self, id: &'a str) -> Asking<'a, RedeliveryReport> {
         Box::pin(async move {
             let relay = self.relay();
-            let replayed = delivery::replay(&relay.gate, &relay.snapshot(), id).await?;
-            Ok(show::replayed(id, &replayed))
+            let redelivered = delivery::redeliver(&relay.gate, &relay.snapshot(), id).await?;
+            Ok(show::redelivered(id, &redelivered))
         })
     }
 
@@ -185,18 +187,18 @@ impl From<Refused> for Denied {
     }
 }
 
-impl From<NotReplayed> for Denied {
-    fn from(why: NotReplayed) -> Self {
+impl From<NotRedelivered> for Denied {
+    fn from(why: NotRedelivered) -> Self {
         match why {
-            NotReplayed::NoStore => Self::NoStore,
-            NotReplayed::Unknown => Self::Unknown,
-            NotReplayed::Unverified => Self::Unverified,
-            NotReplayed::VerifiedOtherwise => Self::VerifiedOtherwise,
-            NotReplayed::BodyNotKept => Self::BodyNotKept,
-            NotReplayed::RouteGone => Self::RouteGone,
-            NotReplayed::Waiting => Self::Waiting,
-            NotReplayed::Dead => Self::Dead,
-            NotReplayed::Store => Self::StoreFailed,
+            NotRedelivered::NoStore => Self::NoStore,
+            NotRedelivered::Unknown => Self::Unknown,
+            NotRedelivered::Unverified => Self::Unverified,
+            NotRedelivered::VerifiedOtherwise => Self::VerifiedOtherwise,
+            NotRedelivered::BodyNotKept => Self::BodyNotKept,
+            NotRedelivered::RouteGone => Self::RouteGone,
+            NotRedelivered::Waiting => Self::Waiting,
+            NotRedelivered::Dead => Self::Dead,
+            NotRedelivered::Store => Self::StoreFailed,
         }
     }
 }

@@ -18,8 +18,8 @@ const MIB: u64 = 1024 * KIB;
 const PROGRAM: u64 = 20 * MIB;
 /// 4096 lines of the log, none longer than this.
 const LOG: u64 = 4096 * 4 * KIB;
-/// An id in replay memory; 84 to 106 bytes when measured.
-const REPLAY_ENTRY: u64 = 110;
+/// An id in dedupe memory; 84 to 106 bytes when measured.
+const DEDUPE_ENTRY: u64 = 110;
 /// An address that a rate remembers; 41 bytes when measured.
 const SOURCE: u64 = 48;
 /// What the writer was handed and has not yet written (docs/store.md), and SQLite's caches.
@@ -36,8 +36,8 @@ pub struct Memory {
     pub connections: u64,
     /// Heads and bodies of requests under way: `limits.body_memory`, and copies of bodies that are verified in one piece.
     pub requests: u64,
-    /// Ids: `limits.replay_entries`.
-    pub replay: u64,
+    /// Ids: `limits.dedupe_entries`.
+    pub dedupe: u64,
     /// Addresses, for each rate that goes by them, and those that are known.
     pub rates: u64,
     /// The store's queue and caches, and deliveries out of it: `concurrency` × (`max_body` + head) for each route.
@@ -66,13 +66,13 @@ impl Memory {
             bytes: 0,
             connections: edge::memory::of_connections(limits),
             requests: limits.body_memory.saturating_add(copies(snapshot)),
-            replay: (limits.replay_entries as u64).saturating_mul(REPLAY_ENTRY),
+            dedupe: (limits.dedupe_entries as u64).saturating_mul(DEDUPE_ENTRY),
             rates: ((by_address + 1) * SOURCES_MAX as u64 + Known::MOST as u64) * SOURCE,
             store: if snapshot.store.is_some() { STORE + deliveries } else { 0 },
             program: PROGRAM + LOG,
         };
-        let Self { connections, requests, replay, rates, store, program, .. } = parts;
-        let sum = [connections, requests, replay, rates, store, program].into_iter().fold(0, u64::saturating_add);
+        let Self { connections, requests, dedupe, rates, store, program, .. } = parts;
+        let sum = [connections, requests, dedupe, rates, store, program].into_iter().fold(0, u64::saturating_add);
         Self { bytes: sum.saturating_add(sum / 8), ..parts }
     }
 }

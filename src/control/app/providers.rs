@@ -1,4 +1,4 @@
-//! Upkeep of what routes know of their providers: error budgets and habits become events and gauges, and outlive the
+//! Upkeep of what routes know of their providers: error budgets and baselines become events and gauges, and outlive the
 //! process where there is a store.
 
 use std::collections::HashMap;
@@ -6,26 +6,26 @@ use std::sync::Arc;
 
 use crate::base::UnixMillis;
 use crate::edge::Relay;
+use crate::guards::baseline::{self, Change, Limit};
 use crate::guards::budget;
-use crate::guards::habit::{self, Limit, Turn};
-use crate::observe::{Event, Observer, ProviderStanding};
-use crate::runtime::snapshot::{Route, Silence};
+use crate::observe::{Event, Observer, ProviderStatus};
+use crate::runtime::snapshot::{InactivityAlert, Route};
 
 /// Takes up what an earlier process knew. What cannot be read is learnt again: no reason not to start.
 pub(super) async fn restore(relay: &Relay) {
     let Some(store) = relay.gate.state.store() else { return };
     let (snapshot, now) = (relay.snapshot(), relay.gate.clock.now());
     let budgets = store.marks(budget::KIND).await.unwrap_or_default();
-    let habits = store.marks(habit::KIND).await.unwrap_or_default();
+    let baselines = store.marks(baseline::KIND).await.unwrap_or_default();
     let routes: HashMap<&str, &Arc<Route>> = snapshot.routes.iter().map(|route| (&*route.name, route)).collect();
     for mark in &budgets {
         if let Some(route) = routes.get(&*mark.route) {
             route.budget.restore(&mark.value, now);
         }
     }
-    for mark in &habits {
+    for mark in &baselines {
         if let Some(route) = routes.get(&*mark.route) {
-            route.habit.restore(&String::from_utf8_lossy(&mark.value), now);
+            route.baseline.restore(&String::from_utf8_lossy(&mark.value), now);
         }
     }
 }
@@ -39,7 +39,7 @@ pub(super) fn keep(relay: &Relay) {
         if let Some(kept) = route.budget.changed() {
             store.mark(budget::KIND, &route.name, 0, kept);
         }
-        store.mark(habit::KIND, &route.name, 0, route.habit.keep(now).into_bytes());
+        store.mark(baseline::KIND, &route.name, 0, route.baseline.keep(now).into_bytes());
     }
 }
 
@@ -47,23 +47,23 @@ pub(super) fn keep(relay: &Relay) {
 pub(super) fn look(relay: &Relay) {
     let (observer, now) = (&relay.gate.observer, relay.gate.clock.now());
     let snapshot = relay.snapshot();
-    let standings: Vec<_> = snapshot.routes.iter().map(|route| one(route, observer, now)).collect();
-    observer.set_providers(&standings);
+    let statuses: Vec<_> = snapshot.routes.iter().map(|route| one(route, observer, now)).collect();
+    observer.set_providers(&statuses);
 }
 
-fn one(route: &Route, observer: &Observer, now: UnixMillis) -> ProviderStanding {
+fn one(route: &Route, observer: &Observer, now: UnixMillis) -> ProviderStatus {
     let (name, provider) = (&*route.name, route.provider.as_deref());
-    let limit = match route.silence {
-        Silence::Habit => Limit::Habit,
-        Silence::After(time) => Limit::After(time),
-        Silence::Off => Limit::Never,
+    let limit = match route.inactivity_alert {
+        InactivityAlert::Baseline => Limit::Baseline,
+        InactivityAlert::After(time) => Limit::After(time),
+        InactivityAlert::Off => Limit::Never,
     };
-    match route.habit.turn(limit, now) {
-        Some(Turn::Silent { quiet, usual }) => {
-            observer.record(&Event::ProviderSilent { route: name, provider, quiet_for: quiet, usual });
+    match route.baseline.turn(limit, now) {
+        Some(Change::Inactive { quiet, usual }) => {
+            observer.record(&Event::ProviderInactive { route: name, provider, quiet_for: quiet, usual });
         }
-        Some(Turn::Heard { quiet }) => {
-            observer.record(&Event::ProviderHeard { route: name, provider, quiet_for: quiet });
+        Some(Change::Active { quiet }) => {
+            observer.record(&Event::ProviderActive { route: name, provider, quiet_for: quiet });
         }
         None => {}
     }
@@ -73,10 +73,10 @@ fn one(route: &Route, observer: &Observer, now: UnixMillis) -> ProviderStanding 
         // A reload made the budget smaller; a failure tells by itself.
         observer.record(&Event::ErrorBudgetLow { route: name, provider, spent: spent.count, budget });
     }
-    ProviderStanding {
+    ProviderStatus {
         route: route.name.clone(),
-        budget_left: route.error_budget.map(|budget| route.budget.standing(budget, now).left),
-        silent: route.habit.is_silent(),
-        last_genuine: route.habit.last(),
+        budget_left: route.error_budget.map(|budget| route.budget.spent(budget, now).left),
+        inactive: route.baseline.is_inactive(),
+        last_genuine: route.baseline.last(),
     }
 }

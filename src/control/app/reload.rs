@@ -4,7 +4,7 @@
 //! over all the same: the running text is compiled again with the files as they are.
 
 mod fixed;
-mod standing;
+mod running_config;
 
 use std::collections::HashSet;
 use std::io;
@@ -26,7 +26,7 @@ use crate::observe::Event;
 use crate::runtime::snapshot::{Reload as Mode, Snapshot};
 
 use self::fixed::Fixed;
-pub(super) use self::standing::{Pending, Standing};
+pub(super) use self::running_config::{Pending, RunningConfig};
 use super::health::Checked;
 use super::{room, shape, warn};
 
@@ -60,7 +60,7 @@ pub(super) struct Reload {
     environment: Environment,
     relay: Arc<Relay>,
     service: Service,
-    standing: Arc<Mutex<Standing>>,
+    status: Arc<Mutex<RunningConfig>>,
     health: watch::Sender<Checked>,
     delivery: Option<Arc<Delivery>>,
     fixed: Fixed,
@@ -88,9 +88,9 @@ impl Reload {
         reading: Reading,
         warnings: Vec<Problem>,
     ) -> Self {
-        let standing = Standing::new(relay.gate.clock.now(), text, reading, warnings);
-        let (standing, health) = (Arc::new(Mutex::new(standing)), watch::Sender::default());
-        Self { config, environment, relay, service, standing, health, delivery: None, fixed: Fixed::default() }
+        let status = RunningConfig::new(relay.gate.clock.now(), text, reading, warnings);
+        let (status, health) = (Arc::new(Mutex::new(status)), watch::Sender::default());
+        Self { config, environment, relay, service, status, health, delivery: None, fixed: Fixed::default() }
     }
 
     /// What is to be checked, now and after each reload.
@@ -99,8 +99,8 @@ impl Reload {
     }
 
     /// For the admin listener.
-    pub(super) fn standing(&self) -> Arc<Mutex<Standing>> {
-        Arc::clone(&self.standing)
+    pub(super) fn status(&self) -> Arc<Mutex<RunningConfig>> {
+        Arc::clone(&self.status)
     }
 
     pub(super) fn config(&self) -> &PathBuf {
@@ -114,8 +114,8 @@ impl Reload {
 
     /// What the running configuration was compiled from.
     fn source(&self) -> (Text, Arc<Reading>) {
-        let standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
-        (standing.text.clone(), Arc::clone(&standing.reading))
+        let status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        (status.text.clone(), Arc::clone(&status.reading))
     }
 
     /// From now on delivery receives new configurations too.
@@ -149,11 +149,11 @@ impl Reload {
         let routes: HashSet<&str> = snapshot.routes.iter().map(|route| &*route.name).collect();
         gate.state.keep_routes(|route| routes.contains(route));
         self.health.send_replace(snapshot.upstreams.values().map(Arc::clone).collect());
-        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
-        standing.generation += 1;
-        standing.loaded_at = gate.clock.now();
-        standing.last_error = None;
-        let generation = standing.generation;
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        status.generation += 1;
+        status.loaded_at = gate.clock.now();
+        status.last_error = None;
+        let generation = status.generation;
         gate.observer.record(&Event::Applied {
             generation,
             digest: &HEXLOWER.encode(&snapshot.digest),
@@ -162,9 +162,9 @@ impl Reload {
             needs_restart: &needs_restart,
             took: began.elapsed(),
         });
-        standing.pending = None;
-        (standing.text, standing.reading) = (text, reading);
-        (standing.changes, standing.needs_restart) = (changes, needs_restart);
+        status.pending = None;
+        (status.text, status.reading) = (text, reading);
+        (status.changes, status.needs_restart) = (changes, needs_restart);
         generation
     }
 
@@ -194,11 +194,11 @@ impl Reload {
     /// compiled again, which would take as long as the start and as much memory.
     async fn holds(&self) -> bool {
         let reading = {
-            let standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
-            if standing.last_error.is_some() || standing.pending.is_some() {
+            let status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+            if status.last_error.is_some() || status.pending.is_some() {
                 return false;
             }
-            Arc::clone(&standing.reading)
+            Arc::clone(&status.reading)
         };
         tokio::task::spawn_blocking(move || reading.holds()).await.unwrap_or(false)
     }
@@ -237,7 +237,7 @@ impl Reload {
             began,
         });
         self.keep_version(text, trigger).await;
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner).warnings.clone_from(&warnings);
+        self.status.lock().unwrap_or_else(PoisonError::into_inner).warnings.clone_from(&warnings);
         (Outcome::Applied { generation, changes, needs_restart, warnings }, snapshot.files.clone())
     }
 
@@ -248,7 +248,7 @@ impl Reload {
         let kept = tokio::task::spawn_blocking(move || versions.keep(&text, now, trigger)).await;
         match kept.unwrap_or_else(|_| Err(io::Error::other("the task ended"))) {
             Ok(kept) => {
-                self.standing.lock().unwrap_or_else(PoisonError::into_inner).version = Some(kept.version);
+                self.status.lock().unwrap_or_else(PoisonError::into_inner).version = Some(kept.version);
                 kept.changes
             }
             Err(why) => {
@@ -263,26 +263,26 @@ impl Reload {
         let problems: Vec<_> = report.problems.iter().map(|problem| problem as &dyn std::fmt::Display).collect();
         self.relay.gate.observer.record(&Event::Kept { trigger, problems: &problems });
         let at = self.relay.gate.clock.now();
-        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
-        standing.last_error = Some((at, Arc::clone(&report)));
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        status.last_error = Some((at, Arc::clone(&report)));
         Outcome::Kept(report)
     }
 
     /// What runs is what ran, and the file may say something else.
-    fn standing_still(&self) -> Outcome {
-        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
-        standing.last_error = None;
-        Outcome::Unchanged { generation: standing.generation }
+    fn nothing_new(&self) -> Outcome {
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        status.last_error = None;
+        Outcome::Unchanged { generation: status.generation }
     }
 
     fn unchanged(&self, trigger: Trigger) -> Outcome {
-        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
         // A bad file that was put back as it was is no error any more, and one that waited waits no more.
-        let mended = standing.last_error.take().is_some() | standing.pending.take().is_some();
+        let mended = status.last_error.take().is_some() | status.pending.take().is_some();
         if trigger != Trigger::Recheck || mended {
             self.relay.gate.observer.record(&Event::Unchanged { trigger: trigger.as_str() });
         }
-        Outcome::Unchanged { generation: standing.generation }
+        Outcome::Unchanged { generation: status.generation }
     }
 
     /// Looks at a file that waits: what it would change, or what would keep it out. Gives every file that it names.
@@ -292,12 +292,12 @@ impl Reload {
             Err(report) => (Vec::new(), report.problems, report.files),
         };
         let since = self.relay.gate.clock.now();
-        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = standing.pending.as_ref();
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = status.pending.as_ref();
         if known.is_none_or(|known| known.changes != changes || known.problems != problems) {
             let trigger = trigger.as_str();
             self.relay.gate.observer.record(&Event::Pending { trigger, changes: &changes, problems: problems.len() });
-            standing.pending = Some(Pending { since, changes, problems });
+            status.pending = Some(Pending { since, changes, problems });
         }
         files
     }
@@ -317,7 +317,7 @@ impl Load for Reload {
         let read = self.read(must_wait.then(|| self.source().0)).await;
         let (report, mut files) = match read {
             Ok(loaded) if loaded.snapshot.digest == running.digest => {
-                let report = if must_wait { self.standing_still() } else { self.unchanged(trigger) };
+                let report = if must_wait { self.nothing_new() } else { self.unchanged(trigger) };
                 (report, running.files.clone())
             }
             Ok(loaded) => self.take(loaded, trigger, began).await,
@@ -330,7 +330,7 @@ impl Load for Reload {
         if must_wait {
             files.extend(self.look_at_pending(trigger).await);
         } else {
-            self.standing.lock().unwrap_or_else(PoisonError::into_inner).pending = None;
+            self.status.lock().unwrap_or_else(PoisonError::into_inner).pending = None;
         }
         self.service.ready("serving");
         Loaded { report, files }

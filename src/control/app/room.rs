@@ -3,10 +3,10 @@
 use crate::runtime::snapshot::{Delivery, Snapshot};
 use crate::runtime::state::State;
 
-/// Tells replay memory and the store how many routes have a share of them.
+/// Tells dedupe memory and the store how many routes have a share of them.
 pub(super) fn share(snapshot: &Snapshot, state: &State) {
-    let remember = snapshot.routes.iter().filter(|route| route.replay.is_some()).count();
-    state.replay.share_among(remember, snapshot.limits.replay_entries);
+    let remember = snapshot.routes.iter().filter(|route| route.dedupe.is_some()).count();
+    state.dedupe.share_among(remember, snapshot.limits.dedupe_entries);
     if let Some(store) = state.store() {
         // Also a direct one, where its provider's patience would otherwise come to an end.
         let waits = |delivery| delivery != Delivery::Direct;

@@ -18,23 +18,23 @@ pub(super) fn of(backlog: &Backlog) -> SpoolStatus {
 
 /// The whole store.
 pub(super) fn status(store: &Store, path: String, snapshot: &Snapshot) -> StoreStatus {
-    let standing = store.standing();
+    let status = store.status();
     let unknown = |route: &str| !snapshot.routes.iter().any(|known| *known.name == *route);
     let stranded = store.backlogs().into_iter().filter(|(route, _)| unknown(route));
     StoreStatus {
         path,
-        open: standing.open,
-        problem: standing.problem,
-        set_aside: standing.set_aside,
-        full: standing.full,
-        size: Used { used: standing.used, limit: standing.limit },
-        disk_free: standing.disk_free,
+        open: status.open,
+        problem: status.problem,
+        set_aside: status.set_aside,
+        full: status.full,
+        size: Used { used: status.used, limit: status.limit },
+        disk_free: status.disk_free,
         spool: SpoolStatus {
-            waiting: standing.waiting,
-            dead: standing.dead,
-            oldest: standing.oldest_waiting.map(|at| at.secs()),
+            waiting: status.waiting,
+            dead: status.dead,
+            oldest: status.oldest_waiting.map(|at| at.secs()),
         },
-        history_dropped: standing.history_dropped,
+        history_dropped: status.history_dropped,
         stranded: stranded
             .map(|(route, backlog)| StrandedStatus { route: route.to_string(), spool: of(&backlog) })
             .collect(),
@@ -44,14 +44,14 @@ pub(super) fn status(store: &Store, path: String, snapshot: &Snapshot) -> StoreS
 /// Sets the gauges of the store and of each route, those that only the store still knows included.
 pub(super) fn set_metrics(gate: &Gate, snapshot: &Snapshot) {
     let Some(store) = gate.state.store() else { return };
-    let standing = store.standing();
+    let status = store.status();
     gate.observer.set_store(&StoreStanding {
-        up: standing.open,
-        full: standing.full,
-        used: standing.used,
-        limit: standing.limit,
-        disk_free: standing.disk_free,
-        set_aside: standing.set_aside,
+        up: status.open,
+        full: status.full,
+        used: status.used,
+        limit: status.limit,
+        disk_free: status.disk_free,
+        set_aside: status.set_aside,
     });
     let now = gate.clock.now();
     let mut routes: Vec<Arc<str>> = snapshot.routes.iter().map(|route| Arc::clone(&route.name)).collect();
@@ -65,12 +65,12 @@ pub(super) fn set_metrics(gate: &Gate, snapshot: &Snapshot) {
     };
     gate.observer.set_spool(&routes.into_iter().map(spool).collect::<Vec<_>>());
     let of_route = |route: &Arc<Route>| {
-        let open = way::circuit(gate, route).standing().open;
+        let open = way::circuit(gate, route).status().open;
         BreakerGauge { upstream: Arc::clone(&route.upstream.name), route: Some(Arc::clone(&route.name)), open }
     };
     let of_upstream = |upstream: &Arc<Upstream>| {
         let servers = Servers { upstream: &upstream.name, identity: upstream.identity() };
-        let open = gate.state.dispatch.upstream_standing(servers).open;
+        let open = gate.state.dispatch.upstream_status(servers).open;
         BreakerGauge { upstream: Arc::clone(&upstream.name), route: None, open }
     };
     let stored = snapshot.routes.iter().filter(|route| route.delivery != Delivery::Direct);

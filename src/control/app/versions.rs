@@ -7,12 +7,12 @@ use crate::config::versions::{Version, Versions};
 use crate::control::admin::configuration::{Configuring, Running, VersionList};
 use crate::control::admin::events::Denied;
 
-use super::reload::Standing;
+use super::reload::RunningConfig;
 
 /// The text that is in force, and which of its files say something else by now.
-pub(super) fn running<'a>(path: PathBuf, standing: Standing) -> Configuring<'a, Running> {
+pub(super) fn running<'a>(path: PathBuf, status: RunningConfig) -> Configuring<'a, Running> {
     Box::pin(async move {
-        let reading = Arc::clone(&standing.reading);
+        let reading = Arc::clone(&status.reading);
         let own = path.clone();
         let stale = on_disk(move || {
             let stale = reading.stale().into_iter().filter(|file| *file != own);
@@ -20,9 +20,9 @@ pub(super) fn running<'a>(path: PathBuf, standing: Standing) -> Configuring<'a, 
         });
         Ok(Running {
             path: path.display().to_string(),
-            generation: standing.generation,
-            version: standing.version,
-            text: standing.text.to_string(),
+            generation: status.generation,
+            version: status.version,
+            text: status.text.to_string(),
             changed_files: stale.await?,
         })
     })

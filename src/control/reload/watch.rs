@@ -26,13 +26,13 @@ pub(super) struct Watch {
     changed: bool,
     poll: Duration,
     files: Vec<PathBuf>,
-    seen: HashMap<PathBuf, Option<Print>>,
+    seen: HashMap<PathBuf, Option<Fingerprint>>,
     degraded: Option<String>,
 }
 
 /// Differs when the file's content may differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Print {
+struct Fingerprint {
     device: u64,
     inode: u64,
     size: u64,
@@ -72,7 +72,7 @@ impl Watch {
         let mut before = std::mem::take(&mut self.seen);
         self.files = files.to_vec();
         for file in files {
-            let seen = before.remove(file).unwrap_or_else(|| print(file));
+            let seen = before.remove(file).unwrap_or_else(|| fingerprint(file));
             self.seen.insert(file.clone(), seen);
         }
         more
@@ -121,7 +121,7 @@ impl Watch {
     fn look(&mut self) -> bool {
         let mut changed = false;
         for file in &self.files {
-            let now = print(file);
+            let now = fingerprint(file);
             changed |= self.seen.insert(file.clone(), now).is_some_and(|before| before != now);
         }
         changed
@@ -140,9 +140,9 @@ impl Watch {
     }
 }
 
-fn print(file: &PathBuf) -> Option<Print> {
+fn fingerprint(file: &PathBuf) -> Option<Fingerprint> {
     let meta = std::fs::metadata(file).ok()?;
-    Some(Print {
+    Some(Fingerprint {
         device: meta.dev(),
         inode: meta.ino(),
         size: meta.size(),

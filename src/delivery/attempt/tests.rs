@@ -26,7 +26,7 @@ dangerously_plaintext = true
 
 [store]
 sqlite = { path = "relay.db" }
-reserve = "0B"
+disk_reserve = "0B"
 
 [upstreams.app]
 servers = ["http://127.0.0.1:9"]
@@ -40,7 +40,7 @@ retry = { attempts = 2, first = "1s", max = "1s" }
 "#;
 
 /// A store with one request that waits, and whoever delivers it.
-async fn waiting(folder: &std::path::Path) -> (Courier, Snapshot, Clock) {
+async fn waiting(folder: &std::path::Path) -> (DeliveryContext, Snapshot, Clock) {
     let file = folder.join("relay.toml");
     std::fs::write(&file, CONFIG).unwrap();
     let state = std::sync::Arc::new(State::default());
@@ -53,7 +53,7 @@ async fn waiting(folder: &std::path::Path) -> (Courier, Snapshot, Clock) {
     let observer = Observer::start(Sink::to(std::io::sink()), clock.clone()).unwrap();
     let gate = Gate { state, observer, clock: clock.clone() };
     let (routes, cut) = (watch::channel(std::sync::Arc::default()).1, watch::channel(false).1);
-    (Courier { gate, store, routes, cut, since: 0 }, snapshot, clock)
+    (DeliveryContext { gate, store, routes, cut, since: 0 }, snapshot, clock)
 }
 
 fn accepted() -> Accept {
@@ -90,25 +90,25 @@ fn accepted() -> Accept {
         detail: None,
         took: Took::default(),
     };
-    Accept { entry, replay: None, tried: None, due: Some(NOW), refused: None, keep_body: false }
+    Accept { entry, dedupe: None, tried: None, due: Some(NOW), refused: None, keep_body: false }
 }
 
 /// With the panic let through, the first attempt ends this test, as it would end its task.
 #[tokio::test]
 async fn an_attempt_that_panics_has_failed_and_its_request_is_tried_again_and_then_dead() {
     let folder = tempfile::tempdir().unwrap();
-    let (courier, snapshot, clock) = waiting(folder.path()).await;
+    let (context, snapshot, clock) = waiting(folder.path()).await;
     let route = snapshot.routes.iter().next().unwrap();
     for (round, waits) in [(1, 1), (2, 0)] {
-        let claimed = courier.store.claim(&route.name, 1, false, Early::Nothing).await.unwrap().pop().unwrap();
+        let claimed = context.store.claim(&route.name, 1, false, Early::Nothing).await.unwrap().pop().unwrap();
         let sent = Sent::begin(clock.now(), claimed.attempt);
         let panicking = Box::pin(async { panic!("expected by this test") });
-        let due = ended(&courier, route, &claimed, &sent, None, panicking).await;
+        let due = ended(&context, route, &claimed, &sent, None, panicking).await;
         assert_eq!(due.is_some(), waits == 1, "round {round}");
-        let backlog = courier.store.backlog(&route.name);
+        let backlog = context.store.backlog(&route.name);
         assert_eq!((backlog.waiting, backlog.claimed), (waits, 0), "round {round}");
         clock.advance(Duration::from_secs(2));
     }
-    let event = courier.store.event(ID).await.unwrap().unwrap();
+    let event = context.store.event(ID).await.unwrap().unwrap();
     assert_eq!(event.entry.outcome, HistoryOutcome::Dead);
 }

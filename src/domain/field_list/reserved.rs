@@ -201,7 +201,7 @@ mod tests {
             "Proxy",
             "X-Forwarded-User",
             "x_forwarded_for",
-            "Relay.Replay",
+            "Relay.Redelivery",
             "X-HTTP-Method.Override",
             "X-HTTP-Method",
             "Remote-User",

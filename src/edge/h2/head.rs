@@ -137,7 +137,7 @@ mod tests {
             max_body: 1,
             body_memory: 1,
             max_h2_streams: 1,
-            replay_entries: 1,
+            dedupe_entries: 1,
         }
     }
 

@@ -60,7 +60,7 @@ fn method(route: &Route, head: &Head) -> Step {
             STEP,
             "method",
             Verdict::Passed,
-            format!("{}, as a handshake has it", head.method().as_str()),
+            format!("{}, as a challenge has it", head.method().as_str()),
         );
     }
     match admit::method(route, head) {
@@ -161,7 +161,7 @@ fn client_certificate(route: &Route, subject: &Subject<'_>) -> Step {
     const CHECK: &str = "client certificate";
     let refused = Refusal::ClientCertificateRequired.code();
     match subject.recorded {
-        _ if !route.client_certificate => Step::new(STEP, CHECK, Verdict::Skipped, "the route asks for none"),
+        _ if !route.client_auth => Step::new(STEP, CHECK, Verdict::Skipped, "the route asks for none"),
         Some(recorded) if recorded.reason == refused => {
             Step::refused(STEP, CHECK, refused, "the connection showed none that was accepted")
         }
@@ -180,7 +180,7 @@ fn content_type(route: &Route, head: &Head) -> Step {
         return Step::new(STEP, CHECK, Verdict::Skipped, "the route takes every one");
     };
     if challenge::is_announced(route, head) {
-        return Step::new(STEP, CHECK, Verdict::Skipped, "a handshake may have every one");
+        return Step::new(STEP, CHECK, Verdict::Skipped, "a challenge may have every one");
     }
     let types = types.join(", ");
     let value = head.headers().first("content-type").and_then(|value| std::str::from_utf8(value).ok());
@@ -238,7 +238,7 @@ pub(super) fn route_limits(route: &Route, subject: &Subject<'_>) -> Step {
     let limits =
         [rate("for the route", route.limits.rate), route.limits.max_in_flight.map(|most| format!("{most} in flight"))];
     let limits: Vec<String> = limits.into_iter().flatten().collect();
-    metered("replay", "route limits", &limits, &[Refusal::RouteRateLimited, Refusal::RouteBusy], subject)
+    metered("dedupe", "route limits", &limits, &[Refusal::RouteRateLimited, Refusal::RouteBusy], subject)
 }
 
 fn rate(what: &str, rate: Option<Rate>) -> Option<String> {

@@ -1,4 +1,4 @@
-//! Steps 7, 10 and 11: handshakes, replay memory, and the way to the upstream.
+//! Steps 7, 10 and 11: challenges, dedupe memory, and the way to the upstream.
 
 use super::{Step, Subject, Verdict};
 use std::net::{IpAddr, Ipv4Addr};
@@ -9,15 +9,15 @@ use crate::domain::{HistoryOutcome, Sensitive};
 use crate::gate::pipeline::compose::{dropped_members, passes, received_target};
 use crate::gate::pipeline::route::Routed;
 use crate::runtime::snapshot::{Delivery, Route};
-use crate::scheme::HandshakeAnswer;
+use crate::scheme::ChallengeAnswer;
 
 /// Longest target that is shown in full.
 const MAX_TARGET: usize = 500;
 /// Names that are shown of one kind.
 const MAX_NAMES: usize = 40;
 
-/// Whether it is a handshake that the relay answers itself.
-pub(super) fn handshake(route: &Route, answer: Option<&HandshakeAnswer>, check: &'static str) -> (Step, bool) {
+/// Whether it is a challenge that the relay answers itself.
+pub(super) fn challenge(route: &Route, answer: Option<&ChallengeAnswer>, check: &'static str) -> (Step, bool) {
     let signed = check != "challenge";
     let step = match answer {
         Some(answer) => {
@@ -25,7 +25,7 @@ pub(super) fn handshake(route: &Route, answer: Option<&HandshakeAnswer>, check: 
                 format!("the provider's challenge: answered here with {}, nothing is forwarded", answer.status);
             Step::new("challenge", check, Verdict::Passed, because)
         }
-        None if route.challenges.iter().any(|challenge| challenge.handshake.is_signed() == signed) => {
+        None if route.challenges.iter().any(|asked| asked.challenge.is_signed() == signed) => {
             Step::new("challenge", check, Verdict::Passed, "no challenge")
         }
         None => Step::new("challenge", check, Verdict::Skipped, "the route answers no challenge here"),
@@ -33,13 +33,13 @@ pub(super) fn handshake(route: &Route, answer: Option<&HandshakeAnswer>, check: 
     (step, answer.is_some())
 }
 
-/// What replay memory does with it. It is not asked: an explanation reserves nothing.
-pub(super) fn replay(route: &Route, subject: &Subject<'_>, dedupe: Option<&str>) -> Step {
-    let step = |verdict, because: String| Step::new("replay", "replay", verdict, because);
+/// What dedupe memory does with it. It is not asked: an explanation reserves nothing.
+pub(super) fn dedupe(route: &Route, subject: &Subject<'_>, dedupe: Option<&str>) -> Step {
+    let step = |verdict, because: String| Step::new("dedupe", "dedupe", verdict, because);
     let recorded =
         subject.recorded.map_or((HistoryOutcome::Unknown, ""), |recorded| (recorded.outcome, recorded.reason));
-    let Some(window) = route.replay else {
-        return step(Verdict::Skipped, "replay memory is off for this route".to_owned());
+    let Some(window) = route.dedupe else {
+        return step(Verdict::Skipped, "dedupe memory is off for this route".to_owned());
     };
     let window = crate::scheme::span(window);
     match recorded {
@@ -47,11 +47,14 @@ pub(super) fn replay(route: &Route, subject: &Subject<'_>, dedupe: Option<&str>)
             Verdict::Passed,
             format!("a duplicate of a request that was taken within {window}: answered with success, not forwarded"),
         ),
-        (_, "twin_in_flight") => {
-            Step::refused("replay", "replay", "twin_in_flight", "the same request was being delivered at that moment")
-        }
-        (_, "replay_memory") => {
-            Step::refused("replay", "replay", "replay_memory", "replay memory was full of ids inside their windows")
+        (_, "duplicate_in_flight") => Step::refused(
+            "dedupe",
+            "dedupe",
+            "duplicate_in_flight",
+            "the same request was being delivered at that moment",
+        ),
+        (_, "dedupe_memory") => {
+            Step::refused("dedupe", "dedupe", "dedupe_memory", "dedupe memory was full of ids inside their windows")
         }
         (
             HistoryOutcome::Delivered | HistoryOutcome::Accepted | HistoryOutcome::Dead | HistoryOutcome::Discarded,
@@ -60,7 +63,7 @@ pub(super) fn replay(route: &Route, subject: &Subject<'_>, dedupe: Option<&str>)
         _ => match dedupe {
             Some(id) => step(
                 Verdict::Unknown,
-                format!("a request with the id {id} is taken once in {window}; replay memory was not asked"),
+                format!("a request with the id {id} is taken once in {window}; dedupe memory was not asked"),
             ),
             None => step(Verdict::Unknown, format!("an id is remembered for {window}; this request's is not known")),
         },

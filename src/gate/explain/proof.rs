@@ -8,7 +8,7 @@ use crate::scheme::{Aspect, Found, OtherRoute, Part, Verifier, span};
 
 const STEP: &str = "verify";
 
-/// The parts in the order of the gate, and what replay memory knows the request by.
+/// The parts in the order of the gate, and what dedupe memory knows the request by.
 #[derive(Default)]
 pub(super) struct Judged {
     pub(super) steps: Vec<Step>,

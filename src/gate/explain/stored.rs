@@ -82,7 +82,9 @@ fn notes(event: &Event, then: Option<&Explanation>) -> Vec<String> {
                 "it is a copy of a request that was taken before ({id}): that one's row has head and body"
             )];
         }
-        if matches!(event.entry.outcome, HistoryOutcome::Failed | HistoryOutcome::Gone) && event.entry.key.is_some() {
+        if matches!(event.entry.outcome, HistoryOutcome::Failed | HistoryOutcome::ClientClosed)
+            && event.entry.key.is_some()
+        {
             return vec![
                 "it is one more try of a request that failed shortly before: that one's row has head and body"
                     .to_owned(),
@@ -133,7 +135,7 @@ fn notes(event: &Event, then: Option<&Explanation>) -> Vec<String> {
 fn judged(then: &Explanation, reason: &str) -> bool {
     let of_connection = ["body_timeout", "body_too_slow", "body_malformed", "body_incomplete"].contains(&reason);
     let open =
-        |step: &Step| step.verdict == Verdict::Unknown && !["limits", "route limits", "replay"].contains(&&*step.check);
+        |step: &Step| step.verdict == Verdict::Unknown && !["limits", "route limits", "dedupe"].contains(&&*step.check);
     !of_connection && !then.steps.iter().any(open)
 }
 
@@ -168,7 +170,7 @@ fn attempt(attempt: &Attempt) -> String {
     let kind = match kind {
         AttemptKind::Direct => "while the sender waited",
         AttemptKind::Spooled => "from the store",
-        AttemptKind::Replay => "asked for by an operator",
+        AttemptKind::Redelivery => "asked for by an operator",
     };
     let server = server.as_deref().map_or_else(String::new, |server| format!("{server} "));
     let result = match (fault, status) {

@@ -200,7 +200,7 @@ fn a_good_request_is_told_what_let_it_in() {
         says(&explanation, check, Verdict::Passed, words);
     }
     says(&explanation, "route limits", Verdict::Unknown, "5 per second for the route, 10 at once; 3 in flight");
-    says(&explanation, "replay", Verdict::Unknown, "is taken once in 4 d");
+    says(&explanation, "dedupe", Verdict::Unknown, "is taken once in 4 d");
     says(&explanation, "timestamp", Verdict::Skipped, "no time");
     assert!(explanation.steps.iter().any(|step| step.because == "X-Tenant is one of: north, south"));
     assert!(explanation.steps.iter().all(|step| step.reached && step.hints.is_empty()));
@@ -293,7 +293,7 @@ fn a_mismatch_comes_with_its_diagnosis() {
 }
 
 #[test]
-fn a_handshake_ends_here() {
+fn a_challenge_ends_here() {
     let snapshot = snapshot();
     let explanation = Given::github(&snapshot).with("X-GitHub-Event", "ping").explained(&snapshot);
     says(&explanation, "signed challenge", Verdict::Passed, "answered here with 200, nothing is forwarded");
@@ -337,7 +337,7 @@ fn steps_are_named_as_documented() {
     }
     let mut order: Vec<usize> =
         explanation.steps.iter().map(|step| named.iter().position(|name| *name == step.step).unwrap()).collect();
-    // Signed handshakes are answered behind verification.
+    // Signed challenges are answered behind verification.
     order.retain(|place| named[*place] != "challenge");
     assert!(order.is_sorted(), "{order:?}");
 }

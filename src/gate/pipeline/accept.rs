@@ -93,9 +93,9 @@ impl Keeping {
         let entry = record.accepted(fresh.body());
         let at_once = slot.map(|slot| (record.stored(&route.name, fresh.body()), slot));
         let keep_body = route.keep_body;
-        let pending = fresh.pending(&gate.state.replay, gate.clock.moment());
-        let replay = pending.as_ref().map(Pending::key);
-        let accept = Accept { entry, replay, tried, due, refused, keep_body };
+        let pending = fresh.pending(&gate.state.dedupe, gate.clock.moment());
+        let dedupe = pending.as_ref().map(Pending::key);
+        let accept = Accept { entry, dedupe, tried, due, refused, keep_body };
         let circuit = super::way::circuit(gate, &route);
         let (state, store) = (Arc::clone(&gate.state), Arc::clone(store));
         Self { state, store, lane, circuit, accept, pending, at_once, head_due }

@@ -37,7 +37,7 @@ impl<'s> Admitted<'s> {
             Err(_) if route.address_check == AddressCheck::Observe => None,
             Err(refusal) => return Err(refusal),
         };
-        if route.client_certificate && !connection.client_certificate {
+        if route.client_auth && !connection.client_certificate {
             return Err(Refusal::ClientCertificateRequired);
         }
         for required in &route.headers {
@@ -51,7 +51,7 @@ impl<'s> Admitted<'s> {
         Ok(Self { routed, allowed_by, announced })
     }
 
-    /// Whether it was let in as a handshake, with a method or a content type that no webhook of the route has.
+    /// Whether it was let in as a challenge, with a method or a content type that no webhook of the route has.
     pub(super) fn is_announced(&self) -> bool {
         self.announced
     }

@@ -46,7 +46,7 @@ pub fn refusal_status(refusal: Refusal) -> u16 {
         Refusal::RouteUnknown => 404,
         Refusal::MethodNotAllowed => 405,
         Refusal::HeadTimeout | Refusal::BodyTimeout | Refusal::BodyTooSlow => 408,
-        Refusal::TwinInFlight => 409,
+        Refusal::DuplicateInFlight => 409,
         Refusal::BodyTooLarge => 413,
         Refusal::ContentTypeUnsupported => 415,
         Refusal::ExpectationUnsupported => 417,
@@ -72,7 +72,7 @@ pub fn fault_status(fault: Fault) -> u16 {
         Fault::UpstreamUnavailable
         | Fault::BodyMemory
         | Fault::VerificationBusy
-        | Fault::ReplayMemory
+        | Fault::DedupeMemory
         | Fault::StoreFull
         | Fault::StoreFailed => 503,
         Fault::UpstreamTimeout => 504,
@@ -114,8 +114,8 @@ pub fn text(status: u16) -> &'static str {
 /// The answer to a request that reached the pipeline.
 pub(super) fn answer(end: &End, head: &Head, route: Option<&Route>) -> Answer {
     let mut answer = match &end.outcome {
-        Outcome::Delivered | Outcome::Accepted | Outcome::Duplicate | Outcome::Handshake => match &end.reply {
-            Reply::Handshake(answer) => Answer {
+        Outcome::Delivered | Outcome::Accepted | Outcome::Duplicate | Outcome::Challenge => match &end.reply {
+            Reply::Challenge(answer) => Answer {
                 body: answer.body.clone(),
                 content_type: answer.content_type.clone(),
                 headers: answer.headers.clone(),
@@ -132,7 +132,7 @@ pub(super) fn answer(end: &End, head: &Head, route: Option<&Route>) -> Answer {
         },
         Outcome::Refused(turned) => Answer { retry_after: turned.retry_after, ..refused(turned.refusal, route) },
         Outcome::Failed(fault) => Answer { retry_after: fault_retry_after(*fault), ..plain(fault_status(*fault)) },
-        Outcome::Gone => plain(refusal_status(Refusal::BodyIncomplete)),
+        Outcome::ClientClosed => plain(refusal_status(Refusal::BodyIncomplete)),
     };
     answer.close = !end.body_done;
     if head.method() == Method::Head {

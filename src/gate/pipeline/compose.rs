@@ -1,7 +1,7 @@
 //! What a request looks like toward the upstream: the fields that are listed, our own, the target, and our own signature.
 //!
 //! A request that is delivered while its sender waits and one that comes out of the store are written by the same code from the
-//! same facts, so the application cannot tell them apart but by `Relay-Attempt` and `Relay-Replay`.
+//! same facts, so the application cannot tell them apart but by `Relay-Attempt` and `Relay-Redelivery`.
 
 mod target;
 
@@ -17,9 +17,9 @@ use crate::base::UnixMillis;
 use crate::base::text::{self, Text};
 use crate::domain::field_list::TRACE_CONTEXT;
 use crate::domain::{Head, Sends, SourceAddress};
-use crate::guards::dedupe::ReplayKey;
+use crate::guards::dedupe::DedupeKey;
 use crate::runtime::snapshot::{AnswerPolicy, Route};
-use crate::scheme::Resigned;
+use crate::scheme::UpstreamSignature;
 use crate::store::StoredRequest;
 use crate::upstream::{Fields, Outbound, Received, Undelivered};
 
@@ -46,7 +46,7 @@ pub struct Inward<'r> {
     dedupe: Option<&'r str>,
     body: &'r Bytes,
     sends: &'r Sends,
-    replay: bool,
+    redelivery: bool,
     /// Somebody waits for the answer.
     live: bool,
 }
@@ -65,14 +65,19 @@ impl<'r> Inward<'r> {
             dedupe: fresh.proof().and_then(|proof| proof.dedupe.as_deref()),
             body: fresh.body(),
             sends: record.sends(),
-            replay: false,
+            redelivery: false,
             live: true,
         }
     }
 
     /// A request out of the store, with what was blanked in it ([`super::held::restored`]), where its route still asks for what it was
     /// verified by.
-    pub fn stored(route: &Route, request: &'r StoredRequest, sends: &'r Sends, replay: bool) -> Result<Self, Unfit> {
+    pub fn stored(
+        route: &Route,
+        request: &'r StoredRequest,
+        sends: &'r Sends,
+        redelivery: bool,
+    ) -> Result<Self, Unfit> {
         fits(route, request)?;
         Ok(Self {
             head: &request.head,
@@ -85,7 +90,7 @@ impl<'r> Inward<'r> {
             dedupe: request.dedupe.as_deref(),
             body: &request.body,
             sends,
-            replay,
+            redelivery,
             live: false,
         })
     }
@@ -132,8 +137,8 @@ impl<'r> Inward<'r> {
         if let Some(key) = self.key {
             fields.line(b"\r\nRelay-Key: ").extend_from_slice(key.as_bytes());
         }
-        if self.replay {
-            fields.line(b"\r\nRelay-Replay: ").extend_from_slice(b"true");
+        if self.redelivery {
+            fields.line(b"\r\nRelay-Redelivery: ").extend_from_slice(b"true");
         }
         text::push_number(fields.line(b"\r\nRelay-Hops: "), hops::next(self.head));
         let received_at = text::rfc3339(self.received_at);
@@ -148,12 +153,12 @@ impl<'r> Inward<'r> {
         fields
     }
 
-    fn resigned(&self, route: &Route, at: UnixMillis) -> Option<Resigned> {
-        let resigner = route.forward.resign.as_ref()?;
+    fn resigned(&self, route: &Route, at: UnixMillis) -> Option<UpstreamSignature> {
+        let signer = route.forward.sign_with.as_ref()?;
         // What dedupe memory knows it by: the same for every attempt and retry, and another one for every other request.
-        let known = self.key.zip(self.dedupe).map(|(secret, id)| ReplayKey::new(&route.name, secret, id));
+        let known = self.key.zip(self.dedupe).map(|(secret, id)| DedupeKey::new(&route.name, secret, id));
         let id = known.map(|key| HEXLOWER.encode(&key.to_bytes()));
-        Some(resigner.sign(id.as_deref().unwrap_or(self.request_id), at, self.body))
+        Some(signer.sign(id.as_deref().unwrap_or(self.request_id), at, self.body))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Step 10: replay memory, then the route's own limits. The key is reserved before anything is forwarded.
+//! Step 10: dedupe memory, then the route's own limits. The key is reserved before anything is forwarded.
 //!
 //! `rate` and `max_in_flight` are charged here and not before: neither a forged request nor a copy of a genuine one may use up
 //! what genuine requests need.
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::base::{Clock, Moment, UnixMillis};
 use crate::domain::{Fault, Outcome, Refusal, Turned};
-use crate::guards::dedupe::{ReplayKey, ReplayMemory, Reservation, Seen};
+use crate::guards::dedupe::{DedupeKey, DedupeMemory, Reservation, Seen};
 use crate::guards::meter::Permit;
 use crate::runtime::snapshot::Verification;
 use crate::store::Store;
@@ -25,20 +25,20 @@ const TWIN_WAIT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Fresh<'s> {
     verified: Verified<'s>,
-    reservation: Option<(Reservation<&'s ReplayMemory>, Duration)>,
+    reservation: Option<(Reservation<&'s DedupeMemory>, Duration)>,
     _permit: Permit<'s>,
 }
 
 /// A reservation that is in the hands of the task that makes its request durable.
 #[derive(Debug)]
 pub(super) struct Pending {
-    reservation: Reservation<Arc<ReplayMemory>>,
+    reservation: Reservation<Arc<DedupeMemory>>,
     until: Moment,
 }
 
 impl Pending {
     /// What the store remembers in the same transaction.
-    pub(super) fn key(&self) -> (ReplayKey, UnixMillis) {
+    pub(super) fn key(&self) -> (DedupeKey, UnixMillis) {
         (self.reservation.key(), self.until.wall)
     }
 
@@ -48,7 +48,7 @@ impl Pending {
     }
 }
 
-/// What replay memory said.
+/// What dedupe memory said.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "lives for one match; a box would be an allocation for each request")]
 pub enum Deduped<'s> {
@@ -63,21 +63,21 @@ impl<'s> Fresh<'s> {
     /// route's genuine requests share. A request that is turned away leaves no trace.
     pub(super) fn reserve(
         verified: Verified<'s>,
-        memory: &'s ReplayMemory,
+        memory: &'s DedupeMemory,
         clock: &Clock,
         now: Instant,
     ) -> Result<Deduped<'s>, Outcome> {
         let route = verified.route();
         let id = verified.proof().and_then(|proof| Some((&*proof.key, proof.dedupe.as_deref()?)));
-        let reservation = match (route.replay, id) {
+        let reservation = match (route.dedupe, id) {
             (Some(window), Some((secret, id))) => {
-                match memory.reserve(ReplayKey::new(&route.name, secret, id), route.replay_share, clock.moment()) {
+                match memory.reserve(DedupeKey::new(&route.name, secret, id), route.dedupe_share, clock.moment()) {
                     Ok(reservation) => Some((reservation, window)),
                     Err(Seen::Committed) => return Ok(Deduped::Duplicate),
                     Err(Seen::InFlight) => {
-                        return Err(Turned { refusal: Refusal::TwinInFlight, retry_after: Some(TWIN_WAIT) }.into());
+                        return Err(Turned { refusal: Refusal::DuplicateInFlight, retry_after: Some(TWIN_WAIT) }.into());
                     }
-                    Err(Seen::Full) => return Err(Fault::ReplayMemory.into()),
+                    Err(Seen::Full) => return Err(Fault::DedupeMemory.into()),
                 }
             }
             _ => None,
@@ -108,7 +108,7 @@ impl<'s> Fresh<'s> {
     }
 
     /// Leaves the reservation to the task that makes the request durable.
-    pub(super) fn pending(self, memory: &Arc<ReplayMemory>, now: Moment) -> Option<Pending> {
+    pub(super) fn pending(self, memory: &Arc<DedupeMemory>, now: Moment) -> Option<Pending> {
         let (reservation, window) = self.reservation?;
         Some(Pending { reservation: reservation.hand_over(Arc::clone(memory)), until: now.plus(window) })
     }

@@ -1,4 +1,4 @@
-//! How many relays a request has passed: what ends a loop of them that replay memory does not see.
+//! How many relays a request has passed: what ends a loop of them that dedupe memory does not see.
 //!
 //! Each relay writes one more into `Relay-Hops` than it read. A sender may write it too, and gets nothing by it but its own
 //! request refused; what it wrote is counted on, and never passes as it stands.

@@ -133,7 +133,7 @@ impl<'r> Record<'r> {
     /// It is genuine, and no copy of one that was delivered.
     pub(super) fn fresh(&mut self, fresh: &super::dedupe::Fresh<'r>) {
         self.genuine = true;
-        fresh.route().habit.heard(self.received_at);
+        fresh.route().baseline.heard(self.received_at);
     }
 
     /// Whether the provider may see this genuine request fail. `true` counts the failure at once, so that requests that fail
@@ -320,12 +320,14 @@ fn before_proof(outcome: &Outcome) -> Option<Failure> {
             // Asked last, about requests that are both.
             Refusal::RouteRateLimited | Refusal::RouteBusy => Some(Failure::Certain),
             // Of the second, anybody may have sent the copy.
-            Refusal::SourceRateLimited | Refusal::TwinInFlight => Some(Failure::Possible),
+            Refusal::SourceRateLimited | Refusal::DuplicateInFlight => Some(Failure::Possible),
             _ => None,
         },
-        Outcome::Failed(Fault::ReplayMemory) => Some(Failure::Certain),
+        Outcome::Failed(Fault::DedupeMemory) => Some(Failure::Certain),
         Outcome::Failed(_) => Some(Failure::Possible),
-        Outcome::Delivered | Outcome::Accepted | Outcome::Handshake | Outcome::Duplicate | Outcome::Gone => None,
+        Outcome::Delivered | Outcome::Accepted | Outcome::Challenge | Outcome::Duplicate | Outcome::ClientClosed => {
+            None
+        }
     }
 }
 
@@ -335,7 +337,7 @@ impl Drop for Record<'_> {
             return;
         }
         let (outcome, status) =
-            if std::thread::panicking() { (Fault::Internal.into(), 500) } else { (Outcome::Gone, 0) };
+            if std::thread::panicking() { (Fault::Internal.into(), 500) } else { (Outcome::ClientClosed, 0) };
         self.spend(&outcome, status);
         self.write(outcome, status);
     }

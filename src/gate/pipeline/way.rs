@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::base::UnixMillis;
 use crate::observe::Event;
-use crate::runtime::dispatch::{Admission, Circuit, Probe, Servers, Slot, Turn, Turns, Verdict};
+use crate::runtime::dispatch::{Admission, Circuit, Probe, Servers, Slot, Transition, Transitions, Verdict};
 use crate::runtime::snapshot::{Delivery, Route};
 use crate::store::{RefusedAt, Store};
 
@@ -124,19 +124,21 @@ pub fn judge(
     probe: Option<Probe>,
     now: UnixMillis,
 ) -> Option<RefusedAt> {
-    let Turns { of_route, of_upstream } = circuit.judge(verdict, probe, now);
+    let Transitions { of_route, of_upstream } = circuit.judge(verdict, probe, now);
     turned(gate, circuit.upstream(), Some(circuit.route()), of_route);
     turned(gate, circuit.upstream(), None, of_upstream);
     verdict.refuses().then(|| circuit.mark())
 }
 
 /// Tells that a breaker has turned, and whoever waited behind it.
-fn turned(gate: &Gate, upstream: &str, route: Option<&str>, turn: Option<Turn>) {
+fn turned(gate: &Gate, upstream: &str, route: Option<&str>, turn: Option<Transition>) {
     match turn {
         None => return,
-        Some(Turn::Opened(pause)) => return gate.observer.record(&Event::BreakerOpened { upstream, route, pause }),
-        Some(Turn::Closed) => gate.observer.record(&Event::BreakerClosed { upstream, route }),
-        Some(Turn::Cleared) => {}
+        Some(Transition::Opened(pause)) => {
+            return gate.observer.record(&Event::BreakerOpened { upstream, route, pause });
+        }
+        Some(Transition::Closed) => gate.observer.record(&Event::BreakerClosed { upstream, route }),
+        Some(Transition::Cleared) => {}
     }
     gate.state.dispatch.lanes().iter().for_each(|lane| lane.wake());
 }

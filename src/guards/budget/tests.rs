@@ -9,7 +9,7 @@ fn the_last_safe_failure_does_not_happen() {
     for count in 1..=4 {
         assert!(!budget.last_safe(5, NOW), "after {}", count - 1);
         budget.spend(Failure::Certain, 5, NOW);
-        let spent = budget.standing(5, NOW);
+        let spent = budget.spent(5, NOW);
         assert_eq!((spent, spent.is_low()), (Spent { count, left: 5 - count }, count == 4));
     }
     assert!(budget.last_safe(5, NOW));
@@ -23,7 +23,7 @@ fn where_there_is_no_other_way_it_is_overspent_and_says_so() {
     for _ in 0..9 {
         budget.spend(Failure::Certain, 5, NOW);
     }
-    assert_eq!(budget.standing(5, NOW), Spent { count: 9, left: 0 });
+    assert_eq!(budget.spent(5, NOW), Spent { count: 9, left: 0 });
 }
 
 #[test]
@@ -113,13 +113,13 @@ fn what_may_have_been_genuine_counts_and_never_spends_the_budget() {
             failures.spend(Failure::Possible, budget, NOW.plus(Duration::from_secs(minute % 600)));
         }
         let later = NOW.plus(Duration::from_mins(10));
-        let spent = failures.standing(budget, later);
+        let spent = failures.spent(budget, later);
         assert_eq!(spent.count, (budget - 1) / 2, "of {budget}");
         assert!(budget == 1 || !spent.is_low(), "{budget}: {spent:?}");
         assert_eq!(failures.news(budget, later), None, "of {budget}");
         // A genuine failure counts beside them.
         failures.spend(Failure::Certain, budget, later);
-        assert_eq!(failures.standing(budget, later).count, (budget - 1) / 2 + 1);
+        assert_eq!(failures.spent(budget, later).count, (budget - 1) / 2 + 1);
     }
 }
 
@@ -131,12 +131,12 @@ fn what_may_have_been_genuine_is_forgotten_after_a_day_and_not_by_a_restart() {
     let kept = first.changed().unwrap();
     let second = Budget::default();
     second.restore(&kept, NOW.plus(HOUR));
-    assert_eq!(second.standing(5, NOW.plus(HOUR)).count, 2);
-    assert_eq!(second.standing(2, NOW.plus(HOUR)).count, 1, "of a small budget possible failures spend nothing");
-    assert_eq!(second.standing(5, NOW.plus(24 * HOUR)).count, 1);
+    assert_eq!(second.spent(5, NOW.plus(HOUR)).count, 2);
+    assert_eq!(second.spent(2, NOW.plus(HOUR)).count, 1, "of a small budget possible failures spend nothing");
+    assert_eq!(second.spent(5, NOW.plus(24 * HOUR)).count, 1);
     // As an older version kept it.
     let third = Budget::default();
     let seconds = u32::try_from(NOW.secs()).unwrap().to_le_bytes();
     third.restore(&[&[1][..], &seconds, &seconds].concat(), NOW);
-    assert_eq!(third.standing(5, NOW).count, 2);
+    assert_eq!(third.spent(5, NOW).count, 2);
 }

@@ -40,7 +40,7 @@ impl Marks {
 
 /// What became of a breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub enum Transition {
     /// Nothing more is sent but probes, the first after this long.
     Opened(Duration),
     /// It was open, and an answer closed it.
@@ -51,7 +51,7 @@ pub enum Turn {
 
 /// How a breaker stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct BreakerStanding {
+pub struct BreakerStatus {
     /// Only probes are sent.
     pub open: bool,
     /// Refusals in a row.
@@ -164,7 +164,7 @@ impl Breaker {
     }
 
     /// An answer.
-    pub(super) fn answered(&self, probe: Option<Ticket>, now: UnixMillis) -> Option<Turn> {
+    pub(super) fn answered(&self, probe: Option<Ticket>, now: UnixMillis) -> Option<Transition> {
         let probed = probe.is_some();
         if let Some(probe) = probe {
             probe.unused();
@@ -182,11 +182,11 @@ impl Breaker {
         inner.recovered = self.marks.next();
         inner.recovered_at = Some(now);
         inner.closings += u64::from(was_open);
-        Some(if was_open { Turn::Closed } else { Turn::Cleared })
+        Some(if was_open { Transition::Closed } else { Transition::Cleared })
     }
 
     /// A refusal; `wish` is what the server asked for.
-    pub(super) fn refused(&self, probe: Option<Ticket>, wish: Duration, now: UnixMillis) -> Option<Turn> {
+    pub(super) fn refused(&self, probe: Option<Ticket>, wish: Duration, now: UnixMillis) -> Option<Transition> {
         let probed = probe.is_some();
         if let Some(probe) = probe {
             probe.unused();
@@ -202,7 +202,7 @@ impl Breaker {
         inner.since = now;
         let opens = !inner.open && inner.failures >= FAILURES;
         inner.open |= opens;
-        opens.then_some(Turn::Opened(inner.pause))
+        opens.then_some(Transition::Opened(inner.pause))
     }
 
     /// The next probe need not wait.
@@ -225,9 +225,9 @@ impl Breaker {
         self.lock().closings
     }
 
-    pub(super) fn standing(&self) -> BreakerStanding {
+    pub(super) fn status(&self) -> BreakerStatus {
         let inner = self.lock();
-        BreakerStanding {
+        BreakerStatus {
             open: inner.open,
             failures: inner.failures,
             next_probe: inner.open.then(|| inner.since.plus(inner.pause)),
@@ -258,7 +258,7 @@ mod tests {
         }
     }
 
-    fn refuse(breaker: &Arc<Breaker>, times: u32, now: UnixMillis) -> Option<Turn> {
+    fn refuse(breaker: &Arc<Breaker>, times: u32, now: UnixMillis) -> Option<Transition> {
         (0..times).fold(None, |turn, _| breaker.refused(None, Duration::ZERO, now).or(turn))
     }
 
@@ -267,13 +267,13 @@ mod tests {
         let breaker = breaker();
         assert_eq!(refuse(&breaker, 2, at(0)), None);
         assert!(matches!(breaker.admit(true, at(0)), Entry::Doubtful));
-        assert_eq!(breaker.answered(None, at(0)), Some(Turn::Cleared));
+        assert_eq!(breaker.answered(None, at(0)), Some(Transition::Cleared));
         assert!(matches!(breaker.admit(true, at(0)), Entry::Clear));
-        assert_eq!(refuse(&breaker, 3, at(0)), Some(Turn::Opened(FIRST)));
+        assert_eq!(refuse(&breaker, 3, at(0)), Some(Transition::Opened(FIRST)));
         assert!(matches!(breaker.admit(true, at(0)), Entry::Shut));
-        assert_eq!(breaker.standing().next_probe, Some(at(1)));
-        assert_eq!(breaker.answered(None, at(0)), Some(Turn::Closed));
-        assert!(!breaker.standing().open);
+        assert_eq!(breaker.status().next_probe, Some(at(1)));
+        assert_eq!(breaker.answered(None, at(0)), Some(Transition::Closed));
+        assert!(!breaker.status().open);
     }
 
     #[test]
@@ -291,7 +291,7 @@ mod tests {
         drop(probe(&breaker, at(now + 5)));
         let again = probe(&breaker, at(now + 5));
         assert!(again.is_some(), "a probe that told nothing leaves the next");
-        assert_eq!(breaker.answered(again, at(now + 5)), Some(Turn::Closed));
+        assert_eq!(breaker.answered(again, at(now + 5)), Some(Transition::Closed));
     }
 
     #[test]
@@ -300,7 +300,7 @@ mod tests {
         refuse(&breaker, 3, at(0));
         let hanging: Vec<_> = (1..100).filter_map(|second| probe(&breaker, at(second))).collect();
         assert_eq!(hanging.len(), PROBES as usize, "a bounded number");
-        assert_eq!(breaker.answered(None, at(100)), Some(Turn::Closed));
+        assert_eq!(breaker.answered(None, at(100)), Some(Transition::Closed));
         drop(hanging);
         assert!(matches!(breaker.admit(true, at(100)), Entry::Clear));
     }
@@ -314,7 +314,7 @@ mod tests {
         breaker.refused(Some(first), Duration::ZERO, at(1));
         let Entry::Probe(second) = breaker.admit(false, at(3)) else { panic!("a probe") };
         let before = breaker.recovered();
-        assert_eq!(breaker.answered(Some(second), at(3)), Some(Turn::Cleared));
+        assert_eq!(breaker.answered(Some(second), at(3)), Some(Transition::Cleared));
         assert!(breaker.recovered() > before);
     }
 
@@ -322,13 +322,13 @@ mod tests {
     fn a_request_that_is_always_refused_does_not_run_in_a_circle() {
         let breaker = breaker();
         refuse(&breaker, 1, at(0));
-        assert_eq!(breaker.answered(None, at(0)), Some(Turn::Cleared));
+        assert_eq!(breaker.answered(None, at(0)), Some(Transition::Cleared));
         let mark = breaker.recovered();
         refuse(&breaker, 1, at(1));
         assert_eq!(breaker.answered(None, at(1)), None);
         assert_eq!(breaker.recovered(), mark);
         refuse(&breaker, 1, at(5));
-        assert_eq!(breaker.answered(None, at(5)), Some(Turn::Cleared));
+        assert_eq!(breaker.answered(None, at(5)), Some(Transition::Cleared));
     }
 
     #[test]

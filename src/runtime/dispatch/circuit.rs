@@ -13,7 +13,7 @@ use crate::base::UnixMillis;
 use crate::domain::Fault;
 use crate::store::RefusedAt;
 
-use super::breaker::{Breaker, BreakerStanding, Entry, Marks, Ticket, Turn};
+use super::breaker::{Breaker, BreakerStatus, Entry, Marks, Ticket, Transition};
 
 /// What an attempt says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,11 +76,11 @@ impl Probe {
 
 /// What became of a circuit's breakers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Turns {
+pub struct Transitions {
     /// Of the breaker of this route alone.
-    pub of_route: Option<Turn>,
+    pub of_route: Option<Transition>,
     /// Of the breaker that all routes of the upstream share.
-    pub of_upstream: Option<Turn>,
+    pub of_upstream: Option<Transition>,
 }
 
 /// One for each route and set of servers.
@@ -130,12 +130,12 @@ impl Circuit {
 
     /// Whether only probes are sent.
     pub fn is_open(&self) -> bool {
-        self.of_route.standing().open || self.of_upstream.standing().open
+        self.of_route.status().open || self.of_upstream.status().open
     }
 
     /// How its own breaker stands.
-    pub fn standing(&self) -> BreakerStanding {
-        self.of_route.standing()
+    pub fn status(&self) -> BreakerStatus {
+        self.of_route.status()
     }
 
     /// Whether something may be sent; a probe where one is due. `due`: there is something that has not to wait for the upstream.
@@ -157,11 +157,11 @@ impl Circuit {
     }
 
     /// Takes note of an attempt; `probe` is what it was admitted as.
-    pub fn judge(&self, verdict: Verdict, probe: Option<Probe>, now: UnixMillis) -> Turns {
+    pub fn judge(&self, verdict: Verdict, probe: Option<Probe>, now: UnixMillis) -> Transitions {
         let (of_route, of_upstream) = probe.map_or((None, None), |probe| (probe.of_route, probe.of_upstream));
         match verdict {
             Verdict::Answers => {
-                let turns = Turns {
+                let turns = Transitions {
                     of_route: self.of_route.answered(of_route, now),
                     of_upstream: self.of_upstream.answered(of_upstream, now),
                 };
@@ -171,18 +171,18 @@ impl Circuit {
                     self.most.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |most| Some(most.saturating_mul(2)));
                 turns
             }
-            Verdict::Declines(wish) => Turns {
+            Verdict::Declines(wish) => Transitions {
                 of_route: self.of_route.refused(of_route, wish, now),
                 of_upstream: self.of_upstream.answered(of_upstream, now),
             },
-            Verdict::Silent => Turns {
+            Verdict::Silent => Transitions {
                 of_route: self.of_route.refused(of_route, Duration::ZERO, now),
                 // Somebody took the connection.
                 of_upstream: self.of_upstream.answered(of_upstream, now),
             },
             Verdict::Unreachable => {
                 drop(of_route);
-                Turns { of_route: None, of_upstream: self.of_upstream.refused(of_upstream, Duration::ZERO, now) }
+                Transitions { of_route: None, of_upstream: self.of_upstream.refused(of_upstream, Duration::ZERO, now) }
             }
         }
     }

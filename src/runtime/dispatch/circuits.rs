@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::store::RefusedAt;
 
-use super::breaker::{Breaker, BreakerStanding, Marks};
+use super::breaker::{Breaker, BreakerStatus, Marks};
 use super::circuit::Circuit;
 
 /// The servers of an upstream.
@@ -57,9 +57,9 @@ impl Circuits {
         upstreams.retain(|_, breaker| circuits.values().any(|circuit| circuit.shares(breaker)));
     }
 
-    pub(super) fn standing(&self, servers: Servers<'_>) -> BreakerStanding {
+    pub(super) fn status(&self, servers: Servers<'_>) -> BreakerStatus {
         let place = (Arc::clone(servers.upstream), servers.identity);
-        self.lock().upstreams.get(&place).map(|breaker| breaker.standing()).unwrap_or_default()
+        self.lock().upstreams.get(&place).map(|breaker| breaker.status()).unwrap_or_default()
     }
 
     pub(super) fn before(&self, upstream: &str) -> Vec<Arc<Circuit>> {
@@ -102,7 +102,7 @@ mod tests {
             assert!(declined.is_open() && !free(&declined));
             assert!(!other.is_open() && free(&other));
         }
-        assert!(!circuits.standing(Servers { upstream: &"app".into(), identity: 1 }).open);
+        assert!(!circuits.status(Servers { upstream: &"app".into(), identity: 1 }).open);
     }
 
     #[test]

@@ -26,7 +26,7 @@ const LEAST: i64 = 256 * 1024;
 const LOOK_AFTER: i64 = 4 * 1024 * 1024;
 /// How long one upkeep deletes what is too old, about.
 const UPKEEP: Duration = Duration::from_millis(20);
-/// Replay keys that one upkeep looks at.
+/// Dedupe keys that one upkeep looks at.
 const REPLAY_PIECE: i64 = 20_000;
 /// Marks that are kept; the oldest slots go first.
 const MAX_MARKS: i64 = 100_000;
@@ -42,7 +42,7 @@ pub(super) struct Pruner {
     since_look: i64,
     /// Below this key nothing can be deleted, as far as it was looked.
     from: [i64; 2],
-    replay_from: i64,
+    dedupe_from: i64,
     calls: u32,
     /// The last piece found nothing to delete.
     barren: bool,
@@ -58,7 +58,7 @@ impl Pruner {
             page_size: 0,
             since_look: 0,
             from: [i64::MIN; 2],
-            replay_from: 0,
+            dedupe_from: 0,
             calls: 0,
             barren: false,
         };
@@ -81,7 +81,7 @@ impl Pruner {
         self.since_look = 0;
         self.room.disk_free = found.f_bavail.saturating_mul(found.f_frsize);
         self.room.set_aside = salvage::lying_there(&self.path).len() as u64;
-        self.reserve_reached = self.room.disk_free < self.bounds.reserve;
+        self.reserve_reached = self.room.disk_free < self.bounds.disk_reserve;
         Ok(())
     }
 
@@ -131,7 +131,7 @@ impl Pruner {
         Ok(())
     }
 
-    /// Age, quota, expired replay keys.
+    /// Age, quota, expired dedupe keys.
     pub(super) fn upkeep(
         &mut self,
         connection: &Connection,
@@ -205,23 +205,23 @@ impl Pruner {
         Ok((bytes, seen < PIECE && bytes < wanted))
     }
 
-    /// Deletes replay keys whose window has passed. They lie in the order in which they came, and routes have windows of
+    /// Deletes dedupe keys whose window has passed. They lie in the order in which they came, and routes have windows of
     /// different lengths, so it walks along the table and begins again at its end. A window must have passed by both clocks:
     /// a wall clock that is set forward and back again makes recorded requests fresh once more.
     fn forget(&mut self, connection: &Connection, now: UnixMillis, steady: UnixMillis) -> rusqlite::Result<()> {
-        let sql = "SELECT max(id) FROM (SELECT id FROM replay WHERE id >= ?1 ORDER BY id LIMIT ?2)";
+        let sql = "SELECT max(id) FROM (SELECT id FROM dedupe WHERE id >= ?1 ORDER BY id LIMIT ?2)";
         let last: Option<i64> = connection
             .prepare_cached(sql)?
-            .query_row([self.replay_from, REPLAY_PIECE], |row| row.get(0))
+            .query_row([self.dedupe_from, REPLAY_PIECE], |row| row.get(0))
             .optional()?
             .flatten();
         let Some(last) = last else {
-            self.replay_from = 0;
+            self.dedupe_from = 0;
             return Ok(());
         };
-        let sql = "DELETE FROM replay WHERE id BETWEEN ?1 AND ?2 AND until <= ?3 AND steady <= ?4";
-        connection.prepare_cached(sql)?.execute([self.replay_from, last, now.0, steady.0])?;
-        self.replay_from = last.saturating_add(1);
+        let sql = "DELETE FROM dedupe WHERE id BETWEEN ?1 AND ?2 AND until <= ?3 AND steady <= ?4";
+        connection.prepare_cached(sql)?.execute([self.dedupe_from, last, now.0, steady.0])?;
+        self.dedupe_from = last.saturating_add(1);
         Ok(())
     }
 }

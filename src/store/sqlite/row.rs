@@ -73,7 +73,7 @@ pub(super) fn key_of(request_id: &str, table: Table) -> Option<i64> {
 /// The key of a row that is written: by its id, or, where that is none of ours, by its time.
 pub(super) fn key_for(entry: &Entry, table: Table) -> i64 {
     key_of(&entry.request_id, table).unwrap_or_else(|| {
-        let mut spread = super::write::Spread::default();
+        let mut spread = super::write::Fnv1a::default();
         spread.write(entry.request_id.as_bytes());
         let hash = spread.finish();
         key_at(entry.received_at) | i64::from((hash & 0x7_ffff) as u32) << 1 | table.bit()

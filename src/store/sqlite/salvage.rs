@@ -124,7 +124,7 @@ fn copy(damaged: &Connection, fresh: &Path, generation: Generation, timeline: &T
         ("spool", "seq"),
         ("events", "key"),
         ("bodies", "key"),
-        ("replay", "id"),
+        ("dedupe", "id"),
         ("attempts", "event"),
         ("refusals", "key"),
         ("actions", "id"),

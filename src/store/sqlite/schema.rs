@@ -55,7 +55,7 @@ CREATE TABLE attempts (
     fault TEXT, detail TEXT, took INTEGER NOT NULL, PRIMARY KEY (event, number, at)
 ) WITHOUT ROWID;
 
-CREATE TABLE replay (id INTEGER PRIMARY KEY, key BLOB NOT NULL, until INTEGER NOT NULL);
+CREATE TABLE dedupe (id INTEGER PRIMARY KEY, key BLOB NOT NULL, until INTEGER NOT NULL);
 CREATE TABLE marks (
     kind TEXT NOT NULL, route TEXT NOT NULL, slot INTEGER NOT NULL, value BLOB NOT NULL, PRIMARY KEY (kind, route, slot)
 ) WITHOUT ROWID;
@@ -77,9 +77,9 @@ ALTER TABLE refusals RENAME COLUMN sensitive TO marks;
 ALTER TABLE bodies ADD COLUMN held BLOB;
 ";
 
-/// Whose a replay key is, and what a waiting request takes: each route has a share of both kinds of room.
+/// Whose a dedupe key is, and what a waiting request takes: each route has a share of both kinds of room.
 const SHARES: &str = "
-ALTER TABLE replay ADD COLUMN route INTEGER;
+ALTER TABLE dedupe ADD COLUMN route INTEGER;
 ALTER TABLE spool ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
 UPDATE spool SET bytes = coalesce((SELECT size FROM events WHERE events.key = spool.key), 0);
 ";
@@ -99,8 +99,8 @@ UPDATE spool SET failures = max(failures - 1, 0) WHERE due IS NULL AND state <> 
 CREATE INDEX spool_refused ON spool (route, refused) WHERE refused IS NOT NULL AND due IS NOT NULL;
 ";
 
-/// Replay keys are forgotten by two clocks: `until` is the wall's, `steady` the store's own.
-const CLOCKS: &str = "ALTER TABLE replay ADD COLUMN steady INTEGER NOT NULL DEFAULT 0;";
+/// Dedupe keys are forgotten by two clocks: `until` is the wall's, `steady` the store's own.
+const CLOCKS: &str = "ALTER TABLE dedupe ADD COLUMN steady INTEGER NOT NULL DEFAULT 0;";
 
 /// Who did what over the admin socket. Bounded in number by each insert, apart from the history.
 const ACTIONS: &str = "

@@ -121,7 +121,7 @@ impl Batch<'_> {
         if let Some(tried) = &accept.tried {
             self.tried(inserted.key, tried)?;
         }
-        if let Some((key, until)) = accept.replay {
+        if let Some((key, until)) = accept.dedupe {
             self.remember(key, until, number)?;
         }
         self.shifts.push(Shift {
@@ -322,7 +322,7 @@ impl Batch<'_> {
         let sql = "UPDATE events SET attempts = ?2 WHERE key = ?1 AND attempts = ?3";
         let reserved = first.saturating_add(Sends::MOST).saturating_sub(1);
         self.connection.prepare_cached(sql)?.execute(params![key, attempt.number, reserved])?;
-        // A replay that was taken makes it delivered; one that was not takes nothing back. What is in the spool stays what
+        // A redelivery that was taken makes it delivered; one that was not takes nothing back. What is in the spool stays what
         // the spool says.
         if attempt.fault.is_none() && self.found(request_id)?.is_none() {
             self.outcome(key, HistoryOutcome::Delivered)?;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use crate::base::UnixMillis;
-use crate::guards::dedupe::ReplayKey;
+use crate::guards::dedupe::DedupeKey;
 use crate::store::engine::{Mark, Room, Write, Wrote};
 use crate::store::entry::{Attempt, Entry};
 use crate::store::head;
@@ -36,7 +36,7 @@ const INSERT: [&str; 2] = [
 /// numbers with it, so none is remembered that was rolled back.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    numbers: HashMap<Box<str>, i64, BuildHasherDefault<Spread>>,
+    numbers: HashMap<Box<str>, i64, BuildHasherDefault<Fnv1a>>,
     words: HashMap<i64, Arc<str>>,
 }
 
@@ -74,15 +74,15 @@ impl Names {
 
 /// FNV-1a: cheap for short words. They come from the configuration, so nobody can make them meet.
 #[derive(Debug)]
-pub(super) struct Spread(u64);
+pub(super) struct Fnv1a(u64);
 
-impl Default for Spread {
+impl Default for Fnv1a {
     fn default() -> Self {
         Self(0xcbf2_9ce4_8422_2325)
     }
 }
 
-impl Hasher for Spread {
+impl Hasher for Fnv1a {
     fn write(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
@@ -278,9 +278,9 @@ impl Batch<'_> {
         statement.execute(params![key, sealed.as_slice(), held]).map(drop)
     }
 
-    pub(super) fn remember(&mut self, key: ReplayKey, until: UnixMillis, route: i64) -> rusqlite::Result<()> {
+    pub(super) fn remember(&mut self, key: DedupeKey, until: UnixMillis, route: i64) -> rusqlite::Result<()> {
         self.written = self.written.saturating_add(32);
-        let sql = "INSERT INTO replay (key, until, route, steady) VALUES (?1, ?2, ?3, ?4)";
+        let sql = "INSERT INTO dedupe (key, until, route, steady) VALUES (?1, ?2, ?3, ?4)";
         let steady = self.steady.0.saturating_add(until.0.saturating_sub(self.now.0));
         self.connection.prepare_cached(sql)?.execute(params![key.to_bytes(), until.0, route, steady]).map(drop)
     }

@@ -5,7 +5,7 @@ from machine import until
 
 # A disk of its own for the store, and what of it stays free.
 DISK, RESERVE = "48m", "8MiB"
-SMALL = f'keep = {{ age = "14d", size = "16MiB" }}\nreserve = "{RESERVE}"\n'
+SMALL = f'keep = {{ age = "14d", size = "16MiB" }}\ndisk_reserve = "{RESERVE}"\n'
 
 
 def accepted_while_away(host: Host) -> str:

@@ -107,7 +107,7 @@ impl Host {
              [admin]\naddress = \"unix:/run/dmz-relay/admin.sock\"\nscrape_address = \"127.0.0.1:9600\"\n\
              [log]\nformat = \"json\"\n\
              [store]\nsqlite = { path = \"/var/lib/dmz-relay/relay.db\" }\n\
-             keep = { size = \"64MiB\" }\nreserve = \"0B\"\n\
+             keep = { size = \"64MiB\" }\ndisk_reserve = \"0B\"\n\
              [upstreams.app]\nservers = [\"http://127.0.0.1:9\"]\n\
              [routes.github]\npath = \"/hooks/github\"\nprovider = \"github\"\n\
              secrets = [{ file = \"secrets/github\" }]\nupstream = \"app\"\ndelivery = \"queue\"\n";

@@ -71,7 +71,7 @@ impl Setup {
     /// The same, with further keys of the store.
     pub fn stored_with(keys: &str, rest: &str) -> Self {
         Self::routes(&format!(
-            "[store]\nsqlite = {{ path = \"{{folder}}/relay.db\" }}\nreserve = \"0B\"\n\
+            "[store]\nsqlite = {{ path = \"{{folder}}/relay.db\" }}\ndisk_reserve = \"0B\"\n\
              refusals_per_second = 100000\n{keys}\n{rest}"
         ))
     }

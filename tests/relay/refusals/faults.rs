@@ -123,8 +123,8 @@ pub async fn verification_busy(fault: Fault) {
     rig.finish().await;
 }
 
-pub async fn replay_memory(fault: Fault) {
-    let rig = Rig::start(setup().limits("replay_entries = 1000")).await;
+pub async fn dedupe_memory(fault: Fault) {
+    let rig = Rig::start(setup().limits("dedupe_entries = 1000")).await;
     let mut wire = rig.connect().await;
     // The route's share of it: other routes of this rig remember ids too.
     let mut taken = 0;

@@ -175,7 +175,7 @@ pub async fn header_required(refusal: Refusal) {
 }
 
 pub async fn client_certificate_required(refusal: Refusal) {
-    let routes = format!("{PLAIN}client_certificate = true\n");
+    let routes = format!("{PLAIN}client_auth = true\n");
     let senders = crate::harness::Authority::new();
     let setup = Setup::routes(&routes)
         .tls("client_auth = { ca = \"certs/senders.crt\", required = false }")

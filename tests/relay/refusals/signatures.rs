@@ -114,7 +114,7 @@ pub async fn body_digest_mismatch(refusal: Refusal) {
     both(refusal, &[own("1").body("another body"), own("1").body("")], &own("1")).await;
 }
 
-pub async fn twin_in_flight(refusal: Refusal) {
+pub async fn duplicate_in_flight(refusal: Refusal) {
     let (app, gate) = held::held().await;
     let rig = Rig::with_app(setup(), app).await;
     let call = oktave(1).call("/hooks/oktave");

@@ -10,15 +10,15 @@ use super::super::{Compiler, Named};
 use crate::config::near::nearest;
 use crate::config::quantity::{self, write_duration};
 use crate::config::raw::{RawAnswer, RawQuantity, RawRetry, RawRoute};
-use crate::runtime::snapshot::{Delivery, Retry, Silence, Verification};
+use crate::runtime::snapshot::{Delivery, InactivityAlert, Retry, Verification};
 
 const MINUTE: u64 = 60_000;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 /// Below this a quarter of the deadline, which is what the store has, is less than a busy disk may need.
 const SHORT: Duration = Duration::from_secs(1);
-const SILENT: Between<Duration> = millis(DAY, MINUTE, 365 * DAY);
-const SILENCE: &str = "write \"habit\", \"off\", or a duration such as \"6h\"";
+const INACTIVE_FOR: Between<Duration> = millis(DAY, MINUTE, 365 * DAY);
+const INACTIVITY_ALERT: &str = "write \"baseline\", \"off\", or a duration such as \"6h\"";
 /// This many failures are remembered: a larger budget would never be spent.
 const MOST_FAILURES: u64 = 1000;
 const ADD_STORE: &str = "add [store] with sqlite = { path = \"…\" }, or remove it";
@@ -31,7 +31,7 @@ pub(super) struct Deliveries {
     pub(super) ordered: bool,
     pub(super) keep_body: bool,
     pub(super) error_budget: Option<u32>,
-    pub(super) silence: Silence,
+    pub(super) inactivity_alert: InactivityAlert,
 }
 
 impl Compiler<'_> {
@@ -50,13 +50,13 @@ impl Compiler<'_> {
         let error_budget = own.or(suggested.error_budget);
         let error_budget = error_budget.map(|budget| budget.min(u32::try_from(MOST_FAILURES).unwrap_or(budget)));
         let keep_body = raw.keep_body.as_ref().is_some_and(|keep| *keep.get_ref());
-        let silence = self.silence(raw, key, named);
+        let inactivity_alert = self.inactivity_alert(raw, key, named);
         if named.has_store {
             self.only_stored(raw, key, delivery, error_budget);
         } else {
             self.needs_store(raw, key, delivery);
         }
-        Deliveries { delivery, retry, concurrency, ordered, keep_body, error_budget, silence }
+        Deliveries { delivery, retry, concurrency, ordered, keep_body, error_budget, inactivity_alert }
     }
 
     /// Rules between delivery and the rest of the route.
@@ -132,32 +132,34 @@ impl Compiler<'_> {
         Retry { first, max, give_up_after, attempts, timeout }
     }
 
-    fn silence(&mut self, raw: &RawRoute, key: &str, named: &Named) -> Silence {
-        let default = if named.has_store { Silence::Habit } else { Silence::Off };
-        let Some(at) = &raw.silence else { return default };
-        let key = join(key, "silence");
+    fn inactivity_alert(&mut self, raw: &RawRoute, key: &str, named: &Named) -> InactivityAlert {
+        let default = if named.has_store { InactivityAlert::Baseline } else { InactivityAlert::Off };
+        let Some(at) = &raw.inactivity_alert else { return default };
+        let key = join(key, "inactivity_alert");
         let RawQuantity::Text(text) = at.get_ref() else {
-            self.reject(at, &key, "a number without a unit", SILENCE);
+            self.reject(at, &key, "a number without a unit", INACTIVITY_ALERT);
             return default;
         };
         match text.as_str() {
-            "off" => return Silence::Off,
-            "habit" if named.has_store => return Silence::Habit,
-            "habit" => {
-                let what = "\"habit\" needs the store, which remembers when requests came";
+            "off" => return InactivityAlert::Off,
+            "baseline" if named.has_store => return InactivityAlert::Baseline,
+            "baseline" => {
+                let what = "\"baseline\" needs the store, which remembers when requests came";
                 self.reject(at, &key, what, "add [store], or write a duration such as \"6h\"");
             }
             _ => match quantity::duration(text) {
-                Ok(after) if (SILENT.min..=SILENT.max).contains(&after) => return Silence::After(after),
+                Ok(after) if (INACTIVE_FOR.min..=INACTIVE_FOR.max).contains(&after) => {
+                    return InactivityAlert::After(after);
+                }
                 Ok(_) => {
-                    let (min, max) = (write_duration(SILENT.min), write_duration(SILENT.max));
-                    self.reject(at, &key, format!("expected {min} to {max}, found \"{text}\""), SILENCE);
+                    let (min, max) = (write_duration(INACTIVE_FOR.min), write_duration(INACTIVE_FOR.max));
+                    self.reject(at, &key, format!("expected {min} to {max}, found \"{text}\""), INACTIVITY_ALERT);
                 }
                 Err(_) => {
                     let what = format!("\"{}\" is neither a duration nor known here", shown(text));
-                    let help = match nearest(text, ["habit", "off"]) {
-                        Some(word) => format!("did you mean \"{word}\"? {SILENCE}"),
-                        None => SILENCE.to_owned(),
+                    let help = match nearest(text, ["baseline", "off"]) {
+                        Some(word) => format!("did you mean \"{word}\"? {INACTIVITY_ALERT}"),
+                        None => INACTIVITY_ALERT.to_owned(),
                     };
                     self.reject(at, &key, what, help);
                 }

@@ -12,7 +12,7 @@ use crate::domain::field_list::{self, BASE, FieldList, FieldPattern};
 use crate::guards::access::RequiredHeader;
 use crate::runtime::routing::PathPattern;
 use crate::runtime::snapshot::Forwarding;
-use crate::scheme::{Resigner, spelling};
+use crate::scheme::{UpstreamSigner, spelling};
 
 /// Names that the relay sets itself, or that belong to one connection.
 const OWN: [&str; 16] = [
@@ -44,11 +44,11 @@ impl Compiler<'_> {
         suggested: &Suggested,
         named: &Named,
     ) -> Forwarding {
-        let resign = self.resign(raw, &join(key, "resign"));
+        let sign_with = self.sign_with(raw, &join(key, "sign_with"));
         let headers = self.upstream_headers(raw.upstream_headers.as_ref(), &join(key, "upstream_headers"));
         let query = self.upstream_query(raw.upstream_query.as_ref(), &join(key, "upstream_query"));
         let set = headers.iter().map(|(name, _)| name.as_str());
-        let set: Vec<&str> = set.chain(resign.iter().flat_map(|_| Resigner::FIELDS)).collect();
+        let set: Vec<&str> = set.chain(sign_with.iter().flat_map(|_| UpstreamSigner::FIELDS)).collect();
         let listed = self.forward_headers(raw, &join(key, "forward_headers"), &set);
         let read = BASE.iter().copied().chain(required.iter().map(|header| header.name.as_str()));
         let read = read.filter_map(|name| FieldPattern::parse(name).ok());
@@ -60,7 +60,7 @@ impl Compiler<'_> {
             fields,
             trust_trace_from: self.peers(raw.trust_trace_from.as_ref(), &trace_key, &named.lists),
             replaced_query: replaced.map(|name| spelling::folded(name).collect()).collect(),
-            resign,
+            sign_with,
             path: raw.upstream_path.as_ref().and_then(|at| self.upstream_path(at, &join(key, "upstream_path"), path)),
             headers,
             query,
@@ -79,8 +79,10 @@ impl Compiler<'_> {
         for entry in list.get_ref() {
             let text = entry.get_ref();
             if set.iter().any(|name| field_list::folds_alike(name, text)) {
-                let what =
-                    format!("\"{}\" is set by upstream_headers or resign, so the sender's never passes", shown(text));
+                let what = format!(
+                    "\"{}\" is set by upstream_headers or sign_with, so the sender's never passes",
+                    shown(text)
+                );
                 self.reject(entry, key, what, "remove one of them");
                 continue;
             }
@@ -93,11 +95,11 @@ impl Compiler<'_> {
     }
 
     /// Secrets that the upstream checks with, as its Standard Webhooks library has them.
-    fn resign(&mut self, raw: &RawRoute, key: &str) -> Option<Resigner> {
-        const HELP: &str = "write resign = [{ file = \"secrets/…\" }]";
-        let list = raw.resign.as_ref()?;
-        if list.get_ref().is_empty() || list.get_ref().len() > Resigner::MAX_KEYS {
-            let what = format!("expected 1 to {} secrets, found {}", Resigner::MAX_KEYS, list.get_ref().len());
+    fn sign_with(&mut self, raw: &RawRoute, key: &str) -> Option<UpstreamSigner> {
+        const HELP: &str = "write sign_with = [{ file = \"secrets/…\" }]";
+        let list = raw.sign_with.as_ref()?;
+        if list.get_ref().is_empty() || list.get_ref().len() > UpstreamSigner::MAX_KEYS {
+            let what = format!("expected 1 to {} secrets, found {}", UpstreamSigner::MAX_KEYS, list.get_ref().len());
             self.reject(list, key, what, HELP);
             return None;
         }
@@ -108,7 +110,7 @@ impl Compiler<'_> {
                 continue;
             };
             let Some((id, written)) = self.secret(entry, reference, key) else { continue };
-            match Resigner::secret(&written) {
+            match UpstreamSigner::secret(&written) {
                 Ok(secret) => secrets.push(secret),
                 Err(why) => self.reject(
                     entry,
@@ -117,18 +119,18 @@ impl Compiler<'_> {
                     "make one: printf 'whsec_%s\\n' \"$(openssl rand -base64 32)\"",
                 ),
             }
-            if Resigner::is_bare_base64(&written) {
+            if UpstreamSigner::is_bare_base64(&written) {
                 let what = format!("\"{id}\" is taken as it is, and a library would take such a text for base64");
                 self.warn(entry, key, what, "put \"whsec_\" before it, or hand the library its raw bytes");
             }
         }
         for (name, _) in raw.upstream_headers.iter().flatten() {
-            if Resigner::FIELDS.iter().any(|field| name.get_ref().eq_ignore_ascii_case(field)) {
-                let what = format!("\"{}\" is set by resign", name.get_ref());
+            if UpstreamSigner::FIELDS.iter().any(|field| name.get_ref().eq_ignore_ascii_case(field)) {
+                let what = format!("\"{}\" is set by sign_with", name.get_ref());
                 self.reject(name, key, what, "remove it from upstream_headers");
             }
         }
-        (!secrets.is_empty()).then(|| Resigner::new(secrets))
+        (!secrets.is_empty()).then(|| UpstreamSigner::new(secrets))
     }
 
     /// For a prefix route, what follows the prefix comes with its slash, so the path's own final slash goes.

@@ -124,11 +124,11 @@ impl Compiler<'_> {
         Some(types)
     }
 
-    pub(super) fn client_certificate(&mut self, raw: &RawRoute, key: &str, named: &Named) -> bool {
-        let Some(value) = raw.client_certificate.as_ref().filter(|value| *value.get_ref()) else { return false };
+    pub(super) fn wants_certificate(&mut self, raw: &RawRoute, key: &str, named: &Named) -> bool {
+        let Some(value) = raw.client_auth.as_ref().filter(|value| *value.get_ref()) else { return false };
         if !named.client_certificates {
             let what = "no listener asks for client certificates, so no request could be taken";
-            self.reject(value, &join(key, "client_certificate"), what, "add client_auth to a listener's tls");
+            self.reject(value, &join(key, "client_auth"), what, "add client_auth to a listener's tls");
         }
         true
     }

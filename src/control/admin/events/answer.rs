@@ -55,8 +55,8 @@ pub(in crate::control::admin) async fn explanation<S: EventSource>(source: &S, i
     told(id, source.explanation(id)).await
 }
 
-pub(in crate::control::admin) async fn replay<S: EventSource>(source: &S, id: &str) -> Answer {
-    told(id, source.replay(id)).await
+pub(in crate::control::admin) async fn redeliver<S: EventSource>(source: &S, id: &str) -> Answer {
+    told(id, source.redeliver(id)).await
 }
 
 pub(in crate::control::admin) async fn retry<S: EventSource>(source: &S, id: &str) -> Answer {

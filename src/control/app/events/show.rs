@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use crate::base::UnixMillis;
-use crate::control::admin::events::{AttemptView, EventDetail, EventRow, FieldView, HeadView, ReplayReport, TookView};
-use crate::delivery::Replayed;
+use crate::control::admin::events::{
+    AttemptView, EventDetail, EventRow, FieldView, HeadView, RedeliveryReport, TookView,
+};
+use crate::delivery::Redelivered;
 use crate::domain::sensitive::{MASK, View};
 use crate::domain::{Head, Sensitive};
 use crate::store::{Attempt, Entry, Event};
@@ -76,9 +78,9 @@ fn attempt(attempt: &Attempt) -> AttemptView {
     }
 }
 
-pub(super) fn replayed(id: &str, replayed: &Replayed) -> ReplayReport {
-    let Replayed { attempt, server, status, fault, detail, took, timestamp_fresh } = replayed;
-    ReplayReport {
+pub(super) fn redelivered(id: &str, redelivered: &Redelivered) -> RedeliveryReport {
+    let Redelivered { attempt, server, status, fault, detail, took, timestamp_fresh } = redelivered;
+    RedeliveryReport {
         id: id.to_owned(),
         delivered: fault.is_none(),
         attempt: *attempt,

@@ -64,7 +64,7 @@ fn a_stored_request_is_judged_then_and_today() {
     discreet(&given, &serde_json::to_string(&explained).unwrap());
     let then = explained.then.unwrap();
     assert_eq!(then.sum(), Sum::Taken, "{then:#?}");
-    says(&then, "replay", Verdict::Passed, "a copy is known as a duplicate for 3 h");
+    says(&then, "dedupe", Verdict::Passed, "a copy is known as a duplicate for 3 h");
     let today = explained.today.unwrap();
     assert_eq!(today.refusal().unwrap().reason, "timestamp_stale");
     assert!(step(&today, "timestamp").hints[0].contains("clock that is 1 d behind"), "{today:#?}");
@@ -72,7 +72,7 @@ fn a_stored_request_is_judged_then_and_today() {
     let explained = explain_event(&snapshot, &event(&given, "oktave", "delivered", ""), NOW);
     assert!(explained.today.is_none());
     let duplicate = explain_event(&snapshot, &event(&given, "oktave", "duplicate", ""), NOW).then.unwrap();
-    says(&duplicate, "replay", Verdict::Passed, "a duplicate of a request that was taken within 3 h");
+    says(&duplicate, "dedupe", Verdict::Passed, "a duplicate of a request that was taken within 3 h");
 }
 
 #[test]
@@ -199,6 +199,6 @@ fn what_came_afterwards_is_told_in_order() {
             && lines(&event)[1].contains("from the store: http://127.0.0.1:9 took it with 200")
     );
     assert_eq!(lines(&event).len(), 2);
-    event.history.push(attempt(3, AttemptKind::Replay, None));
+    event.history.push(attempt(3, AttemptKind::Redelivery, None));
     assert!(lines(&event)[2].contains("asked for by an operator"));
 }

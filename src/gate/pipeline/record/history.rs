@@ -55,11 +55,15 @@ impl Record<'_> {
             Outcome::Delivered | Outcome::Accepted => store.record(self.full_entry(outcome, status)),
             Outcome::Duplicate => bounded(Self::slim_entry),
             // Who has a copy of a request that nobody could deliver yet can have it fail again and again.
-            Outcome::Failed(_) | Outcome::Gone if self.genuine && self.failed_before(store) => {
+            Outcome::Failed(_) | Outcome::ClientClosed if self.genuine && self.failed_before(store) => {
                 bounded(Self::slim_entry)
             }
-            Outcome::Failed(_) | Outcome::Gone if self.genuine => store.record(self.full_entry(outcome, status)),
-            Outcome::Refused(_) | Outcome::Failed(_) | Outcome::Gone | Outcome::Handshake => bounded(Self::full_entry),
+            Outcome::Failed(_) | Outcome::ClientClosed if self.genuine => {
+                store.record(self.full_entry(outcome, status))
+            }
+            Outcome::Refused(_) | Outcome::Failed(_) | Outcome::ClientClosed | Outcome::Challenge => {
+                bounded(Self::full_entry)
+            }
         }
     }
 

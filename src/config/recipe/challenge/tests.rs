@@ -1,4 +1,4 @@
-//! Answers to handshakes, and what a stranger could make of them.
+//! Answers to challenges, and what a stranger could make of them.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::base::{Secret, UnixMillis};
 use crate::config::recipe::{builtin, builtin_names};
 use crate::domain::{Head, Method, Refusal, Version};
-use crate::scheme::{Found, HandshakeSecrets, Key, Proof, Scheme, SignDraft, Verifier};
+use crate::scheme::{ChallengeSecrets, Found, Key, Proof, Scheme, SignDraft, Verifier};
 
 const NOW: UnixMillis = UnixMillis(1_700_000_000_250);
 
@@ -47,11 +47,11 @@ fn challenges() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Recipes that answer an unsigned handshake with a hash of the asker's text.
+/// Recipes that answer an unsigned challenge with a hash of the asker's text.
 fn oracles() -> Vec<(&'static str, Arc<Scheme>)> {
     let computes = |name: &&str| {
         let recipe = builtin(name).unwrap();
-        recipe.handshakes().iter().any(|handshake| !handshake.is_signed() && handshake.answered_with().contains("HMAC"))
+        recipe.challenges().iter().any(|challenge| !challenge.is_signed() && challenge.answered_with().contains("HMAC"))
     };
     let found: Vec<_> = builtin_names().iter().copied().filter(computes).collect();
     assert_eq!(found, ["linkedin", "smartcar", "x-twitter"]);
@@ -68,9 +68,9 @@ fn asked(name: &str, right: &Verifier, text: &str) -> Vec<String> {
         }
     };
     let head = Head::builder(method, Version::Http11).target(&target).host("relay.example").build();
-    let secrets = HandshakeSecrets { verifier: Some(right), handshake: None };
+    let secrets = ChallengeSecrets { verifier: Some(right), challenge: None };
     let recipe = builtin(name).unwrap();
-    let answers = recipe.handshakes().iter().filter_map(|handshake| handshake.answer(&head, body.as_bytes(), &secrets));
+    let answers = recipe.challenges().iter().filter_map(|challenge| challenge.answer(&head, body.as_bytes(), &secrets));
     let values = answers.flat_map(|answer| {
         let said: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
         said.as_object().unwrap().values().map(|value| value.as_str().unwrap().to_owned()).collect::<Vec<_>>()
@@ -88,10 +88,10 @@ fn forged(text: &str) -> [&str; 3] {
 }
 
 proptest! {
-    /// The answer to a handshake, with the very secret of the webhooks, never proves a webhook: not with the text as its body,
+    /// The answer to a challenge, with the very secret of the webhooks, never proves a webhook: not with the text as its body,
     /// and in no writing of the signature.
     #[test]
-    fn no_answer_to_a_handshake_is_a_signature(text in challenges()) {
+    fn no_answer_to_a_challenge_is_a_signature(text in challenges()) {
         for (name, scheme) in oracles() {
             let right = verifier(&scheme);
             for value in asked(name, &right, &text) {

@@ -14,7 +14,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::sync::Semaphore;
 
-use crate::base::turns::{Turn, Turns};
+use crate::base::limiter::{Limiter, Permit};
 use crate::domain::source::network;
 
 /// Handshakes that are worked on in one round, for each core.
@@ -22,22 +22,22 @@ const AT_ONCE: usize = 2;
 
 /// The line.
 #[derive(Debug)]
-pub(super) struct Line {
-    turns: Turns,
+pub(super) struct HandshakeLimiter {
+    limiter: Limiter,
     /// Whose handshakes are under way; bounded by the number of connections. One of each address stands in the line.
     of: Mutex<HashMap<IpAddr, Arc<Semaphore>>>,
 }
 
-impl Default for Line {
+impl Default for HandshakeLimiter {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { turns: Turns::new(AT_ONCE * cores), of: Mutex::default() }
+        Self { limiter: Limiter::new(AT_ONCE * cores), of: Mutex::default() }
     }
 }
 
-type Wait = Pin<Box<dyn Future<Output = Turn> + Send>>;
+type Wait = Pin<Box<dyn Future<Output = Permit> + Send>>;
 
-impl Line {
+impl HandshakeLimiter {
     /// Drives `work` for a connection from this address to its end, one turn for each of its steps.
     pub(super) async fn take<F: Future>(&self, source: IpAddr, work: F) -> F::Output {
         let behind = self.enter(network(source));
@@ -54,10 +54,10 @@ impl Line {
         context: &mut Context<'_>,
     ) -> Poll<F::Output> {
         let wait = waiting.get_or_insert_with(|| {
-            let (own, turns) = (Arc::clone(&behind.own), self.turns.clone());
+            let (own, limiter) = (Arc::clone(&behind.own), self.limiter.clone());
             Box::pin(async move {
                 let _first = own.acquire().await;
-                turns.next().await
+                limiter.next().await
             })
         });
         let _turn = ready!(wait.as_mut().poll(context));
@@ -77,7 +77,7 @@ impl Line {
 
 /// A connection among those of its address.
 struct Behind<'l> {
-    line: &'l Line,
+    line: &'l HandshakeLimiter,
     source: IpAddr,
     own: Arc<Semaphore>,
 }
@@ -105,8 +105,10 @@ mod tests {
     /// Three addresses have eighty handshakes each, and somebody from a fourth one comes behind all of them.
     #[tokio::test]
     async fn who_comes_behind_many_of_few_addresses_waits_for_one_of_each() {
-        let (line, worked) =
-            (Arc::new(Line { turns: Turns::new(1), ..Line::default() }), Arc::new(AtomicUsize::new(0)));
+        let (line, worked) = (
+            Arc::new(HandshakeLimiter { limiter: Limiter::new(1), ..HandshakeLimiter::default() }),
+            Arc::new(AtomicUsize::new(0)),
+        );
         let mut many = JoinSet::new();
         for number in 0..240 {
             let (line, worked) = (Arc::clone(&line), Arc::clone(&worked));
@@ -125,7 +127,7 @@ mod tests {
     /// A wake-up while it stands in line is not lost, and who leaves the line leaves no trace.
     #[tokio::test]
     async fn steps_that_wait_go_on() {
-        let line = Arc::new(Line::default());
+        let line = Arc::new(HandshakeLimiter::default());
         let mut many = JoinSet::new();
         for number in 0..50 {
             let line = Arc::clone(&line);

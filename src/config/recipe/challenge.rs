@@ -1,6 +1,6 @@
-//! `challenge`, compiled: how a handshake is recognised, and what it is answered with.
+//! `challenge`, compiled: how a challenge is recognised, and what it is answered with.
 //!
-//! The rule that keeps a handshake honest lives here: what is computed with a secret that proves webhooks must be kept apart from
+//! The rule that keeps a challenge honest lives here: what is computed with a secret that proves webhooks must be kept apart from
 //! their signatures.
 
 use std::ops::Range;
@@ -12,21 +12,21 @@ use super::raw::{RawChallenge, RawChallengeAnswer, RawCondition, RawPiece, RawPi
 use super::signed::key;
 use super::words::Scope;
 use crate::domain::Method;
-use crate::scheme::Handshake;
+use crate::scheme::Challenge;
 use crate::scheme::algorithm::Algorithm;
+use crate::scheme::challenge::{Body, Computed, Condition, Guard, Is, Reply, Value, With};
 use crate::scheme::check::Check;
 use crate::scheme::check::mac::Function;
 use crate::scheme::compiled::Scheme;
-use crate::scheme::handshake::{Body, Computed, Condition, Guard, Is, Reply, Value, With};
 use crate::scheme::shape::Shape;
 use crate::scheme::source::Source;
 use crate::scheme::template::{Segment, Template};
 
-/// Conditions of one handshake.
+/// Conditions of one challenge.
 const MAX_CONDITIONS: usize = 8;
 /// Pieces of one answer.
 const MAX_PIECES: usize = 8;
-/// Fields that no handshake may write: what they say is the relay's to say, or opens a door in a browser.
+/// Fields that no challenge may write: what they say is the relay's to say, or opens a door in a browser.
 const OWN_FIELDS: [&str; 9] = [
     "connection",
     "content-length",
@@ -39,13 +39,13 @@ const OWN_FIELDS: [&str; 9] = [
     "x-request-id",
 ];
 
-/// A handshake, and the shapes that bodies of webhooks may not have beside it.
-pub(super) fn compile(raw: &RawChallenge, scheme: &Scheme, scope: &mut Scope<'_>) -> Option<(Handshake, Vec<Shape>)> {
+/// A challenge, and the shapes that bodies of webhooks may not have beside it.
+pub(super) fn compile(raw: &RawChallenge, scheme: &Scheme, scope: &mut Scope<'_>) -> Option<(Challenge, Vec<Shape>)> {
     let when = conditions(&raw.when, scope);
     let reply = reply(&raw.answer, scope);
-    let handshake = Handshake::new(when?, raw.signed, reply?);
+    let challenge = Challenge::new(when?, raw.signed, reply?);
     let mut reserved = Vec::new();
-    for computed in handshake.computed() {
+    for computed in challenge.computed() {
         match guard(computed, scheme, raw.signed) {
             Guard::Apart => {}
             Guard::Bodies(shape) => reserved.push(shape),
@@ -57,7 +57,7 @@ pub(super) fn compile(raw: &RawChallenge, scheme: &Scheme, scope: &mut Scope<'_>
             }
         }
     }
-    Some((handshake, reserved))
+    Some((challenge, reserved))
 }
 
 /// What keeps it apart from every message that the scheme signs. One that is signed itself is asked for by the provider alone.
@@ -229,7 +229,7 @@ fn value(raw: &RawPiece, span: Range<usize>, scope: &mut Scope<'_>) -> Option<Va
 
 fn is_bare(table: &RawPieceTable) -> bool {
     let texts = table.of.is_none() && table.shape.is_none() && table.prefix.is_none() && table.encoding.is_none();
-    texts && table.key.is_none() && !table.with_handshake_secret
+    texts && table.key.is_none() && !table.with_challenge_secret
 }
 
 fn computed(
@@ -271,7 +271,7 @@ fn computed(
         Some(raw) => Some(key(Some(raw), scope)?),
         None => None,
     };
-    let with = if table.with_handshake_secret { With::Handshake } else { With::Secrets };
+    let with = if table.with_challenge_secret { With::Challenge } else { With::Secrets };
     let prefix = table.prefix.as_deref().unwrap_or_default().into();
     Some(Computed { function, algorithm, of: template, shape, prefix, encoding, key, with })
 }

@@ -1,4 +1,4 @@
-//! `events replay`: stored requests are forwarded once more, one after the other, and each result is shown.
+//! `events redeliver`: stored requests are forwarded once more, one after the other, and each result is shown.
 
 use std::fmt::Write as _;
 use std::pin::pin;
@@ -10,12 +10,12 @@ use super::choose::{agreed, matching, one};
 use super::pace::Pace;
 use super::{Desk, event_path};
 use crate::cli::grammar::Format;
-use crate::cli::grammar::events::Replay;
+use crate::cli::grammar::events::Redeliver;
 use crate::cli::terminal::{Palette, Progress, Tone, counted, harmless, tell};
 use crate::cli::{Exit, Unusable, say_json};
-use crate::control::admin::events::{EventRow, ReplayReport};
+use crate::control::admin::events::{EventRow, RedeliveryReport};
 
-pub(super) async fn replay(args: &Replay, format: Format) -> Result<Exit, Unusable> {
+pub(super) async fn redeliver(args: &Redeliver, format: Format) -> Result<Exit, Unusable> {
     let mut pace = args.rate.as_deref().map(Pace::parse).transpose()?;
     let mut desk = Desk::new(&args.relay)?;
     let chosen = choose(&mut desk, args).await?;
@@ -27,7 +27,7 @@ pub(super) async fn replay(args: &Replay, format: Format) -> Result<Exit, Unusab
         if format == Format::Human {
             tell(&plan(&chosen, Palette::of_stdout()));
         }
-        if !agreed("Replay", chosen.iter().filter(|row| obstacle(row).is_none()).count(), args.yes)? {
+        if !agreed("Redeliver", chosen.iter().filter(|row| obstacle(row).is_none()).count(), args.yes)? {
             return Ok(Exit::No);
         }
     }
@@ -44,7 +44,7 @@ pub(super) async fn replay(args: &Replay, format: Format) -> Result<Exit, Unusab
             if let Some(pace) = &mut pace {
                 pace.step().await;
             }
-            desk.post::<ReplayReport>(&event_path(&row.id, "/replay")).await
+            desk.post::<RedeliveryReport>(&event_path(&row.id, "/redeliver")).await
         };
         // What was sent when somebody interrupts is noted by the relay and not counted here.
         let sent = tokio::select! {
@@ -56,7 +56,7 @@ pub(super) async fn replay(args: &Replay, format: Format) -> Result<Exit, Unusab
         };
         match sent {
             Ok(report) => {
-                summary.replayed(&report);
+                summary.redelivered(&report);
                 last = Some(report);
             }
             Err(refused) => {
@@ -76,7 +76,7 @@ pub(super) async fn replay(args: &Replay, format: Format) -> Result<Exit, Unusab
     Ok(if summary.is_fine() { Exit::Fine } else { Exit::No })
 }
 
-async fn choose(desk: &mut Desk, args: &Replay) -> Result<Vec<EventRow>, Unusable> {
+async fn choose(desk: &mut Desk, args: &Redeliver) -> Result<Vec<EventRow>, Unusable> {
     match (args.events.is_empty(), args.filters.is_empty()) {
         (true, true) => Err("name events, or choose them with filters such as --route and --since".into()),
         (false, false) => Err("name events or give filters, not both".into()),
@@ -156,7 +156,7 @@ fn dry_run(chosen: &[EventRow], format: Format) -> Result<Exit, Unusable> {
     Ok(Exit::Fine)
 }
 
-fn single(report: &ReplayReport, palette: Palette) -> String {
+fn single(report: &RedeliveryReport, palette: Palette) -> String {
     let mut text = String::new();
     let server = report.server.as_deref().map_or_else(|| "nobody".to_owned(), harmless);
     let status = report.status.map(|status| format!(", answered {status}")).unwrap_or_default();
@@ -174,7 +174,7 @@ fn single(report: &ReplayReport, palette: Palette) -> String {
     };
     let stamp = match report.timestamp_fresh {
         Some(true) => "its timestamp is still inside the provider's window",
-        Some(false) => "its timestamp is too old for an application that checks again; resign helps",
+        Some(false) => "its timestamp is too old for an application that checks again; sign_with helps",
         None => return text,
     };
     let tone = if report.timestamp_fresh == Some(true) { Tone::Quiet } else { Tone::Odd };

@@ -1,4 +1,4 @@
-//! A replay: an operator has a stored request sent to the upstream again, now, and receives the result.
+//! A redelivery: an operator has a stored request sent to the upstream again, now, and receives the result.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,9 +13,9 @@ use crate::store::{AttemptKind, Event, Store, StoredRequest};
 
 use super::attempt::{self, Sent};
 
-/// What came of a replay.
+/// What came of a redelivery.
 #[derive(Clone, Debug)]
-pub struct Replayed {
+pub struct Redelivered {
     /// The attempt's number; what the application read in `Relay-Attempt`.
     pub attempt: u32,
     /// The last server tried.
@@ -35,7 +35,7 @@ pub struct Replayed {
 
 /// Why nothing was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotReplayed {
+pub enum NotRedelivered {
     /// There is no store.
     NoStore,
     /// No such request.
@@ -57,36 +57,37 @@ pub enum NotReplayed {
 }
 
 /// Sends a stored request to the upstream, once.
-pub async fn replay(gate: &Gate, snapshot: &Snapshot, request_id: &str) -> Result<Replayed, NotReplayed> {
-    let store = gate.state.store().ok_or(NotReplayed::NoStore)?;
-    let event = store.event(request_id).await.map_err(|_| NotReplayed::Store)?.ok_or(NotReplayed::Unknown)?;
+pub async fn redeliver(gate: &Gate, snapshot: &Snapshot, request_id: &str) -> Result<Redelivered, NotRedelivered> {
+    let store = gate.state.store().ok_or(NotRedelivered::NoStore)?;
+    let event = store.event(request_id).await.map_err(|_| NotRedelivered::Store)?.ok_or(NotRedelivered::Unknown)?;
     let route = event.entry.route.as_deref().and_then(|name| snapshot.routes.iter().find(|route| *route.name == *name));
     may_go_inward(&event, route.map(Arc::as_ref))?;
-    let route = Arc::clone(route.ok_or(NotReplayed::RouteGone)?);
-    let request = store.request(request_id).await.map_err(|_| NotReplayed::Store)?.ok_or(NotReplayed::BodyNotKept)?;
-    fits(&route, &request).map_err(|_| NotReplayed::VerifiedOtherwise)?;
+    let route = Arc::clone(route.ok_or(NotRedelivered::RouteGone)?);
+    let request =
+        store.request(request_id).await.map_err(|_| NotRedelivered::Store)?.ok_or(NotRedelivered::BodyNotKept)?;
+    fits(&route, &request).map_err(|_| NotRedelivered::VerifiedOtherwise)?;
     // Durable before anything is sent: whatever happens then, no later send has the same number.
-    let number = store.reserve(request_id).await.map_err(|_| NotReplayed::Store)?.ok_or(NotReplayed::Unknown)?;
+    let number = store.reserve(request_id).await.map_err(|_| NotRedelivered::Store)?.ok_or(NotRedelivered::Unknown)?;
     let task = send(gate.clone(), Arc::clone(store), route, request, number);
     // A task of its own: what was sent is noted, whether or not somebody still waits for the result.
-    tokio::spawn(task).await.map_err(|_| NotReplayed::Store)?
+    tokio::spawn(task).await.map_err(|_| NotRedelivered::Store)?
 }
 
 /// Only what was proven genuine, and only what nobody is about to deliver anyway.
-fn may_go_inward(event: &Event, route: Option<&Route>) -> Result<(), NotReplayed> {
+fn may_go_inward(event: &Event, route: Option<&Route>) -> Result<(), NotRedelivered> {
     match event.entry.outcome {
-        HistoryOutcome::Accepted => return Err(NotReplayed::Waiting),
-        HistoryOutcome::Dead => return Err(NotReplayed::Dead),
-        outcome if !outcome.may_be_genuine() => return Err(NotReplayed::Unverified),
+        HistoryOutcome::Accepted => return Err(NotRedelivered::Waiting),
+        HistoryOutcome::Dead => return Err(NotRedelivered::Dead),
+        outcome if !outcome.may_be_genuine() => return Err(NotRedelivered::Unverified),
         _ => {}
     }
     // It may have failed, or its sender may have gone away, before it was verified. The key that matched is the
     // proof; on a route that verifies nothing there is none, and none is needed.
     let needs_proof = route.is_none_or(|route| matches!(route.verify, Verification::Signed(_)));
     if needs_proof && event.entry.key.is_none() {
-        return Err(NotReplayed::Unverified);
+        return Err(NotRedelivered::Unverified);
     }
-    if event.has_body { Ok(()) } else { Err(NotReplayed::BodyNotKept) }
+    if event.has_body { Ok(()) } else { Err(NotRedelivered::BodyNotKept) }
 }
 
 async fn send(
@@ -95,17 +96,17 @@ async fn send(
     route: Arc<Route>,
     request: StoredRequest,
     number: u32,
-) -> Result<Replayed, NotReplayed> {
+) -> Result<Redelivered, NotRedelivered> {
     let sent = Sent::begin(gate.clock.now(), number);
     let restored = restored(&route, &request);
-    let inward = Inward::stored(&route, &restored, &sent.sends, true).map_err(|_| NotReplayed::VerifiedOtherwise)?;
+    let inward = Inward::stored(&route, &restored, &sent.sends, true).map_err(|_| NotRedelivered::VerifiedOtherwise)?;
     let result = attempt::send(&route, &inward, &sent).await;
     let now = gate.clock.now();
     attempt::judge(&gate, &way::circuit(&gate, &route), &result, None, now);
-    let attempt = sent.attempt(AttemptKind::Replay, &result);
+    let attempt = sent.attempt(AttemptKind::Redelivery, &result);
     let outcome = if attempt.fault.is_none() { Delivered::Taken } else { Delivered::Failed };
     attempt::tell(&gate, &route, &request, &attempt, outcome, now);
-    let replayed = Replayed {
+    let redelivered = Redelivered {
         attempt: attempt.number,
         server: attempt.server.clone(),
         status: attempt.status,
@@ -119,5 +120,5 @@ async fn send(
     };
     // The log has it in any case.
     let _ = store.note(&request.request_id, attempt, number).await;
-    Ok(replayed)
+    Ok(redelivered)
 }

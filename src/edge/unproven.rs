@@ -18,56 +18,60 @@ use crate::gate::pipeline::Proven;
 
 /// All of them. Bounded by the number of connections.
 #[derive(Debug, Default)]
-pub(super) struct Newcomers(Mutex<Room>);
+pub(super) struct Unproven(Mutex<Room>);
 
 #[derive(Debug, Default)]
 struct Room {
     next: u64,
     /// By address, each by age.
-    of: HashMap<IpAddr, BTreeMap<u64, Arc<Newcomer>>>,
+    of: HashMap<IpAddr, BTreeMap<u64, Arc<UnprovenConnection>>>,
     /// How many an address has.
     sizes: BTreeSet<(usize, IpAddr)>,
 }
 
 /// A connection that was let in.
 #[derive(Debug)]
-pub(super) struct Newcomer {
+pub(super) struct UnprovenConnection {
     pub(super) source: IpAddr,
     proven: Proven,
     task: OnceLock<AbortHandle>,
 }
 
-impl Newcomer {
+impl UnprovenConnection {
     /// What serves it; ends when it is evicted.
     pub(super) fn served_by(&self, task: AbortHandle) {
         let _ = self.task.set(task);
     }
 }
 
-impl Newcomers {
+impl Unproven {
     /// One more, until the guard is dropped.
-    pub(super) fn add<N: AsRef<Self>>(all: N, source: IpAddr, proven: Proven) -> (Arc<Newcomer>, Standing<N>) {
+    pub(super) fn add<N: AsRef<Self>>(
+        all: N,
+        source: IpAddr,
+        proven: Proven,
+    ) -> (Arc<UnprovenConnection>, Registered<N>) {
         let source = network(source);
-        let newcomer = Arc::new(Newcomer { source, proven, task: OnceLock::new() });
+        let connection = Arc::new(UnprovenConnection { source, proven, task: OnceLock::new() });
         let mut room = all.as_ref().room();
         let number = room.next;
         room.next += 1;
-        room.change(source, |of| drop(of.insert(number, Arc::clone(&newcomer))));
+        room.change(source, |of| drop(of.insert(number, Arc::clone(&connection))));
         drop(room);
-        (newcomer, Standing(all, source, number))
+        (connection, Registered(all, source, number))
     }
 
     /// Ends the oldest of the address that has most; `None` where nobody is left. One that was proven meanwhile is passed over
     /// and forgotten here: it is never evicted.
-    pub(super) fn give_way(&self) -> Option<Arc<Newcomer>> {
+    pub(super) fn evict(&self) -> Option<Arc<UnprovenConnection>> {
         let mut room = self.room();
         loop {
             let (_, source) = *room.sizes.last()?;
             let oldest = room.change(source, BTreeMap::pop_first);
-            let (_, newcomer) = oldest?;
-            if let Some(task) = newcomer.task.get().filter(|_| !newcomer.proven.is()) {
+            let (_, connection) = oldest?;
+            if let Some(task) = connection.task.get().filter(|_| !connection.proven.is()) {
                 task.abort();
-                return Some(newcomer);
+                return Some(connection);
             }
         }
     }
@@ -79,7 +83,11 @@ impl Newcomers {
 
 impl Room {
     /// Changes what an address has, and keeps the count of it.
-    fn change<T>(&mut self, source: IpAddr, change: impl FnOnce(&mut BTreeMap<u64, Arc<Newcomer>>) -> T) -> T {
+    fn change<T>(
+        &mut self,
+        source: IpAddr,
+        change: impl FnOnce(&mut BTreeMap<u64, Arc<UnprovenConnection>>) -> T,
+    ) -> T {
         let of = self.of.entry(source).or_default();
         self.sizes.remove(&(of.len(), source));
         let changed = change(of);
@@ -94,24 +102,24 @@ impl Room {
 
 /// A connection that is there.
 #[derive(Debug)]
-pub(super) struct Standing<N: AsRef<Newcomers>>(N, IpAddr, u64);
+pub(super) struct Registered<N: AsRef<Unproven>>(N, IpAddr, u64);
 
-impl<N: AsRef<Newcomers>> Drop for Standing<N> {
+impl<N: AsRef<Unproven>> Drop for Registered<N> {
     fn drop(&mut self) {
         let number = self.2;
         self.0.as_ref().room().change(self.1, |of| drop(of.remove(&number)));
     }
 }
 
-impl AsRef<Self> for Newcomers {
+impl AsRef<Self> for Unproven {
     fn as_ref(&self) -> &Self {
         self
     }
 }
 
-impl AsRef<Newcomers> for super::connections::Of {
-    fn as_ref(&self) -> &Newcomers {
-        &self.0.newcomers
+impl AsRef<Unproven> for super::connections::Of {
+    fn as_ref(&self) -> &Unproven {
+        &self.0.unproven
     }
 }
 
@@ -120,25 +128,25 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_oldest_of_whoever_has_most_gives_way() {
-        let all = Newcomers::default();
+    async fn the_oldest_of_whoever_has_most_is_evicted() {
+        let all = Unproven::default();
         let mut guests = Vec::new();
         for last in [1, 2, 2, 2, 3, 3] {
             let proven = Proven::default();
-            let (newcomer, standing) = Newcomers::add(&all, IpAddr::from([192, 0, 2, last]), proven.clone());
+            let (connection, registered) = Unproven::add(&all, IpAddr::from([192, 0, 2, last]), proven.clone());
             let task = tokio::spawn(std::future::pending::<()>());
-            newcomer.served_by(task.abort_handle());
-            guests.push((proven, Some(standing), task));
+            connection.served_by(task.abort_handle());
+            guests.push((proven, Some(registered), task));
         }
         // Of the second address the oldest is proven meanwhile, and of the third one has left.
         guests[1].0.set();
         guests[5].1 = None;
-        assert_eq!(all.give_way().unwrap().source, IpAddr::from([192, 0, 2, 2]));
+        assert_eq!(all.evict().unwrap().source, IpAddr::from([192, 0, 2, 2]));
         assert!((&mut guests[2].2).await.unwrap_err().is_cancelled());
-        let mut rest: Vec<_> = (0..3).map(|_| all.give_way().unwrap().source.to_string()).collect();
+        let mut rest: Vec<_> = (0..3).map(|_| all.evict().unwrap().source.to_string()).collect();
         rest.sort();
         assert_eq!(rest, ["192.0.2.1", "192.0.2.2", "192.0.2.3"]);
-        assert!(all.give_way().is_none(), "who has proven something stays");
+        assert!(all.evict().is_none(), "who has proven something stays");
         assert!(!guests[1].2.is_finished());
         drop(guests);
         let room = all.room();

@@ -7,7 +7,7 @@ use crate::config::{Problem, Reading, Report, Text};
 
 /// The running configuration, and what became of the files since.
 #[derive(Clone, Debug)]
-pub(in crate::control::app) struct Standing {
+pub(in crate::control::app) struct RunningConfig {
     pub(in crate::control::app) generation: u64,
     pub(in crate::control::app) loaded_at: UnixMillis,
     /// What it was compiled from.
@@ -34,7 +34,7 @@ pub(in crate::control::app) struct Pending {
     pub(in crate::control::app) problems: Vec<Problem>,
 }
 
-impl Standing {
+impl RunningConfig {
     /// Nothing is in force yet.
     pub(super) fn new(now: UnixMillis, text: Text, reading: Reading, warnings: Vec<Problem>) -> Self {
         Self {

@@ -16,14 +16,14 @@ const PREFIX: &[u8] = b"whsec_";
 
 /// The secrets that forwarded requests are signed with. Every one signs: the application may hold any of them.
 #[derive(Debug)]
-pub struct Resigner {
+pub struct UpstreamSigner {
     /// Keyed once: a request clones them and never sees a secret.
     keyed: Vec<State>,
 }
 
 /// Values of the three fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Resigned {
+pub struct UpstreamSignature {
     /// `webhook-id`.
     pub id: String,
     /// `webhook-timestamp`, unix seconds of this attempt.
@@ -53,7 +53,7 @@ impl fmt::Display for Unsuitable {
 
 impl std::error::Error for Unsuitable {}
 
-impl Resigner {
+impl UpstreamSigner {
     /// Secrets that one route may sign with: each lengthens the field by 48 bytes.
     pub const MAX_KEYS: usize = 8;
 
@@ -84,7 +84,7 @@ impl Resigner {
 
     /// Signs one attempt: `id.timestamp.body`. The time is the attempt's, because applications refuse old ones; the id is
     /// the event's, the same for every attempt. It should have no full stop, which separates the parts.
-    pub fn sign(&self, id: &str, now: UnixMillis, body: &[u8]) -> Resigned {
+    pub fn sign(&self, id: &str, now: UnixMillis, body: &[u8]) -> UpstreamSignature {
         let timestamp = now.secs().to_string();
         let mut signature = String::with_capacity(self.keyed.len() * 48);
         for keyed in &self.keyed {
@@ -98,7 +98,7 @@ impl Resigner {
             signature.push_str("v1,");
             BASE64.encode_append(state.finish().as_bytes(), &mut signature);
         }
-        Resigned { id: id.to_owned(), timestamp, signature }
+        UpstreamSignature { id: id.to_owned(), timestamp, signature }
     }
 }
 
@@ -127,35 +127,38 @@ mod tests {
     }
 
     fn taken(written: &str) -> Secret {
-        Resigner::secret(&text(written)).unwrap()
+        UpstreamSigner::secret(&text(written)).unwrap()
     }
 
     #[test]
     fn the_specification_s_example_comes_out() {
-        let resigned = Resigner::new(vec![taken(SECRET)]).sign(ID, AT, BODY);
-        let expected =
-            Resigned { id: ID.to_owned(), timestamp: "1614265330".to_owned(), signature: SIGNATURE.to_owned() };
+        let resigned = UpstreamSigner::new(vec![taken(SECRET)]).sign(ID, AT, BODY);
+        let expected = UpstreamSignature {
+            id: ID.to_owned(),
+            timestamp: "1614265330".to_owned(),
+            signature: SIGNATURE.to_owned(),
+        };
         assert_eq!(resigned, expected);
     }
 
     #[test]
     fn every_secret_signs_in_its_order() {
         let other = text("exactly-these-bytes-0123456789ab");
-        let alone = Resigner::new(vec![Resigner::secret(&other).unwrap()]).sign(ID, AT, BODY).signature;
-        let both = Resigner::new(vec![taken(SECRET), other]).sign(ID, AT, BODY).signature;
+        let alone = UpstreamSigner::new(vec![UpstreamSigner::secret(&other).unwrap()]).sign(ID, AT, BODY).signature;
+        let both = UpstreamSigner::new(vec![taken(SECRET), other]).sign(ID, AT, BODY).signature;
         assert_ne!(alone, SIGNATURE);
         assert_eq!(both, format!("{SIGNATURE} {alone}"));
     }
 
     #[test]
     fn id_time_and_body_are_all_signed() {
-        let resigner = Resigner::new(vec![taken(SECRET)]);
-        let whole = resigner.sign(ID, AT, BODY).signature;
+        let signer = UpstreamSigner::new(vec![taken(SECRET)]);
+        let whole = signer.sign(ID, AT, BODY).signature;
         for other in [
-            resigner.sign("msg_p5jXN8AQM9LWM0D4loKWxJeK", AT, BODY),
-            resigner.sign(ID, UnixMillis(AT.0 + 1000), BODY),
-            resigner.sign(ID, AT, b"{\"test\": 2432232315}"),
-            resigner.sign(ID, AT, b""),
+            signer.sign("msg_p5jXN8AQM9LWM0D4loKWxJeK", AT, BODY),
+            signer.sign(ID, UnixMillis(AT.0 + 1000), BODY),
+            signer.sign(ID, AT, b"{\"test\": 2432232315}"),
+            signer.sign(ID, AT, b""),
         ] {
             assert_ne!(other.signature, whole);
         }
@@ -169,20 +172,20 @@ mod tests {
         let padded = taken(&format!("whsec_{bare}=="));
         assert_eq!(padded.expose(), taken(&format!("whsec_{bare}")).expose());
         for broken in ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS-", "whsec_A", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLa S"] {
-            assert_eq!(Resigner::secret(&text(broken)).unwrap_err(), Unsuitable::NotBase64, "{broken}");
+            assert_eq!(UpstreamSigner::secret(&text(broken)).unwrap_err(), Unsuitable::NotBase64, "{broken}");
         }
-        assert_eq!(Resigner::secret(&text("whsec_")).unwrap_err(), Unsuitable::Length(0));
-        assert_eq!(Resigner::secret(&text("twenty-three-bytes-here")).unwrap_err(), Unsuitable::Length(23));
-        assert_eq!(Resigner::secret(&text(&"x".repeat(65))).unwrap_err(), Unsuitable::Length(65));
-        assert!(Resigner::is_bare_base64(&text(bare)));
-        assert!(Resigner::is_bare_base64(&text("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")));
-        assert!(!Resigner::is_bare_base64(&text(SECRET)));
-        assert!(!Resigner::is_bare_base64(&text("exactly-these-bytes-0123456789ab")));
+        assert_eq!(UpstreamSigner::secret(&text("whsec_")).unwrap_err(), Unsuitable::Length(0));
+        assert_eq!(UpstreamSigner::secret(&text("twenty-three-bytes-here")).unwrap_err(), Unsuitable::Length(23));
+        assert_eq!(UpstreamSigner::secret(&text(&"x".repeat(65))).unwrap_err(), Unsuitable::Length(65));
+        assert!(UpstreamSigner::is_bare_base64(&text(bare)));
+        assert!(UpstreamSigner::is_bare_base64(&text("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")));
+        assert!(!UpstreamSigner::is_bare_base64(&text(SECRET)));
+        assert!(!UpstreamSigner::is_bare_base64(&text("exactly-these-bytes-0123456789ab")));
     }
 
     #[test]
     fn debug_shows_no_secret() {
-        let shown = format!("{:?}", Resigner::new(vec![text("canary-canary-canary-canary-1234")]));
-        assert_eq!(shown, "Resigner { keyed: [State(…)] }");
+        let shown = format!("{:?}", UpstreamSigner::new(vec![text("canary-canary-canary-canary-1234")]));
+        assert_eq!(shown, "UpstreamSigner { keyed: [State(…)] }");
     }
 }

@@ -1,4 +1,4 @@
-//! Handshakes: what a provider asks before it sends, or between two webhooks, and what is answered.
+//! Challenges: what a provider asks before it sends, or between two webhooks, and what is answered.
 //!
 //! An answer is fixed, says again what the request said, or is computed with a secret. None of it is ever HTML, nothing that is
 //! said again is longer than [`MAX_ECHO`], and what is computed has a shape that no webhook has ([`Guard`]): whoever asks for
@@ -25,12 +25,12 @@ use crate::domain::{Head, Method};
 
 /// The longest value that is said again, in bytes.
 pub(crate) const MAX_ECHO: usize = 1024;
-/// The largest body that a handshake may have where it is not signed.
+/// The largest body that a challenge may have where it is not signed.
 pub const MAX_BODY: usize = 16 * 1024;
 
-/// A handshake of a recipe.
+/// A challenge of a recipe.
 #[derive(Debug)]
-pub struct Handshake {
+pub struct Challenge {
     /// All of them hold for a request that is one.
     pub(crate) when: Vec<Condition>,
     pub(crate) signed: bool,
@@ -38,7 +38,7 @@ pub struct Handshake {
     paths: Vec<JsonPath>,
 }
 
-/// What makes a request a handshake.
+/// What makes a request a challenge.
 #[derive(Debug)]
 pub(crate) enum Condition {
     Method(Method),
@@ -50,7 +50,7 @@ pub(crate) enum Condition {
 pub(crate) enum Is {
     There,
     Equal(Box<str>),
-    /// The route's secret for handshakes.
+    /// The route's secret for challenges.
     Secret,
 }
 
@@ -101,13 +101,13 @@ pub(crate) struct Computed {
 pub(crate) enum With {
     /// The first of those that prove webhooks.
     Secrets,
-    /// The route's secret for handshakes.
-    Handshake,
+    /// The route's secret for challenges.
+    Challenge,
 }
 
 /// An answer, ready to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HandshakeAnswer {
+pub struct ChallengeAnswer {
     /// HTTP status.
     pub status: u16,
     /// May be empty.
@@ -118,12 +118,12 @@ pub struct HandshakeAnswer {
     pub headers: Vec<(Box<str>, Bytes)>,
 }
 
-/// What a handshake is answered with, beside what the request says.
+/// What a challenge is answered with, beside what the request says.
 pub struct Secrets<'r> {
     /// Of the route that was asked; `None` where it verifies nothing.
     pub verifier: Option<&'r Verifier>,
-    /// Its secret for handshakes.
-    pub handshake: Option<&'r Secret>,
+    /// Its secret for challenges.
+    pub challenge: Option<&'r Secret>,
 }
 
 /// Shows that there are some.
@@ -133,16 +133,16 @@ impl fmt::Debug for Secrets<'_> {
     }
 }
 
-impl Handshake {
+impl Challenge {
     pub(crate) fn new(when: Vec<Condition>, signed: bool, reply: Reply) -> Self {
-        let mut handshake = Self { when, signed, reply, paths: Vec::new() };
-        let paths: Vec<JsonPath> = handshake.sources().into_iter().filter_map(json).cloned().collect();
+        let mut challenge = Self { when, signed, reply, paths: Vec::new() };
+        let paths: Vec<JsonPath> = challenge.sources().into_iter().filter_map(json).cloned().collect();
         for path in paths {
-            if !handshake.paths.contains(&path) {
-                handshake.paths.push(path);
+            if !challenge.paths.contains(&path) {
+                challenge.paths.push(path);
             }
         }
-        handshake
+        challenge
     }
 
     /// Whether it is answered only once the request was found genuine.
@@ -155,10 +155,10 @@ impl Handshake {
         self.sources().into_iter().any(|source| matches!(source, Source::Json(_) | Source::Form(_)))
     }
 
-    /// Whether it needs the route's secret for handshakes.
+    /// Whether it needs the route's secret for challenges.
     pub fn needs_secret(&self) -> bool {
         let asked = self.when.iter().any(|condition| matches!(condition, Condition::Part(_, Is::Secret)));
-        asked || self.computed().any(|computed| computed.with == With::Handshake)
+        asked || self.computed().any(|computed| computed.with == With::Challenge)
     }
 
     /// Whether the head tells that the request is one, by a method and whatever else there is, so that it needs neither method nor
@@ -174,7 +174,7 @@ impl Handshake {
     }
 
     /// What is answered; `None`: it is another request.
-    pub fn answer(&self, head: &Head, body: &[u8], secrets: &Secrets<'_>) -> Option<HandshakeAnswer> {
+    pub fn answer(&self, head: &Head, body: &[u8], secrets: &Secrets<'_>) -> Option<ChallengeAnswer> {
         let facts = Facts::new(head, body, &self.paths);
         if !self.when.iter().all(|condition| condition.holds(&facts, secrets)) {
             return None;
@@ -207,7 +207,7 @@ impl Handshake {
             headers.push(("x-content-type-options".into(), Bytes::from_static(b"nosniff")));
         }
         let content_type = content_type.map(|text| Bytes::copy_from_slice(text.as_bytes()));
-        Some(HandshakeAnswer { status: reply.status, body, content_type, headers })
+        Some(ChallengeAnswer { status: reply.status, body, content_type, headers })
     }
 
     /// `GET with query hub.challenge`.
@@ -294,7 +294,7 @@ impl Condition {
         match is {
             Is::There => true,
             Is::Equal(text) => *value == *text.as_bytes(),
-            Is::Secret => secrets.handshake.is_some_and(|secret| secret.matches(&value)),
+            Is::Secret => secrets.challenge.is_some_and(|secret| secret.matches(&value)),
         }
     }
 }
@@ -305,7 +305,7 @@ impl fmt::Display for Condition {
             Self::Method(method) => f.write_str(method.as_str()),
             Self::Part(source, Is::There) => write!(f, "{source}"),
             Self::Part(source, Is::Equal(text)) => write!(f, "{source} is {text}"),
-            Self::Part(source, Is::Secret) => write!(f, "{source} is the handshake secret"),
+            Self::Part(source, Is::Secret) => write!(f, "{source} is the challenge secret"),
         }
     }
 }
@@ -357,12 +357,12 @@ impl Computed {
         let verifier = secrets.verifier;
         let configured = match self.with {
             With::Secrets => verifier?.keys.first().map(|key| &key.configured)?,
-            With::Handshake => secrets.handshake?,
+            With::Challenge => secrets.challenge?,
         };
         let secret = match (&self.key, self.with) {
             (Some(key), _) => key.derive(configured).ok()?,
             (None, With::Secrets) => verifier?.keys.first()?.secret.clone(),
-            (None, With::Handshake) => configured.clone(),
+            (None, With::Challenge) => configured.clone(),
         };
         let state = match self.function {
             Function::Hmac => State::keyed(self.algorithm, secret.expose())?,
@@ -389,7 +389,7 @@ pub(crate) enum Guard {
 impl Computed {
     /// What keeps this answer apart from signatures of this function and algorithm over this message.
     pub(crate) fn guard(&self, function: Function, algorithm: Algorithm, message: &Template) -> Guard {
-        if self.with == With::Handshake || self.function != function || self.algorithm != algorithm {
+        if self.with == With::Challenge || self.function != function || self.algorithm != algorithm {
             return Guard::Apart;
         }
         let (Some(shape), [Segment::Source(_)]) = (self.shape, self.of.segments()) else { return Guard::Open };

@@ -12,25 +12,25 @@ use tokio::task::yield_now;
 
 /// The line.
 #[derive(Clone, Debug)]
-pub struct Turns(Arc<Semaphore>);
+pub struct Limiter(Arc<Semaphore>);
 
 /// A turn. The next one's comes when everything else that was ready at its end has had its own.
 #[derive(Debug)]
-pub struct Turn(Option<OwnedSemaphorePermit>);
+pub struct Permit(Option<OwnedSemaphorePermit>);
 
-impl Turns {
+impl Limiter {
     /// With so many at a time.
     pub fn new(at_once: usize) -> Self {
         Self(Arc::new(Semaphore::new(at_once)))
     }
 
     /// Waits for a turn, first come, first served.
-    pub async fn next(&self) -> Turn {
-        Turn(Arc::clone(&self.0).acquire_owned().await.ok())
+    pub async fn next(&self) -> Permit {
+        Permit(Arc::clone(&self.0).acquire_owned().await.ok())
     }
 }
 
-impl Drop for Turn {
+impl Drop for Permit {
     fn drop(&mut self) {
         // Without a runtime nobody waits.
         if let (Some(permit), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
@@ -51,7 +51,7 @@ mod tests {
     #[tokio::test]
     async fn who_comes_behind_many_does_not_wait_for_all() {
         const AT_ONCE: usize = 2;
-        let (turns, worked) = (Turns::new(AT_ONCE), Arc::new(AtomicUsize::new(0)));
+        let (turns, worked) = (Limiter::new(AT_ONCE), Arc::new(AtomicUsize::new(0)));
         let mut many = tokio::task::JoinSet::new();
         for _ in 0..100 {
             let (turns, worked) = (turns.clone(), Arc::clone(&worked));

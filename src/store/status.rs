@@ -9,8 +9,8 @@ use super::Recovered;
 
 /// A change that is reported to the operator.
 #[derive(Debug, PartialEq, Eq)]
-pub enum News {
-    /// Nothing more is accepted until [`News::Recovered`].
+pub enum StoreEvent {
+    /// Nothing more is accepted until [`StoreEvent::Recovered`].
     Failed {
         /// The engine's words.
         detail: String,
@@ -62,7 +62,7 @@ pub enum News {
 
 /// How the store stands, for status and metrics.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct Status {
     /// Writes are taken.
     pub open: bool,
     /// Why not, in the engine's words.
@@ -90,8 +90,8 @@ pub struct Standing {
     /// Rows of what anybody can bring about (refused requests, copies) that were counted only, since the start, because there
     /// were more of them in a second than `refusals_per_second`, or more of one kind than its part of that.
     pub rows_skipped: u64,
-    /// Replay keys that live in this process's memory only, since the start, for want of room or because the disk failed.
-    pub replay_unkept: u64,
+    /// Dedupe keys that live in this process's memory only, since the start, for want of room or because the disk failed.
+    pub dedupe_unkept: u64,
     /// Transactions since the start; what went into one shared the cost of one `fsync`.
     pub commits: u64,
 }

@@ -17,26 +17,26 @@ use crate::base::UnixMillis;
 
 mod kept;
 
-/// What the store calls a habit that it keeps.
-pub const KIND: &str = "habit";
+/// What the store calls a baseline that it keeps.
+pub const KIND: &str = "baseline";
 /// Days whose longest pauses are remembered; two weekends.
 pub const DAYS: usize = 14;
-/// A shorter pause is never worth an alarm by habit.
+/// A shorter pause is never worth an alarm by the baseline.
 pub const LEAST: Duration = Duration::from_mins(15);
-/// A habit is one after this long …
+/// A baseline is one after this long …
 const KNOWN_AFTER: Duration = Duration::from_hours(72);
 /// … or after this many requests.
 const KNOWN_BY: u32 = 50;
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
 
-/// The habit of one route's provider. Outlives a reload.
+/// The baseline of one route's provider. Outlives a reload.
 #[derive(Debug, Default)]
-pub struct Habit {
+pub struct TrafficBaseline {
     /// The last genuine request, in milliseconds; zero: none yet.
     last: AtomicI64,
     /// Milliseconds since then in which no relay was running; zero but after a restart.
-    deaf: AtomicI64,
+    downtime: AtomicI64,
     /// The longest pause that ended since upkeep last looked, in milliseconds.
     longest: AtomicI64,
     /// Genuine requests; counted up to [`KNOWN_BY`].
@@ -61,7 +61,7 @@ struct Slow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
     /// Half as long again as the longest pause in memory, and at least [`LEAST`].
-    Habit,
+    Baseline,
     /// This long.
     After(Duration),
     /// There is no such thing.
@@ -70,34 +70,34 @@ pub enum Limit {
 
 /// A change that is reported to the operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub enum Change {
     /// It has gone quiet.
-    Silent {
+    Inactive {
         /// For so long.
         quiet: Duration,
         /// What it may be quiet for: the longest pause in memory, or the configured time.
         usual: Duration,
     },
     /// It is back.
-    Heard {
+    Active {
         /// It was quiet for so long.
         quiet: Duration,
     },
 }
 
-impl Habit {
+impl TrafficBaseline {
     /// A genuine request came.
     pub fn heard(&self, now: UnixMillis) {
         if self.last.load(Relaxed) == now.0 {
             return;
         }
         let before = self.last.swap(now.0, Relaxed);
-        let deaf = self.deaf.load(Relaxed);
-        if deaf != 0 {
-            self.deaf.store(0, Relaxed);
+        let downtime = self.downtime.load(Relaxed);
+        if downtime != 0 {
+            self.downtime.store(0, Relaxed);
         }
         // A clock that was set back gives a negative pause: none.
-        let pause = now.0.saturating_sub(before).saturating_sub(deaf);
+        let pause = now.0.saturating_sub(before).saturating_sub(downtime);
         if before != 0 && pause > self.longest.load(Relaxed) {
             self.longest.fetch_max(pause, Relaxed);
         }
@@ -112,33 +112,33 @@ impl Habit {
     }
 
     /// Whether an alarm was given, and the provider is still quiet.
-    pub fn is_silent(&self) -> bool {
+    pub fn is_inactive(&self) -> bool {
         self.lock().silent.is_some()
     }
 
     /// Turns the day, and returns what is to be reported to the operator. To be called every few seconds; each change is said once.
-    pub fn turn(&self, limit: Limit, now: UnixMillis) -> Option<Turn> {
+    pub fn turn(&self, limit: Limit, now: UnixMillis) -> Option<Change> {
         let mut slow = self.lock();
         self.fold(&mut slow, now);
         let began = self.last().or(slow.born)?;
         if let Some(since) = slow.silent.filter(|since| *since != began) {
             slow.silent = None;
-            return Some(Turn::Heard { quiet: millis(began.0.saturating_sub(since.0)) });
+            return Some(Change::Active { quiet: millis(began.0.saturating_sub(since.0)) });
         }
-        let quiet = millis(now.0.saturating_sub(began.0).saturating_sub(self.deaf.load(Relaxed)));
+        let quiet = millis(now.0.saturating_sub(began.0).saturating_sub(self.downtime.load(Relaxed)));
         let usual = slow.usual();
         let (most, usual) = match limit {
-            Limit::Habit => (usual.saturating_mul(3).checked_div(2).unwrap_or(usual).max(LEAST), usual),
+            Limit::Baseline => (usual.saturating_mul(3).checked_div(2).unwrap_or(usual).max(LEAST), usual),
             Limit::After(most) => (most, most),
             Limit::Never => {
                 slow.silent = None;
                 return None;
             }
         };
-        let known = !matches!(limit, Limit::Habit) || self.is_known(&slow, now);
+        let known = !matches!(limit, Limit::Baseline) || self.is_known(&slow, now);
         if quiet > most && known && slow.silent.is_none() {
             slow.silent = Some(began);
-            return Some(Turn::Silent { quiet, usual });
+            return Some(Change::Inactive { quiet, usual });
         }
         if quiet <= most {
             // A longer time was configured, or the clock was set back.

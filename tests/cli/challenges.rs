@@ -1,4 +1,4 @@
-//! Handshakes of providers, as they were written down by others: asked over a socket, answered by the binary, and nothing of them
+//! Challenges of providers, as they were written down by others: asked over a socket, answered by the binary, and nothing of them
 //! goes inward.
 
 use std::io::{Read, Write};
@@ -26,10 +26,10 @@ struct Challenge {
     source: String,
     #[expect(dead_code, reason = "for readers")]
     note: Option<String>,
-    /// For a provider that has no recipe: one that answers its handshake.
+    /// For a provider that has no recipe: one that answers its challenge.
     recipe: Option<String>,
     secret: String,
-    handshake_secret: Option<String>,
+    challenge_secret: Option<String>,
     /// Signed as the provider would sign it now.
     sign: bool,
     request: Asked,
@@ -94,7 +94,7 @@ fn installation(challenges: &[Challenge], application: &Application) -> Installa
         application.url
     );
     for (at, challenge) in challenges.iter().enumerate() {
-        let Challenge { provider, recipe, secret, handshake_secret, .. } = challenge;
+        let Challenge { provider, recipe, secret, challenge_secret, .. } = challenge;
         let provider = match recipe {
             Some(recipe) => {
                 text += &format!("[providers.own-{at}]\n{recipe}\n");
@@ -110,9 +110,9 @@ fn installation(challenges: &[Challenge], application: &Application) -> Installa
         if builtin(&provider).is_some_and(|recipe| recipe.scheme.needs_public_url()) {
             text += "public_url = \"https://hooks.example.com\"\n";
         }
-        if let Some(secret) = handshake_secret {
-            installation.secret(&format!("handshake-{at}"), secret);
-            text += &format!("handshake_secret = {{ file = \"handshake-{at}\" }}\n");
+        if let Some(secret) = challenge_secret {
+            installation.secret(&format!("challenge-{at}"), secret);
+            text += &format!("challenge_secret = {{ file = \"challenge-{at}\" }}\n");
         }
     }
     installation.write("relay.toml", &text);
@@ -137,7 +137,7 @@ fn same(found: &str, wanted: &str) -> bool {
 }
 
 #[test]
-fn every_handshake_is_answered_as_its_provider_wants_it() {
+fn every_challenge_is_answered_as_its_provider_wants_it() {
     let challenges = challenges();
     assert!(challenges.len() >= 23);
     let application = Application::start(Manner::Prompt);
@@ -156,7 +156,7 @@ fn every_handshake_is_answered_as_its_provider_wants_it() {
             }
             continue;
         }
-        assert_eq!(event["outcome"], "handshake", "{provider}: {event}");
+        assert_eq!(event["outcome"], "challenge", "{provider}: {event}");
         assert!(same(&body, &wanted.body), "{provider}: {body} where {} is wanted", wanted.body);
         for (name, value) in &wanted.headers {
             let line = format!("\r\n{}: {}", name.to_ascii_lowercase(), value.to_ascii_lowercase());
@@ -166,12 +166,12 @@ fn every_handshake_is_answered_as_its_provider_wants_it() {
             assert!(head.contains("\r\nx-content-type-options: nosniff"), "{provider}: {head}");
         }
     }
-    assert!(application.arrived().is_empty(), "a handshake went inward");
+    assert!(application.arrived().is_empty(), "a challenge went inward");
 }
 
-/// Shapes, lengths and places: what a handshake does not have makes it an ordinary request, which is refused.
+/// Shapes, lengths and places: what a challenge does not have makes it an ordinary request, which is refused.
 #[test]
-fn what_is_no_handshake_is_refused_and_said_to_nobody() {
+fn what_is_no_challenge_is_refused_and_said_to_nobody() {
     let challenges = challenges();
     let of = |provider: &str| challenges.iter().position(|challenge| challenge.provider == provider).unwrap();
     let application = Application::start(Manner::Prompt);
@@ -204,9 +204,9 @@ fn what_is_no_handshake_is_refused_and_said_to_nobody() {
     assert!(application.arrived().is_empty());
 }
 
-/// A method that only a handshake may have proves nothing by itself: what was let in for it and is none goes no further.
+/// A method that only a challenge may have proves nothing by itself: what was let in for it and is none goes no further.
 #[test]
-fn what_a_handshake_may_have_a_webhook_may_not() {
+fn what_a_challenge_may_have_a_webhook_may_not() {
     let application = Application::start(Manner::Prompt);
     let installation = Installation::new(&application.url);
     installation.secret("token", "0123456789abcdef0123");
@@ -229,7 +229,7 @@ fn what_a_handshake_may_have_a_webhook_may_not() {
         )
     };
     for (raw, status, outcome) in [
-        (put("{\"hello\":1}", "0123456789abcdef0123"), 200, "handshake"),
+        (put("{\"hello\":1}", "0123456789abcdef0123"), 200, "challenge"),
         (put("{\"hello\":1}", "another"), 401, "refused"),
         (put("{\"other\":1}", "0123456789abcdef0123"), 405, "refused"),
     ] {

@@ -1,13 +1,13 @@
-//! A habit as words, so that a restart does not reset it.
+//! A baseline as words, so that a restart does not reset it.
 
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::base::UnixMillis;
 
-use super::{Habit, KNOWN_BY, Slow};
+use super::{KNOWN_BY, Slow, TrafficBaseline};
 
-impl Habit {
+impl TrafficBaseline {
     /// What a restart must not forget, as of now.
     pub fn keep(&self, now: UnixMillis) -> String {
         let mut slow = self.lock();
@@ -20,7 +20,7 @@ impl Habit {
             }
         };
         word("last", self.last());
-        word("deaf", Some(UnixMillis(self.deaf.load(Relaxed))));
+        word("downtime", Some(UnixMillis(self.downtime.load(Relaxed))));
         word("born", slow.born);
         word("first", slow.first);
         word("silent", slow.silent);
@@ -30,7 +30,7 @@ impl Habit {
         kept
     }
 
-    /// Takes up what [`Habit::keep`] gave to an earlier process. The time between the two counts as neither pause nor
+    /// Takes up what [`TrafficBaseline::keep`] gave to an earlier process. The time between the two counts as neither pause nor
     /// quiet: no relay was running. Words it does not know are passed over.
     pub fn restore(&self, kept: &str, now: UnixMillis) {
         let number = |name: &str| {
@@ -47,8 +47,8 @@ impl Habit {
             first: time("first"),
             silent: time("silent"),
         };
-        let deaf = now.0.saturating_sub(at).max(0).saturating_add(number("deaf").unwrap_or_default().max(0));
-        self.deaf.store(deaf, Relaxed);
+        let downtime = now.0.saturating_sub(at).max(0).saturating_add(number("downtime").unwrap_or_default().max(0));
+        self.downtime.store(downtime, Relaxed);
         self.last.store(number("last").unwrap_or_default(), Relaxed);
         let count = number("count").and_then(|count| u32::try_from(count).ok()).unwrap_or_default();
         self.count.store(count.min(KNOWN_BY), Relaxed);
