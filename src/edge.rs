@@ -10,6 +10,7 @@ mod h2;
 mod handshake_limiter;
 mod listener;
 pub mod memory;
+mod opening;
 #[doc(hidden)]
 pub mod probe;
 mod proxy_header;
@@ -81,10 +82,16 @@ impl Relay {
         Cache::new(&self.current)
     }
 
-    /// Records a head that was refused before it became a request; gives the answer and its id.
-    fn edge_refused(&self, connection: &Connection, version: Version, refusal: Refusal) -> (Answer, String) {
+    /// Records a head that was refused before it became a request, and why, where more is known; gives the answer and its id.
+    fn edge_refused(
+        &self,
+        connection: &Connection,
+        version: Version,
+        refusal: Refusal,
+        detail: Option<&str>,
+    ) -> (Answer, String) {
         let answer = pipeline::answer::edge_refused(refusal);
-        let id = pipeline::record::edge_refused(&self.gate, connection, version, refusal, answer.status);
+        let id = pipeline::record::edge_refused(&self.gate, connection, version, refusal, answer.status, detail);
         (answer, id)
     }
 }

@@ -25,9 +25,9 @@ use crate::domain::{Answer, Fault, Refusal, Version};
 use crate::gate::pipeline::{self, Connection};
 use crate::runtime::snapshot::{Limits, Snapshot};
 
-use super::reply;
 use super::wire::Wire;
 use super::{Draining, Relay};
+use super::{opening, proxy_header, reply};
 use body::Body;
 use idle::Idle;
 use parse::Parsed;
@@ -67,13 +67,15 @@ pub(super) async fn serve<S: Wire>(io: S, relay: &Arc<Relay>, connection: Connec
     let mut first = true;
     loop {
         let limits = &current.load().limits;
-        let wait = if first { limits.head_timeout } else { limits.idle_timeout };
-        first = false;
+        let is_first = std::mem::replace(&mut first, false);
+        let wait = if is_first { limits.head_timeout } else { limits.idle_timeout };
         let parsed = match session.head(wait, limits, &mut idle).await {
             Ok(parsed) => parsed,
             Err(NoHead::Silent) => break,
             Err(NoHead::Refused(refusal)) => {
-                let (answer, id) = relay.edge_refused(&connection, Version::Http11, refusal);
+                let why = (is_first && proxy_header::is_left_of(&session.buffer))
+                    .then(|| opening::unexpected_header(connection.source, &connection.listener.name));
+                let (answer, id) = relay.edge_refused(&connection, Version::Http11, refusal, why.as_deref());
                 session.end(&answer, &id, relay, limits).await;
                 return;
             }

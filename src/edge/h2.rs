@@ -175,7 +175,7 @@ impl Exchange {
         let head = match read {
             Ok(head) => head,
             Err(refusal) => {
-                let (answer, id) = self.relay.edge_refused(&self.connection, Version::Http2, refusal);
+                let (answer, id) = self.relay.edge_refused(&self.connection, Version::Http2, refusal, None);
                 return send(respond, &answer, &id, now, limits.write_timeout).await;
             }
         };

@@ -1,6 +1,6 @@
 //! The accept loop: caps, address filter, PROXY header, TLS handshake, then the protocol that was agreed on.
 //!
-//! Cheapest first, and nothing is sent to whom nothing is owed: an address that no route admits is closed before TLS.
+//! Cheapest first. An address that no route admits is closed before TLS, and receives nothing.
 
 use std::io;
 use std::net::IpAddr;
@@ -18,8 +18,9 @@ use crate::observe::{ConnectionRefusal, ListenerMetrics, RefusedConnection};
 use crate::runtime::snapshot::{Limits, Listener, Snapshot};
 
 use super::connections::{Connections, Of, Place};
+use super::opening::{self, NotTls};
 use super::proxy_header::{self, Told, Untold};
-use super::tls::TlsStream;
+use super::tls::{NoSession, TlsStream};
 use super::unproven::Unproven;
 use super::{Draining, Relay, h1, h2};
 
@@ -204,17 +205,28 @@ impl Arrival {
                 return TlsStream::accept(stream, server).await;
             }
             // Who has said nothing yet needs no turn.
-            stream.readable().await?;
+            stream.readable().await.map_err(NoSession::Failed)?;
             self.relay.handshakes.take(self.source.ip, TlsStream::accept(stream, server)).await
         };
         match self.in_time(handshake).await {
             Some(Ok(stream)) => self.tls(stream).await,
-            Some(Err(error)) => {
-                let detail = error.to_string();
-                self.refused_because(ConnectionRefusal::HandshakeFailed, Some(&detail));
-            }
+            Some(Err(why)) => self.no_session(why),
             None => self.refused(ConnectionRefusal::HandshakeTimeout),
         }
+    }
+
+    fn no_session(&self, why: NoSession) {
+        let (reason, detail) = match why {
+            // Nothing was asked for, so nothing is refused. A balancer probes like that, every second.
+            NoSession::Silent => return self.metrics.unused(),
+            NoSession::NotTls(NotTls::ProxyHeader) => {
+                let detail = opening::unexpected_header(self.source, &self.listener.name);
+                (ConnectionRefusal::ProxyHeaderUnexpected, detail)
+            }
+            NoSession::NotTls(http @ NotTls::PlainHttp) => (ConnectionRefusal::HandshakeFailed, http.to_string()),
+            NoSession::Failed(error) => (ConnectionRefusal::HandshakeFailed, error.to_string()),
+        };
+        self.refused_because(reason, Some(&detail));
     }
 
     /// What comes before there can be a request: it has its own time, and a stop waits for it no longer than for the request.
@@ -231,6 +243,10 @@ impl Arrival {
         match self.in_time(proxy_header::read(stream)).await {
             Some(Ok(Told::Source(ip))) => self.source = SourceAddress { ip, via: Via::ProxyHeader },
             Some(Ok(Told::Itself)) => {}
+            Some(Err(Untold::Silent)) => {
+                self.metrics.unused();
+                return false;
+            }
             Some(Err(Untold::Malformed)) => {
                 self.refused(ConnectionRefusal::ProxyHeaderMalformed);
                 return false;

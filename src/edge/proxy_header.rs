@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use bytes::BufMut as _;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use self::Untold::Malformed;
@@ -27,17 +28,36 @@ pub(super) enum Told {
 /// Why there is no source address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Untold {
+    /// The peer went away before it sent anything.
+    Silent,
     /// What came is not the beginning of a header.
     Missing,
     /// It began as one and is none.
     Malformed,
 }
 
+/// Whether these bytes begin as a header does.
+pub(super) fn begins(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"PROXY ") || bytes.starts_with(&SIGNATURE)
+}
+
+/// The same behind the empty lines that a reader of HTTP skips: a version 2 header begins with two.
+pub(super) fn is_left_of(bytes: &[u8]) -> bool {
+    begins(bytes) || SIGNATURE.get(4..).is_some_and(|rest| bytes.starts_with(rest))
+}
+
 /// Reads a header.
 pub(super) async fn read<S: AsyncRead + Unpin>(io: &mut S) -> Result<Told, Untold> {
     // Both versions are longer than this, so nothing behind the header is touched.
     let mut start = [0_u8; 12];
-    io.read_exact(&mut start).await.map_err(|_| Untold::Missing)?;
+    let mut room = &mut start[..];
+    let mut why = Untold::Silent;
+    while room.has_remaining_mut() {
+        match io.read_buf(&mut room).await {
+            Ok(1..) => why = Untold::Missing,
+            Ok(0) | Err(_) => return Err(why),
+        }
+    }
     if start == SIGNATURE {
         read_v2(io).await
     } else if start.starts_with(b"PROXY ") {
@@ -159,10 +179,10 @@ mod tests {
             &b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..],
             b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\x00\x00",
             b"PROX",
-            b"",
         ] {
             assert_eq!(read_all(bytes).await.0, Err(Untold::Missing), "{bytes:?}");
         }
+        assert_eq!(read_all(b"").await.0, Err(Untold::Silent));
     }
 
     #[tokio::test]

@@ -20,6 +20,7 @@ use rustls::{ProtocolVersion, ServerConfig, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::opening::NotTls;
 use super::wire::Wire;
 
 /// What one read takes beyond what is waited for: a record of the largest size. More would be as much more memory for each
@@ -47,22 +48,41 @@ pub(super) struct TlsStream {
     has_grown: bool,
 }
 
+/// Why a handshake came to nothing.
+#[derive(Debug)]
+pub(super) enum NoSession {
+    /// The peer went away before it sent anything.
+    Silent,
+    /// What it sent is no handshake at all.
+    NotTls(NotTls),
+    /// What `rustls` refused, an error of the socket, or a peer that went away in the middle.
+    Failed(io::Error),
+}
+
 impl TlsStream {
-    /// Does the handshake. Errors: what `rustls` refused (`InvalidData`), the socket's own, or a peer that went away.
-    pub(super) async fn accept(socket: TcpStream, config: Arc<ServerConfig>) -> io::Result<Self> {
-        let session = ServerConnection::new(config).map_err(io::Error::other)?;
+    /// Does the handshake.
+    pub(super) async fn accept(socket: TcpStream, config: Arc<ServerConfig>) -> Result<Self, NoSession> {
+        let session = ServerConnection::new(config).map_err(|error| NoSession::Failed(io::Error::other(error)))?;
         let mut stream = Self { socket, session, ahead: Ahead::default(), has_grown: true };
-        poll_fn(|context| stream.poll_handshake(context)).await?;
-        Ok(stream)
+        let mut received = false;
+        match poll_fn(|context| stream.poll_handshake(context, &mut received)).await {
+            Ok(()) => Ok(stream),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                Err(error.downcast().map_or_else(NoSession::Failed, NoSession::NotTls))
+            }
+            Err(error) if received => Err(NoSession::Failed(error)),
+            Err(_) => Err(NoSession::Silent),
+        }
     }
 
-    fn poll_handshake(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_handshake(&mut self, context: &mut Context<'_>, received: &mut bool) -> Poll<io::Result<()>> {
         while self.session.is_handshaking() {
             if self.session.wants_write() {
                 ready!(self.poll_send(context))?;
             } else if !ready!(self.poll_receive(context, &mut ReadBuf::new(&mut [])))? {
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, "tls handshake eof")));
             }
+            *received = true;
         }
         // In TLS 1.2 the last word is ours and the peer waits for it. In 1.3 it is a ticket, and goes with the first answer.
         if self.session.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
@@ -89,10 +109,16 @@ impl TlsStream {
                 self.session.read_tls(&mut io::empty())?;
                 return Poll::Ready(Ok(false));
             }
-            let taken = self.take_in(context, bytes, buf)?;
+            let taken = self.take_in(context, bytes, buf).map_err(|error| self.named(bytes, error))?;
             self.ahead.keep(bytes.get(taken..).unwrap_or_default());
             Poll::Ready(Ok(true))
         })
+    }
+
+    /// The cause of an error, where bytes of a handshake are none.
+    fn named(&self, bytes: &[u8], error: io::Error) -> io::Error {
+        let not_tls = NotTls::recognise(bytes).filter(|_| self.session.is_handshaking());
+        not_tls.map_or(error, |not_tls| io::Error::new(io::ErrorKind::InvalidData, not_tls))
     }
 
     /// Gives the session these bytes, and what comes of them to `buf`, until one of the two takes no more; how many.

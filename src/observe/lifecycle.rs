@@ -30,6 +30,8 @@ codes! {
         TooManyHandshakes = "too_many_handshakes",
         /// The peer must send a PROXY header and sent something else, or nothing.
         ProxyHeaderMissing = "proxy_header_missing",
+        /// A PROXY header came from a peer that `proxy_protocol_from` does not list.
+        ProxyHeaderUnexpected = "proxy_header_unexpected",
         /// The PROXY header cannot be read.
         ProxyHeaderMalformed = "proxy_header_malformed",
         /// The TLS handshake did not end within its deadline.
@@ -50,7 +52,7 @@ pub struct RefusedConnection<'e> {
     pub source: Option<IpAddr>,
     /// Why.
     pub reason: ConnectionRefusal,
-    /// The TLS library's own words, or the entry of `deny`; never bytes of the peer.
+    /// What was wrong and what helps, the TLS library's own words, or the entry of `deny`; never bytes of the peer.
     pub detail: Option<&'e str>,
 }
 
@@ -110,7 +112,7 @@ pub enum Event<'e> {
     ProviderActive { route: &'e str, provider: Option<&'e str>, quiet_for: Duration },
     /// An attempt to deliver from the store.
     Delivery(DeliveryEvent<'e>),
-    /// An upstream takes nothing (of one route, or of any): nothing is sent but probes, the first after this long.
+    /// An upstream accepts no requests (of one route, or of any): nothing is sent but probes, the first after this long.
     BreakerOpened { upstream: &'e str, route: Option<&'e str>, pause: Duration },
     /// It takes requests again.
     BreakerClosed { upstream: &'e str, route: Option<&'e str> },
@@ -122,7 +124,7 @@ pub enum Event<'e> {
     Stranded { routes: &'e [Arc<str>], waiting: u64 },
     /// The last process ended in the middle of deliveries; each may have arrived, and is sent again.
     Interrupted { requests: u64 },
-    /// The store takes nothing more.
+    /// The store accepts no requests any more.
     StoreFailed { detail: &'e str },
     /// The store was opened again and takes requests again.
     StoreRecovered,

@@ -228,6 +228,7 @@ pub(super) fn key(metric: &Metric, values: &[&str]) -> Key {
 pub struct ListenerMetrics {
     accepted: Counter,
     open: Gauge,
+    unused: Counter,
     refused: Vec<Counter>,
 }
 
@@ -243,6 +244,7 @@ impl ListenerMetrics {
         Self {
             accepted: metrics.counter(&names::CONNECTIONS, &[listener]),
             open: metrics.gauge(&names::CONNECTIONS_OPEN, &[listener]),
+            unused: metrics.counter(&names::CONNECTIONS_UNUSED, &[listener]),
             refused: refused.map(|reason| metrics.counter(&names::CONNECTIONS_REFUSED, &[listener, reason])).collect(),
         }
     }
@@ -251,6 +253,11 @@ impl ListenerMetrics {
     pub fn connection(&self) -> Counted {
         self.accepted.increment(1);
         Counted::new(&self.open)
+    }
+
+    /// A connection that its peer closed before it sent anything.
+    pub fn unused(&self) {
+        self.unused.increment(1);
     }
 
     pub(crate) fn refused(&self, reason: ConnectionRefusal) {

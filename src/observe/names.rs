@@ -116,6 +116,8 @@ metrics! {
         "Connections open at this moment.";
     CONNECTIONS_REFUSED = "dmz_relay_connections_refused_total", Kind::Counter, ["listener", "reason"],
         "Connections closed before any request, by reason.";
+    CONNECTIONS_UNUSED = "dmz_relay_connections_unused_total", Kind::Counter, ["listener"],
+        "Connections that the peer closed before it sent anything, such as a balancer's TCP probes; they are not logged.";
     HTTP2_ENDED = "dmz_relay_http2_ended_total", Kind::Counter, ["listener", "scope", "reason"],
         "Streams and connections that HTTP/2 itself ended for their peer's error; reason is an error code of RFC 9113.";
     BODY_MEMORY = "dmz_relay_body_memory_bytes", Kind::Gauge, [],

@@ -1,5 +1,7 @@
 //! What ends before there is a request: caps, the address filter, PROXY headers, handshakes that never end.
 
+use std::time::Duration;
+
 use dmz_relay::observe::ConnectionRefusal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -252,17 +254,24 @@ async fn a_handshake_has_a_deadline() {
 async fn what_is_no_handshake_fails() {
     let rig = Rig::plain().await;
     let plain = Call::post("/hooks/plain").h1();
-    for bytes in
-        [&plain[..], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"PROXY TCP4 192.0.2.1 10.0.0.1 1 443\r\n", &[0xff; 64]]
-    {
+    for (bytes, detail) in [
+        (&plain[..], "plain HTTP"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "plain HTTP"),
+        (&[0xff; 64], "InvalidContentType"),
+        // It begins well, and ends in the middle.
+        (b"\x16\x03\x01\x02\x00\x01", "eof"),
+    ] {
         rig.connection_refused("handshake_failed", async {
             let mut stream = tcp(&rig, "127.0.0.1").await;
             stream.write_all(bytes).await.unwrap();
+            stream.shutdown().await.unwrap();
             let mut said = Vec::new();
             let _ = timeout(LONG, stream.read_to_end(&mut said)).await.unwrap();
             assert!(!said.starts_with(b"HTTP"), "{said:?}");
         })
         .await;
+        let line = rig.log.events("connection_refused").pop().unwrap();
+        assert!(line["detail"].as_str().unwrap().contains(detail), "{line}");
     }
     rig.finish().await;
 }
@@ -368,18 +377,85 @@ async fn a_listed_peer_must_send_a_proxy_header() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_proxy_header_of_another_peer_is_not_believed() {
     let rig = behind_balancer().await;
-    rig.connection_refused("handshake_failed", async {
-        let mut stream = tcp(&rig, "127.0.0.2").await;
-        stream.write_all(b"PROXY TCP4 192.0.2.1 10.0.0.1 51000 443\r\n").await.unwrap();
-        let mut said = Vec::new();
-        let _ = timeout(LONG, stream.read_to_end(&mut said)).await.unwrap();
+    for header in [b"PROXY TCP4 192.0.2.1 10.0.0.1 51000 443\r\n".to_vec(), v2(1, 0x11, &[0; 12]), v2(0, 0, &[])] {
+        rig.connection_refused("proxy_header_unexpected", async {
+            let mut stream = tcp(&rig, "127.0.0.2").await;
+            stream.write_all(&header).await.unwrap();
+            let mut said = Vec::new();
+            let _ = timeout(LONG, stream.read_to_end(&mut said)).await.unwrap();
+        })
+        .await;
+        let line = rig.log.events("connection_refused").pop().unwrap();
+        let told = "if 127.0.0.2 is your load balancer, add it to proxy_protocol_from of the listener public";
+        assert_eq!((&line["source"], &line["detail"]), (&"127.0.0.2".into(), &told.into()), "{line}");
+    }
+    // A listed one may announce a sender once: what it announced is not to be listed.
+    rig.connection_refused("proxy_header_unexpected", async {
+        let mut stream = tcp(&rig, "127.0.0.1").await;
+        stream.write_all(&b"PROXY TCP4 192.0.2.1 10.0.0.1 51000 443\r\n".repeat(2)).await.unwrap();
+        let _ = timeout(LONG, stream.read_to_end(&mut Vec::new())).await.unwrap();
     })
     .await;
+    let line = rig.log.events("connection_refused").pop().unwrap();
+    assert!(line["detail"].as_str().unwrap().starts_with("a second PROXY header"), "{line}");
     let mut wire = rig.tls().from("127.0.0.2").connect(rig.address).await;
     wire.send(Call::post("/hooks/plain").h1()).await;
     let answer = wire.answer().await;
     let line = rig.log.of(answer.id()).await;
     assert_eq!((&line["source"], &line["via"]), (&"127.0.0.2".into(), &"socket".into()));
+    rig.finish().await;
+}
+
+/// Without TLS it is refused as the request it is not, and the log says the same of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unexpected_proxy_header_is_named_without_tls_as_well() {
+    let plaintext = format!(
+        "{PLAIN}[[listeners]]\nname = \"plaintext\"\naddress = \"127.0.0.1:0\"\ndangerously_plaintext = true\n"
+    );
+    let rig = Rig::start(Setup::routes(&plaintext)).await;
+    for header in [b"PROXY TCP4 192.0.2.1 10.0.0.1 51000 443\r\n".to_vec(), v2(1, 0x11, &[0; 12])] {
+        let mut wire = Wire::new(rig.tls().tcp(rig.listener("plaintext")).await);
+        wire.send([header, Call::post("/hooks/plain").h1()].concat()).await;
+        let answer = wire.answer().await;
+        assert_eq!(answer.status, 400);
+        let line = rig.log.of(answer.id()).await;
+        let told = "if 127.0.0.1 is your load balancer, add it to proxy_protocol_from of the listener plaintext";
+        assert_eq!((&line["reason"], &line["detail"]), (&"head_malformed".into(), &told.into()), "{line}");
+    }
+    assert_eq!(rig.app.connections(), 0);
+    rig.finish().await;
+}
+
+/// A balancer asks every second whether the port is open. That is counted; a line each time would hide the others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_probe_that_connects_and_leaves_writes_no_line() {
+    let rig = behind_balancer().await;
+    let unused = async |source: &str, sent: &[u8], reset: bool| {
+        rig.connection_unused(async {
+            let mut stream = tcp(&rig, source).await;
+            stream.write_all(sent).await.unwrap();
+            if reset {
+                // As HAProxy leaves: a reset in place of an end.
+                socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+            }
+        })
+        .await;
+    };
+    for reset in [false, true] {
+        // A peer that speaks for itself, one that should have sent a header, and one that sent it.
+        unused("127.0.0.2", b"", reset).await;
+        unused("127.0.0.1", b"", reset).await;
+    }
+    unused("127.0.0.1", b"PROXY UNKNOWN\r\n", false).await;
+    unused("127.0.0.1", &v2(0, 0, &[]), false).await;
+    // Half a header is not nothing.
+    rig.connection_refused("proxy_header_missing", async {
+        let mut stream = tcp(&rig, "127.0.0.1").await;
+        stream.write_all(b"PROX").await.unwrap();
+        stream.shutdown().await.unwrap();
+        closed_in_silence(&mut stream).await;
+    })
+    .await;
     rig.finish().await;
 }
 

@@ -403,6 +403,18 @@ impl Rig {
         assert_eq!(self.app.connections(), inside);
     }
 
+    /// A connection that its peer closed unused is counted, and nothing is told.
+    pub async fn connection_unused(&self, exchange: impl Future<Output = ()>) {
+        let unused = || self.metric("dmz_relay_connections_unused_total", &[("listener", "public")]);
+        let refused = || self.metric("dmz_relay_connections_refused_total", &[]);
+        let (before, refusals, lines) = (unused(), refused(), self.log.lines().len());
+        let inside = self.app.connections();
+        exchange.await;
+        eventually("unused", async || unused() == before + 1.0).await;
+        assert_eq!((refused(), self.log.lines().len()), (refusals, lines), "{}", self.log.text());
+        assert_eq!(self.app.connections(), inside);
+    }
+
     /// Stops the relay. Nothing may have been cut off, panicked, or ended that should not.
     pub async fn finish(mut self) {
         self.stop().await;

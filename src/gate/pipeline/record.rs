@@ -351,6 +351,7 @@ pub(crate) fn edge_refused(
     version: Version,
     refusal: Refusal,
     status: u16,
+    detail: Option<&str>,
 ) -> String {
     let received_at = gate.clock.now();
     let id = request_id(received_at);
@@ -379,7 +380,7 @@ pub(crate) fn edge_refused(
         server: None,
         upstream_status: None,
         attempts: 0,
-        detail: None,
+        detail,
         read: Duration::ZERO,
         verify: Duration::ZERO,
         forward: Duration::ZERO,

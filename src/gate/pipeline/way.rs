@@ -57,7 +57,7 @@ impl Way {
 }
 
 impl Passage {
-    /// `None`: the upstream takes nothing at present, or the route is ordered and others are before this one.
+    /// `None`: the upstream accepts no requests at present, or the route is ordered and others are before this one.
     fn ask(gate: &Gate, route: &Route, store: &Store) -> Option<Self> {
         let slot = match route.ordered {
             true => Some(gate.state.dispatch.lane(&route.name).slot(1)?),
