@@ -7,6 +7,7 @@ use super::grammar::{Actions, Format};
 use super::{Exit, Unusable, say_json};
 use crate::cli::terminal::{Palette, Table, Tone, cell, counted, harmless, tell};
 use crate::control::admin::actions::{ActionPage, ActionRow};
+use crate::observe::ActionOrigin;
 use crate::scheme::form;
 
 /// Rows that are asked for at a time.
@@ -65,7 +66,6 @@ fn text(page: &ActionPage, palette: Palette) -> String {
 pub(super) fn table(rows: &[ActionRow], palette: Palette) -> Table {
     let mut table = Table::new(["time (UTC)", "user", "action", "result", "about", "pid"]).foldable(&[4, 5]);
     for row in rows {
-        let user = row.user.as_deref().map_or_else(|| row.uid.to_string(), harmless);
         let tone = match &*row.result {
             "done" => Tone::Good,
             "refused" => Tone::Bad,
@@ -73,7 +73,7 @@ pub(super) fn table(rows: &[ActionRow], palette: Palette) -> Table {
         };
         table.row([
             short_time(&row.at).into(),
-            cell(Tone::Strong, user),
+            cell(Tone::Strong, who(row)),
             harmless(&row.action).into(),
             cell(tone, harmless(&row.result)),
             about(row, palette).into(),
@@ -81,6 +81,12 @@ pub(super) fn table(rows: &[ActionRow], palette: Palette) -> Table {
         ]);
     }
     table
+}
+
+/// The user. Where that says nothing, because systemd or a signal brought it about: from where it came.
+fn who(row: &ActionRow) -> String {
+    let user = row.user.clone().or_else(|| row.uid.map(|uid| uid.to_string()));
+    harmless(&user.filter(|_| row.from == ActionOrigin::Socket.as_str()).unwrap_or_else(|| row.from.clone()))
 }
 
 /// The event, how many there were, and by which filters.
@@ -102,7 +108,7 @@ mod tests {
             action: "export".into(),
             result: "done".into(),
             status: 200,
-            uid: 1001,
+            uid: Some(1001),
             user: Some("alice".into()),
             pid: Some(7),
             from: "unix socket".into(),
@@ -111,6 +117,9 @@ mod tests {
             detail: Some("route=a\x1b[2J".into()),
         };
         let nameless = ActionRow { user: None, count: None, detail: None, id: Some("1a".into()), ..row.clone() };
+        let by_manager = ActionRow { from: "systemd".into(), user: Some("dmz-relay".into()), ..nameless.clone() };
+        let by_signal = ActionRow { from: "signal".into(), uid: None, pid: None, ..nameless.clone() };
+        assert_eq!([&by_manager, &by_signal].map(who), ["systemd", "signal"]);
         let page = ActionPage { actions: vec![row, nameless], next: None };
         let text = text(&page, Palette::plain());
         for part in ["2026-11-22 10:00:00", "alice", "3 events, route=a", "1001", "1a", "2 actions; that is all"] {

@@ -23,13 +23,13 @@ pub struct Action {
     pub result: Box<str>,
     /// The answer's status.
     pub status: u16,
-    /// The caller's user, as the kernel told it.
-    pub uid: u32,
+    /// The caller's user, as the kernel told it; of a signal it is not known.
+    pub uid: Option<u32>,
     /// Its name, where the host knew it.
     pub user: Option<Box<str>>,
     /// The caller's process.
     pub pid: Option<i32>,
-    /// From where the caller came.
+    /// From where it came.
     pub from: Box<str>,
     /// The request that it was about.
     pub request_id: Option<Box<str>>,

@@ -111,6 +111,29 @@ fn a_body_that_is_none_of_an_export_is_an_action_of_its_own() {
     assert_eq!(rows[0]["detail"], "route=kept, text=***");
 }
 
+/// Nobody asked over the socket, and what was changed by it is in the record all the same.
+#[test]
+fn a_reload_by_a_signal_is_an_action_without_a_user() {
+    let stage = Stage::new();
+    let text = stage.installation.read("relay.toml");
+    for (number, (result, status)) in [("done", 200), ("failed", 422)].into_iter().enumerate() {
+        stage.relay.signal("HUP");
+        let line = stage.relay.event("admin_action");
+        assert_eq!(
+            (&line["action"], &line["result"], &line["from"]),
+            (&"reload".into(), &result.into(), &"signal".into())
+        );
+        assert_eq!((line.get("uid"), line.get("user"), line.get("pid")), (None, None, None), "{line}");
+        let rows = actions(&stage, &[], number + 1);
+        let row = rows.last().unwrap();
+        assert_eq!((&row["result"], &row["status"], &row["from"]), (&result.into(), &status.into(), &"signal".into()));
+        assert!(row["uid"].is_null() && row["user"].is_null() && row["pid"].is_null(), "{row}");
+        stage.installation.write("relay.toml", &text.replace("drain_timeout = \"30s\"", "drain_timeout = \"soon\""));
+    }
+    let list = stage.installation.relay(&["actions"]).exits(0).out;
+    assert_eq!(list.matches("signal").count(), 2, "{list}");
+}
+
 #[test]
 fn a_rollback_is_named_as_one() {
     let stage = Stage::new();

@@ -10,7 +10,7 @@ fn action(action: &str, result: &str) -> Action {
         action: action.into(),
         result: result.into(),
         status: 200,
-        uid: 1001,
+        uid: Some(1001),
         user: Some("alice".into()),
         pid: Some(7),
         from: "unix socket".into(),
@@ -27,7 +27,9 @@ async fn actions_are_read_as_they_were_written_and_outlive_the_process() {
     let store = rig.open();
     let export = Action { detail: Some("route=a".into()), token: Some("1-0".into()), ..action("export", "done") };
     let retry = Action { request_id: Some("1a".into()), user: None, pid: None, ..action("retry", "failed") };
+    let signal = Action { uid: None, user: None, pid: None, from: "signal".into(), ..action("reload", "failed") };
     store.act(export.clone());
+    store.act(signal.clone());
     store.act(retry.clone());
     for _ in 0..3 {
         store.count_for("1-0", 1);
@@ -38,7 +40,7 @@ async fn actions_are_read_as_they_were_written_and_outlive_the_process() {
     let store = rig.open();
     let all = store.actions(ActionQuery::default()).await.unwrap();
     let export = Action { count: Some(3), ..export };
-    assert_eq!(all.actions, [retry.clone(), export.clone()], "the newest first");
+    assert_eq!(all.actions, [retry.clone(), signal.clone(), export.clone()], "the newest first");
     let found = async |query: ActionQuery| store.actions(query).await.unwrap().actions;
     let some = |text: &str| Some(text.to_owned());
     for (query, expected) in [
@@ -48,14 +50,14 @@ async fn actions_are_read_as_they_were_written_and_outlive_the_process() {
         (ActionQuery { user: some("1001"), ..ActionQuery::default() }, vec![&retry, &export]),
         (ActionQuery { request_id: some("1a"), ..ActionQuery::default() }, vec![&retry]),
         (ActionQuery { until: Some(NOW), ..ActionQuery::default() }, vec![]),
-        (ActionQuery { since: Some(NOW), ..ActionQuery::default() }, vec![&retry, &export]),
+        (ActionQuery { since: Some(NOW), ..ActionQuery::default() }, vec![&retry, &signal, &export]),
     ] {
         assert_eq!(found(query.clone()).await.iter().collect::<Vec<_>>(), expected, "{query:?}");
     }
     let first = store.actions(ActionQuery { limit: 1, ..ActionQuery::default() }).await.unwrap();
     assert_eq!(first.actions, [retry]);
     let next = store.actions(ActionQuery { before: first.next, ..ActionQuery::default() }).await.unwrap();
-    assert_eq!((next.actions, next.next), (vec![export], None));
+    assert_eq!((next.actions, next.next), (vec![signal, export], None));
 }
 
 #[tokio::test]

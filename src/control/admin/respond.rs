@@ -19,7 +19,7 @@ use super::roles::Caller;
 use super::router::{self, Access, Action, Found};
 use super::status::ReloadReport;
 use super::{AdminSource, Exposure, Ongoing, Peer};
-use crate::observe::{ActionResult, AdminAction};
+use crate::observe::{ActionOrigin, ActionResult, AdminAction};
 
 /// Nothing here needs a body; one that comes is read to this point and ignored.
 const BODY: usize = 64 * 1024;
@@ -177,14 +177,14 @@ fn record<S: AdminSource>(source: &S, caller: &Caller, facts: &Facts, answer: &A
         action: facts.action,
         result,
         status: answer.status().as_u16(),
-        uid: caller.uid,
+        uid: Some(caller.uid),
         user: caller.user().as_deref(),
         pid: caller.pid,
         id: facts.id.as_deref(),
         count: answer.extensions().get().map(|events::Count(count)| *count),
         detail: facts.detail.as_deref(),
         token: answer.extensions().get().map(|events::Token(token)| token.as_str()),
-        from: "unix socket",
+        from: if caller.is_of_own_unit() { ActionOrigin::Manager } else { ActionOrigin::Socket },
     });
 }
 

@@ -34,6 +34,16 @@ impl Caller {
         Accounts::of_host().user_name(self.uid).map(str::to_owned)
     }
 
+    /// Whether the service manager runs the caller's process for the relay's own unit, as `ExecReload=` does: it puts such a
+    /// process into the unit's control group, and nobody but root can put one there. It is asked while the process waits for its
+    /// answer, so that its number is still its own.
+    pub(super) fn is_of_own_unit(&self) -> bool {
+        let group = |process: &str| std::fs::read_to_string(format!("/proc/{process}/cgroup"));
+        let (Some(pid), true) = (self.pid, self.owner) else { return false };
+        let (Ok(its), Ok(own)) = (group(&pid.to_string()), group("self")) else { return false };
+        is_in_unit(&its, &own)
+    }
+
     fn is_among(&self, members: &[Account], accounts: &Accounts) -> bool {
         let user = accounts.user_name(self.uid);
         members.iter().any(|account| match account {
@@ -46,6 +56,21 @@ impl Caller {
     }
 }
 
+/// Whether one process is in the unit that the other is, by their `/proc/PID/cgroup`. What no service manager started is in no
+/// unit.
+fn is_in_unit(its: &str, own: &str) -> bool {
+    let (Some(its), Some(own)) = (control_group(its), control_group(own)) else { return false };
+    own.ends_with(".service") && its.strip_prefix(own).is_some_and(|below| below.is_empty() || below.starts_with('/'))
+}
+
+/// The group that the service manager made: in its own hierarchy where there are several, else in the only one.
+fn control_group(text: &str) -> Option<&str> {
+    let of = |hierarchy: &str| {
+        text.lines().find_map(|line| line.split_once(':')?.1.strip_prefix(hierarchy)?.strip_prefix(':'))
+    };
+    of("name=systemd").or_else(|| of(""))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,6 +78,34 @@ mod tests {
     const USERS: &str =
         "root:x:0:0:root:/root:/bin/sh\nalice:x:1001:1001::/home/alice:/bin/sh\nbob:x:1002:100::/:/bin/sh\n";
     const GROUPS: &str = "root:x:0:\nusers:x:100:\nops:x:500:carol,alice\nalice:x:1001:\nbroken\n";
+
+    #[test]
+    fn a_process_of_the_unit_is_known_by_its_control_group() {
+        let own = "0::/system.slice/dmz-relay.service\n";
+        assert!(is_in_unit(own, own));
+        assert!(is_in_unit("0::/system.slice/dmz-relay.service/.control\n", own));
+        let mixed = "12:memory:/elsewhere\n1:name=systemd:/system.slice/dmz-relay.service\n0::/\n";
+        assert!(is_in_unit(mixed, mixed));
+        for other in [
+            "0::/user.slice/user-1000.slice/session-2.scope\n",
+            "0::/system.slice/dmz-relay.service.d\n",
+            "0::/system.slice\n",
+            "0::/\n",
+            "",
+        ] {
+            assert!(!is_in_unit(other, own), "{other}");
+            assert!(!is_in_unit(other, other), "{other}: started in a shell, or in a container");
+        }
+    }
+
+    /// This test runs in no unit of its own, or was started by whatever runs the unit that it is in.
+    #[test]
+    fn another_users_process_is_never_asked_about() {
+        let caller = |owner, pid| Caller { uid: 1, gid: 1, pid, owner };
+        assert!(!caller(false, Some(1)).is_of_own_unit());
+        assert!(!caller(true, None).is_of_own_unit());
+        assert!(!caller(true, Some(i32::MAX)).is_of_own_unit());
+    }
 
     #[test]
     fn an_account_is_known_by_name_by_number_and_by_its_groups() {

@@ -18,7 +18,7 @@ use crate::control::admin::{AdminSource, Reloading};
 use crate::control::reload::Requests;
 use crate::edge::{Draining, Relay};
 use crate::gate::pipeline::{Gate, way};
-use crate::observe::{AdminAction, Event};
+use crate::observe::AdminAction;
 use crate::runtime::dispatch::{BreakerStatus, Servers};
 use crate::runtime::snapshot::{Roles, Route, Snapshot, Verification};
 use crate::upstream::Upstream;
@@ -167,11 +167,7 @@ impl AdminSource for Source {
     }
 
     fn acted(&self, action: &AdminAction<'_>) {
-        let gate = &self.relay.gate;
-        gate.observer.record(&Event::AdminAction(*action));
-        if let Some(store) = gate.state.store() {
-            store.act(events::stored(action, gate.clock.now()));
-        }
+        events::acted(&self.relay.gate, action);
     }
 
     fn reload(&self) -> Reloading<'_> {

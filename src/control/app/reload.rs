@@ -22,13 +22,13 @@ use crate::control::reload::{Load, Loaded, Trigger};
 use crate::control::service::Service;
 use crate::delivery::Delivery;
 use crate::edge::Relay;
-use crate::observe::Event;
+use crate::observe::{ActionOrigin, ActionResult, AdminAction, Event};
 use crate::runtime::snapshot::{Reload as Mode, Snapshot};
 
 use self::fixed::Fixed;
 pub(super) use self::running_config::{Pending, RunningConfig};
 use super::health::Checked;
-use super::{room, shape, warn};
+use super::{events, room, shape, warn};
 
 /// What came of a reload.
 #[derive(Clone, Debug)]
@@ -179,13 +179,8 @@ impl Reload {
             None => config::load(&path, &environment, &state, now),
         });
         read.await.unwrap_or_else(|_| {
-            let problem = Problem {
-                file: self.config.clone(),
-                at: None,
-                key: String::new(),
-                what: "the configuration could not be compiled: a bug of dmz-relay, please report it".to_owned(),
-                help: None,
-            };
+            let what = "the configuration could not be compiled: a bug of dmz-relay, please report it".to_owned();
+            let problem = Problem::of(&self.config, "", what, None);
             Err(Report { unreadable: false, problems: vec![problem], warnings: Vec::new(), files: Vec::new() })
         })
     }
@@ -285,6 +280,28 @@ impl Reload {
         Outcome::Unchanged { generation: status.generation }
     }
 
+    /// A reload by a signal is an action like one over the admin socket. The system does not say who sent it.
+    fn record_signal(&self, outcome: &Outcome) {
+        let (result, status) = match outcome {
+            Outcome::Applied { .. } | Outcome::Unchanged { .. } => (ActionResult::Done, 200),
+            Outcome::Kept(_) => (ActionResult::Failed, 422),
+        };
+        let action = AdminAction {
+            action: "reload",
+            result,
+            status,
+            uid: None,
+            user: None,
+            pid: None,
+            id: None,
+            count: None,
+            detail: None,
+            token: None,
+            from: ActionOrigin::Signal,
+        };
+        events::acted(&self.relay.gate, &action);
+    }
+
     /// Looks at a file that waits: what it would change, or what would keep it out. Gives every file that it names.
     async fn look_at_pending(&self, trigger: Trigger) -> Vec<PathBuf> {
         let (changes, problems, files) = match self.read(None).await {
@@ -331,6 +348,9 @@ impl Load for Reload {
             files.extend(self.look_at_pending(trigger).await);
         } else {
             self.status.lock().unwrap_or_else(PoisonError::into_inner).pending = None;
+        }
+        if trigger == Trigger::Signal {
+            self.record_signal(&report);
         }
         self.service.ready("serving");
         Loaded { report, files }

@@ -106,7 +106,7 @@ const CLOCKS: &str = "ALTER TABLE dedupe ADD COLUMN steady INTEGER NOT NULL DEFA
 const ACTIONS: &str = "
 CREATE TABLE actions (
     id INTEGER PRIMARY KEY, at INTEGER NOT NULL, action TEXT NOT NULL, result TEXT NOT NULL, status INTEGER NOT NULL,
-    uid INTEGER NOT NULL, user TEXT, pid INTEGER, place TEXT NOT NULL, request_id TEXT, count INTEGER, detail TEXT,
+    uid INTEGER, user TEXT, pid INTEGER, place TEXT NOT NULL, request_id TEXT, count INTEGER, detail TEXT,
     token TEXT
 );
 CREATE INDEX actions_token ON actions (token) WHERE token IS NOT NULL;

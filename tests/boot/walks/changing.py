@@ -26,6 +26,9 @@ def good_reload(host: Host):
     host.sh(RELOAD).exits(0)
     applied = host.logged(mark, "config_applied")
     assert "second" in str(applied["changes"]), applied
+    # systemd ran the command, as the service's user.
+    by = host.logged(mark, "admin_action")
+    assert (by["action"], by["from"], by["user"]) == ("reload", "systemd", "dmz-relay"), by
     host.edit(before)
     host.sh(RELOAD).exits(0)
     host.serves()
