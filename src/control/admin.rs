@@ -33,7 +33,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 
 use bind::Socket;
-pub use bind::{BindError, Bound, Exposure};
+pub use bind::{BindError, Bound, Exposure, without_folder};
 use configuration::{Configuring, Running, VersionList};
 use events::{EventSource, Waiting};
 use exports::Exports;

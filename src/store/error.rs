@@ -1,5 +1,7 @@
 //! Why a store cannot be opened, and why something was not stored.
 
+use std::io;
+
 use crate::domain::Fault;
 
 /// Why a store could not be opened.
@@ -26,8 +28,20 @@ pub enum OpenError {
     Busy(String),
     /// Its sealed parts need a key that is not configured.
     KeyMissing,
+    /// There is no room on its disk: the system's words.
+    DiskFull(String),
     /// The system said no.
     Io(String),
+}
+
+impl OpenError {
+    /// What the system says, with its kind, in the words `what`.
+    pub(super) fn of(error: &io::Error, what: String) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull(what),
+            _ => Self::Io(what),
+        }
+    }
 }
 
 impl std::fmt::Display for OpenError {
@@ -48,7 +62,7 @@ impl std::fmt::Display for OpenError {
             Self::Busy(what) => write!(f, "another program holds it: {what}"),
             Self::Damaged(what) => write!(f, "it is damaged: {what}"),
             Self::KeyMissing => f.write_str("it holds sealed requests, and no configured key opens them"),
-            Self::Io(what) => f.write_str(what),
+            Self::DiskFull(what) | Self::Io(what) => f.write_str(what),
         }
     }
 }
@@ -61,7 +75,8 @@ impl OpenError {
     pub fn is_final(&self) -> bool {
         match self {
             Self::Newer { .. } | Self::InUse | Self::Foreign | Self::KeyMissing => true,
-            Self::ForeignLog | Self::Replaced(_) | Self::Damaged(_) | Self::Busy(_) | Self::Io(_) => false,
+            Self::ForeignLog | Self::Replaced(_) | Self::Damaged(_) | Self::Busy(_) => false,
+            Self::DiskFull(_) | Self::Io(_) => false,
         }
     }
 }

@@ -6,6 +6,7 @@
 mod actions;
 pub(super) mod backup;
 mod commit;
+mod denied;
 mod fault;
 mod filter;
 pub(super) mod generation;
@@ -114,7 +115,7 @@ impl SqlitePlace {
 
     /// Refuses what is not ours, and a log that is not the file's, before SQLite sees them: it would change them.
     fn look(&self, held: &Held, opened: bool) -> Result<(), OpenError> {
-        let io = |e: std::io::Error| OpenError::Io(e.to_string());
+        let io = |e: std::io::Error| OpenError::of(&e, e.to_string());
         let main = generation::look(held).map_err(io)?;
         match main {
             Main::Foreign => return Err(OpenError::Foreign),
@@ -134,7 +135,7 @@ impl SqlitePlace {
         let log = match std::fs::File::open(hold::beside(&self.path, "-wal")) {
             Ok(log) => log,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            Err(e) => return Err(OpenError::Io(format!("its log: {e}"))),
+            Err(e) => return Err(OpenError::of(&e, format!("its log: {e}"))),
         };
         let mut log = std::io::BufReader::with_capacity(64 * 1024, log);
         if generation::belongs(main, &mut log).map_err(io)? { Ok(()) } else { Err(OpenError::ForeignLog) }
@@ -159,7 +160,7 @@ impl SqlitePlace {
         open::empty_log(&connection).map_err(|e| open_error(&e))?;
         open::check_version(&connection)?;
         // With the log in it, the file says where it stands.
-        let from = generation::now(&held).map_err(|e| OpenError::Io(e.to_string()))?;
+        let from = generation::now(&held).map_err(|e| OpenError::of(&e, e.to_string()))?;
         let from = if let Some(Said::Generation(from)) = from { from } else { Generation::default() };
         let generation = from.next();
         self.known.add(from.to);
@@ -187,12 +188,12 @@ impl SqlitePlace {
         self.tickets.fetch_max(survey.last_ticket.saturating_add(1), Ordering::Relaxed);
         let room = share::Held::new(survey.held, self.bounds.keep_size, Arc::clone(&self.sharers));
         let memory = write::Memory::new(Arc::clone(&self.tickets), refusals, room);
-        let io = |e: std::io::Error| OpenError::Io(e.to_string());
+        let io = |e: std::io::Error| OpenError::of(&e, e.to_string());
         let file = commit::File::new(self.path.clone(), held, Arc::clone(&self.known), generation, wal).map_err(io)?;
         let keys = Arc::clone(&self.keys);
         let timeline = Arc::clone(&self.timeline);
         let engine = commit::SqliteEngine::new(connection, file, keys, self.bounds, memory, timeline)
-            .map_err(|e| OpenError::Io(e.detail))?;
+            .map_err(|e| if e.full { OpenError::DiskFull(e.detail) } else { OpenError::Io(e.detail) })?;
         holding.opened = true;
         let (backlogs, last_refusal) = (survey.backlogs, survey.last_refusal);
         Ok(Opened { engine: Box::new(engine), backlogs, interrupted, last_refusal, set_aside })
@@ -215,10 +216,12 @@ impl SqlitePlace {
 impl Place for SqlitePlace {
     fn open(&self, ours: &HashSet<Ticket>, salvage: bool) -> Result<Opened, OpenError> {
         self.open_now(ours, salvage).map_err(|e| match e {
-            // A disk without space shows itself in more ways than one.
-            OpenError::Io(what) if prune::is_disk_full(&self.path) => {
-                OpenError::Io(format!("{what} (the disk is full)"))
-            }
+            // Rights that are missing and a disk without space show themselves in more ways than one.
+            OpenError::Io(what) => match denied::denied(&self.path) {
+                Some(why) => OpenError::Io(format!("{what}; {why}")),
+                None if prune::is_disk_full(&self.path) => OpenError::DiskFull(format!("{what} (the disk is full)")),
+                None => OpenError::Io(what),
+            },
             e => e,
         })
     }

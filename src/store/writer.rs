@@ -346,7 +346,7 @@ impl Writer {
             }
             Err(e) => {
                 self.put_off();
-                let full = matches!(&e, OpenError::Io(what) if what.contains("No space left") || what.contains("disk is full"));
+                let full = matches!(e, OpenError::DiskFull(_));
                 let news = self.shared.still_closed(e.to_string(), full);
                 let told = self.first.take().is_some_and(|first| first.send(Err(e.clone())).is_ok());
                 if news && !(told && e.is_final()) {

@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -225,10 +226,80 @@ fn the_second_signal_means_now() {
     said(sending.wait_with_output().unwrap()).exits(1);
 }
 
+/// Somebody else than root, with a copy of the binary in a place that everybody reaches.
+fn as_nobody(folder: &Path) -> Command {
+    let copy = folder.join("dmz-relay");
+    fs::copy(binary().get_program(), &copy).unwrap();
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = Command::new(copy);
+    command.uid(NOBODY).gid(NOBODY).env_clear().current_dir("/");
+    command
+}
+
+const NOBODY: u32 = 65534;
+
+/// A folder that root made, and files that root put back: the log has the command, it is right, and no restart is needed.
+#[test]
+fn a_store_that_belongs_to_somebody_else_is_told_with_the_command_that_helps() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped, needs root");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (config, place) = (folder.path().join("relay.toml"), folder.path().join("store"));
+    fs::create_dir(&place).unwrap();
+    let text = format!(
+        "[store]\nsqlite = {{ path = \"{}/relay.db\" }}\nreserve = \"0B\"\n[log]\nformat = \"json\"\n\
+         [[listeners]]\nname = \"a\"\naddress = \"127.0.0.1:0\"\ndangerously_plaintext = true\n\
+         [upstreams.app]\nservers = [\"http://127.0.0.1:9\"]\n\
+         [routes.a]\npath = \"/a\"\nverify.dangerously_none = true\nupstream = \"app\"\ndelivery = \"queue\"\n",
+        place.display()
+    );
+    fs::write(&config, text).unwrap();
+    fs::set_permissions(&config, fs::Permissions::from_mode(0o644)).unwrap();
+    let own = |path: &Path, uid: u32| std::os::unix::fs::chown(path, Some(uid), Some(uid)).unwrap();
+    // The folder; then the file in a folder that is right; then the log alone.
+    let foreign: [&[&str]; 3] = [&["store"], &["store/relay.db", "store/relay.db-wal"], &["store/relay.db-wal"]];
+    for foreign in foreign {
+        for file in foreign.iter().map(|name| folder.path().join(name)) {
+            if !file.exists() {
+                fs::write(&file, "").unwrap();
+            }
+            own(&file, 0);
+            if file.is_file() {
+                fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+            }
+        }
+        let mut command = as_nobody(folder.path());
+        let relay = command.args(["run", "--config"]).arg(&config).stderr(Stdio::piped()).stdout(Stdio::null());
+        let mut relay = relay.spawn().unwrap();
+        let mut lines = BufReader::new(relay.stderr.take().unwrap()).lines();
+        let mut line = |event: &str| {
+            lines.find_map(|line| {
+                let line: serde_json::Value = serde_json::from_str(&line.unwrap()).ok()?;
+                (line["event"] == event).then_some(line)
+            })
+        };
+        let failed = line("store_failed").unwrap();
+        let detail = failed["detail"].as_str().unwrap();
+        let shown = folder.path().join(foreign[0]);
+        let words = format!("{} belongs to user 0 (mode ", shown.display());
+        assert!(detail.contains(&words) && detail.contains("and the relay runs as user 65534"), "{detail}");
+        let (_, command) = detail.split_once("run as root: ").unwrap();
+        assert_eq!(command.matches(folder.path().to_str().unwrap()).count(), foreign.len(), "{command}");
+        assert!(Command::new("sh").args(["-c", command]).status().unwrap().success(), "{command}");
+        assert!(line("store_recovered").is_some(), "{command}");
+        relay.kill().unwrap();
+        relay.wait().unwrap();
+        if foreign[0] == "store" {
+            own(&place, NOBODY);
+        }
+    }
+}
+
 /// Whoever may not read the configuration is told so, and how to ask without it; another file is not taken in its place.
 #[test]
 fn a_configuration_that_may_not_be_read_is_told_as_such() {
-    const NOBODY: u32 = 65534;
     let folder = tempfile::tempdir().unwrap();
     let closed = folder.path().join("closed");
     fs::create_dir(&closed).unwrap();
@@ -236,12 +307,8 @@ fn a_configuration_that_may_not_be_read_is_told_as_such() {
     fs::write(&config, "[admin]\naddress = \"127.0.0.1:1\"\n").unwrap();
     let mut command = binary();
     if rustix::process::geteuid().is_root() {
-        // Root reads everything, so somebody else asks, with a copy of the binary in a place that everybody reaches.
-        let copy = folder.path().join("dmz-relay");
-        fs::copy(command.get_program(), &copy).unwrap();
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        command = Command::new(copy);
-        command.uid(NOBODY).gid(NOBODY).env_clear().current_dir("/");
+        // Root reads everything.
+        command = as_nobody(folder.path());
     }
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
     let output = command.args(["status", "--config"]).arg(&config).output().unwrap();

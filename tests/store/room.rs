@@ -72,6 +72,27 @@ async fn when_what_waits_fills_the_quota_nothing_more_is_accepted_until_it_left(
     store.accept(accept(NOW, None)).await.unwrap();
 }
 
+/// Nobody has to be refused first.
+#[tokio::test]
+async fn a_quota_that_is_used_up_at_the_start_is_said_at_once() {
+    let rig = Rig::new();
+    let settings = Settings { keep_size: 2 * MIB, ..rig.settings() };
+    let (store, _) = rig.try_open(&settings).unwrap();
+    for _ in 0..200 {
+        let accepted = accept(NOW, None);
+        let entry = Entry { body: body(50_000), ..accepted.entry };
+        if store.accept(Accept { entry, ..accepted }).await.is_err() {
+            break;
+        }
+    }
+    assert!(store.standing().full);
+    drop(store);
+    rig.news.lock().unwrap().clear();
+    let (store, _) = rig.try_open(&settings).unwrap();
+    eventually("it is said", async || rig.news.lock().unwrap().contains(&News::Full)).await;
+    assert!(store.standing().full && store.standing().open);
+}
+
 /// What is flooded fills its own share, dead letters and restarts included, and the other routes go on.
 #[tokio::test]
 async fn no_route_takes_the_share_of_another() {

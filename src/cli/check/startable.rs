@@ -2,21 +2,14 @@
 
 use std::path::Path;
 
+use super::unit::Unit;
 use crate::config::Problem;
+use crate::control::admin::without_folder;
 use crate::runtime::snapshot::{AdminAddress, Snapshot};
 use crate::store;
 
-/// systemd makes folders here when it starts the unit (`RuntimeDirectory=`), and takes them away when it stops it.
-const RUNTIME: &str = "/run";
-
-pub(super) fn problems(file: &Path, snapshot: &Snapshot) -> Vec<Problem> {
-    let problem = |key: &str, what: String, help: String| Problem {
-        file: file.to_path_buf(),
-        at: None,
-        key: key.to_owned(),
-        what,
-        help: Some(help),
-    };
+pub(super) fn problems(file: &Path, snapshot: &Snapshot, unit: Option<&Unit>) -> Vec<Problem> {
+    let problem = |key: &str, what: String, help: String| Problem::of(file, key, what, Some(help));
     let mut found = Vec::new();
     if let Some(settings) = &snapshot.store
         && let Some(why) = store::unfit(&settings.path)
@@ -25,16 +18,27 @@ pub(super) fn problems(file: &Path, snapshot: &Snapshot) -> Vec<Problem> {
         found.push(problem("store.sqlite.path", format!("{} {why}", settings.path.display()), help.to_owned()));
     }
     if let Some(AdminAddress::Unix(socket)) = &snapshot.admin
-        && let Some(folder) = socket.parent().filter(|folder| !folder.is_dir() && !folder.starts_with(RUNTIME))
+        && let Some(folder) = socket.parent().filter(|folder| !folder.is_dir() && !comes_later(folder, unit))
     {
-        let help = format!("mkdir -m 0750 {}, or name a folder below /run that the unit makes", folder.display());
-        found.push(problem("admin.address", format!("the folder {} does not exist", folder.display()), help));
+        let what = format!("the folder {} does not exist", folder.display());
+        found.push(problem("admin.address", what, without_folder(folder)));
     }
     found
 }
 
+/// A folder below `/run` is there after the installation, or is made by the unit. Where this configuration is no service's, nobody
+/// knows.
+fn comes_later(folder: &Path, unit: Option<&Unit>) -> bool {
+    folder.starts_with("/run")
+        && unit.is_none_or(|unit| {
+            unit.made.iter().any(|made| folder.starts_with(made) || made.to_string_lossy().contains('%'))
+        })
+}
+
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
     use crate::base::UnixMillis;
     use crate::config::{Environment, load};
@@ -51,7 +55,7 @@ mod tests {
         );
         std::fs::write(&file, text).unwrap();
         let loaded = load(&file, &Environment::default(), &State::default(), UnixMillis(1_780_315_200_000)).unwrap();
-        problems(&file, &loaded.snapshot).iter().map(ToString::to_string).collect()
+        problems(&file, &loaded.snapshot, None).iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -80,5 +84,17 @@ mod tests {
         let socket = folder.path().join("gone/admin.sock").display().to_string();
         let told = told(folder.path(), &socket);
         assert!(matches!(told.as_slice(), [one] if one.contains("gone does not exist")), "{told:?}");
+    }
+
+    #[test]
+    fn a_folder_below_run_is_missed_where_the_unit_does_not_make_it() {
+        let folder = Path::new("/run/dmz-relay-that-is-not-there");
+        let making = |made: &str| Unit { made: vec![PathBuf::from(made)], ..Unit::default() };
+        assert!(comes_later(folder, None), "a configuration that no unit reads");
+        assert!(!comes_later(folder, Some(&Unit::default())));
+        assert!(comes_later(folder, Some(&making("/run/dmz-relay-that-is-not-there"))));
+        assert!(comes_later(folder, Some(&making("/run/%p"))));
+        assert!(!comes_later(folder, Some(&making("/run/other"))));
+        assert!(!comes_later(Path::new("/srv/gone"), Some(&making("/srv/gone"))));
     }
 }

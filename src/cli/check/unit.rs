@@ -47,6 +47,8 @@ pub(super) struct Unit {
     pub(super) hidden: Vec<(&'static str, PathBuf)>,
     /// What it gives to the process.
     pub(super) gives: Gives,
+    /// Folders below `/run` that systemd makes when it starts the service (`RuntimeDirectory=`).
+    pub(super) made: Vec<PathBuf>,
     /// Where the service may write; `None`: wherever its user may (`ProtectSystem=` is not strict).
     pub(super) writable: Option<Vec<PathBuf>>,
 }
@@ -90,6 +92,7 @@ impl Unit {
             open_files: settings.last("LimitNOFILE").and_then(soft),
             hidden,
             gives: gives(settings),
+            made: named_below(settings, "RuntimeDirectory", "/run").collect(),
             writable: (settings.last("ProtectSystem") == Some("strict")).then(|| writable(settings)).flatten(),
         }
     }
@@ -143,6 +146,12 @@ fn named(settings: &Settings) -> PathBuf {
     PathBuf::from(apart.or_else(joined).unwrap_or(INSTALLED).trim_matches(['"', '\'']))
 }
 
+/// The folders that a key names by their place below another.
+fn named_below(settings: &Settings, key: &str, above: &'static str) -> impl Iterator<Item = PathBuf> {
+    let names = settings.words(key).map(|name| name.split(':').next().unwrap_or(name));
+    names.map(|name| Path::new(above).join(name)).collect::<Vec<_>>().into_iter()
+}
+
 /// `None` where a specifier stands in one of the paths: then it is not known.
 fn writable(settings: &Settings) -> Option<Vec<PathBuf>> {
     let made = [
@@ -153,8 +162,7 @@ fn writable(settings: &Settings) -> Option<Vec<PathBuf>> {
     ];
     let mut paths = Vec::new();
     for (key, above) in made {
-        let names = settings.words(key).map(|name| name.split(':').next().unwrap_or(name));
-        paths.extend(names.map(|name| Path::new(above).join(name)));
+        paths.extend(named_below(settings, key, above));
     }
     let plain = |path: &str| PathBuf::from(path.trim_start_matches(['-', '+']));
     paths.extend(settings.words("ReadWritePaths").map(plain));

@@ -32,6 +32,8 @@ pub enum BindError {
     InUse(PathBuf),
     /// Something that is not a socket has the Unix socket's path.
     NotASocket(PathBuf),
+    /// The folder of the Unix socket is missing, or the relay's user may not make a file in it.
+    Folder(PathBuf, io::Error),
     /// The operating system said no.
     Io(String, io::Error),
 }
@@ -47,6 +49,14 @@ impl fmt::Display for BindError {
             }
             Self::InUse(path) => write!(f, "another process answers on {}", path.display()),
             Self::NotASocket(path) => write!(f, "{} exists and is not a socket; it was left alone", path.display()),
+            Self::Folder(folder, error) if error.kind() == io::ErrorKind::NotFound => {
+                write!(f, "the folder {} does not exist; {}", folder.display(), without_folder(folder))
+            }
+            Self::Folder(folder, error) => {
+                let own = if below_run(folder) { "make it right" } else { "let the relay's user write there" };
+                let command = if below_run(folder) { format!(": {TMPFILES}") } else { String::new() };
+                write!(f, "cannot make the socket in {}: {error}; {own}{command}", folder.display())
+            }
             Self::Io(place, error) => write!(f, "cannot listen on {place}: {error}"),
         }
     }
@@ -55,9 +65,25 @@ impl fmt::Display for BindError {
 impl std::error::Error for BindError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Io(_, error) => Some(error),
+            Self::Folder(_, error) | Self::Io(_, error) => Some(error),
             Self::NotLoopback(_) | Self::InUse(_) | Self::NotASocket(_) => None,
         }
+    }
+}
+
+/// Makes the folders of `tmpfiles.d/dmz-relay.conf`, and gives them their owners and modes.
+const TMPFILES: &str = "sudo systemd-tmpfiles --create";
+
+fn below_run(folder: &Path) -> bool {
+    folder.starts_with("/run") || folder.starts_with("/var/run")
+}
+
+/// What helps where the folder of the socket is missing. Below `/run` nothing outlives a boot, so a file of `tmpfiles.d` has to make it.
+pub fn without_folder(folder: &Path) -> String {
+    if below_run(folder) {
+        format!("{TMPFILES} (systemd/tmpfiles.conf has to name it: /run is empty after each boot)")
+    } else {
+        format!("sudo install -d -m 2750 -o dmz-relay -g dmz-relay-admin {}", folder.display())
     }
 }
 
@@ -119,7 +145,7 @@ fn bind_unix(path: &Path, exposure: Exposure) -> Result<Bound, BindError> {
     let passing = path.with_file_name(format!(".{}.{}", name.to_string_lossy(), std::process::id()));
     // Ours alone by its name; left behind by a process with the same id that died here.
     let _ = std::fs::remove_file(&passing);
-    let listener = StdUnixListener::bind(&passing).map_err(failed)?;
+    let listener = StdUnixListener::bind(&passing).map_err(|error| unmade(path, error))?;
     let placed = std::fs::set_permissions(&passing, std::fs::Permissions::from_mode(SOCKET_MODE))
         .and_then(|()| std::fs::rename(&passing, path))
         .and_then(|()| std::fs::symlink_metadata(path));
@@ -135,12 +161,22 @@ fn bind_unix(path: &Path, exposure: Exposure) -> Result<Bound, BindError> {
     Ok(Bound { socket: Socket::Unix { listener, file }, exposure, address: format!("unix:{}", path.display()) })
 }
 
+/// A socket could not be made, or looked for.
+fn unmade(path: &Path, error: io::Error) -> BindError {
+    match (error.kind(), path.parent()) {
+        (io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied, Some(folder)) => {
+            BindError::Folder(folder.to_owned(), error)
+        }
+        _ => BindError::Io(path.display().to_string(), error),
+    }
+}
+
 /// A path may be taken when nothing is there, or a socket on which nobody answers.
 fn refuse_occupied(path: &Path) -> Result<(), BindError> {
     let failed = |error| BindError::Io(path.display().to_string(), error);
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(failed(error)),
+        Err(error) => Err(unmade(path, error)),
         Ok(meta) if !meta.file_type().is_socket() => Err(BindError::NotASocket(path.to_owned())),
         Ok(_) => match StdUnixStream::connect(path) {
             Ok(_) => Err(BindError::InUse(path.to_owned())),
@@ -241,7 +277,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_folder_that_is_not_there_is_named() {
-        let refused = unix(Path::new("/nonexistent/admin.sock")).unwrap_err();
-        assert!(refused.to_string().starts_with("cannot listen on /nonexistent/admin.sock"), "{refused}");
+        let said = |path: &str| unix(Path::new(path)).unwrap_err().to_string();
+        assert_eq!(
+            said("/nonexistent/admin.sock"),
+            "the folder /nonexistent does not exist; sudo install -d -m 2750 -o dmz-relay -g dmz-relay-admin /nonexistent"
+        );
+        let below_run = said("/run/dmz-relay-is-not-here/admin.sock");
+        assert!(below_run.contains("does not exist; sudo systemd-tmpfiles --create"), "{below_run}");
     }
 }

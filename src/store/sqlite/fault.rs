@@ -22,6 +22,7 @@ pub(super) fn open_error(e: &Error) -> OpenError {
         }
         _ if is_garbage(e) => OpenError::Damaged(e.to_string()),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => OpenError::Busy(e.to_string()),
+        Some(ErrorCode::DiskFull) => OpenError::DiskFull(e.to_string()),
         _ => OpenError::Io(e.to_string()),
     }
 }

@@ -26,7 +26,7 @@ pub(super) struct Held {
 impl Held {
     /// Opens and locks the file; creates it, readable by nobody else, if `create` says so and it is not there.
     pub(super) fn take(path: &Path, create: bool) -> Result<Self, OpenError> {
-        let said = |e: io::Error| OpenError::Io(format!("{}: {e}", path.display()));
+        let said = |e: io::Error| OpenError::of(&e, format!("{}: {e}", path.display()));
         if create && !path.exists() {
             match OpenOptions::new().create_new(true).write(true).mode(0o600).open(path) {
                 Ok(file) => file.sync_all().and_then(|()| sync_folder(path)).map_err(said)?,
@@ -40,7 +40,7 @@ impl Held {
     /// A new file that must not be there yet.
     pub(super) fn make(path: &Path) -> Result<Self, OpenError> {
         let file = OpenOptions::new().create_new(true).read(true).write(true).mode(0o600).open(path);
-        Self::lock(file.map_err(|e| OpenError::Io(format!("{}: {e}", path.display())))?, path)
+        Self::lock(file.map_err(|e| OpenError::of(&e, format!("{}: {e}", path.display())))?, path)
     }
 
     /// Opens the file to read alone, without the lock: for a look at what lies there by another process than the one that serves
@@ -52,7 +52,7 @@ impl Held {
     }
 
     fn lock(file: File, path: &Path) -> Result<Self, OpenError> {
-        let said = |e: io::Error| OpenError::Io(format!("{}: {e}", path.display()));
+        let said = |e: io::Error| OpenError::of(&e, format!("{}: {e}", path.display()));
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => return Err(OpenError::InUse),

@@ -57,7 +57,7 @@ pub(super) fn lying_there(path: &Path) -> Vec<PathBuf> {
 pub(super) fn salvage(path: &Path, now: UnixMillis, timeline: &Timeline) -> Result<Salvaged, OpenError> {
     let io = |what: &str| {
         let what = what.to_owned();
-        move |e: std::io::Error| OpenError::Io(format!("what can be read of it cannot be saved: {what}: {e}"))
+        move |e: std::io::Error| OpenError::of(&e, format!("what can be read of it cannot be saved: {what}: {e}"))
     };
     let mut damaged = open::writer(path, Arc::default()).map_err(|e| open_error(&e))?;
     // Page by page, whatever stands on them.
