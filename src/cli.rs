@@ -37,7 +37,6 @@ use clap::error::ErrorKind;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::base::UnixMillis;
 use crate::cli::terminal::{complain, harmless, say};
 use crate::control::admin::client::Answer;
 use crate::control::admin::events::Failure;
@@ -200,9 +199,4 @@ fn say_json(value: &impl Serialize) -> Result<(), Unusable> {
     say(&text);
     say("\n");
     Ok(())
-}
-
-/// `2026-01-01T00:00:00Z`, as every time is that a command prints.
-fn rfc3339(at: UnixMillis) -> String {
-    jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| format!("{} ms", at.0), |at| at.to_string())
 }

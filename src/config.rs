@@ -88,16 +88,12 @@ fn unreadable(path: &Path, error: &SourceError, sources: Sources<'_>) -> Report 
         SourceError::NotText { line, .. } => Some((*line, 1)),
         _ => None,
     };
-    let problem = Problem {
-        file: path.to_path_buf(),
-        at,
-        key: String::new(),
-        what: error.without(path),
-        help: Some(match error {
-            SourceError::Missing(_) => "name it with --config".to_owned(),
-            _ => error.help(),
-        }),
+    let help = match error {
+        SourceError::Missing(_) => "name it with --config".to_owned(),
+        _ => error.help(),
     };
+    let denied = error.denied().map(Path::to_path_buf);
+    let problem = Problem { at, denied, ..Problem::of(path, "", error.without(path), Some(help)) };
     let (_, files, _) = sources.finish();
     Report { unreadable: at.is_none(), problems: vec![problem], warnings: Vec::new(), files }
 }

@@ -4,6 +4,7 @@
 //! set it. Deadlines do not use it: they are monotonic and run on tokio's timers, so a clock step never cuts a request. What must
 //! not be forgotten early asks both, see [`Moment`].
 
+use std::fmt;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -35,6 +36,17 @@ impl UnixMillis {
     #[must_use]
     pub fn minus(self, by: Duration) -> Self {
         Self(self.0.saturating_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
+    }
+}
+
+/// RFC 3339 in UTC, as every time is that anybody reads: `2026-11-22T10:15:30Z`, and with `{:.3}` `2026-11-22T10:15:30.000Z`. Outside
+/// the years that have a form, the number.
+impl fmt::Display for UnixMillis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(at) => fmt::Display::fmt(&at, f),
+            Err(_) => write!(f, "{} ms", self.0),
+        }
     }
 }
 
@@ -132,5 +144,21 @@ impl Clock {
         if let Source::Fixed(at) = &self.0 {
             at.wall.store(to.0, Ordering::Relaxed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_read_as_rfc_3339() {
+        let at = UnixMillis(1_767_225_600_000);
+        assert_eq!(
+            (at.to_string(), format!("{at:.3}")),
+            ("2026-01-01T00:00:00Z".into(), "2026-01-01T00:00:00.000Z".into())
+        );
+        assert_eq!(UnixMillis(at.0 + 7).to_string(), "2026-01-01T00:00:00.007Z");
+        assert_eq!(UnixMillis::from_secs(i64::MAX).to_string(), format!("{} ms", i64::MAX));
     }
 }

@@ -90,7 +90,7 @@ async fn found(args: &Check) -> Result<Found, Unusable> {
                 let memory = Memory::most(&snapshot);
                 warnings.extend(roles::warnings(&file, &snapshot, &accounts));
                 warnings.extend(fits::warnings(&file, &snapshot, &memory, ram, unit.as_ref()));
-                let problems = startable::problems(&file, &snapshot);
+                let problems = startable::problems(&file, &snapshot, unit.as_ref());
                 let (routes, listeners) = (snapshot.routes.iter().count(), snapshot.listeners.len());
                 let found =
                     Found { routes, listeners, memory: Some(memory), problems, warnings, ..Found::nothing(&file) };
@@ -269,7 +269,7 @@ mod tests {
     fn problem(folder: &Path, text: &str, key: &str, at: (usize, usize)) -> Problem {
         let file = folder.join("relay.toml");
         std::fs::write(&file, text).unwrap();
-        Problem { file, at: Some(at), key: key.to_owned(), what: "is wrong".to_owned(), help: None }
+        Problem { at: Some(at), ..Problem::of(file, key, "is wrong".to_owned(), None) }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::grammar::{Explain, Format};
-use super::{Exit, Unusable, capture, rfc3339, say_json};
+use super::{Exit, Unusable, capture, say_json};
 use crate::base::Clock;
 use crate::cli::terminal::{Palette, Tone, harmless, tell};
 use crate::domain::HistoryOutcome;
@@ -52,7 +52,7 @@ fn captured(args: &Explain, bytes: &[u8], format: Format) -> Result<Exit, Unusab
         recorded: None,
     };
     let explanation = judge(&loaded.snapshot, &subject);
-    let (verdict, judged_at) = (explanation.sum(), rfc3339(at));
+    let (verdict, judged_at) = (explanation.sum(), at.to_string());
     match format {
         Format::Json => say_json(&Captured {
             verdict,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::grammar::{Format, Verify};
-use super::{Exit, Unusable, capture, rfc3339, say_json};
+use super::{Exit, Unusable, capture, say_json};
 use crate::base::{Clock, Secret, UnixMillis};
 use crate::cli::terminal::{Palette, Table, Tone, cell, harmless, tell};
 use crate::config::Environment;
@@ -170,11 +170,11 @@ fn judge(by: &By<'_>, head: &Head, body: &[u8], now: UnixMillis) -> Verdict {
         explanation,
         hints,
         key: proof.as_ref().map(|proof| proof.key.to_string()),
-        timestamp: proof.as_ref().and_then(|proof| proof.timestamp).map(rfc3339),
+        timestamp: proof.as_ref().and_then(|proof| proof.timestamp).map(|at| at.to_string()),
         dedupe: proof.and_then(|proof| proof.dedupe),
         body_bytes: body.len(),
         doubts: Vec::new(),
-        judged_at: rfc3339(now),
+        judged_at: now.to_string(),
     }
 }
 

@@ -30,7 +30,7 @@ use super::parse::Parsed;
 use super::raw::RawConfig;
 use super::recipe::Recipe;
 use super::report::{Problems, Report};
-use super::source::Sources;
+use super::source::{SourceError, Sources};
 use crate::base::UnixMillis;
 use crate::runtime::snapshot::{Limits, Snapshot};
 use crate::runtime::state::State;
@@ -161,6 +161,11 @@ impl Compiler<'_> {
     /// Adds a problem at a value.
     fn reject<T>(&mut self, at: &Spanned<T>, key: &str, what: impl Into<String>, help: impl Into<String>) {
         self.problems.add(Some(at.span()), key, what, Some(help.into()));
+    }
+
+    /// Adds a problem with what a value refers to.
+    fn unusable<T>(&mut self, at: &Spanned<T>, key: &str, error: &SourceError) {
+        self.problems.add_source(Some(at.span()), key, error);
     }
 
     /// Adds a warning at a value.

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::ser::{SerializeStruct, Serializer};
 
 use super::masked::sentence;
+use super::source::SourceError;
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +25,15 @@ pub struct Problem {
     pub what: String,
     /// What to do about it.
     pub help: Option<String>,
+    /// The file that may not be read, where that is what is wrong.
+    pub denied: Option<PathBuf>,
+}
+
+impl Problem {
+    /// Of a whole file, or of a key that stands in no text.
+    pub fn of(file: impl Into<PathBuf>, key: impl Into<String>, what: String, help: Option<String>) -> Self {
+        Self { file: file.into(), at: None, key: key.into(), what, help, denied: None }
+    }
 }
 
 /// `relay.toml:41:18: routes.github.secrets: …`, then a help line.
@@ -123,6 +133,12 @@ impl Problems {
         self.found.push(problem);
     }
 
+    /// Adds a problem with a file or a value that the text refers to.
+    pub fn add_source(&mut self, span: Option<Range<usize>>, key: impl Into<String>, error: &SourceError) {
+        let problem = self.problem(span, key.into(), error.to_string(), Some(error.help()));
+        self.found.push(Problem { denied: error.denied().map(Path::to_path_buf), ..problem });
+    }
+
     /// Adds something worth knowing that stops nothing.
     pub fn warn(
         &mut self,
@@ -146,7 +162,7 @@ impl Problems {
     ) {
         let file = file.to_path_buf();
         let what = sentence(what.into());
-        self.found.push(Problem { file, at: Some((line, 1)), key: key.into(), what, help: help.map(sentence) });
+        self.found.push(Problem { at: Some((line, 1)), ..Problem::of(file, key, what, help.map(sentence)) });
     }
 
     /// Forgets problems and warnings behind the first `told` whose key stands in one of these tables (each with its dot; the
@@ -197,7 +213,7 @@ impl Problems {
 
     fn problem(&self, span: Option<Range<usize>>, key: String, what: String, help: Option<String>) -> Problem {
         let at = span.map(|span| self.place(span.start));
-        Problem { file: self.file.clone(), at, key, what: sentence(what), help: help.map(sentence) }
+        Problem { at, ..Problem::of(&self.file, key, sentence(what), help.map(sentence)) }
     }
 
     /// Line and column from 1; columns count characters, as editors do.

@@ -1,6 +1,7 @@
 //! A served certificate that ends: one line.
 
 use super::line::{Level, Line};
+use crate::base::UnixMillis;
 
 /// One that has expired, or is in the last part of its life.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +27,7 @@ impl CertificateEvent<'_> {
 
     pub(super) fn write(&self, line: &mut Line) {
         let Self { listener, names, not_after, expired: _ } = *self;
-        let end = jiff::Timestamp::from_second(not_after).map_or_else(|_| not_after.to_string(), |at| at.to_string());
+        let end = UnixMillis::from_secs(not_after).to_string();
         line.text("listener", listener).long("names", names).text("not_after", &end);
     }
 }

@@ -141,19 +141,17 @@ impl<'s> Seen<'s, '_> {
             return part(
                 Found::None,
                 match read {
-                    Some(at) => format!("{place} says {}; it is informative and refuses nothing", instant(at)),
+                    Some(at) => format!("{place} says {at}; it is informative and refuses nothing"),
                     None => format!("{place} is informative and refuses nothing"),
                 },
             );
         };
         let wide = format!("the window is {} back and {} ahead", span(window.back), span(window.ahead));
         match (self.scheme().stamp(time, self.facts, now), read) {
-            (Ok(_), Some(at)) => {
-                part(Found::Good, format!("{place} says {}, {}; {wide}", instant(at), relative(at, now)))
-            }
+            (Ok(_), Some(at)) => part(Found::Good, format!("{place} says {at}, {}; {wide}", relative(at, now))),
             (Ok(_), None) => part(Found::Good, format!("{place}; {wide}")),
             (Err(refusal @ (Refusal::TimestampStale | Refusal::TimestampAhead)), Some(at)) => {
-                part(Found::Bad(refusal), format!("{place} says {}, {}; {wide}", instant(at), relative(at, now)))
+                part(Found::Bad(refusal), format!("{place} says {at}, {}; {wide}", relative(at, now)))
             }
             (Err(refusal @ Refusal::TimestampMalformed), _) => {
                 part(Found::Bad(refusal), format!("{place} is not written as {}", time.format.as_str()))
@@ -398,11 +396,6 @@ fn is_in_body(source: &Source) -> bool {
 
 pub(super) fn names<'n>(ids: impl Iterator<Item = &'n str>) -> String {
     ids.map(|id| format!("`{id}`")).collect::<Vec<_>>().join(", ")
-}
-
-/// `2026-01-01T00:00:00Z`.
-pub(super) fn instant(at: UnixMillis) -> String {
-    jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| format!("{} ms", at.0), |at| at.to_string())
 }
 
 /// `3 min 20 s before this moment`.

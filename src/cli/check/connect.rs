@@ -44,13 +44,7 @@ struct Disk {
 
 /// Tries everything; what failed is a problem, a slow disk a warning.
 pub(super) async fn everything(file: &Path, snapshot: &Snapshot) -> (Tried, Vec<Problem>, Vec<Problem>) {
-    let problem = |key: String, what: String, help: &str| Problem {
-        file: file.to_path_buf(),
-        at: None,
-        key,
-        what,
-        help: Some(help.to_owned()),
-    };
+    let problem = |key: String, what: String, help: &str| Problem::of(file, key, what, Some(help.to_owned()));
     let (mut tried, mut problems, mut warnings) = (Tried::default(), Vec::new(), Vec::new());
     for (name, upstream) in &snapshot.upstreams {
         for reached in std::sync::Arc::clone(upstream).reach().await {

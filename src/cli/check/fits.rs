@@ -21,13 +21,7 @@ pub(super) fn warnings(
     ram: Option<u64>,
     unit: Option<&Unit>,
 ) -> Vec<Problem> {
-    let problem = |key: &str, (what, help): (String, String)| Problem {
-        file: file.to_path_buf(),
-        at: None,
-        key: key.to_owned(),
-        what,
-        help: Some(help),
-    };
+    let problem = |key: &str, (what, help): (String, String)| Problem::of(file, key, what, Some(help));
     let mut found = Vec::new();
     found.extend(beyond_memory(memory, &snapshot.limits, ram, unit).map(|words| problem("limits", words)));
     found.extend(beyond_open_files(snapshot, unit).map(|words| problem("limits.max_connections", words)));

@@ -102,13 +102,8 @@ impl Identity {
 
 /// The problem of a unit whose account this host does not have: systemd does not start the service.
 pub(super) fn without(config: &Path, key: &str, name: &str) -> Problem {
-    Problem {
-        file: config.to_path_buf(),
-        at: None,
-        key: String::new(),
-        what: format!("the unit has {key}={name}, and this host has no such account: the service cannot start"),
-        help: Some("make it: systemd-sysusers (sysusers.d/dmz-relay.conf)".to_owned()),
-    }
+    let what = format!("the unit has {key}={name}, and this host has no such account: the service cannot start");
+    Problem::of(config, "", what, Some("make it: systemd-sysusers (sysusers.d/dmz-relay.conf)".to_owned()))
 }
 
 /// One entry of an access control list.

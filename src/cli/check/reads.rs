@@ -61,20 +61,16 @@ pub(super) fn problems(named: Named<'_>, who: &Identity, accounts: &Accounts) ->
 
 /// Whether a problem says of a file what the caller met with it, and the other says it of the user.
 pub(super) fn is_same(of_user: &Problem, of_caller: &Problem) -> bool {
-    const WORDS: &str = " may not be read by the ";
-    let path = |problem: &Problem| problem.what.split_once(WORDS).map(|(path, _)| path.to_owned());
-    path(of_user).is_some_and(|shown| path(of_caller) == Some(shown))
+    of_user
+        .denied
+        .as_deref()
+        .zip(of_caller.denied.as_deref())
+        .is_some_and(|(of_user, of_caller)| real(of_user) == real(of_caller))
 }
 
 /// What the unit keeps from the service, whoever its user is.
 pub(super) fn kept_by_unit(named: Named<'_>, unit: &Unit) -> Vec<Problem> {
-    let problem = |what: String, help: String| Problem {
-        file: named.config.to_path_buf(),
-        at: None,
-        key: String::new(),
-        what,
-        help: Some(help),
-    };
+    let problem = |what: String, help: String| Problem::of(named.config, "", what, Some(help));
     let mut found = Vec::new();
     for (key, folder) in &unit.hidden {
         let below: Vec<_> = named.read.iter().filter(|path| real(path).starts_with(folder)).collect();
@@ -124,7 +120,8 @@ impl Obstacle {
                 [change.then(|| format!("chgrp {own} {shown}")), missing.then(|| format!("chmod g+{letter} {shown}"))];
             commands.into_iter().flatten().collect::<Vec<_>>().join(" && ")
         };
-        Problem { file: config.to_path_buf(), at: None, key: String::new(), what, help: Some(help) }
+        let denied = (!self.on_the_way && self.wanted & WRITE == 0).then(|| at.to_path_buf());
+        Problem { denied, ..Problem::of(config, "", what, Some(help)) }
     }
 }
 

@@ -19,15 +19,11 @@ pub(super) fn warnings(file: &Path, snapshot: &Snapshot, accounts: &Accounts) ->
             return None;
         }
         let add = if kind == "user" { "useradd --system" } else { "groupadd --system" };
-        Some(Problem {
-            file: file.to_path_buf(),
-            at: None,
-            key: key.to_owned(),
-            what: format!("\"{kind}:{name}\" names nobody on this host: there is no such {kind} in {place}"),
-            help: Some(format!(
-                "correct the name, make the account ({add} {name}), or write its number where a directory service has it"
-            )),
-        })
+        let what = format!("\"{kind}:{name}\" names nobody on this host: there is no such {kind} in {place}");
+        let help = format!(
+            "correct the name, make the account ({add} {name}), or write its number where a directory service has it"
+        );
+        Some(Problem::of(file, key, what, Some(help)))
     });
     unknown.collect()
 }

@@ -3,6 +3,7 @@
 use serde::de::DeserializeOwned;
 
 use super::{Desk, Pages, Question, Refused, event_path};
+use crate::base::UnixMillis;
 use crate::cli::Unusable;
 use crate::cli::grammar::events::{Filters, Order};
 use crate::cli::terminal::{Progress, complain, confirm, counted, harmless};
@@ -61,8 +62,7 @@ fn span(start: &str) -> Option<(String, String)> {
     let open = u32::try_from(TIME_DIGITS - time.len()).ok()? * 4;
     let from = i64::from_str_radix(time, 16).ok()? << open;
     let to = from.checked_add(1 << open)?;
-    let text = |millis| jiff::Timestamp::from_millisecond(millis).ok().map(|at| format!("{at:.3}"));
-    Some((text(from)?, text(to)?))
+    Some((format!("{:.3}", UnixMillis(from)), format!("{:.3}", UnixMillis(to))))
 }
 
 /// Every event that matches, the oldest first. Before the question is asked, so that the answer cannot change under it.
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn the_beginning_of_an_id_is_a_span_of_time() {
-        let id = crate::gate::pipeline::record::request_id(crate::base::UnixMillis(1_795_341_600_123));
+        let id = crate::gate::pipeline::record::request_id(UnixMillis(1_795_341_600_123));
         let at = |text: &str| span(text).unwrap();
         assert_eq!(at(&id), ("2026-11-22T10:00:00.123Z".into(), "2026-11-22T10:00:00.124Z".into()));
         assert_eq!(at(id.get(..TIME_DIGITS).unwrap()), at(&id));

@@ -122,7 +122,7 @@ impl Compiler<'_> {
         let file = match read {
             Ok(file) => file,
             Err(error) => {
-                self.reject(path, key, error.to_string(), error.help());
+                self.unusable(path, key, &error);
                 return Networks::default();
             }
         };

@@ -64,7 +64,7 @@ impl Compiler<'_> {
                         None
                     }
                     Err(error) => {
-                        self.reject(path, key, error.to_string(), error.help());
+                        self.unusable(path, key, &error);
                         None
                     }
                 }

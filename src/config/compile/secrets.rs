@@ -129,7 +129,7 @@ impl Compiler<'_> {
                     Some((id, Secret::new(PLACEHOLDER.to_vec())))
                 }
                 Err(error) => {
-                    self.reject(value, key, error.to_string(), error.help());
+                    self.unusable(value, key, &error);
                     None
                 }
             },

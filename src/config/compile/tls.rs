@@ -100,7 +100,7 @@ impl Compiler<'_> {
         let pem = match self.sources.certificates(at.get_ref()) {
             Ok(pem) => pem,
             Err(error) => {
-                self.reject(at, key, error.to_string(), error.help());
+                self.unusable(at, key, &error);
                 return None;
             }
         };
@@ -137,7 +137,7 @@ impl Compiler<'_> {
                     return None;
                 }
                 Err(error) => {
-                    self.reject(at, key, error.to_string(), error.help());
+                    self.unusable(at, key, &error);
                     return None;
                 }
             },
@@ -220,7 +220,7 @@ impl Compiler<'_> {
         let pem = match self.sources.certificates(at.get_ref()) {
             Ok(pem) => pem,
             Err(error) => {
-                self.reject(at, key, error.to_string(), error.help());
+                self.unusable(at, key, &error);
                 return None;
             }
         };

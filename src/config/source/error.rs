@@ -38,6 +38,14 @@ impl SourceError {
         }
     }
 
+    /// The file that may not be read.
+    pub fn denied(&self) -> Option<&Path> {
+        match self {
+            Self::Denied(path) => Some(path),
+            _ => None,
+        }
+    }
+
     /// The same where the file is named already.
     pub fn without(&self, path: &Path) -> String {
         let text = self.to_string();

@@ -32,13 +32,13 @@ pub struct ActionRow {
     pub result: String,
     /// The answer's status.
     pub status: u16,
-    /// The caller's user id.
-    pub uid: u32,
+    /// The caller's user id; `null` for a signal.
+    pub uid: Option<u32>,
     /// Its name, where the host knew it.
     pub user: Option<String>,
     /// The caller's process.
     pub pid: Option<i32>,
-    /// From where it came.
+    /// `unix socket`, `systemd` (`systemctl reload`) or `signal`.
     pub from: String,
     /// The event that it was about.
     pub id: Option<String>,
@@ -54,7 +54,7 @@ impl From<store::Action> for ActionRow {
             action;
         let text = |text: Option<Box<str>>| text.map(String::from);
         Self {
-            at: jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| at.0.to_string(), |at| at.to_string()),
+            at: format!("{at:.3}"),
             action: action.into(),
             result: result.into(),
             status,

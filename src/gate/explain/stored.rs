@@ -54,7 +54,7 @@ pub fn explain_event(snapshot: &Snapshot, event: &Event, now: UnixMillis) -> Eve
     let today = judged_at(now).filter(|today| then.as_ref().is_none_or(|then| !alike(then, today)));
     EventExplanation {
         id: entry.request_id.to_string(),
-        received_at: instant(entry.received_at),
+        received_at: format!("{:.3}", entry.received_at),
         route: entry.route.as_deref().map(str::to_owned),
         outcome: entry.outcome,
         reason: Some(event.reason.to_string()).filter(|reason| !reason.is_empty()),
@@ -149,9 +149,7 @@ fn afterwards(event: &Event) -> Vec<String> {
     }
     lines.extend(event.history.iter().map(attempt));
     match (event.stage, event.due) {
-        (Some(Stage::Waiting), Some(due)) => {
-            lines.push(format!("it waits; the next attempt is due at {}", instant(due)))
-        }
+        (Some(Stage::Waiting), Some(due)) => lines.push(format!("it waits; the next attempt is due at {due:.3}")),
         (Some(Stage::Waiting), None) => {
             lines.push("it waits; an attempt is under way, or its turn has not come".to_owned())
         }
@@ -182,9 +180,5 @@ fn attempt(attempt: &Attempt) -> String {
     // The status says it already.
     let detail = detail.as_deref().filter(|_| status.is_none() || fault.is_none());
     let detail = detail.map_or_else(String::new, |detail| format!(": {detail}"));
-    format!("attempt {number} at {}, {kind}: {result}{detail}, after {} ms", instant(*at), took.as_millis())
-}
-
-fn instant(at: UnixMillis) -> String {
-    jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| String::new(), |at| format!("{at:.3}"))
+    format!("attempt {number} at {at:.3}, {kind}: {result}{detail}, after {} ms", took.as_millis())
 }

@@ -84,8 +84,8 @@ pub(super) enum Untimely {
 impl fmt::Display for Untimely {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Expired(at) => write!(f, "the certificate expired on {}", date(*at)),
-            Self::NotYet(at) => write!(f, "the certificate is not valid before {}", date(*at)),
+            Self::Expired(at) => write!(f, "the certificate expired on {}", UnixMillis::from_secs(*at)),
+            Self::NotYet(at) => write!(f, "the certificate is not valid before {}", UnixMillis::from_secs(*at)),
         }
     }
 }
@@ -108,7 +108,7 @@ pub(super) struct EndsSoon {
 
 impl fmt::Display for EndsSoon {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the certificate expires in {} days, on {}", self.days, date(self.at))
+        write!(f, "the certificate expires in {} days, on {}", self.days, UnixMillis::from_secs(self.at))
     }
 }
 
@@ -207,9 +207,4 @@ fn names(leaf: &X509Certificate<'_>) -> Option<Vec<String>> {
         }
     }
     Some(names)
-}
-
-fn date(secs: i64) -> String {
-    jiff::Timestamp::from_second(secs)
-        .map_or_else(|_| secs.to_string(), |at| at.strftime("%Y-%m-%d %H:%M UTC").to_string())
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::base::UnixMillis;
 use crate::control::admin::events::{
     AttemptView, EventDetail, EventRow, FieldView, HeadView, RedeliveryReport, TookView,
 };
@@ -19,7 +18,7 @@ pub(super) fn row(event: &Event, sensitive: &Sensitive) -> EventRow {
     let view = entry.head.as_ref().map(|head| sensitive.view(head, &entry.marks));
     EventRow {
         id: entry.request_id.to_string(),
-        received_at: rfc3339(entry.received_at),
+        received_at: format!("{:.3}", entry.received_at),
         listener: entry.listener.to_string(),
         route: text(&entry.route),
         provider: text(&entry.provider),
@@ -36,7 +35,7 @@ pub(super) fn row(event: &Event, sensitive: &Sensitive) -> EventRow {
         state: stage.map(|stage| stage.as_str().to_owned()),
         key: text(&entry.key),
         dedupe: boxed(&entry.dedupe),
-        timestamp: entry.timestamp.map(rfc3339),
+        timestamp: entry.timestamp.map(|at| format!("{at:.3}")),
         body_bytes: entry.body_bytes,
         has_body: *has_body,
         upstream: text(&entry.upstream),
@@ -44,7 +43,7 @@ pub(super) fn row(event: &Event, sensitive: &Sensitive) -> EventRow {
         upstream_status: entry.upstream_status,
         attempts: entry.attempts,
         detail: boxed(&entry.detail),
-        due: due.map(rfc3339),
+        due: due.map(|at| format!("{at:.3}")),
     }
 }
 
@@ -68,7 +67,7 @@ fn attempt(attempt: &Attempt) -> AttemptView {
     let Attempt { number, at, kind, server, status, fault, detail, took } = attempt;
     AttemptView {
         number: *number,
-        at: rfc3339(*at),
+        at: format!("{at:.3}"),
         kind: kind.as_str().to_owned(),
         server: server.as_deref().map(str::to_owned),
         status: *status,
@@ -105,11 +104,6 @@ fn head(head: &Head, view: &View<'_>) -> HeadView {
         host: view.host().to_owned(),
         headers: view.fields().map(field).collect(),
     }
-}
-
-/// `2026-11-22T10:15:30.123Z`.
-fn rfc3339(at: UnixMillis) -> String {
-    jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| String::new(), |at| format!("{at:.3}"))
 }
 
 /// To the microsecond, so that nothing is shown as 0.8170000000000001.
