@@ -292,6 +292,35 @@ fn redeliveries_one_by_one_and_in_bulk() {
     }
 }
 
+/// A name that is nowhere is a mistake, and not a question without an answer. One that was removed still has its events.
+#[test]
+fn a_filter_that_cannot_match_is_refused_with_the_name_that_was_meant() {
+    let stage = Stage::new();
+    stage.send(&["kept"]).exits(0);
+    stage.listed(&["--route", "kept"], 1);
+    for (arguments, told) in [
+        (["--route", "kpet"], "there is no route \"kpet\", and no event has it; did you mean \"kept\"?"),
+        (["--route", "nowhere-at-all"], "there is no route \"nowhere-at-all\""),
+        (["--provider", "gitub"], "did you mean \"github\"?"),
+        (["--reason", "signature_mismach"], "did you mean \"signature_mismatch\"?"),
+    ] {
+        for command in [&["list"][..], &["export"], &["replay", "--yes"], &["discard", "--yes"]] {
+            let said = stage.events(&[command, &arguments].concat()).exits(2);
+            assert!(said.err.contains(told), "{command:?} {arguments:?}: {}{}", said.out, said.err);
+        }
+    }
+    for arguments in [["--route", "down"], ["--provider", "stripe"], ["--reason", "route_busy"], ["--outcome", "dead"]]
+    {
+        stage.listed(&arguments, 0);
+    }
+    let text = stage.installation.read("relay.toml");
+    let without = text.replace("[routes.kept]\npath = \"/hooks/kept\"", "[routes.renamed]\npath = \"/hooks/renamed\"");
+    stage.installation.write("relay.toml", &without);
+    stage.installation.relay(&["reload"]).exits(0);
+    stage.listed(&["--route", "kept"], 1);
+    stage.listed(&["--route", "kept", "--status", "5xx"], 0);
+}
+
 #[test]
 fn a_bulk_redelivery_goes_on_past_failures() {
     let stage = Stage::new();

@@ -1,6 +1,7 @@
 //! The history for the admin listener: store rows in, what may be shown out.
 
 mod show;
+mod unmatched;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -17,7 +18,8 @@ use crate::control::admin::events::{
 use crate::delivery::by_hand::{Refused, Waiting};
 use crate::delivery::{self, NotRedelivered};
 use crate::gate::explain::{EventExplanation, explain_event};
-use crate::observe::AdminAction;
+use crate::gate::pipeline::Gate;
+use crate::observe::{AdminAction, Event};
 use crate::store::{Action, ActionPage, ActionQuery, Bookmark, Query, Store, Unstored};
 
 /// Explanations under way.
@@ -46,8 +48,12 @@ impl EventSource for Source {
 
     fn page(&self, query: Query) -> Asking<'_, Listed> {
         Box::pin(async move {
-            let sensitive = Arc::clone(&self.relay().snapshot().sensitive);
-            let page = self.history()?.page(query, Arc::clone(&sensitive)).await?;
+            let (store, snapshot) = (self.history()?, self.relay().snapshot());
+            let sensitive = Arc::clone(&snapshot.sensitive);
+            let page = store.page(query.clone(), Arc::clone(&sensitive)).await?;
+            if page.events.is_empty() && page.next.is_none() && query.after.is_none() {
+                unmatched::refuse(store, &snapshot, &query).await?;
+            }
             Ok(Listed {
                 events: page.events.iter().map(|event| show::row(event, &sensitive)).collect(),
                 next: page.next,
@@ -141,8 +147,16 @@ impl EventSource for Source {
     }
 }
 
+/// Records an action: a line, a count, and a row where there is a store.
+pub(super) fn acted(gate: &Gate, action: &AdminAction<'_>) {
+    gate.observer.record(&Event::AdminAction(*action));
+    if let Some(store) = gate.state.store() {
+        store.act(stored(action, gate.clock.now()));
+    }
+}
+
 /// An action as the store keeps it.
-pub(super) fn stored(action: &AdminAction<'_>, at: UnixMillis) -> Action {
+fn stored(action: &AdminAction<'_>, at: UnixMillis) -> Action {
     let AdminAction { action, result, status, uid, user, pid, id, count, detail, token, from } = *action;
     let text = |text: Option<&str>| text.map(Into::into);
     Action {
@@ -153,7 +167,7 @@ pub(super) fn stored(action: &AdminAction<'_>, at: UnixMillis) -> Action {
         uid,
         user: text(user),
         pid,
-        from: from.into(),
+        from: from.as_str().into(),
         request_id: text(id),
         count,
         detail: text(detail),
