@@ -11,7 +11,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::keys::{FILE, Key, Shape};
-use super::near::suggest;
+use super::near::{nearest, suggest};
 
 /// Something that does not fit.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub(super) struct Misfit {
 
 /// Takes out of the file what does not fit, and says what it was.
 pub(super) fn fit(file: &mut Spanned<DeTable<'_>>) -> Vec<Misfit> {
-    let mut walk = Walk { path: Vec::new(), above: Vec::new(), found: Vec::new() };
+    let mut walk = Walk { path: Vec::new(), above: Vec::new(), entries: Vec::new(), found: Vec::new() };
     let span = file.span();
     walk.table(file.get_mut(), FILE, &span);
     walk.found
@@ -37,6 +37,8 @@ struct Walk {
     path: Vec<String>,
     /// The tables around the present one, outermost first, each with the length of its path.
     above: Vec<(usize, &'static [Key])>,
+    /// The lengths of the paths whose last name an operator chose.
+    entries: Vec<usize>,
     found: Vec<Misfit>,
 }
 
@@ -44,7 +46,7 @@ impl Walk {
     fn table(&mut self, table: &mut DeTable<'_>, keys: &'static [Key], span: &Range<usize>) {
         for (name, mut value) in take(table) {
             let Some(key) = keys.iter().find(|key| key.name == name.get_ref()) else {
-                self.unknown(name.get_ref(), name.span(), keys);
+                self.unknown(name.get_ref(), name.span(), keys, value.get_ref().is_table());
                 continue;
             };
             self.above.push((self.path.len(), keys));
@@ -96,11 +98,13 @@ impl Walk {
                 true
             }
             (Shape::Named(each), DeValue::Table(table)) => {
+                self.entries.push(self.path.len() + 1);
                 for (name, mut value) in take(table) {
                     if self.below(name.get_ref(), |walk| walk.value(&mut value, each)) {
                         table.insert(name, value);
                     }
                 }
+                self.entries.pop();
                 true
             }
             (Shape::OneOf(keys), DeValue::Table(table)) => {
@@ -116,13 +120,13 @@ impl Walk {
                 let among = shapes.iter().find(|shape| same_kind(shape, found));
                 match among {
                     Some(shape) => self.value(value, shape),
-                    None => self.mistyped(span, expected, kind(value.get_ref())),
+                    None => self.mistyped(span, expected, "docs/config.md shows its forms", kind(value.get_ref())),
                 }
             }
             (Shape::Refused(shape), _) => self.value(value, shape),
             (shape, found) => {
-                let found = kind(found);
-                self.mistyped(span, name(shape), found)
+                let (help, found) = (advice(shape, found), kind(found));
+                self.mistyped(span, name(shape), &help, found)
             }
         }
     }
@@ -134,7 +138,7 @@ impl Walk {
         result
     }
 
-    fn unknown(&mut self, written: &str, span: Range<usize>, keys: &'static [Key]) {
+    fn unknown(&mut self, written: &str, span: Range<usize>, keys: &'static [Key], is_table: bool) {
         // A key below the header of a table belongs to that table, though its author may have meant the one above.
         let owner = self.above.iter().rev().find(|(_, keys)| keys.iter().any(|key| key.name == written));
         let help = match owner {
@@ -145,14 +149,23 @@ impl Walk {
                 let owner = self.path.get(..*depth).unwrap_or_default().join(".");
                 format!("\"{written}\" belongs to [{owner}]: write it above the header of [{}]", self.path.join("."))
             }
+            // A dot in a header is a step down, which the author of a host name does not mean.
+            None if is_table
+                && self.entries.last() == Some(&self.path.len())
+                && nearest(written, keys.iter().map(|key| key.name)).is_none() =>
+            {
+                let above = self.path.split_last().map_or(String::new(), |(_, above)| above.join("."));
+                let name = self.path.last().map_or("", String::as_str);
+                format!("a name with a dot stands in quotes: [{above}.\"{name}.{written}…\"]")
+            }
             None => suggest(written, keys.iter().map(|key| key.name), "nothing may stand here"),
         };
         let what = format!("unknown key \"{written}\"");
         self.below(written, |walk| walk.misfit(span, &what, &help));
     }
 
-    fn mistyped(&mut self, span: Range<usize>, expected: &str, found: &str) -> bool {
-        self.misfit(span, &format!("expected {expected}, found {found}"), advice(expected));
+    fn mistyped(&mut self, span: Range<usize>, expected: &str, help: &str, found: &str) -> bool {
+        self.misfit(span, &format!("expected {expected}, found {found}"), help);
         false
     }
 
@@ -221,12 +234,29 @@ fn kind(value: &DeValue<'_>) -> &'static str {
     }
 }
 
-fn advice(expected: &str) -> &'static str {
-    match expected {
-        "a list" => "write [\"…\"]; [[listeners]] has double brackets",
-        "true or false" => "write it without quotes",
-        "a text" => "write it in quotes",
-        "a whole number" | "a number" => "write it without quotes",
-        _ => "docs/config.md shows each key's shape",
+/// What to write in place of a value of another type.
+fn advice(shape: &Shape, found: &DeValue<'_>) -> String {
+    match shape {
+        Shape::Text | Shape::Word(_) | Shape::Choice(_) if found.is_array() => {
+            "write one text, without brackets".into()
+        }
+        Shape::Text | Shape::Word(_) | Shape::Choice(_) => "write it in quotes".into(),
+        Shape::Duration | Shape::Size => "write a whole number with its unit, in quotes".into(),
+        Shape::Whole(..) | Shape::Number if found.is_str() => "write it without quotes".into(),
+        Shape::Whole(..) | Shape::Number => "write a number".into(),
+        Shape::Flag => "write true or false, without quotes".into(),
+        Shape::List(each) if matches!(each, Shape::Table(_)) && found.is_table() => {
+            "write its header in double brackets: [[…]]".into()
+        }
+        Shape::List(_) => "write a list: […]".into(),
+        Shape::Table(keys) => format!("write a table: {{ KEY = … }}; its keys: {}", names(keys)),
+        Shape::OneOf(keys) => format!("write a table with one key: {{ KEY = … }}; known: {}", names(keys)),
+        Shape::Named(_) => "write a table: { NAME = … }".into(),
+        Shape::Refused(shape) => advice(shape, found),
+        Shape::Either(..) | Shape::Reserved => "docs/config.md shows its forms".into(),
     }
+}
+
+fn names(keys: &[Key]) -> String {
+    keys.iter().map(|key| key.name).collect::<Vec<_>>().join(", ")
 }

@@ -174,3 +174,43 @@ fn the_shipped_file_and_every_good_file_fit_the_schema() {
         assert!(schema.iter_errors(&file).any(|error| error.to_string().contains(what)), "{text}");
     }
 }
+
+/// taplo, as editors run it; `None` where it is not installed. There, CI fails instead.
+fn taplo() -> Option<std::path::PathBuf> {
+    let set_up = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("interop").join("venv/bin/taplo");
+    let missing = "needs taplo (run .ci/interop-setup)";
+    assert!(set_up.exists() || std::env::var_os("CI").is_none(), "{missing}");
+    let found = set_up.exists().then_some(set_up);
+    if found.is_none() {
+        println!("skipped, {missing}");
+    }
+    found
+}
+
+/// As docs/cli.md has it: the first line of the file names the schema that lies beside it.
+#[test]
+fn an_editor_takes_the_shipped_file_and_marks_mistakes_by_the_schema() {
+    let Some(taplo) = taplo() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let schema = serde_json::to_string(&dmz_relay::config::schema::schema()).unwrap();
+    std::fs::write(folder.path().join("relay.schema.json"), schema).unwrap();
+    let lint = |text: &str| {
+        let file = folder.path().join("relay.toml");
+        std::fs::write(&file, format!("#:schema relay.schema.json\n{text}")).unwrap();
+        let said = std::process::Command::new(&taplo).arg("lint").arg(&file).output().unwrap();
+        (said.status.success(), String::from_utf8_lossy(&said.stderr).into_owned())
+    };
+    for text in crate::material::fixtures("good").into_iter().map(|(_, text)| text).chain([SHIPPED.to_owned()]) {
+        let (fine, said) = lint(&text);
+        assert!(fine, "{said}\n{text}");
+    }
+    for (mistake, marked) in [
+        ("[[listeners]]\nadress = \"127.0.0.1:1\"\n", "adress"),
+        ("[routes.a]\npath = 3\n", "3 is not of type"),
+        ("[log]\nformat = \"jason\"\n", "jason"),
+        ("[limits]\nhead_timeout = 5\n", "5"),
+    ] {
+        let (fine, said) = lint(mistake);
+        assert!(!fine && said.contains(marked), "{mistake}\n{said}");
+    }
+}

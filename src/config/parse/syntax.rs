@@ -72,12 +72,14 @@ fn cause(line: &str) -> &'static str {
         }
         Some(value) if value.starts_with('"') && value.matches('"').count() == 1 => "the closing quote is missing",
         Some(value) if value.starts_with('\'') && value.matches('\'').count() == 1 => "the closing quote is missing",
+        Some(value) if value.matches('"').count() % 2 == 1 => "a closing quote is missing",
         Some(value) if value.contains('\\') && value.starts_with('"') => {
             "a backslash in \"…\" begins an escape; write the text in single quotes, or \\\\"
         }
         Some(value) if value.starts_with('[') && !value.contains(']') => {
             "a list ends with \"]\", and a comma stands between its entries"
         }
+        Some(value) if value.starts_with('[') => "a comma stands between the entries of a list",
         Some(value) if value.starts_with('{') => "a table in braces is { key = VALUE, key = VALUE }",
         Some(value) if value.ends_with(',') || value.ends_with(';') => "nothing stands behind a value",
         Some(_) => "a text stands in quotes: KEY = \"…\"",
@@ -102,6 +104,8 @@ mod tests {
             ("path = \"/a\",", "nothing stands behind"),
             ("path = \"C:\\hooks\"", "backslash"),
             ("secrets = [{ file = \"a\"", "ends with \"]\""),
+            ("methods = [\"GET\" \"POST\"]", "a comma stands between"),
+            ("methods = [\"GET, \"POST\"]", "closing quote"),
         ] {
             let text = format!("[routes.github]\n{line}\n");
             let error = toml::de::DeTable::parse(&text).expect_err(line);
