@@ -288,7 +288,7 @@ fn usage(status: &Status) -> Table {
 fn store(store: &StoreStatus, status: &Status, now: i64) -> Table {
     let mut table = Table::new(["", "waiting", "dead", "oldest", ""]);
     let state = match (store.open, &store.problem, store.full) {
-        (false, problem, _) => cell(Tone::Bad, harmless(problem.as_deref().unwrap_or("takes nothing"))),
+        (false, problem, _) => cell(Tone::Bad, harmless(problem.as_deref().unwrap_or("accepts no requests"))),
         (true, _, true) => cell(Tone::Bad, "full"),
         (true, _, false) => cell(Tone::Good, "takes requests"),
     };

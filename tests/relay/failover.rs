@@ -72,6 +72,36 @@ async fn what_the_inside_takes_in_time_never_waits() {
     rig.finish().await;
 }
 
+/// What can neither be kept nor is wanted by anybody waits for no upstream. The pause of a probe later a request is forwarded again, though
+/// there is no room yet.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_a_full_store_an_open_breaker_refuses_until_the_next_probe_and_no_longer() {
+    let (app, mood) = moody::moody(503).await;
+    let routes = ROUTES.replace("\"1s\"", "\"10m\"");
+    let rig = Rig::with_app(Setup::stored_with("keep = { size = \"16MiB\" }", &routes), app).await;
+    let call = Call::post("/hooks/plain").body(vec![b'a'; 1_000_000]);
+    eventually("it is full", async || rig.send(Protocol::H1, &call).await.status != 200).await;
+    rig.log.wait("store_full", |_| true).await;
+    let before = rig.app.seen().len();
+    mood.well();
+    for protocol in BOTH {
+        let answer = rig.send(protocol, &call).await;
+        assert_eq!((answer.status, answer.field("retry-after")), (503, Some("30")));
+        assert_eq!(rig.log.of(answer.id()).await["reason"], "store_full");
+    }
+    assert_eq!(rig.app.seen().len(), before, "and nobody was asked");
+    // What waits and what comes may both be the probe.
+    rig.clock.advance(Duration::from_secs(5));
+    eventually("a request is forwarded", async || {
+        let answer = rig.send(Protocol::H1, &call).await;
+        answer.status == 200 && rig.log.of(answer.id()).await["outcome"] == "delivered"
+    })
+    .await;
+    rig.log.wait("breaker_closed", |_| true).await;
+    rig.drained("plain").await;
+    rig.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_waited_is_the_second_attempt() {
     let (app, mood) = moody::moody(500).await;

@@ -96,7 +96,7 @@ fn store(store: &StoreStatus, status: &Status, add: &mut impl FnMut(bool, String
     let path = harmless(&store.path);
     if !store.open {
         let why = harmless(store.problem.as_deref().unwrap_or("no reason is known"));
-        add(true, format!("the store takes nothing: {why}"), format!("ls -l {path}; df -h {path}"));
+        add(true, format!("the store accepts no requests: {why}"), format!("ls -l {path}; df -h {path}"));
     } else if store.full {
         let what = "the store is full: requests that need it are answered 503";
         let free = if store.size.used >= store.size.limit {
@@ -200,7 +200,7 @@ mod tests {
             (store.full, store.size) = (true, Used { used: 2, limit: 1 });
         };
         assert!(only(quota).command.contains("events list --state dead"));
-        assert!(only(|s| s.store.get_or_insert_default().open = false).what.contains("takes nothing"));
+        assert!(only(|s| s.store.get_or_insert_default().open = false).what.contains("accepts no requests"));
         let dead = RouteStatus {
             name: "gh".into(),
             spool: SpoolStatus { dead: 2, ..SpoolStatus::default() },
