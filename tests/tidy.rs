@@ -15,6 +15,8 @@ use dmz_relay::observe::ConnectionRefusal;
 mod floors;
 #[path = "tidy/links.rs"]
 mod links;
+#[path = "tidy/sentences.rs"]
+mod sentences;
 #[path = "tidy/words.rs"]
 mod words;
 
