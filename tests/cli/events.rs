@@ -113,7 +113,7 @@ fn what_was_received_is_listed_and_shown() {
     let after = list.split("--after ").nth(1).unwrap().split(',').next().unwrap();
     let rest = stage.events(&["list", "--limit", "2", "--after", after]).exits(0).out;
     assert!(rest.contains(&all[0]) && rest.ends_with("1 event; that is all\n"), "{rest}");
-    assert_eq!(stage.events(&["list", "--route", "nobody"]).exits(0).out, "no event matches\n");
+    assert_eq!(stage.events(&["list", "--route", "queue"]).exits(0).out, "no event matches\n");
 
     let shown = stage.events(&["show", &all[0]]).exits(0).out;
     for part in [&*all[0], "delivered", "POST /hooks/kept", "X-Hub-Signature-256: ***", "dmz-relay events redeliver"] {
@@ -304,7 +304,7 @@ fn a_filter_that_cannot_match_is_refused_with_the_name_that_was_meant() {
         (["--provider", "gitub"], "did you mean \"github\"?"),
         (["--reason", "signature_mismach"], "did you mean \"signature_mismatch\"?"),
     ] {
-        for command in [&["list"][..], &["export"], &["replay", "--yes"], &["discard", "--yes"]] {
+        for command in [&["list"][..], &["export"], &["redeliver", "--yes"], &["discard", "--yes"]] {
             let said = stage.events(&[command, &arguments].concat()).exits(2);
             assert!(said.err.contains(told), "{command:?} {arguments:?}: {}{}", said.out, said.err);
         }

@@ -249,7 +249,7 @@ fn a_store_that_belongs_to_somebody_else_is_told_with_the_command_that_helps() {
     let (config, place) = (folder.path().join("relay.toml"), folder.path().join("store"));
     fs::create_dir(&place).unwrap();
     let text = format!(
-        "[store]\nsqlite = {{ path = \"{}/relay.db\" }}\nreserve = \"0B\"\n[log]\nformat = \"json\"\n\
+        "[store]\nsqlite = {{ path = \"{}/relay.db\" }}\ndisk_reserve = \"0B\"\n[log]\nformat = \"json\"\n\
          [[listeners]]\nname = \"a\"\naddress = \"127.0.0.1:0\"\ndangerously_plaintext = true\n\
          [upstreams.app]\nservers = [\"http://127.0.0.1:9\"]\n\
          [routes.a]\npath = \"/a\"\nverify.dangerously_none = true\nupstream = \"app\"\ndelivery = \"queue\"\n",

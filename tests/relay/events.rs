@@ -117,7 +117,7 @@ async fn every_filter() {
         ("", &all[..]),
         ("route=oktave", &[&first, &refused, &duplicate]),
         ("provider=oktave", &[&first, &refused, &duplicate]),
-        ("route=nobody", &[]),
+        ("route=queue", &[]),
         ("outcome=delivered", &[&first, &moved]),
         ("outcome=duplicate", &[&duplicate]),
         ("outcome=refused&route=oktave", &[&refused]),
@@ -163,6 +163,9 @@ async fn a_parameter_that_means_nothing_is_named() {
         ("wait=20s", "wait"),
         ("state=gone", "state"),
         ("route=a&route=b", "route"),
+        ("route=nobody", "there is no route \"nobody\""),
+        ("provider=oktav", "did you mean \"oktave\""),
+        ("outcome=delivred", "did you mean \"delivered\""),
     ] {
         let fetched = rig.fetch("GET", &format!("/api/v1/events?{query}")).await;
         let failure = fetched.json();

@@ -85,12 +85,12 @@ async fn a_quota_that_is_used_up_at_the_start_is_said_at_once() {
             break;
         }
     }
-    assert!(store.standing().full);
+    assert!(store.status().full);
     drop(store);
     rig.news.lock().unwrap().clear();
     let (store, _) = rig.try_open(&settings).unwrap();
-    eventually("it is said", async || rig.news.lock().unwrap().contains(&News::Full)).await;
-    assert!(store.standing().full && store.standing().open);
+    eventually("it is said", async || rig.news.lock().unwrap().contains(&StoreEvent::Full)).await;
+    assert!(store.status().full && store.status().open);
 }
 
 /// What is flooded fills its own share, dead letters and restarts included, and the other routes go on.
