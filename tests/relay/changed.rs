@@ -24,7 +24,7 @@ fn custom(message: &str, tolerance: &str) -> String {
 
 fn route(verify: &str) -> String {
     format!(
-        "[routes.gh]\npath = \"/hooks/gh\"\nupstream = \"app\"\ndelivery = \"queue\"\nkeep_body = true\nresign = [{{ env = \"RESIGN\" }}]\n{verify}\n"
+        "[routes.gh]\npath = \"/hooks/gh\"\nupstream = \"app\"\ndelivery = \"queue\"\nkeep_body = true\nsign_with = [{{ env = \"RESIGN\" }}]\n{verify}\n"
     )
 }
 

@@ -62,9 +62,9 @@ async fn a_redelivery_is_the_same_request_and_says_that_it_is_one() {
     );
     assert_eq!(redelivered.timestamp_fresh, Some(false));
     let row = rig.row(answer.id()).await;
-    assert_eq!(row.entry.outcome.as_str(), "delivered", "a failed redeliver takes nothing back");
-    assert_eq!(row.history.iter().filter(|attempt| attempt.kind.as_str() == "redeliver").count(), 2);
-    let told = || rig.log.events("delivery").iter().filter(|line| line["redeliver"] == true).count();
+    assert_eq!(row.entry.outcome.as_str(), "delivered", "a failed redelivery takes nothing back");
+    assert_eq!(row.history.iter().filter(|attempt| attempt.kind.as_str() == "redelivery").count(), 2);
+    let told = || rig.log.events("delivery").iter().filter(|line| line["redelivery"] == true).count();
     eventually("both are told of", async || told() == 2).await;
     rig.finish().await;
 }

@@ -44,7 +44,7 @@ async fn a_fixed_time() {
     assert!(!silent(&rig).await);
     rig.clock.advance(MINUTE);
     assert!(silent(&rig).await);
-    assert_eq!(rig.status().await["routes"][0]["silent"], true);
+    assert_eq!(rig.status().await["routes"][0]["inactive"], true);
     rig.clock.advance(9 * HOUR);
     assert!(silent(&rig).await);
     rig.delivers(Protocol::H2, &Call::post("/hooks/plain")).await;
