@@ -35,13 +35,18 @@ impl Caller {
     }
 
     /// Whether the service manager runs the caller's process for the relay's own unit, as `ExecReload=` does: it puts such a
-    /// process into the unit's control group, and nobody but root can put one there. It is asked while the process waits for its
+    /// process into the unit's control group, and nobody but root can put one there. The group says who is in it; of the process
+    /// itself `/proc` shows nothing, because every command makes itself undumpable. It is asked while the process waits for its
     /// answer, so that its number is still its own.
     pub(super) fn is_of_own_unit(&self) -> bool {
-        let group = |process: &str| std::fs::read_to_string(format!("/proc/{process}/cgroup"));
         let (Some(pid), true) = (self.pid, self.owner) else { return false };
-        let (Ok(its), Ok(own)) = (group(&pid.to_string()), group("self")) else { return false };
-        is_in_unit(&its, &own)
+        let Ok(own) = std::fs::read_to_string("/proc/self/cgroup") else { return false };
+        let Some((mounted, group)) = unit_group(&own) else { return false };
+        let has = |below: &str| {
+            let processes = std::fs::read_to_string(format!("{mounted}{group}{below}/cgroup.procs"));
+            processes.is_ok_and(|processes| processes.lines().any(|line| line.parse() == Ok(pid)))
+        };
+        has("") || has("/.control")
     }
 
     fn is_among(&self, members: &[Account], accounts: &Accounts) -> bool {
@@ -56,19 +61,14 @@ impl Caller {
     }
 }
 
-/// Whether one process is in the unit that the other is, by their `/proc/PID/cgroup`. What no service manager started is in no
-/// unit.
-fn is_in_unit(its: &str, own: &str) -> bool {
-    let (Some(its), Some(own)) = (control_group(its), control_group(own)) else { return false };
-    own.ends_with(".service") && its.strip_prefix(own).is_some_and(|below| below.is_empty() || below.starts_with('/'))
-}
-
-/// The group that the service manager made: in its own hierarchy where there are several, else in the only one.
-fn control_group(text: &str) -> Option<&str> {
+/// The control group of the unit that a process runs in, by its `/proc/PID/cgroup`, and where such groups are mounted: in the
+/// service manager's own hierarchy where there are several, else in the only one. What no service manager started is in none.
+fn unit_group(text: &str) -> Option<(&'static str, &str)> {
     let of = |hierarchy: &str| {
         text.lines().find_map(|line| line.split_once(':')?.1.strip_prefix(hierarchy)?.strip_prefix(':'))
     };
-    of("name=systemd").or_else(|| of(""))
+    let named = of("name=systemd").map(|group| ("/sys/fs/cgroup/systemd", group));
+    named.or_else(|| Some(("/sys/fs/cgroup", of("")?))).filter(|(_, group)| group.ends_with(".service"))
 }
 
 #[cfg(test)]
@@ -81,11 +81,10 @@ mod tests {
 
     #[test]
     fn a_process_of_the_unit_is_known_by_its_control_group() {
-        let own = "0::/system.slice/dmz-relay.service\n";
-        assert!(is_in_unit(own, own));
-        assert!(is_in_unit("0::/system.slice/dmz-relay.service/.control\n", own));
+        let group = "/system.slice/dmz-relay.service";
+        assert_eq!(unit_group("0::/system.slice/dmz-relay.service\n"), Some(("/sys/fs/cgroup", group)));
         let mixed = "12:memory:/elsewhere\n1:name=systemd:/system.slice/dmz-relay.service\n0::/\n";
-        assert!(is_in_unit(mixed, mixed));
+        assert_eq!(unit_group(mixed), Some(("/sys/fs/cgroup/systemd", group)));
         for other in [
             "0::/user.slice/user-1000.slice/session-2.scope\n",
             "0::/system.slice/dmz-relay.service.d\n",
@@ -93,8 +92,7 @@ mod tests {
             "0::/\n",
             "",
         ] {
-            assert!(!is_in_unit(other, own), "{other}");
-            assert!(!is_in_unit(other, other), "{other}: started in a shell, or in a container");
+            assert_eq!(unit_group(other), None, "{other}: started in a shell, or in a container");
         }
     }
 
