@@ -25,7 +25,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::gate::pipeline::{Gate, way};
+use crate::gate::pipeline::{Gate, circuit};
 use crate::observe::Event;
 use crate::runtime::snapshot::{Route, Snapshot};
 use crate::store::Store;
@@ -86,7 +86,7 @@ impl Delivery {
             if backlog.waiting > 0
                 && let Some(route) = snapshot.routes.iter().find(|route| route.name == name)
             {
-                way::circuit(gate, route).begin_slowly();
+                circuit::of(gate, route).begin_slowly();
             }
         }
         let context = Arc::new(DeliveryContext { gate: gate.clone(), store, routes: known, cut: cutting, since });

@@ -7,10 +7,9 @@ use tokio::time::Instant;
 use crate::base::UnixMillis;
 use crate::base::catch::{Panicked, caught};
 use crate::domain::{Fault, Sends};
-use crate::gate::pipeline::Gate;
 use crate::gate::pipeline::compose::Inward;
 use crate::gate::pipeline::held::restored;
-use crate::gate::pipeline::way;
+use crate::gate::pipeline::{Gate, circuit};
 use crate::observe::{Delivered, DeliveryEvent, Event};
 use crate::runtime::dispatch::{Circuit, HandedOver, Probe, Slot, Verdict, schedule};
 use crate::runtime::snapshot::Route;
@@ -83,7 +82,7 @@ async fn tried(
         _ = cut.wait_for(|cut| *cut) => return None,
     };
     let now = gate.clock.now();
-    let circuit = way::circuit(gate, route);
+    let circuit = circuit::of(gate, route);
     let refused = judge(gate, &circuit, &result, probe, now);
     let next = next(context, route, claimed, &result, refused, sent, now);
     Some(Tried { attempt: sent.attempt(AttemptKind::Spooled, &result), next, refused, at: now })
@@ -121,7 +120,7 @@ async fn ended(
     if again.is_some() {
         let lane = gate.state.dispatch.lane(&claimed.request.route);
         if let Some(refused) = refused {
-            lane.was_refused(refused < way::circuit(gate, route).recovered());
+            lane.was_refused(refused < circuit::of(gate, route).recovered());
         }
         // It waits again only now; the slot's bell rang before.
         lane.wake();
@@ -212,7 +211,7 @@ pub(super) fn judge(
         Ok(_) => Verdict::Answers,
         Err(missed) => Verdict::of(missed.fault, missed.status, wish(missed, now))?,
     };
-    way::judge(gate, circuit, verdict, probe, now)
+    circuit::judge(gate, circuit, verdict, probe, now)
 }
 
 fn wish(missed: &Undelivered, now: UnixMillis) -> Duration {

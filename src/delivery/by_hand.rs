@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::gate::pipeline::{Gate, way};
+use crate::gate::pipeline::{Gate, circuit};
 use crate::runtime::snapshot::{Route, Snapshot};
 use crate::store::Unstored;
 
@@ -84,7 +84,7 @@ pub async fn retry_waiting(gate: &Gate, snapshot: &Snapshot, waiting: Waiting<'_
             continue;
         }
         count += idle;
-        way::circuit(gate, route).hurry();
+        circuit::of(gate, route).hurry();
         store.hasten(&route.name).await.map_err(Refused::Store)?;
         look_again(gate, Some(Arc::clone(&route.name)))?;
     }

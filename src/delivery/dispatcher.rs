@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::base::UnixMillis;
-use crate::gate::pipeline::way;
+use crate::gate::pipeline::circuit;
 use crate::runtime::dispatch::{Admission, Circuit, Lane, Probe, Slot};
 use crate::runtime::snapshot::Route;
 use crate::store::{Backlog, Early, RefusedAt};
@@ -73,7 +73,7 @@ async fn step(
     }
     let now = context.gate.clock.now();
     let due = next_due(lane, route, &backlog, now).is_none_or(|due| due <= now);
-    let circuit = way::circuit(&context.gate, route);
+    let circuit = circuit::of(&context.gate, route);
     let recovered = circuit.recovered();
     let draws = lane.is_to_draw(recovered);
     if !due && !draws && !lane.may_have_refused() {

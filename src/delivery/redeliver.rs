@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::domain::{Fault, HistoryOutcome};
 use crate::gate::pipeline::compose::{Inward, fits};
 use crate::gate::pipeline::held::restored;
-use crate::gate::pipeline::{Gate, way};
+use crate::gate::pipeline::{Gate, circuit};
 use crate::observe::Delivered;
 use crate::runtime::snapshot::{Route, Snapshot, Verification};
 use crate::store::{AttemptKind, Event, Store, StoredRequest};
@@ -102,7 +102,7 @@ async fn send(
     let inward = Inward::stored(&route, &restored, &sent.sends, true).map_err(|_| NotRedelivered::VerifiedOtherwise)?;
     let result = attempt::send(&route, &inward, &sent).await;
     let now = gate.clock.now();
-    attempt::judge(&gate, &way::circuit(&gate, &route), &result, None, now);
+    attempt::judge(&gate, &circuit::of(&gate, &route), &result, None, now);
     let attempt = sent.attempt(AttemptKind::Redelivery, &result);
     let outcome = if attempt.fault.is_none() { Delivered::Taken } else { Delivered::Failed };
     attempt::tell(&gate, &route, &request, &attempt, outcome, now);

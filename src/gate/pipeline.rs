@@ -16,7 +16,7 @@
 //! | [`Verified`] | signature, time, ids | the 401 family, `verification_busy` |
 //! | [`challenge`] | a challenge that the provider signs | answered here |
 //! | [`Fresh`] | dedupe memory; what the route's genuine requests share | duplicate, `duplicate_in_flight`, `dedupe_memory`, `route_rate_limited`, `route_busy` |
-//! | [`Way`] | the route's delivery, and how its upstream stands | nobody |
+//! | [`Plan`] | the route's delivery, and the state of its upstream | nobody |
 //! | [`Delivered`] | an internal server's answer | the `upstream_` family |
 //! | [`Accepted`] | the store's word that it is durable | `store_full`, `store_failed` |
 
@@ -24,19 +24,20 @@ pub mod accept;
 pub mod admit;
 pub mod answer;
 pub mod challenge;
+pub mod circuit;
 pub mod compose;
 pub mod dedupe;
 pub mod deliver;
 pub mod held;
 pub mod hops;
 pub mod meter;
+pub mod plan;
 pub mod proven;
 pub mod read;
 pub mod record;
 pub mod route;
 pub mod source;
 pub mod verify;
-pub mod way;
 
 use std::sync::Arc;
 
@@ -52,12 +53,12 @@ use self::admit::Admitted;
 use self::dedupe::{Deduped, Fresh};
 use self::deliver::{Delivered, Tried};
 use self::meter::Metered;
+use self::plan::{Failure, Plan};
 pub use self::proven::{Known, Proven};
 use self::read::{BodySource, Received, Sender};
 use self::record::Record;
 use self::route::Routed;
 use self::verify::Verified;
-use self::way::{Passage, Way};
 
 /// What every request of a process shares.
 #[derive(Clone, Debug)]
@@ -163,7 +164,7 @@ async fn steps<'r, B: BodySource>(
     if let Some(answer) = challenge::in_body(received.route(), head, received.body()) {
         return Ok(challenge(answer, true));
     }
-    let by = Passage::by(record.started(), received.route().deadline);
+    let by = plan::before_store(record.started(), received.route().deadline);
     let place = verify::place(&received, &gate.state.verify_places, by).await?;
     let verified = Verified::check(received, place, head, gate.clock.now())?;
     record.verified(&verified);
@@ -183,7 +184,7 @@ async fn steps<'r, B: BodySource>(
 
     let (proves, waited) = (fresh.proves(), fresh.has_waited());
     // In a box, so that a request whose body is waited for, or that is refused, does not carry the size of a delivery.
-    let end = Box::pin(inward(fresh, head, source, gate, record)).await;
+    let end = Box::pin(deliver(fresh, head, source, gate, record)).await;
     // Only now: until it was delivered or accepted, a copy of it would be as fresh as it is.
     if proves && end.is_ok() {
         connection.proven.set();
@@ -195,45 +196,28 @@ async fn steps<'r, B: BodySource>(
     end
 }
 
-/// Step 11, by the way that the request goes.
-async fn inward<'r>(
+/// Step 11: forwarded, or kept, as the plan of the request has it.
+async fn deliver<'r>(
     fresh: Fresh<'r>,
     head: &'r Head,
     source: SourceAddress,
     gate: &'r Gate,
     record: &mut Record<'r>,
 ) -> Result<End, Outcome> {
-    let (route, started) = (fresh.route(), record.started());
-    match Way::choose(gate, route) {
-        Way::Inward => match Delivered::forward(fresh, head, source, gate, record, started + route.deadline).await {
-            Tried::Delivered(delivered) => Ok(taken(delivered.commit(gate))),
-            Tried::Missed(_, missed) => Err(missed.fault.into()),
+    let route = fresh.route();
+    let plan = Plan::choose(gate, route);
+    let Some(by) = plan.attempt_until(record.started(), route.deadline) else {
+        return Accepted::keep(fresh, None, gate, record).await.map(durable);
+    };
+    match Delivered::forward(fresh, head, source, gate, record, by, &plan).await {
+        Tried::Delivered(delivered) => {
+            plan.taken(gate);
+            Ok(taken(delivered.commit(gate)))
+        }
+        Tried::Missed(fresh, mut missed) => match plan.missed(&mut missed, gate, route, record) {
+            Failure::Answered => Err(missed.fault.into()),
+            Failure::Kept(_slot) => Accepted::keep(fresh, Some(missed), gate, record).await.map(durable),
         },
-        Way::InwardSparing => {
-            let by = Passage::by(started, route.deadline);
-            match Delivered::forward(fresh, head, source, gate, record, by).await {
-                Tried::Delivered(delivered) => Ok(taken(delivered.commit(gate))),
-                Tried::Missed(_, missed) if record.may_fail() => Err(missed.fault.into()),
-                Tried::Missed(fresh, mut missed) => {
-                    way::spared(&mut missed, gate, route);
-                    Accepted::keep(fresh, Some(missed), gate, record).await.map(durable)
-                }
-            }
-        }
-        Way::InwardFirst(passage) => {
-            let by = Passage::by(started, route.deadline);
-            match Delivered::forward(fresh, head, source, gate, record, by).await {
-                Tried::Delivered(delivered) => {
-                    passage.taken(gate);
-                    Ok(taken(delivered.commit(gate)))
-                }
-                Tried::Missed(fresh, mut missed) => {
-                    let _place = passage.missed(&mut missed, gate);
-                    Accepted::keep(fresh, Some(missed), gate, record).await.map(durable)
-                }
-            }
-        }
-        Way::Store => Accepted::keep(fresh, None, gate, record).await.map(durable),
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::base::{Secret, UnixMillis};
+use crate::base::Secret;
 use crate::domain::{FieldList, Method, Sensitive};
 use crate::guards::access::{AccessList, IpSet, RequiredHeader};
 use crate::guards::baseline::TrafficBaseline;
@@ -337,13 +337,6 @@ pub struct Route {
     pub baseline: Arc<TrafficBaseline>,
     /// What the sender receives.
     pub answer: AnswerPolicy,
-}
-
-impl Route {
-    /// Whether the next failure would be the last that the provider tolerates, as far as it is known.
-    pub fn must_not_fail(&self, now: UnixMillis) -> bool {
-        self.error_budget.is_some_and(|budget| self.budget.last_safe(budget, now))
-    }
 }
 
 impl Route {

@@ -34,6 +34,7 @@ mod framing; // bytes that are not a request
 mod genuine; // every recipe, beside a naive reference
 mod history; // a row for every request
 mod identity; // which requests are one
+mod inactivity; // a provider that stops calling
 mod lists; // denials, and lists that are only observed
 mod observed; // what a route is going to ask for
 mod queue; // accepted first, delivered after
@@ -44,6 +45,5 @@ mod reload; // changes under way
 mod retries; // when, how often, and in which order
 mod senders; // what clients may write
 mod shutdown; // the end
-mod silence; // a provider that stops calling
 mod three_systems; // Oktave, Dastra, Octolis
 mod tls; // certificates, versions, resumption

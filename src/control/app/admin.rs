@@ -17,7 +17,7 @@ use crate::control::admin::status::{
 use crate::control::admin::{AdminSource, Reloading};
 use crate::control::reload::Requests;
 use crate::edge::{Draining, Relay};
-use crate::gate::pipeline::{Gate, way};
+use crate::gate::pipeline::{Gate, circuit};
 use crate::observe::AdminAction;
 use crate::runtime::dispatch::{BreakerStatus, Servers};
 use crate::runtime::snapshot::{Roles, Route, Snapshot, Verification};
@@ -229,7 +229,7 @@ fn route(route: &Route, gate: &Gate) -> RouteStatus {
         inactive: route.baseline.is_inactive(),
         delivery: route.delivery.as_str().to_owned(),
         spool: gate.state.store().map(|store| spool::of(&store.backlog(&route.name))).unwrap_or_default(),
-        breaker: gate.state.store().and_then(|_| open(way::circuit(gate, route).status())),
+        breaker: gate.state.store().and_then(|_| open(circuit::of(gate, route).status())),
     }
 }
 

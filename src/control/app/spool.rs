@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::control::admin::status::{SpoolStatus, StoreStatus, StrandedStatus, Used};
-use crate::gate::pipeline::{Gate, way};
+use crate::gate::pipeline::{Gate, circuit};
 use crate::observe::{BreakerGauge, SpoolStanding, StoreStanding};
 use crate::runtime::dispatch::Servers;
 use crate::runtime::snapshot::{Delivery, Route, Snapshot};
@@ -65,7 +65,7 @@ pub(super) fn set_metrics(gate: &Gate, snapshot: &Snapshot) {
     };
     gate.observer.set_spool(&routes.into_iter().map(spool).collect::<Vec<_>>());
     let of_route = |route: &Arc<Route>| {
-        let open = way::circuit(gate, route).status().open;
+        let open = circuit::of(gate, route).status().open;
         BreakerGauge { upstream: Arc::clone(&route.upstream.name), route: Some(Arc::clone(&route.name)), open }
     };
     let of_upstream = |upstream: &Arc<Upstream>| {

@@ -75,6 +75,9 @@ pub(super) fn delivery(routed: &Routed<'_>, subject: &Subject<'_>, sensitive: &S
     let route = routed.route();
     let servers: Vec<String> = route.upstream.status().iter().map(|server| server.url.to_string()).collect();
     let mode = match route.delivery {
+        Delivery::Direct if route.error_budget.is_some() => {
+            "direct: the sender receives the upstream's answer; with a store, a failure that its provider would not tolerate is kept instead"
+        }
         Delivery::Direct => "direct: the sender receives the upstream's answer",
         Delivery::Failover => "failover: if the upstream does not take it in time, it is kept and delivered later",
         Delivery::Queue => "queue: it is kept, the sender receives success, and it is delivered later",

@@ -11,6 +11,7 @@ use tokio::time::timeout_at;
 
 use crate::base::UnixMillis;
 use crate::domain::{Fault, Outcome};
+use crate::gate::pipeline::circuit;
 use crate::runtime::dispatch::{Circuit, HandedOver, Lane, Slot, schedule};
 use crate::runtime::snapshot::Route;
 use crate::runtime::state::State;
@@ -96,7 +97,7 @@ impl Keeping {
         let pending = fresh.pending(&gate.state.dedupe, gate.clock.moment());
         let dedupe = pending.as_ref().map(Pending::key);
         let accept = Accept { entry, dedupe, tried, due, refused, keep_body };
-        let circuit = super::way::circuit(gate, &route);
+        let circuit = circuit::of(gate, &route);
         let (state, store) = (Arc::clone(&gate.state), Arc::clone(store));
         Self { state, store, lane, circuit, accept, pending, at_once, head_due }
     }
@@ -145,7 +146,7 @@ fn slot_at_once(gate: &Gate, route: &Route, store: &Store, lane: &Arc<Lane>) -> 
     if backlog.waiting > backlog.claimed {
         return None;
     }
-    let circuit = super::way::circuit(gate, route);
+    let circuit = circuit::of(gate, route);
     if circuit.is_open() {
         return None;
     }
@@ -154,6 +155,6 @@ fn slot_at_once(gate: &Gate, route: &Route, store: &Store, lane: &Arc<Lane>) -> 
 
 fn due_after(missed: &Missed, route: &Route, now: UnixMillis) -> UnixMillis {
     let pause = schedule::pause(route.retry.first, route.retry.max, 1, fastrand::f64());
-    let wish = missed.retry_after.map_or(Duration::ZERO, |wish| wish.from(now));
-    schedule::due(now, pause, wish, route.retry.max)
+    let retry_after = missed.retry_after.map_or(Duration::ZERO, |after| after.from(now));
+    schedule::due(now, pause, retry_after, route.retry.max)
 }

@@ -8,12 +8,13 @@ use tokio::time::Instant;
 
 use crate::base::UnixMillis;
 use crate::domain::{Fault, Head, SourceAddress, Version};
-use crate::runtime::snapshot::{AnswerPolicy, Delivery};
+use crate::runtime::snapshot::AnswerPolicy;
 use crate::store::{Attempt, AttemptKind, RefusedAt};
 use crate::upstream::{Received, RetryAfter, Undelivered};
 
 use super::compose::Inward;
 use super::dedupe::Fresh;
+use super::plan::Plan;
 use super::record::Record;
 use super::{Gate, Reply};
 
@@ -57,6 +58,7 @@ impl<'s> Delivered<'s> {
         gate: &Gate,
         record: &mut Record<'_>,
         by: Instant,
+        plan: &Plan,
     ) -> Tried<'s> {
         let (mut sent, at) = (fresh.done(), fresh.at());
         if head.version() == Version::Http2 {
@@ -69,7 +71,7 @@ impl<'s> Delivered<'s> {
         let took = sent.elapsed();
         record.forwarded(&result, took);
         match result {
-            Ok(received) if is_kept_instead(&fresh, &received, gate) => {
+            Ok(received) if plan.is_failure(received.status, gate, fresh.route()) => {
                 let missed = Missed::answered(&received, record.sends().last(), at, took);
                 Tried::Missed(fresh, missed)
             }
@@ -86,19 +88,6 @@ impl<'s> Delivered<'s> {
         }
         if pass_through { Reply::Upstream(self.received) } else { Reply::Standard }
     }
-}
-
-/// A 5xx that would pass through is no answer on a route that can keep the request instead; on a direct one when its provider
-/// tolerates no more of them.
-fn is_kept_instead(fresh: &Fresh<'_>, received: &Received, gate: &Gate) -> bool {
-    let route = fresh.route();
-    received.status >= 500
-        && gate.state.store().is_some()
-        && match route.delivery {
-            Delivery::Failover => true,
-            Delivery::Direct => route.must_not_fail(gate.clock.now()),
-            Delivery::Queue => false,
-        }
 }
 
 impl Missed {

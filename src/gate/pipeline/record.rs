@@ -138,7 +138,7 @@ impl<'r> Record<'r> {
 
     /// Whether the provider may see this genuine request fail. `true` counts the failure at once, so that requests that fail
     /// together cannot all take the last safe place; the answer must then be one. `false`: only the store is left.
-    pub(super) fn may_fail(&mut self) -> bool {
+    pub(super) fn afford_failure(&mut self) -> bool {
         let Some((route, budget)) = self.budget() else { return true };
         if !self.spent {
             self.spent = route.budget.afford(budget, self.gate.clock.now()).is_some();

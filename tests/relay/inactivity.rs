@@ -18,7 +18,7 @@ async fn gauge(rig: &Rig, name: &str) -> Option<f64> {
     metrics.lines().find(|line| line.starts_with(&prefix)).map(|line| line.rsplit_once(' ').unwrap().1.parse().unwrap())
 }
 
-async fn silent(rig: &Rig) -> bool {
+async fn inactive(rig: &Rig) -> bool {
     gauge(rig, "provider_inactive").await.unwrap() == 1.0
 }
 
@@ -31,24 +31,24 @@ async fn told(rig: &Rig, event: &str, times: usize) -> Vec<Value> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fixed_time() {
     let rig = Rig::start(Setup::routes(&format!("{PLAIN}inactivity_alert = \"1h\"\n"))).await;
-    assert!(!silent(&rig).await);
+    assert!(!inactive(&rig).await);
     assert_eq!(gauge(&rig, "last_genuine_timestamp_seconds").await, None);
     rig.clock.advance(HOUR + MINUTE);
-    assert!(silent(&rig).await, "also before the first request");
+    assert!(inactive(&rig).await, "also before the first request");
     rig.delivers(Protocol::H1, &Call::post("/hooks/plain")).await;
-    assert!(!silent(&rig).await);
+    assert!(!inactive(&rig).await);
     #[expect(clippy::cast_precision_loss, reason = "a date")]
     let at = (NOW + 3660) as f64;
     assert_eq!(gauge(&rig, "last_genuine_timestamp_seconds").await, Some(at));
     rig.clock.advance(HOUR);
-    assert!(!silent(&rig).await);
+    assert!(!inactive(&rig).await);
     rig.clock.advance(MINUTE);
-    assert!(silent(&rig).await);
+    assert!(inactive(&rig).await);
     assert_eq!(rig.status().await["routes"][0]["inactive"], true);
     rig.clock.advance(9 * HOUR);
-    assert!(silent(&rig).await);
+    assert!(inactive(&rig).await);
     rig.delivers(Protocol::H2, &Call::post("/hooks/plain")).await;
-    assert!(!silent(&rig).await);
+    assert!(!inactive(&rig).await);
     let (alarms, ends) = (told(&rig, "provider_inactive", 2).await, told(&rig, "provider_active", 2).await);
     assert_eq!((&alarms[1]["route"], &alarms[1]["quiet_for_ms"]), (&"plain".into(), &3_660_000.0.into()));
     assert_eq!(alarms[1]["usual_ms"], 3_600_000.0);
@@ -74,12 +74,12 @@ inactivity_alert = "1h"
             .field("x-github-delivery", "72d3162e-cc78-11e3-81ab-4c9367dc0958")
             .field("x-hub-signature-256", &format!("sha256={signature}"))
     };
-    assert!(!silent(&rig).await);
+    assert!(!inactive(&rig).await);
     rig.clock.advance(HOUR + MINUTE);
     rig.refused(Refusal::SignatureMismatch, rig.send(Protocol::H1, &call("0".repeat(64)))).await;
-    assert!(silent(&rig).await);
+    assert!(inactive(&rig).await);
     rig.delivers(Protocol::H1, &call(hex_hmac("github-canary-secret", "{}"))).await;
-    assert!(!silent(&rig).await);
+    assert!(!inactive(&rig).await);
     rig.finish().await;
 }
 
@@ -88,11 +88,11 @@ async fn off_is_off_and_a_reload_changes_it() {
     let mut rig = Rig::start(Setup::routes(&format!("{PLAIN}inactivity_alert = \"off\"\n"))).await;
     rig.delivers(Protocol::H1, &Call::post("/hooks/plain")).await;
     rig.clock.advance(9 * HOUR);
-    assert!(!silent(&rig).await);
+    assert!(!inactive(&rig).await);
     rig.apply(|setup| setup.rest = setup.rest.replace("\"off\"", "\"2h\"")).await;
-    assert!(silent(&rig).await, "the time before the reload counts");
+    assert!(inactive(&rig).await, "the time before the reload counts");
     rig.apply(|setup| setup.rest = setup.rest.replace("\"2h\"", "\"10h\"")).await;
-    assert!(!silent(&rig).await);
+    assert!(!inactive(&rig).await);
     told(&rig, "provider_inactive", 1).await;
     rig.finish().await;
 }
@@ -107,25 +107,25 @@ async fn a_restart_does_not_reset_a_habit() {
         rig.clock.advance(HOUR);
         wire.send(Call::post("/hooks/plain").h1()).await;
         assert_eq!(wire.answer().await.status, 200);
-        assert!(!silent(&rig).await);
+        assert!(!inactive(&rig).await);
     }
     drop(wire);
     rig.clock.advance(HOUR);
     let last = gauge(&rig, "last_genuine_timestamp_seconds").await;
     rig.restart().await;
     assert_eq!(gauge(&rig, "last_genuine_timestamp_seconds").await, last);
-    assert!(!silent(&rig).await);
+    assert!(!inactive(&rig).await);
     rig.clock.advance(HOUR / 2);
-    assert!(!silent(&rig).await, "as long again as half the longest pause");
+    assert!(!inactive(&rig).await, "as long again as half the longest pause");
     rig.clock.advance(MINUTE);
-    assert!(silent(&rig).await);
+    assert!(inactive(&rig).await);
     let alarm = &told(&rig, "provider_inactive", 1).await[0];
     assert_eq!((&alarm["quiet_for_ms"], &alarm["usual_ms"]), (&5_460_000.0.into(), &3_600_000.0.into()));
     rig.restart().await;
     rig.clock.advance(HOUR);
-    assert!(silent(&rig).await);
+    assert!(inactive(&rig).await);
     told(&rig, "provider_inactive", 0).await;
     rig.delivers(Protocol::H1, &Call::post("/hooks/plain")).await;
-    assert!(!silent(&rig).await);
+    assert!(!inactive(&rig).await);
     rig.finish().await;
 }
