@@ -19,6 +19,7 @@ pub(crate) mod identity;
 pub(crate) mod json;
 pub(crate) mod key;
 mod message;
+pub(crate) mod message_signature;
 pub(crate) mod shape;
 mod sign;
 pub(crate) mod source;
@@ -30,6 +31,7 @@ mod url;
 mod weakness;
 mod words;
 pub(crate) mod wrapping;
+pub(crate) mod writing;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -229,14 +231,18 @@ impl Verifier {
         &'f self,
         facts: &'f Facts<'a>,
         stamp: Option<&'f Stamp<'_>>,
-        secret: &'f Secret,
+        key: &'f ReadyKey,
         other_port: bool,
     ) -> Feed<'f, 'a> {
+        let envelope = self.scheme.check.envelope();
         Feed {
             facts,
             stamp: stamp.map(|stamp| &*stamp.text),
             id: self.scheme.id.as_ref(),
-            secret,
+            secret: &key.secret,
+            key_id: &key.id,
+            signature: envelope.map(|envelope| &envelope.signature),
+            hashed: envelope.and_then(|envelope| envelope.hashed),
             url: self.url.as_ref(),
             other_port,
         }
@@ -286,8 +292,17 @@ impl Scheme {
         };
         let text = text?.ok_or(Refusal::TimestampMissing)?;
         let at = time.format.read(&text).ok_or(Refusal::TimestampMalformed)?;
+        self.check_expiry(time, facts, now)?;
         window.check(at, now)?;
         Ok(Some(Stamp { text, at }))
+    }
+
+    /// The end that a sender sets by itself, where it does.
+    fn check_expiry(&self, time: &TimeSpec, facts: &Facts<'_>, now: UnixMillis) -> Result<(), Refusal> {
+        let (Some(item), Some(envelope)) = (&time.expires, self.check.envelope()) else { return Ok(()) };
+        let Some(text) = envelope.signature.item(facts, item)? else { return Ok(()) };
+        let until = time.format.read(&text).ok_or(Refusal::TimestampMalformed)?;
+        if until < now { Err(Refusal::TimestampStale) } else { Ok(()) }
     }
 
     fn time_text<'f>(&self, time: &TimeSpec, facts: &'f Facts<'_>) -> Result<Option<Cow<'f, [u8]>>, Refusal> {

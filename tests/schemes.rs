@@ -14,7 +14,8 @@ use dmz_relay::config::recipe::{
 use dmz_relay::config::report::Problems;
 use dmz_relay::domain::{Class, Head, Method, Place, Refusal, Version};
 use dmz_relay::scheme::{
-    Encoding, HashAlgorithm, Key, KeyFault, MAX_KEYS, Proof, PublicUrl, Scheme, SignDraft, Signed, Verifier,
+    Encoding, HashAlgorithm, Key, KeyFault, MAX_KEYS, Proof, PublicUrl, Scheme, SignDraft, SignProblem, Signed,
+    Verifier,
 };
 use families::FAMILIES;
 use proptest::prelude::*;
@@ -157,6 +158,44 @@ const INLINE: &[(&str, &str, &str)] = &[
         JSON,
         "{}",
     ),
+    (
+        "verify.hmac = { algorithm = 'sha256', signature = { json = 'sig' }, each = 'a.items',
+         message = '{json:x?}:{json:y.z?}' }",
+        JSON,
+        "{\"a\":{\"items\":[{\"x\":1},{\"y\":{\"z\":\"2\"}}]}}",
+    ),
+    (
+        "verify.hmac = { algorithm = 'sha256', hashed = 'sha512',
+         signature = { header = 'X', list = { separator = ',', assign = '=', names = ['s'], quoted = true,
+                                              fixed = { alg = 'hs256' } } },
+         key_id = { item = 'kid' },
+         message = '{lower(method)} {url:target} {url:host} {[{query:b}]}{key_id} {crc32(body)} {json-string(body)}' }",
+        JSON,
+        "x",
+    ),
+    (
+        "verify.hmac = { algorithm = 'sha256', signature = { form = 'sig' }, message = '{pairs(form,b)}.{php(form)}' }",
+        FORM,
+        "b=1&a=2",
+    ),
+    ("verify.hmac = { algorithm = 'sha256', signature = { header = 'X' }, message = '{url:form}' }", FORM, "b=1&a=2"),
+    (
+        "verify.hmac = { algorithm = 'sha256', signature = { header = 'X' }, message = '{sorted-json(body)}{raw:b}' }",
+        JSON,
+        "{\"b\":[1, 2],\"a\":{}}",
+    ),
+    (
+        "verify.digest = { algorithm = 'sha512', signature = { query = 'sig' },
+         message = '{sorted(query:n,secret,query:t)}.{body}' }",
+        JSON,
+        "x",
+    ),
+    (
+        "verify.message_signature = { algorithm = 'hmac-sha256', named_keys = true, tolerance = '1m',
+         components = ['@method', '@target-uri', '@authority', '@query', '@path', 'content-type', 'content-digest'] }",
+        JSON,
+        "x",
+    ),
     ("verify.token = { bearer = true, dedupe = ['body'] }", JSON, "x"),
     ("verify.token = { basic = true }", JSON, "x"),
     ("verify.token = { query = 'k', forward = true }", JSON, "x"),
@@ -194,18 +233,25 @@ fn secrets_for(scheme: &Scheme) -> [String; 2] {
 /// the window, where these are signed.
 #[test]
 fn what_a_sender_signs_is_taken_by_every_shipped_recipe_and_nothing_else_is() {
-    let (mut bodies, mut windows) = (0, 0);
+    let (mut bodies, mut windows, mut legacy) = (0, 0, Vec::new());
     for name in builtin_names() {
         let scheme = &builtin(name).unwrap().scheme;
         let [secret, other] = secrets_for(scheme);
         let (right, wrong) = (verifier(scheme, &[&secret, &other]), verifier(scheme, &[&other]));
         let mut taken = 0;
-        for (content_type, body) in [(JSON, "{\"note\":\"é\"}"), (FORM, "b=2&a=1&a=%20")] {
+        for (content_type, body) in [(JSON, "{\"note\":\"é\"}"), (FORM, "b=2&a=1&a=%20"), (FORM, "b=2&a=%20")] {
             let headers = vec![("Content-Type".to_owned(), content_type.to_owned())];
             let (target, body) = ("/hooks/x?a=1", body.as_bytes());
             let draft = SignDraft { method: Method::Post, path_query: target, headers: &headers, body, id: ID };
-            // Some schemes read JSON, and some a form.
-            let Ok(added) = right.sign(&draft, NOW) else { continue };
+            // Some schemes read JSON, and some a form. Over SHA-1 nothing is signed here.
+            let added = match right.sign(&draft, NOW) {
+                Ok(added) => added,
+                Err(SignProblem::Sha1) => {
+                    legacy.push(name.to_owned());
+                    break;
+                }
+                Err(_) => continue,
+            };
             let request = Request {
                 method: Method::Post,
                 target: added.target(target),
@@ -232,9 +278,10 @@ fn what_a_sender_signs_is_taken_by_every_shipped_recipe_and_nothing_else_is() {
                 bodies += 1;
             }
         }
-        assert!(taken > 0, "{name} signs nothing");
+        assert!(taken > 0 || legacy.iter().any(|known| known == name), "{name} signs nothing");
     }
     assert!(builtin_names().len() >= 250 && bodies > 300 && windows > 100, "{bodies} bodies, {windows} windows");
+    assert_eq!(legacy, ["aws-sns-v1", "paddle-classic", "travis-ci"]);
 }
 
 #[test]
@@ -257,7 +304,7 @@ fn what_a_sender_signs_is_taken_by_every_inline_grammar_and_nothing_else_is() {
         }
         if scheme.signs_body() {
             let mut changed = signed(&right, content_type, body.as_bytes());
-            changed.body.push(b' ');
+            changed.body.push(b'x');
             assert!(changed.verify(&right, NOW).is_err(), "{text}");
         }
     }

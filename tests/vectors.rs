@@ -51,6 +51,9 @@ struct Vector {
     key: usize,
     scheme: Option<String>,
     secrets: Vec<String>,
+    /// Of the secrets, where the scheme compares or signs them; `key-0` and so on for the others.
+    #[serde(default)]
+    ids: Vec<String>,
     method: String,
     target: String,
     public_url: Option<String>,
@@ -75,6 +78,10 @@ struct Request {
 }
 
 impl Vector {
+    fn id(&self, at: usize) -> String {
+        self.ids.get(at).cloned().unwrap_or_else(|| format!("key-{at}"))
+    }
+
     fn request(&self) -> Request {
         Request {
             method: Method::parse(&self.method),
@@ -86,7 +93,7 @@ impl Vector {
 
     fn verifier(&self, scheme: Arc<Scheme>) -> Verifier {
         let key = |(at, text): (usize, &String)| Key {
-            id: format!("key-{at}").into(),
+            id: self.id(at).into(),
             secret: Secret::new(text.clone().into_bytes()),
         };
         let url = self.public_url.as_deref().map(|url| PublicUrl::parse(url).unwrap());
@@ -153,7 +160,7 @@ fn every_vector_comes_out_as_published() {
             wrong.push(format!("{name}: expected {}, came {came}", vector.expect));
         }
         if let Ok(proof) = outcome {
-            assert_eq!(*proof.key, *format!("key-{}", vector.key), "{name}");
+            assert_eq!(*proof.key, *vector.id(vector.key), "{name}");
             let signature = vector.signature.as_deref().unwrap();
             assert!(!format!("{proof:?}").contains(signature), "{name}: the proof shows the signature");
         }
@@ -389,8 +396,11 @@ fn an_explanation_says_what_the_gate_says() {
             if let (Ok(proof), Some(_)) = (&by, body) {
                 let signature = parts.clone().find(|step| step.check == "signature").unwrap();
                 assert_eq!(signature.verdict, Verdict::Passed, "{name}");
-                let public = builtin(name.split(':').next().unwrap()).unwrap().scheme.takes_public_keys();
-                let id = if public { proof.key.to_string() } else { format!("env:S{}", &proof.key["key-".len()..]) };
+                let public = takes_public_keys(name.split(':').next().unwrap(), vector);
+                let id = match proof.key.strip_prefix("key-") {
+                    Some(at) if !public => format!("env:S{at}"),
+                    _ => proof.key.to_string(),
+                };
                 assert!(signature.because.contains(&format!("`{id}`")), "{name}: {}", signature.because);
             }
             let said = format!("{explanation:?}");
@@ -404,6 +414,16 @@ fn an_explanation_says_what_the_gate_says() {
     assert!(explained >= 2 * 172, "{explained}");
 }
 
+/// Whether the vector's own scheme does, or its recipe's.
+fn takes_public_keys(recipe: &str, vector: &Vector) -> bool {
+    let Some(other) = &vector.scheme else { return builtin(recipe).unwrap().scheme.takes_public_keys() };
+    let (file, text) = load(recipe);
+    match compile_verify(&file.schemes[other], other, &mut Problems::new("vectors", &text)) {
+        Some(CompiledVerify::Scheme(scheme)) => scheme.takes_public_keys(),
+        _ => panic!("{recipe}: {other} does not compile"),
+    }
+}
+
 /// A relay with one route that verifies as the vector wants it.
 fn configured(name: &str, vector: &Vector, state: &State) -> Snapshot {
     let recipe = name.split(':').next().unwrap();
@@ -411,11 +431,14 @@ fn configured(name: &str, vector: &Vector, state: &State) -> Snapshot {
     route.insert("path".into(), "/*".into());
     route.insert("upstream".into(), "inside".into());
     route.extend(vector.public_url.iter().map(|url| ("public_url".to_owned(), url.as_str().into())));
-    let env = |at: usize| toml::Value::Table([("env".to_owned(), format!("S{at}").into())].into_iter().collect());
-    let public = builtin(recipe).unwrap().scheme.takes_public_keys();
-    if public {
+    let env = |at: usize| {
+        let mut entry: toml::Table = [("env".to_owned(), format!("S{at}").into())].into_iter().collect();
+        entry.extend(vector.ids.get(at).map(|id| ("id".to_owned(), id.as_str().into())));
+        toml::Value::Table(entry)
+    };
+    if takes_public_keys(recipe, vector) {
         let key = |(at, text): (usize, &String)| {
-            let pairs = [("key".to_owned(), text.as_str().into()), ("id".to_owned(), format!("key-{at}").into())];
+            let pairs = [("key".to_owned(), text.as_str().into()), ("id".to_owned(), vector.id(at).into())];
             toml::Value::Table(pairs.into_iter().collect())
         };
         route.insert("public_keys".into(), vector.secrets.iter().enumerate().map(key).collect::<Vec<_>>().into());

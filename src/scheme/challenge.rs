@@ -20,6 +20,7 @@ use super::message::Feed;
 use super::shape::Shape;
 use super::source::{Facts, Source};
 use super::template::{Segment, Template};
+use super::writing::Writing;
 use crate::base::Secret;
 use crate::domain::{Head, Method};
 
@@ -369,7 +370,17 @@ impl Computed {
             Function::Digest => State::plain(self.algorithm),
         };
         let url = verifier.and_then(|verifier| verifier.url.as_ref());
-        let feed = Feed { facts, stamp: None, id: None, secret: &secret, url, other_port: false };
+        let feed = Feed {
+            facts,
+            stamp: None,
+            id: None,
+            secret: &secret,
+            key_id: "",
+            signature: None,
+            hashed: None,
+            url,
+            other_port: false,
+        };
         let tag = feed.hash(state, &self.of).ok()?;
         Some(format!("{}{}", self.prefix, self.encoding.encode(tag.as_bytes())))
     }
@@ -397,6 +408,8 @@ impl Computed {
             Segment::Literal(text) => text.bytes().any(|byte| !shape.allows(byte)),
             // `https://`.
             Segment::Url | Segment::Path => true,
+            // An object, a string in quotation marks, a serialised array: no shape has their first character.
+            Segment::Written(Writing::SortedJson | Writing::JsonString | Writing::Php(_) | Writing::UrlForm) => true,
             _ => false,
         };
         match message.segments() {

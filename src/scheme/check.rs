@@ -3,6 +3,7 @@
 //! A new kind is a file beside these, a variant of [`Check`], and a line in each of its three matches. Verification is matched
 //! on, so that a request pays for no indirection; everything that is asked less often asks [`Kind`].
 
+pub(super) mod each;
 pub(crate) mod envelope;
 pub(crate) mod mac;
 pub(crate) mod public_key;

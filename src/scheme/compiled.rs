@@ -14,7 +14,7 @@ use super::check::token::TokenPlace;
 use super::encoding::Encoding;
 use super::identity::{Bodies, Combination, Names};
 use super::json::JsonPath;
-use super::shape::Shape;
+use super::shape::{Look, Shape};
 use super::source::Source;
 use super::template::Template;
 use super::timestamp::{TimeFormat, Window};
@@ -29,8 +29,8 @@ pub struct Scheme {
     pub(crate) timestamp: Option<TimeSpec>,
     /// What `{id}` stands for.
     pub(crate) id: Option<Source>,
-    /// Headers and what they must look like.
-    pub(crate) shapes: Vec<(Source, Shape)>,
+    /// Parts of the request and what they must look like.
+    pub(crate) shapes: Vec<(Source, Look)>,
     pub(crate) bindings: Vec<Binding>,
     /// Shapes that no body may have: whoever asks gets the signature of such a text, as the answer to a challenge.
     pub(crate) reserved: Vec<Shape>,
@@ -65,6 +65,8 @@ pub(crate) struct TimeSpec {
     pub(crate) format: TimeFormat,
     /// `None`: informative, never a reason to refuse.
     pub(crate) window: Option<Window>,
+    /// Where a sender says until when its signature is good.
+    pub(crate) expires: Option<Item>,
 }
 
 /// Where the time is.
@@ -96,7 +98,7 @@ impl Scheme {
         check: Check,
         timestamp: Option<TimeSpec>,
         id: Option<Source>,
-        shapes: Vec<(Source, Shape)>,
+        shapes: Vec<(Source, Look)>,
         bindings: Vec<Binding>,
         dedupe: Vec<Combination>,
         bodies: Bodies,
@@ -109,7 +111,8 @@ impl Scheme {
             Source::Json(path) => Some(path.clone()),
             _ => None,
         };
-        let paths: Vec<JsonPath> = scheme.sources().into_iter().filter_map(json).collect();
+        let shaped = scheme.shapes.iter().map(|(source, _)| source);
+        let paths: Vec<JsonPath> = scheme.sources().into_iter().chain(shaped).filter_map(json).collect();
         for path in paths {
             if !scheme.paths.contains(&path) {
                 scheme.paths.push(path);

@@ -6,6 +6,7 @@ use super::algorithm::Algorithm;
 use super::check::envelope::Envelope;
 use super::compiled::{BodyDigest, Scheme, TimePlace};
 use super::identity::{Dedupe, Entry};
+use super::shape::Look;
 use super::source::Source;
 use super::wrapping::{Item, Wrapping};
 
@@ -57,8 +58,9 @@ impl Scheme {
             );
             say("timestamp", format!("{place}, {}, {window}", time.format.as_str()));
         }
-        for (header, shape) in &self.shapes {
-            say("shape", format!("{header} is {}", shape.as_str()));
+        for (part, look) in &self.shapes {
+            let is = if matches!(look, Look::Of(_)) { "is" } else { "is like" };
+            say("shape", format!("{part} {is} {look}"));
         }
         for binding in &self.bindings {
             say("binding", format!("{} equals {}", binding.member, binding.header));
@@ -101,12 +103,18 @@ pub(super) fn envelope(envelope: &Envelope, say: &mut dyn FnMut(&'static str, St
     let prefix = if spec.prefix.is_empty() { String::new() } else { format!("`{}` + ", spec.prefix) };
     let form = match &spec.wrapping {
         Wrapping::Bare => String::new(),
-        Wrapping::Named { separator, assign, names } => format!(
-            "items named {} in a list separated by `{}`, assigned by `{}`: ",
-            names.join(" or "),
-            char::from(*separator),
-            char::from(*assign)
-        ),
+        Wrapping::Dictionary { label: Some(label) } => format!("HTTP message signature (RFC 9421) called {label}: "),
+        Wrapping::Dictionary { label: None } => "the only HTTP message signature (RFC 9421): ".to_owned(),
+        Wrapping::Named(named) => {
+            let beside: String = named.fixed.iter().map(|(name, value)| format!(", {name} being `{value}`")).collect();
+            format!(
+                "items named {} in a list separated by `{}`, assigned by `{}`{}{beside}: ",
+                named.names.join(" or "),
+                char::from(named.separator),
+                char::from(named.assign),
+                if named.quoted { ", in quotation marks" } else { "" }
+            )
+        }
         Wrapping::Positional { separator, from } => {
             format!("items from position {from} on in a list separated by `{}`: ", char::from(*separator))
         }
@@ -118,11 +126,20 @@ pub(super) fn envelope(envelope: &Envelope, say: &mut dyn FnMut(&'static str, St
         say("message", format!("{} (for {content_type})", message.template.to_string().escape_debug()));
         say_digests(&message.digests, say);
     }
+    if let Some(path) = &envelope.each {
+        say("each", format!("every element of {path} is signed by itself, and all must be right; paths begin in it"));
+    }
+    if let Some(algorithm) = envelope.hashed {
+        say("hashed", format!("the {} of the message is what is signed", algorithm.as_str()));
+    }
     if envelope.both_ports {
         say("url", "tried with and without its port".into());
     }
     if let Some(source) = &envelope.key_id {
         say("key id", source.to_string());
+    }
+    if let Some(Item::Named(name)) = &envelope.key_item {
+        say("key id", format!("signature item {name}"));
     }
 }
 

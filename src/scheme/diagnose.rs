@@ -21,6 +21,7 @@ mod urls;
 use subtle::ConstantTimeEq;
 
 use super::algorithm::{Algorithm, State};
+use super::check::each;
 use super::check::mac::{Function, MacSpec};
 use super::check::public_key::PublicKeySpec;
 use super::check::token::TokenSpec;
@@ -88,6 +89,11 @@ impl Verifier {
 /// What is behind a hash that nothing gives, or that is not there.
 pub(super) fn of_mac(mac: &MacSpec, asked: &Asked<'_, '_>) -> Vec<String> {
     let Asked { verifier, head, body, facts, refusal, others, .. } = *asked;
+    match (&mac.envelope.each, body) {
+        (Some(path), Some(_)) => return each::findings(mac, path, verifier, facts),
+        (Some(_), None) => return vec![NO_BODY.to_owned()],
+        (None, _) => {}
+    }
     match refusal {
         Refusal::MessageIncomplete => missing(mac.envelope.message_for(facts), facts),
         Refusal::SignatureMissing => {
@@ -148,7 +154,7 @@ const NO_BODY: &str = "the body was not kept, so nothing more can be found out";
 /// Parts of the message that the request does not have, or has in a way that cannot be read.
 fn missing(message: &Message, facts: &Facts<'_>) -> Vec<String> {
     let digests = message.digests.iter().filter(|digest| digest.required).map(|digest| &digest.place);
-    let absent = message.template.sources().chain(digests).filter_map(|source| match facts.read(source) {
+    let absent = message.template.needed().chain(digests).filter_map(|source| match facts.read(source) {
         Ok(Some(_)) => None,
         Ok(None) => {
             Some(format!("{} is a part of what is signed, and the request does not have it", words::source(source)))
@@ -433,6 +439,14 @@ impl<'s> Search<'s> {
                 stamp: stamp.as_ref().map(|stamp| &*stamp.text),
                 id: scheme.id.as_ref(),
                 secret: attempt.secret,
+                key_id: self
+                    .verifier
+                    .keys
+                    .iter()
+                    .find(|key| std::ptr::eq(&key.secret, attempt.secret))
+                    .map_or("", |key| &key.id),
+                signature: Some(&self.mac.envelope.signature),
+                hashed: self.mac.envelope.hashed,
                 url: attempt.url,
                 other_port,
             };

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::check::envelope::Envelope;
 use super::compiled::{Scheme, TimeSpec};
 use super::identity::Dedupe;
-use super::shape::Shape;
+use super::shape::Look;
 use super::source::{Facts, Source};
 use super::template::Segment;
 use super::{Matched, Stamp, Verifier, words};
@@ -111,14 +111,14 @@ impl<'s> Seen<'s, '_> {
     fn shapes(&self) -> Part {
         let shapes = &self.scheme().shapes;
         if shapes.is_empty() {
-            return Part::new(Aspect::Shape, Found::None, "the scheme wants no shape of any header");
+            return Part::new(Aspect::Shape, Found::None, "the scheme wants no shape of any part");
         }
-        let good = |(source, shape): &(Source, Shape)| format!("{} is {}", words::source(source), words::shape(*shape));
-        let misfit = |(source, shape): &(Source, Shape)| {
-            let (place, wanted) = (words::source(source), words::shape(*shape));
+        let good = |(source, look): &(Source, Look)| format!("{} is {}", words::source(source), words::look(look));
+        let misfit = |(source, look): &(Source, Look)| {
+            let (place, wanted) = (words::source(source), words::look(look));
             match self.facts.read(source) {
-                Ok(Some(value)) if !shape.fits(&value) => {
-                    Some(format!("{place} must be {wanted}: {}", words::misfit(*shape, &value)))
+                Ok(Some(value)) if !look.fits(&value) => {
+                    Some(format!("{place} must be {wanted}: {}", words::odd(look, &value)))
                 }
                 Ok(_) => None,
                 Err(_) => Some(format!("{place} must be {wanted}: it is there more than once, or cannot be read")),
@@ -126,6 +126,9 @@ impl<'s> Seen<'s, '_> {
         };
         let bad: Vec<String> = shapes.iter().filter_map(misfit).collect();
         let good: Vec<String> = shapes.iter().map(good).collect();
+        if bad.is_empty() && !self.whole && self.reads_body(shapes.iter().map(|(source, _)| source)) {
+            return Part::new(Aspect::Shape, Found::Open, format!("{}: the body is not here", good.join(", ")));
+        }
         Part::of(Aspect::Shape, self.scheme().check_shapes(self.facts), good.join(", "), bad.join(", "))
     }
 
@@ -381,8 +384,10 @@ impl<'s> Seen<'s, '_> {
         let message = envelope.message_for(self.facts);
         let id = self.scheme().id.iter().filter(|_| message.template.has(&Segment::Id));
         let timed = self.scheme().timestamp.as_ref().is_some_and(|time| time.place.in_body());
-        message.template.covers_body()
+        message.template.reads_body()
+            || envelope.each.is_some()
             || !message.digests.is_empty()
+            || message.digests_body()
             || (timed && message.template.has(&Segment::Timestamp))
             || self.reads_body(
                 message.template.sources().chain(id).chain(&envelope.key_id).chain(&envelope.signature.places),

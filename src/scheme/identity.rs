@@ -9,6 +9,7 @@ use std::slice;
 
 use super::algorithm::{Algorithm, Tag};
 use super::compiled::{Message, Scheme};
+use super::message_signature::Base;
 use super::source::{Facts, Source};
 use super::template::Segment;
 use crate::base::hex;
@@ -271,8 +272,17 @@ impl Scheme {
             | Segment::Method
             | Segment::Url
             | Segment::Path
-            | Segment::Secret => true,
-            Segment::Source(_) | Segment::Timestamp | Segment::Id => false,
+            | Segment::Secret
+            | Segment::Checksum
+            | Segment::KeyId => true,
+            Segment::Written(writing) => writing.is_the_bodys(),
+            Segment::Lower(inner) => **inner == Segment::Method,
+            Segment::Source(_)
+            | Segment::OrNothing(_)
+            | Segment::Group(_)
+            | Segment::Item(_)
+            | Segment::Timestamp
+            | Segment::Id => false,
         };
         self.signs_body() && envelope.messages().all(|message| message.template.segments().iter().all(same))
     }
@@ -281,7 +291,8 @@ impl Scheme {
 impl Message {
     /// Whether a digest of the body that must be there is part of what is signed.
     pub(super) fn digests_body(&self) -> bool {
-        self.digests.iter().any(|digest| digest.required && self.template.covers(&digest.place))
+        let by_header = self.template.base().is_some_and(Base::digests_body);
+        by_header || self.digests.iter().any(|digest| digest.required && self.template.covers(&digest.place))
     }
 }
 

@@ -7,6 +7,8 @@
 //!
 //! Deliberately absent: floating-point members. Their text does not survive a parser, and no scheme signs one.
 
+pub(super) mod text;
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -32,6 +34,11 @@ impl JsonPath {
     /// Whether it leads to every element of an array.
     pub(crate) fn is_list(&self) -> bool {
         self.0.iter().any(|step| **step == *EACH)
+    }
+
+    /// Whether it leads to this member or into it.
+    pub(crate) fn is_in(&self, outer: &Self) -> bool {
+        self.0.starts_with(&outer.0)
     }
 
     /// From the top.

@@ -2,12 +2,14 @@
 
 use subtle::ConstantTimeEq;
 
-use super::algorithm::{State, Tag};
+use super::algorithm::{Algorithm, State, Tag};
 use super::compiled::Message;
 use super::form::Field;
+use super::message_signature::{Base, CONTENT_DIGEST, is_digest_of};
 use super::source::{Facts, Source};
 use super::template::{Segment, Template};
 use super::url::PublicUrl;
+use super::wrapping::SignatureSpec;
 use crate::base::Secret;
 use crate::domain::Refusal;
 
@@ -42,6 +44,11 @@ pub(crate) struct Feed<'f, 'a> {
     pub(crate) stamp: Option<&'f [u8]>,
     pub(crate) id: Option<&'f Source>,
     pub(crate) secret: &'f Secret,
+    pub(crate) key_id: &'f str,
+    /// Where the signature stands, for what stands beside it.
+    pub(crate) signature: Option<&'f SignatureSpec>,
+    /// The message is the digest of what the template says.
+    pub(crate) hashed: Option<Algorithm>,
     pub(crate) url: Option<&'f PublicUrl>,
     /// Whether the URL is spelled with its other port.
     pub(crate) other_port: bool,
@@ -63,6 +70,18 @@ impl Feed<'_, '_> {
 
     /// Hands a message over, piece by piece.
     pub(crate) fn pour(&self, sink: &mut impl Sink, template: &Template) -> Result<(), Refusal> {
+        match self.hashed {
+            None => self.segments(sink, template),
+            Some(algorithm) => {
+                let mut state = State::plain(algorithm);
+                self.segments(&mut state, template)?;
+                sink.update(state.finish().as_bytes());
+                Ok(())
+            }
+        }
+    }
+
+    fn segments(&self, sink: &mut impl Sink, template: &Template) -> Result<(), Refusal> {
         template.segments().iter().try_for_each(|segment| self.segment(sink, segment))
     }
 
@@ -84,6 +103,32 @@ impl Feed<'_, '_> {
             Segment::BodyDigest(algorithm, encoding) => {
                 state.update(encoding.encode(algorithm.digest(self.facts.body).as_bytes()).as_bytes());
             }
+            Segment::OrNothing(source) => {
+                if let Some(value) = self.facts.read(source)? {
+                    state.update(&value);
+                }
+            }
+            Segment::Group(group) => {
+                let mut whole = true;
+                for source in group.needed() {
+                    whole &= self.facts.read(source)?.is_some();
+                }
+                if whole {
+                    self.segments(state, group)?;
+                }
+            }
+            Segment::Lower(inner) => {
+                let mut text = Vec::new();
+                self.segment(&mut text, inner)?;
+                state.update(&text.to_ascii_lowercase());
+            }
+            Segment::Item(item) => {
+                let signature = self.signature.ok_or(Refusal::MessageIncomplete)?;
+                state.update(&signature.item(self.facts, item)?.ok_or(Refusal::MessageIncomplete)?);
+            }
+            Segment::KeyId => state.update(self.key_id.as_bytes()),
+            Segment::Checksum => state.update(crc32(self.facts.body).to_string().as_bytes()),
+            Segment::Written(writing) => writing.pour(self, state)?,
         }
         Ok(())
     }
@@ -106,6 +151,30 @@ impl Feed<'_, '_> {
     }
 }
 
+/// As in ISO 3309, zip and PNG: whoever wants to can find another body with the same one.
+fn crc32(bytes: &[u8]) -> u32 {
+    const TABLE: [u32; 256] = {
+        let mut table = [0; 256];
+        let mut at = 0u32;
+        while at < 256 {
+            let (mut rest, mut bit) = (at, 0);
+            while bit < 8 {
+                rest = if rest & 1 == 1 { rest >> 1 ^ 0xedb8_8320 } else { rest >> 1 };
+                bit += 1;
+            }
+            table[at as usize] = rest;
+            at += 1;
+        }
+        table
+    };
+    let step = |rest: u32, byte: &u8| {
+        let [low, ..] = rest.to_le_bytes();
+        let mixed = TABLE.get(usize::from(low ^ byte)).copied().unwrap_or_default();
+        rest >> 8 ^ mixed
+    };
+    !bytes.iter().fold(u32::MAX, step)
+}
+
 /// Fields by name, then by value; the same name with the same value counts once.
 fn sorted(state: &mut impl Sink, fields: &[Field<'_>]) {
     let mut pairs: Vec<(&[u8], &[u8])> = fields.iter().map(|(name, value)| (&**name, &**value)).collect();
@@ -120,6 +189,12 @@ fn sorted(state: &mut impl Sink, fields: &[Field<'_>]) {
 impl Message {
     /// Compares every digest of the body with the body.
     pub(crate) fn check_digests(&self, facts: &Facts<'_>) -> Result<(), Refusal> {
+        if self.template.base().is_some_and(Base::digests_body) {
+            let text = facts.header(CONTENT_DIGEST)?.ok_or(Refusal::MessageIncomplete)?;
+            if !is_digest_of(&text, facts.body) {
+                return Err(Refusal::BodyDigestMismatch);
+            }
+        }
         for digest in &self.digests {
             let Some(text) = facts.read(&digest.place)? else {
                 if digest.required {
@@ -136,5 +211,16 @@ impl Message {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checksums_are_those_of_everybody() {
+        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+        assert_eq!(crc32(b""), 0);
     }
 }

@@ -10,11 +10,14 @@ use serde_json::{Map, Value};
 use super::check::envelope::Envelope;
 use super::compiled::{Scheme, TimePlace};
 use super::form;
-use super::json::{EACH, JsonPath};
+use super::json::{EACH, JsonPath, text};
 use super::message::Feed;
-use super::shape::Shape;
+use super::message_signature::{INPUT, digest_of};
+use super::shape::{Look, Shape};
 use super::source::{Facts, Source};
 use super::template::Template;
+use super::wrapping::Item;
+use super::writing::Writing;
 use super::{ReadyKey, Stamp, Verifier};
 use crate::base::UnixMillis;
 use crate::domain::{Head, Method, Refusal, Version};
@@ -70,6 +73,8 @@ pub enum SignProblem {
     SecretNotText,
     /// Only who has the private key can sign, and it was not given.
     NoPrivateKey,
+    /// Nothing new is signed over SHA-1.
+    Sha1,
     /// A part of the message cannot be read from the draft.
     Incomplete(Refusal),
 }
@@ -82,6 +87,7 @@ impl fmt::Display for SignProblem {
             Self::NoPrivateKey => f.write_str(
                 "the scheme signs with a private key, which only the sender has; give one whose public key the route has",
             ),
+            Self::Sha1 => f.write_str("the scheme signs over SHA-1, which is verified here and never made"),
             Self::SecretNotText => f.write_str("the secret is not text"),
             Self::Incomplete(refusal) => write!(f, "the message cannot be built: {}", refusal.code()),
         }
@@ -115,11 +121,12 @@ impl Verifier {
             signed: Signed { headers: Vec::new(), query: Vec::new(), body: draft.body.to_vec(), in_body: None },
         };
         work.put_time()?;
-        work.put_bindings()?;
         let check = &self.scheme.check;
+        // A part that names the key may be bound to another one.
         if let Some(envelope) = check.envelope() {
             work.put_key_id(envelope, self.keys.first().map(|key| &*key.id).unwrap_or_default())?;
         }
+        work.put_bindings()?;
         work.put_ids()?;
         check.kind().sign(self, &mut work)?;
         Ok(work.signed)
@@ -143,11 +150,18 @@ impl Work<'_, '_> {
         make: impl FnOnce(&ReadyKey, &Feed<'_, '_>, &Template) -> Result<Vec<u8>, Refusal>,
     ) -> Result<(), SignProblem> {
         self.put_digests(envelope)?;
-        let value = self.signature(verifier, envelope, make)?;
-        match envelope.signature.places.first() {
-            Some(place) => self.put_proof(place, value),
-            None => Ok(()),
+        self.put_input(verifier, envelope)?;
+        let Some(place) = envelope.signature.places.first() else { return Ok(()) };
+        // What is signed beside the signature is read from its place, so that is there before the signature is.
+        let read_there = envelope.message.template.items().next().is_some();
+        let before = self.signed.headers.len();
+        if let (true, Source::Header(name)) = (read_there, place) {
+            let empty = self.wrapped(verifier, envelope, &[])?;
+            self.signed.headers.push((name.to_string(), empty));
         }
+        let value = self.signature(verifier, envelope, make);
+        self.signed.headers.truncate(before);
+        self.put_proof(place, value?)
     }
 
     fn signature(
@@ -157,22 +171,76 @@ impl Work<'_, '_> {
         make: impl FnOnce(&ReadyKey, &Feed<'_, '_>, &Template) -> Result<Vec<u8>, Refusal>,
     ) -> Result<String, SignProblem> {
         let head = self.head();
-        let facts = Facts::new(&head, &self.signed.body, &self.scheme.paths);
+        self.signature_over(&Facts::new(&head, &self.signed.body, &self.scheme.paths), verifier, envelope, make)
+    }
+
+    /// Signs every element of an array; there is one where the draft has none.
+    pub(super) fn put_in_each(
+        &mut self,
+        verifier: &Verifier,
+        envelope: &Envelope,
+        path: &JsonPath,
+        make: impl Fn(&ReadyKey, &Feed<'_, '_>, &Template) -> Result<Vec<u8>, Refusal>,
+    ) -> Result<(), SignProblem> {
+        let Some(Source::Json(place)) = envelope.signature.places.first() else { return Err(SignProblem::BodyNotJson) };
+        let mut tree: Value = serde_json::from_slice(&self.signed.body).map_err(|_| SignProblem::BodyNotJson)?;
+        let mut at = &mut tree;
+        let mut steps = path.steps().peekable();
+        while let Some(step) = steps.next() {
+            let missing = || match steps.peek() {
+                None => Value::Array(vec![Value::Object(Map::new())]),
+                Some(_) => Value::Object(Map::new()),
+            };
+            at = at.as_object_mut().ok_or(SignProblem::BodyNotJson)?.entry(step).or_insert_with(missing);
+        }
+        let head = self.head();
+        for element in at.as_array_mut().ok_or(SignProblem::BodyNotJson)? {
+            let text = element.to_string();
+            let facts = Facts::new(&head, text.as_bytes(), &self.scheme.paths);
+            let value = self.signature_over(&facts, verifier, envelope, &make)?;
+            put_member(element, place, Value::String(value))?;
+        }
+        self.signed.body = tree.to_string().into_bytes();
+        Ok(())
+    }
+
+    fn signature_over(
+        &self,
+        facts: &Facts<'_>,
+        verifier: &Verifier,
+        envelope: &Envelope,
+        make: impl FnOnce(&ReadyKey, &Feed<'_, '_>, &Template) -> Result<Vec<u8>, Refusal>,
+    ) -> Result<String, SignProblem> {
         let time = self.scheme.timestamp.as_ref();
-        let beside = time.and_then(|time| match &time.place {
-            TimePlace::Item(item) => Some((item, time.format.write(self.now))),
-            TimePlace::Source(_) => None,
-        });
-        let text = match time.map(|time| &time.place) {
-            Some(TimePlace::Source(source)) => facts.read(source).map_err(SignProblem::Incomplete)?,
-            _ => beside.as_ref().map(|(_, text)| text.as_bytes().into()),
+        let text = match time.map(|time| (&time.place, time)) {
+            Some((TimePlace::Source(source), _)) => facts.read(source).map_err(SignProblem::Incomplete)?,
+            Some((TimePlace::Item(_), time)) => Some(time.format.write(self.now).into_bytes().into()),
+            None => None,
         };
         let stamp = text.map(|text| Stamp { text, at: self.now });
         let key = verifier.keys.first().ok_or(SignProblem::Incomplete(Refusal::KeyUnknown))?;
-        let feed = verifier.feed(&facts, stamp.as_ref(), &key.secret, false);
-        let template = &envelope.message_for(&facts).template;
+        let feed = verifier.feed(facts, stamp.as_ref(), key, false);
+        let template = &envelope.message_for(facts).template;
         let signature = make(key, &feed, template).map_err(SignProblem::Incomplete)?;
-        Ok(envelope.signature.wrap(&signature, beside.as_ref().map(|(item, text)| (*item, text.as_str()))))
+        self.wrapped(verifier, envelope, &signature)
+    }
+
+    /// A signature with everything that stands beside it.
+    fn wrapped(&self, verifier: &Verifier, envelope: &Envelope, signature: &[u8]) -> Result<String, SignProblem> {
+        let key = verifier.keys.first().ok_or(SignProblem::Incomplete(Refusal::KeyUnknown))?;
+        let time = self.scheme.timestamp.as_ref().and_then(|time| match &time.place {
+            TimePlace::Item(item) => Some((item, time.format.write(self.now))),
+            TimePlace::Source(_) => None,
+        });
+        let items = envelope.message.template.items().map(|item| (item, self.draft.id));
+        let timed = time.as_ref().map(|(item, text)| (*item, text.as_str()));
+        let items = items.filter(|(item, _)| timed.is_none_or(|(time, _)| time != *item));
+        let beside: Vec<(&Item, &str)> = timed.into_iter().chain(items).collect();
+        let named = match &envelope.key_item {
+            Some(Item::Named(name)) => Some(&**name),
+            _ => None,
+        };
+        Ok(envelope.signature.wrap(signature, &beside, named, &key.id))
     }
 
     fn head(&self) -> Head {
@@ -221,24 +289,7 @@ impl Work<'_, '_> {
 
     fn put_member(&mut self, path: &JsonPath, value: Value) -> Result<(), SignProblem> {
         let mut tree: Value = serde_json::from_slice(&self.signed.body).map_err(|_| SignProblem::BodyNotJson)?;
-        let mut at = &mut tree;
-        let mut steps = path.steps().peekable();
-        while let Some(step) = steps.next() {
-            // What is missing is an array where every element of one is asked for.
-            let missing = || match steps.peek() {
-                Some(&EACH) => Value::Array(vec![Value::Object(Map::new())]),
-                _ => Value::Object(Map::new()),
-            };
-            at = match at {
-                Value::Object(members) if step != EACH => members.entry(step).or_insert_with(missing),
-                Value::Array(items) => {
-                    let index = if step == EACH { Ok(0) } else { step.parse::<usize>() };
-                    index.ok().and_then(|index| items.get_mut(index)).ok_or(SignProblem::BodyNotJson)?
-                }
-                _ => return Err(SignProblem::BodyNotJson),
-            };
-        }
-        *at = value;
+        put_member(&mut tree, path, value)?;
         self.signed.body = tree.to_string().into_bytes();
         Ok(())
     }
@@ -287,7 +338,9 @@ impl Work<'_, '_> {
             let facts = Facts::new(&head, &self.signed.body, &[]);
             let message = envelope.message_for(&facts);
             let digests: Vec<&Source> = message.digests.iter().map(|digest| &digest.place).collect();
-            needed.extend(message.template.sources().filter(|source| !digests.contains(source)));
+            if envelope.each.is_none() {
+                needed.extend(message.template.needed().filter(|source| !digests.contains(source)));
+            }
         }
         for source in needed {
             if self.read(source)?.is_none() {
@@ -310,8 +363,8 @@ impl Work<'_, '_> {
     }
 
     fn id_for(&self, source: &Source) -> String {
-        let digits = self.scheme.shapes.iter().any(|(header, shape)| *shape == Shape::Digits && source == header);
-        if digits { self.now.secs().to_string() } else { self.draft.id.to_owned() }
+        let digits = |(part, look): &(Source, Look)| *look == Look::Of(Shape::Digits) && source == part;
+        if self.scheme.shapes.iter().any(digits) { self.now.secs().to_string() } else { self.draft.id.to_owned() }
     }
 
     fn put_key_id(&mut self, envelope: &Envelope, id: &str) -> Result<(), SignProblem> {
@@ -319,6 +372,36 @@ impl Work<'_, '_> {
             Some(source) if self.read(source)?.is_none() => self.put(source, id.to_owned()),
             _ => Ok(()),
         }
+    }
+
+    /// A member may be of a kind that is no text.
+    fn is_absent(&self, place: &Source) -> Result<bool, SignProblem> {
+        match place {
+            Source::Json(path) => match text::member(&self.signed.body, path) {
+                Ok(found) => Ok(found.is_none()),
+                Err(_) => Err(SignProblem::BodyNotJson),
+            },
+            place => Ok(self.read(place)?.is_none()),
+        }
+    }
+
+    /// What an HTTP message signature covers, and the digest of the body.
+    fn put_input(&mut self, verifier: &Verifier, envelope: &Envelope) -> Result<(), SignProblem> {
+        for (place, value) in envelope.message.template.writings().filter_map(Writing::made) {
+            if self.is_absent(&place)? {
+                self.put(&place, value)?;
+            }
+        }
+        let (Some(base), Some(time)) = (envelope.message.template.base(), &self.scheme.timestamp) else {
+            return Ok(());
+        };
+        let digest = Source::Header("Content-Digest".into());
+        if base.digests_body() && self.read(&digest)?.is_none() {
+            self.put(&digest, digest_of(&self.signed.body))?;
+        }
+        let key = verifier.keys.first().map(|key| &*key.id).unwrap_or_default();
+        let input = base.offer(&time.format.write(self.now), key);
+        self.put(&Source::Header(INPUT.into()), input)
     }
 
     fn put_digests(&mut self, envelope: &Envelope) -> Result<(), SignProblem> {
@@ -334,4 +417,26 @@ impl Work<'_, '_> {
         }
         Ok(())
     }
+}
+
+fn put_member(tree: &mut Value, path: &JsonPath, value: Value) -> Result<(), SignProblem> {
+    let mut at = tree;
+    let mut steps = path.steps().peekable();
+    while let Some(step) = steps.next() {
+        // What is missing is an array where every element of one is asked for.
+        let missing = || match steps.peek() {
+            Some(&EACH) => Value::Array(vec![Value::Object(Map::new())]),
+            _ => Value::Object(Map::new()),
+        };
+        at = match at {
+            Value::Object(members) if step != EACH => members.entry(step).or_insert_with(missing),
+            Value::Array(items) => {
+                let index = if step == EACH { Ok(0) } else { step.parse::<usize>() };
+                index.ok().and_then(|index| items.get_mut(index)).ok_or(SignProblem::BodyNotJson)?
+            }
+            _ => return Err(SignProblem::BodyNotJson),
+        };
+    }
+    *at = value;
+    Ok(())
 }

@@ -60,6 +60,11 @@ impl<'a> Facts<'a> {
         Self { head, body, paths, json: OnceCell::new(), form: OnceCell::new() }
     }
 
+    /// The same head with a part of the body in its place.
+    pub(crate) fn within(&self, part: &'a [u8]) -> Self {
+        Self::new(self.head, part, self.paths)
+    }
+
     /// The value of a part; `None` when the request does not have it.
     pub(crate) fn read(&self, source: &Source) -> Result<Option<Cow<'_, [u8]>>, Refusal> {
         match source {

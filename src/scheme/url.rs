@@ -49,6 +49,12 @@ impl PublicUrl {
         if other { &self.other } else { &self.origin }
     }
 
+    /// The host alone.
+    pub(crate) fn host(&self) -> &str {
+        let authority = self.origin.split_once("://").map_or("", |(_, authority)| authority);
+        split_port(authority).map_or(authority, |(host, _)| host)
+    }
+
     /// The path that stands in place of the request's.
     pub(crate) fn path(&self) -> Option<&str> {
         self.path.as_deref()

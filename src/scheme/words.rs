@@ -2,10 +2,10 @@
 
 use super::check::envelope::Envelope;
 use super::compiled::{Scheme, TimePlace, TimeSpec};
-use super::shape::Shape;
+use super::shape::{Look, Shape};
 use super::source::{Facts, Source};
 use super::url::PublicUrl;
-use super::wrapping::{Item, SignatureSpec, Wrapping};
+use super::wrapping::{Item, Named, SignatureSpec, Wrapping};
 
 /// Names of a list's items that are shown.
 const MAX_NAMES: usize = 4;
@@ -38,6 +38,22 @@ pub(super) fn proof_places(scheme: &Scheme) -> String {
     scheme.check.kind().places().join(", or ")
 }
 
+/// What a part must look like: follows "is" and "must be".
+pub(super) fn look(look: &Look) -> String {
+    match look {
+        Look::Of(of) => shape(*of).to_owned(),
+        Look::Like(_) => format!("like {look}"),
+    }
+}
+
+/// What of a value does not fit.
+pub(super) fn odd(look: &Look, value: &[u8]) -> String {
+    match look {
+        Look::Of(shape) => misfit(*shape, value),
+        Look::Like(_) => "it is another address".to_owned(),
+    }
+}
+
 /// What a shape allows: follows "is" and "must be".
 pub(super) fn shape(shape: Shape) -> &'static str {
     match shape {
@@ -45,6 +61,7 @@ pub(super) fn shape(shape: Shape) -> &'static str {
         Shape::Token => "1 to 256 letters, digits, hyphens and underscores",
         Shape::Digits => "1 to 20 digits",
         Shape::Base64 => "1 to 256 characters of base64",
+        Shape::Line => "one line without control characters",
     }
 }
 
@@ -83,7 +100,7 @@ pub(super) fn without_signature(scheme: &Scheme, spec: &SignatureSpec, facts: &F
     let place = source(place);
     Some(match &spec.wrapping {
         _ if text.is_empty() => format!("{place} is there, but empty"),
-        Wrapping::Named { names: taken, .. } => {
+        Wrapping::Named(Named { names: taken, .. }) => {
             let taken = taken.join(" or ");
             let found = spec.item_names(&text).into_iter().filter(|name| is_name(name) && !is_time(scheme, name));
             let mut found: Vec<String> = found.map(|name| String::from_utf8_lossy(name).into_owned()).collect();
@@ -99,7 +116,10 @@ pub(super) fn without_signature(scheme: &Scheme, spec: &SignatureSpec, facts: &F
         Wrapping::Positional { from, .. } => {
             format!("{place} is there, but its list ends before position {from}, where signatures begin")
         }
-        Wrapping::Bare => format!("{place} is there, but has no signature in it"),
+        Wrapping::Dictionary { label: Some(label) } => format!("{place} is there, but has no signature called {label}"),
+        Wrapping::Bare | Wrapping::Dictionary { label: None } => {
+            format!("{place} is there, but has no signature in it")
+        }
     })
 }
 

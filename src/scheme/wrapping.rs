@@ -7,11 +7,15 @@ use std::borrow::Cow;
 
 use super::algorithm::{Algorithm, Tag};
 use super::encoding::Encoding;
+use super::message_signature;
 use super::source::{Facts, Source};
 use crate::domain::Refusal;
 
 /// Signatures that one request may bring. More of them would let a sender buy comparisons.
 pub const MAX_CANDIDATES: usize = 16;
+
+/// In a list by name: every one is a signature's.
+pub(crate) const ANY_NAME: &str = "*";
 
 /// Where to look and how to unwrap.
 #[derive(Clone, Debug)]
@@ -30,9 +34,67 @@ pub(crate) enum Wrapping {
     /// One signature.
     Bare,
     /// `t=1,v1=ab,v1=cd`, or `v1,ab v1,cd` with a space and a comma.
-    Named { separator: u8, assign: u8, names: Vec<Box<str>> },
+    Named(Named),
     /// `1700000000,ab,cd`: signatures from one position on.
     Positional { separator: u8, from: usize },
+    /// `sig1=:ab==:` of an HTTP message signature; `None`: the only one.
+    Dictionary { label: Option<Box<str>> },
+}
+
+/// How a list by name is written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Named {
+    pub(crate) separator: u8,
+    pub(crate) assign: u8,
+    /// Of signatures; `*` is every one.
+    pub(crate) names: Vec<Box<str>>,
+    /// Values stand in quotation marks.
+    pub(crate) quoted: bool,
+    /// What else must be there, and what it must say.
+    pub(crate) fixed: Vec<(Box<str>, Box<str>)>,
+}
+
+impl Named {
+    /// Names and values.
+    fn pairs<'t>(&self, text: &'t [u8]) -> impl Iterator<Item = (&'t [u8], &'t [u8])> + use<'t> {
+        let (assign, quoted) = (self.assign, self.quoted);
+        items(text, self.separator).filter_map(move |item| assignment(item, assign, quoted))
+    }
+
+    /// The one item of this name. Twice is refused: the signed one cannot be distinguished from the other.
+    fn sole<'t>(&self, text: &'t [u8], wanted: &str) -> Result<Option<&'t [u8]>, Refusal> {
+        let mut values = self.pairs(text).filter(|(name, _)| *name == wanted.as_bytes()).map(|(_, value)| value);
+        let value = values.next();
+        if values.next().is_some() { Err(Refusal::SignatureRepeated) } else { Ok(value) }
+    }
+
+    fn each(&self, text: &[u8], mut take: impl FnMut(&[u8]) -> Result<(), Refusal>) -> Result<(), Refusal> {
+        for (name, value) in &self.fixed {
+            if self.sole(text, name)? != Some(value.as_bytes()) {
+                return Err(Refusal::SignatureMalformed);
+            }
+        }
+        let is_one = |name: &[u8]| self.names.iter().any(|known| **known == *ANY_NAME || known.as_bytes() == name);
+        self.pairs(text).filter(|(name, _)| is_one(name)).try_for_each(|(_, value)| take(value))
+    }
+
+    fn wrap(&self, signature: &str, beside: &[(&Item, &str)], key: Option<&str>, key_id: &str) -> String {
+        let (separator, assign) = (char::from(self.separator), char::from(self.assign));
+        let mark = if self.quoted { "\"" } else { "" };
+        let pair = |name: &str, value: &str| format!("{name}{assign}{mark}{value}{mark}");
+        let beside = beside.iter().filter_map(|(item, value)| match item {
+            Item::Named(name) => Some(pair(name, value)),
+            Item::Position(_) => None,
+        });
+        let name = match self.names.first().map(AsRef::as_ref).unwrap_or_default() {
+            ANY_NAME => key_id,
+            name => name,
+        };
+        let fixed = self.fixed.iter().map(|(name, value)| pair(name, value));
+        let key = key.map(|name| pair(name, key_id));
+        let all: Vec<String> = key.into_iter().chain(beside).chain(fixed).chain([pair(name, signature)]).collect();
+        all.join(&separator.to_string())
+    }
 }
 
 /// What stands beside the signatures in the same text.
@@ -112,11 +174,13 @@ impl SignatureSpec {
     pub(super) fn each(&self, text: &[u8], mut take: impl FnMut(&[u8]) -> Result<(), Refusal>) -> Result<(), Refusal> {
         match &self.wrapping {
             Wrapping::Bare => take(text),
-            Wrapping::Named { separator, assign, names } => items(text, *separator)
-                .filter_map(|item| assignment(item, *assign))
-                .filter(|(name, _)| names.iter().any(|known| known.as_bytes() == *name))
-                .try_for_each(|(_, value)| take(value)),
+            Wrapping::Named(named) => named.each(text, take),
             Wrapping::Positional { separator, from } => items(text, *separator).skip(*from).try_for_each(take),
+            Wrapping::Dictionary { label } => {
+                let text = std::str::from_utf8(text).map_err(|_| Refusal::SignatureMalformed)?;
+                let value = message_signature::chosen(text, label.as_deref())?;
+                take(message_signature::bytes(value).ok_or(Refusal::SignatureMalformed)?.as_bytes())
+            }
         }
     }
 
@@ -137,8 +201,10 @@ impl SignatureSpec {
     /// The names of a list's items, as they came.
     pub(super) fn item_names<'t>(&self, text: &'t [u8]) -> Vec<&'t [u8]> {
         match &self.wrapping {
-            Wrapping::Named { separator, assign, .. } => {
-                items(text, *separator).filter_map(|item| assignment(item, *assign)).map(|(name, _)| name).collect()
+            Wrapping::Named(named) => named.pairs(text).map(|(name, _)| name).collect(),
+            Wrapping::Dictionary { .. } => {
+                let members = std::str::from_utf8(text).ok().and_then(message_signature::members);
+                members.unwrap_or_default().into_iter().map(|(name, _)| name.as_bytes()).collect()
             }
             Wrapping::Bare | Wrapping::Positional { .. } => Vec::new(),
         }
@@ -146,6 +212,9 @@ impl SignatureSpec {
 
     /// What stands beside the signatures. Twice is refused: the signed one cannot be distinguished from the other.
     pub(crate) fn item<'f>(&self, facts: &'f Facts<'_>, item: &Item) -> Result<Option<Cow<'f, [u8]>>, Refusal> {
+        if let (Wrapping::Dictionary { label }, Item::Named(name)) = (&self.wrapping, item) {
+            return message_signature::parameter(facts, label.as_deref(), name);
+        }
         let mut found = None;
         for place in &self.places {
             let value = match facts.read(place)? {
@@ -163,43 +232,34 @@ impl SignatureSpec {
 
     fn beside<'t>(&self, text: &'t [u8], item: &Item) -> Result<Option<&'t [u8]>, Refusal> {
         match (&self.wrapping, item) {
-            (Wrapping::Named { separator, assign, .. }, Item::Named(wanted)) => {
-                let mut values = items(text, *separator)
-                    .filter_map(|item| assignment(item, *assign))
-                    .filter(|(name, _)| *name == wanted.as_bytes())
-                    .map(|(_, value)| value);
-                let value = values.next();
-                if values.next().is_some() { Err(Refusal::SignatureRepeated) } else { Ok(value) }
-            }
+            (Wrapping::Named(named), Item::Named(wanted)) => named.sole(text, wanted),
             (Wrapping::Positional { separator, .. }, Item::Position(at)) => Ok(items(text, *separator).nth(*at)),
             _ => Ok(None),
         }
     }
 
-    /// The text that a sender would put at the first place.
-    pub(crate) fn wrap(&self, signature: &[u8], beside: Option<(&Item, &str)>) -> String {
+    /// The text that a sender would put at the first place. `key` is the item that names the key; where any name will do for the
+    /// signature, it is the key's.
+    pub(crate) fn wrap(&self, signature: &[u8], beside: &[(&Item, &str)], key: Option<&str>, key_id: &str) -> String {
         let signature = format!("{}{}", self.prefix, self.encoding.encode(signature));
         match &self.wrapping {
             Wrapping::Bare => signature,
-            Wrapping::Named { separator, assign, names } => {
-                let (separator, assign) = (char::from(*separator), char::from(*assign));
-                let name = names.first().map(AsRef::as_ref).unwrap_or_default();
-                match beside {
-                    Some((Item::Named(item), value)) => {
-                        format!("{item}{assign}{value}{separator}{name}{assign}{signature}")
-                    }
-                    _ => format!("{name}{assign}{signature}"),
-                }
-            }
+            Wrapping::Dictionary { label } => format!("{}=:{signature}:", label.as_deref().unwrap_or("sig1")),
+            Wrapping::Named(named) => named.wrap(&signature, beside, key, key_id),
             Wrapping::Positional { separator, from } => {
-                let last = match beside {
-                    Some((Item::Position(at), _)) => (*at).max(*from),
-                    _ => *from,
+                let at = |cell: usize| {
+                    let mut here = beside.iter().filter(|(item, _)| matches!(item, Item::Position(at) if *at == cell));
+                    here.next().map(|(_, value)| *value)
                 };
-                let cells = (0..=last).map(|cell| match beside {
-                    Some((Item::Position(at), value)) if *at == cell => value,
-                    _ if cell == *from => &signature,
-                    _ => "",
+                let places = beside.iter().map(|(item, _)| match item {
+                    Item::Position(at) => *at,
+                    Item::Named(_) => 0,
+                });
+                let last = places.max().unwrap_or_default().max(*from);
+                let cells = (0..=last).map(|cell| match at(cell) {
+                    Some(value) => value,
+                    None if cell == *from => &signature,
+                    None => "",
                 });
                 cells.collect::<Vec<_>>().join(&char::from(*separator).to_string())
             }
@@ -213,9 +273,16 @@ fn items(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Splits at the first assignment sign only: base64 ends in `=`.
-fn assignment(item: &[u8], assign: u8) -> Option<(&[u8], &[u8])> {
+fn assignment(item: &[u8], assign: u8, quoted: bool) -> Option<(&[u8], &[u8])> {
     let at = memchr::memchr(assign, item)?;
-    Some((item.get(..at)?, item.get(at + 1..)?))
+    let (name, value) = (item.get(..at)?, item.get(at + 1..)?);
+    match quoted {
+        false => Some((name, value)),
+        true => {
+            let value = value.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+            (!value.contains(&b'"') && !value.contains(&b'\\')).then_some((name, value))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -230,7 +297,13 @@ mod tests {
     }
 
     fn named(separator: u8, assign: u8) -> Wrapping {
-        Wrapping::Named { separator, assign, names: vec!["v1".into(), "v2".into()] }
+        let names = vec!["v1".into(), "v2".into()];
+        Wrapping::Named(Named { separator, assign, names, ..Named::default() })
+    }
+
+    fn quoted() -> Wrapping {
+        let fixed = vec![("f".into(), "x y".into())];
+        Wrapping::Named(Named { separator: b',', assign: b'=', names: vec!["s".into()], quoted: true, fixed })
     }
 
     /// How many signatures are found, and what stands beside them.
@@ -280,6 +353,21 @@ mod tests {
     }
 
     #[test]
+    fn values_in_quotation_marks_have_both_and_none_inside() {
+        let sig = "0".repeat(40);
+        let spec = spec(quoted(), "");
+        let find = |text: &str| find(&spec, &[("a", text)], &Item::Named("t".into()));
+        assert_eq!(find(&format!("t=\"1\", f=\"x y\", s=\"{sig}\"")), (Ok(1), time("1")));
+        for text in [format!("s={sig}"), format!("s=\"{sig}"), format!("s=\"{sig}\\\"\""), format!("s=\"\"{sig}\"")] {
+            assert_eq!(find(&format!("f=\"x y\",{text}")).0, Err(Refusal::SignatureMissing), "{text}");
+        }
+        for text in ["", "f=\"x\",", "f=x y,"] {
+            assert_eq!(find(&format!("{text}s=\"{sig}\"")).0, Err(Refusal::SignatureMalformed), "{text}");
+        }
+        assert_eq!(find(&format!("f=\"x y\",f=\"x y\",s=\"{sig}\"")).0, Err(Refusal::SignatureRepeated));
+    }
+
+    #[test]
     fn several_headers_bring_several_signatures_and_one_line_each() {
         let sig = "0".repeat(40);
         let spec = spec(Wrapping::Bare, "");
@@ -296,12 +384,23 @@ mod tests {
         let cases = [
             (Wrapping::Bare, None),
             (named(b' ', b','), None),
+            (
+                Wrapping::Named(Named {
+                    separator: b'&',
+                    assign: b'|',
+                    names: vec![ANY_NAME.into()],
+                    ..Named::default()
+                }),
+                None,
+            ),
+            (quoted(), Some(Item::Named("at".into()))),
             (named(b';', b'='), Some(Item::Named("ts".into()))),
             (Wrapping::Positional { separator: b',', from: 2 }, Some(Item::Position(0))),
         ];
         for (wrapping, item) in cases {
             let spec = spec(wrapping, "p");
-            let text = spec.wrap(tag.as_bytes(), item.as_ref().map(|item| (item, "17")));
+            let beside: Vec<_> = item.iter().map(|item| (item, "17")).collect();
+            let text = spec.wrap(tag.as_bytes(), &beside, None, "key");
             let beside = item.clone().unwrap_or(Item::Named("none".into()));
             let (count, found) = find(&spec, &[("A", &text)], &beside);
             assert_eq!((count, found), (Ok(1), Ok(item.map(|_| "17".to_owned()))), "{text}");

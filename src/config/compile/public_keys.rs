@@ -31,7 +31,9 @@ impl Compiler<'_> {
         let mut keys: Vec<Key> = Vec::new();
         for entry in list.get_ref() {
             let Some(found) = self.public_key(entry, key) else { continue };
-            if keys.iter().any(|other| other.secret.matches(found.secret.expose())) {
+            // One key under several ids is for schemes that compare or sign the id: two webhooks of a provider that has one key.
+            let named = matches!(entry.get_ref(), RawPublicKeyEntry::Table(given) if given.id.is_some());
+            if !named && keys.iter().any(|other| other.secret.matches(found.secret.expose())) {
                 self.warn(entry, key, format!("\"{}\" is the same key as one before it", found.id), "remove it");
             } else if keys.iter().any(|other| other.id == found.id) {
                 let what = format!("two public keys have the id \"{}\"", found.id);
@@ -49,7 +51,7 @@ impl Compiler<'_> {
             RawPublicKeyEntry::Table(given) => given,
         };
         let id = match &given.id {
-            Some(id) if self.name(id, key) => Some(Arc::from(id.get_ref().as_str())),
+            Some(id) if self.key_id(id, key) => Some(Arc::from(id.get_ref().as_str())),
             Some(_) => return None,
             None => None,
         };

@@ -106,7 +106,7 @@ impl Compiler<'_> {
             _ => self.sources.variable(text),
         };
         let id = match &raw.id {
-            Some(id) if self.name(id, key) => Arc::from(id.get_ref().as_str()),
+            Some(id) if self.key_id(id, key) => Arc::from(id.get_ref().as_str()),
             Some(_) => return None,
             None => Arc::from(format!("{form}:{}", shown(text))),
         };

@@ -123,7 +123,23 @@ impl Compiler<'_> {
         }
         fits
     }
+
+    /// Whether this may be the id of a secret or a public key. A scheme may compare it with what a request says, or sign it: an
+    /// address of AWS is one.
+    pub(super) fn key_id(&mut self, id: &Spanned<String>, key: &str) -> bool {
+        let text = id.get_ref();
+        let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':');
+        let fits = (1..=MAX_KEY_ID).contains(&text.len()) && text.bytes().all(good);
+        if !fits {
+            let help = "use 1 to 256 letters, digits, \"-\", \"_\", \".\" and \":\"";
+            self.reject(id, key, format!("\"{}\" cannot be the id of a key", shown(text)), help);
+        }
+        fits
+    }
 }
+
+/// The longest id of a key: a topic of AWS with its region and account.
+const MAX_KEY_ID: usize = 256;
 
 /// A text of the file in a message: without control characters, and not too long.
 pub(super) fn shown(text: &str) -> String {

@@ -16,7 +16,7 @@ pub(super) const VERIFY: Shape = OneOf(&[
     key("token", Table(TOKEN)),
     key("dangerously_none", Flag),
     key("jwt", Reserved),
-    key("message_signature", Reserved),
+    key("message_signature", Table(MESSAGE_SIGNATURE)),
     key("certificate", Reserved),
 ]);
 
@@ -93,6 +93,9 @@ const ANSWER: &[Key] = &[required("status", MIDDLING), key("body", Text), key("c
 
 const PART: &[Key] = &[key("header", Text), key("query", Text), key("form", Text), key("json", Text)];
 
+const KEY_ID: &[Key] =
+    &[key("header", Text), key("query", Text), key("form", Text), key("json", Text), key("item", Text)];
+
 const SHAPES: Shape = Named(&Text);
 const BINDINGS: Shape = List(&Table(&[required("json", Text), required("header", Text)]));
 const DEDUPE: Shape = List(&Either(
@@ -126,7 +129,17 @@ const SIGNATURE: Shape = Table(&[
     key("json", Text),
     key("prefix", Text),
     key("encoding", Text),
-    key("list", Table(&[required("separator", Text), key("assign", Text), key("names", TEXTS), key("from", SMALL)])),
+    key(
+        "list",
+        Table(&[
+            required("separator", Text),
+            key("assign", Text),
+            key("names", TEXTS),
+            key("from", SMALL),
+            key("quoted", Flag),
+            key("fixed", Named(&Text)),
+        ]),
+    ),
 ]);
 const TIMESTAMP: Shape = Table(&[
     key("header", Text),
@@ -144,13 +157,13 @@ const VARIANTS: Shape =
     List(&Table(&[required("content_type", Text), required("message", Text), key("body_digests", BODY_DIGESTS)]));
 
 /// Of every scheme that signs a message, whose keys look so.
-const fn signed(keys: &'static [Key]) -> [Key; 14] {
+const fn signed(keys: &'static [Key]) -> [Key; 16] {
     [
         required("algorithm", Text),
         required("signature", SIGNATURE),
         required("message", Text),
         key("key", Table(keys)),
-        key("key_id", OneOf(PART)),
+        key("key_id", OneOf(KEY_ID)),
         key("id", OneOf(PART)),
         key("timestamp", TIMESTAMP),
         key("shapes", SHAPES),
@@ -160,11 +173,27 @@ const fn signed(keys: &'static [Key]) -> [Key; 14] {
         key("bodies", Text),
         key("variants", VARIANTS),
         key("url_with_and_without_port", Flag),
+        key("each", Text),
+        key("hashed", Text),
     ]
 }
 
 const MAC: &[Key] = &signed(&[key("prefix", Text), key("encoding", Text), key("suffix", Text), key("hash", Text)]);
 const PUBLIC_KEY: &[Key] = &signed(&[key("prefix", Text), key("encoding", Text), key("form", Text)]);
+
+const MESSAGE_SIGNATURE: &[Key] = &[
+    required("algorithm", Text),
+    required("components", TEXTS),
+    key("label", Text),
+    key("key", Table(&[key("prefix", Text), key("encoding", Text), key("form", Text)])),
+    key("named_keys", Flag),
+    key("tolerance", Text),
+    key("tolerance_ahead", Text),
+    key("shapes", SHAPES),
+    key("bindings", BINDINGS),
+    key("dedupe", DEDUPE),
+    key("bodies", Text),
+];
 
 const TOKEN: &[Key] = &[
     key("header", Text),

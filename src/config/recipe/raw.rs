@@ -164,8 +164,8 @@ pub enum RawVerify {
     PublicKey(Box<RawPublicKey>),
     /// Reserved: JWT and JWS.
     Jwt(Spanned<IgnoredAny>),
-    /// Reserved: RFC 9421.
-    MessageSignature(Spanned<IgnoredAny>),
+    /// An HTTP message signature (RFC 9421).
+    MessageSignature(Box<RawMessageSignature>),
     /// Reserved: a certificate named by the message.
     Certificate(Spanned<IgnoredAny>),
 }
@@ -183,7 +183,7 @@ pub struct RawSigned<K> {
     pub signature: Spanned<RawSignature>,
     pub message: Spanned<String>,
     pub key: Option<K>,
-    pub key_id: Option<RawPart>,
+    pub key_id: Option<RawKeyName>,
     pub id: Option<RawPart>,
     pub timestamp: Option<Spanned<RawTimestamp>>,
     #[serde(default)]
@@ -198,6 +198,37 @@ pub struct RawSigned<K> {
     pub variants: Vec<RawVariant>,
     #[serde(default)]
     pub url_with_and_without_port: bool,
+    pub each: Option<Spanned<String>>,
+    pub hashed: Option<Spanned<String>>,
+}
+
+/// `verify.message_signature`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawMessageSignature {
+    pub algorithm: Spanned<String>,
+    pub components: Spanned<Vec<Spanned<String>>>,
+    pub label: Option<Spanned<String>>,
+    pub key: Option<RawMessageKey>,
+    #[serde(default)]
+    pub named_keys: bool,
+    pub tolerance: Option<Spanned<String>>,
+    pub tolerance_ahead: Option<Spanned<String>>,
+    #[serde(default)]
+    pub shapes: BTreeMap<Spanned<String>, Spanned<String>>,
+    #[serde(default)]
+    pub bindings: Vec<RawBinding>,
+    pub dedupe: Option<Vec<Spanned<RawEntry>>>,
+    pub bodies: Option<Spanned<String>>,
+}
+
+/// What a secret or a public key for it looks like.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawMessageKey {
+    pub prefix: Option<String>,
+    pub encoding: Option<Spanned<String>>,
+    pub form: Option<Spanned<String>>,
 }
 
 /// Where the signature is and how it is wrapped.
@@ -223,6 +254,10 @@ pub struct RawList {
     pub assign: Option<Spanned<String>>,
     pub names: Option<Spanned<Vec<String>>>,
     pub from: Option<Spanned<u8>>,
+    #[serde(default)]
+    pub quoted: bool,
+    #[serde(default)]
+    pub fixed: BTreeMap<String, String>,
 }
 
 /// From secret to key.
@@ -252,6 +287,17 @@ pub enum RawPart {
     Query(Spanned<String>),
     Form(Spanned<String>),
     Json(Spanned<String>),
+}
+
+/// What names the key: a part of the request, or what stands beside the signature.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RawKeyName {
+    Header(Spanned<String>),
+    Query(Spanned<String>),
+    Form(Spanned<String>),
+    Json(Spanned<String>),
+    Item(Spanned<String>),
 }
 
 /// An entry of `dedupe`: one part, or a list of parts that count together.

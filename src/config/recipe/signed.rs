@@ -6,7 +6,8 @@ use std::time::Duration;
 use toml::Spanned;
 
 use super::raw::{
-    RawBodyDigest, RawKey, RawKeyForm, RawList, RawMac, RawPublicKey, RawSignature, RawSigned, RawTimestamp, RawVariant,
+    RawBodyDigest, RawKey, RawKeyForm, RawKeyName, RawList, RawMac, RawPublicKey, RawSignature, RawSigned,
+    RawTimestamp, RawVariant,
 };
 use super::verify::{bindings, bodies, dedupe, shapes};
 use super::words::Scope;
@@ -19,15 +20,15 @@ use crate::scheme::compiled::{BodyDigest, Message, TimePlace, TimeSpec};
 use crate::scheme::encoding::Encoding;
 use crate::scheme::identity::{Combination, Dedupe};
 use crate::scheme::key::KeyMaterial;
-use crate::scheme::shape::Shape;
+use crate::scheme::shape::Look;
 use crate::scheme::source::Source;
 use crate::scheme::template::{Segment, Template};
 use crate::scheme::timestamp::{TimeFormat, Window};
-use crate::scheme::wrapping::{Item, SignatureSpec, Wrapping};
+use crate::scheme::wrapping::{Item, Named, SignatureSpec, Wrapping};
 
 /// A window wider than this is none.
-const MAX_TOLERANCE: Duration = Duration::from_secs(7 * 24 * 3600);
-const DEFAULT_TOLERANCE: Duration = Duration::from_secs(300);
+pub(super) const MAX_TOLERANCE: Duration = Duration::from_secs(7 * 24 * 3600);
+pub(super) const DEFAULT_TOLERANCE: Duration = Duration::from_secs(300);
 
 /// Everything is looked at before anything is given up, so that one run shows every problem. `check` puts the kind's own keys
 /// and the envelope together.
@@ -38,7 +39,11 @@ pub(super) fn compile<K>(
 ) -> Option<Arc<Scheme>> {
     let check = check(raw, scope);
     let signature = signature(&raw.signature, scope);
-    let key_id = optional(raw.key_id.as_ref().map(|part| scope.part(part, "key_id")));
+    let (key_id, key_item) = match raw.key_id.as_ref().map(|name| key_name(name, scope)) {
+        None => (Some(None), None),
+        Some(KeyName::Source(source)) => (source.map(Some), None),
+        Some(KeyName::Item(item)) => (Some(None), Some(item)),
+    };
     let id = optional(raw.id.as_ref().map(|part| scope.part(part, "id")));
     let time = optional(raw.timestamp.as_ref().map(|raw| timestamp(raw, scope)));
     let shapes = shapes(&raw.shapes, scope);
@@ -55,7 +60,14 @@ pub(super) fn compile<K>(
     let (signature, message, variants, id, time) = (signature?, message?, variants?, id?, time?);
 
     let both_ports = raw.url_with_and_without_port;
-    let check = check?(Envelope { signature, key_id: key_id?, message, variants, both_ports });
+    let each = each(raw.each.as_ref(), &signature, scope);
+    let hashed = optional(raw.hashed.as_ref().map(|text| scope.algorithm(text, "hashed")));
+    let (each, hashed) = (each?, hashed?);
+    let check = check?(Envelope { signature, key_id: key_id?, key_item, message, variants, both_ports, each, hashed });
+    if let (Some(text), Check::PublicKey(_)) = (&raw.each, &check) {
+        scope.problem(Some(text.span()), "each", "is for hmac and digest", None);
+        return None;
+    }
     let texts = std::iter::once(&raw.message).chain(raw.variants.iter().map(|variant| &variant.message));
     let mut sound = true;
     let raw_time = raw.timestamp.as_ref();
@@ -71,6 +83,40 @@ pub(super) fn compile<K>(
     }
     let (shapes, bindings, dedupe, bodies) = (shapes?, bindings?, dedupe?, bodies?);
     sound.then(|| Scheme::new(check, time, id, shapes, bindings, dedupe, bodies))
+}
+
+/// Where the request names its key.
+enum KeyName {
+    Source(Option<Source>),
+    Item(Item),
+}
+
+fn key_name(raw: &RawKeyName, scope: &mut Scope<'_>) -> KeyName {
+    const NAME: &str = "key_id";
+    KeyName::Source(match raw {
+        RawKeyName::Item(name) => return KeyName::Item(Item::Named(name.get_ref().as_str().into())),
+        RawKeyName::Header(text) => scope.header(text, NAME),
+        RawKeyName::Query(text) => scope.query(text, NAME),
+        RawKeyName::Form(text) => scope.form(text, NAME),
+        RawKeyName::Json(text) => scope.json(text, NAME).map(Source::Json),
+    })
+}
+
+/// The array whose elements are signed each by itself. The signature then stands in them.
+#[expect(clippy::option_option, reason = "the outer level is whether it compiled, the inner whether it is there")]
+fn each(
+    raw: Option<&Spanned<String>>,
+    signature: &SignatureSpec,
+    scope: &mut Scope<'_>,
+) -> Option<Option<crate::scheme::json::JsonPath>> {
+    let Some(text) = raw else { return Some(None) };
+    let path = scope.json(text, "each")?;
+    if !matches!(signature.places.as_slice(), [Source::Json(_)]) || signature.wrapping != Wrapping::Bare {
+        let help = "signature = { json = \"…\" }, with a path that begins in the element";
+        scope.problem(Some(text.span()), "each", "wants one signature, in a JSON member of each element", Some(help));
+        return None;
+    }
+    Some(Some(path))
 }
 
 /// `verify.hmac` and `verify.digest`.
@@ -120,7 +166,7 @@ struct Rules<'a> {
     check: &'a Check,
     id: Option<&'a Source>,
     time: Option<&'a TimeSpec>,
-    shapes: Option<&'a [(Source, Shape)]>,
+    shapes: Option<&'a [(Source, Look)]>,
     raw_time: Option<&'a Spanned<RawTimestamp>>,
 }
 
@@ -129,7 +175,8 @@ impl Rules<'_> {
         let template = &message.template;
         let mut found: Vec<Broken> = Vec::new();
         let mut say = |name, what: &str, help| found.push((text.span(), name, what.to_owned(), help));
-        if template.segments().iter().all(|segment| matches!(segment, Segment::Literal(_) | Segment::Secret)) {
+        let fixed = |segment: &&Segment| matches!(segment, Segment::Literal(_) | Segment::Secret | Segment::KeyId);
+        if template.pieces().iter().all(fixed) {
             say("message", "has nothing of the request in it, so it proves nothing", Some("sign at least {body}"));
         }
         match (self.check, template.has(&Segment::Secret)) {
@@ -149,12 +196,7 @@ impl Rules<'_> {
             say("message", "has {timestamp}, and no `timestamp` with a tolerance says where it is", None);
         }
         for place in self.check.envelope().iter().flat_map(|envelope| &envelope.signature.places) {
-            let circular = match place {
-                Source::Form(_) | Source::Json(_) => template.covers_body(),
-                Source::Query(_) => template.has(&Segment::Url),
-                Source::Header(_) => false,
-            };
-            if circular || template.sources().any(|source| source == place) {
+            if template.holds(place) {
                 say("signature", "stands inside the message that it signs", None);
             }
         }
@@ -172,7 +214,7 @@ impl Rules<'_> {
 
     /// What proves less than it seems to, in schemes that a provider may have all the same.
     fn doubtful(&self, message: &Message) -> Vec<(String, &'static str)> {
-        let segments = message.template.segments();
+        let segments = message.template.pieces();
         let mut found = Vec::new();
         if matches!(self.check, Check::Mac(mac) if mac.extends_over(message)) {
             let what = "text stands behind {secret} in a plain digest: whoever has seen one signature can append to what \
@@ -197,7 +239,8 @@ impl Rules<'_> {
         let shaped =
             |source: &Source| self.shapes.is_some_and(|shapes| shapes.iter().any(|(header, _)| header == source));
         match segment {
-            Segment::Source(source) if shaped(source) => None,
+            Segment::Source(source) | Segment::OrNothing(source) if shaped(source) => None,
+            Segment::Lower(inner) => self.open_end(inner),
             Segment::Id if self.id.is_some_and(shaped) => None,
             // One digit more makes it ten times as large: outside every window.
             Segment::Timestamp => None,
@@ -209,7 +252,7 @@ impl Rules<'_> {
     fn sliding(&self, template: &Template) -> Option<String> {
         let shaped =
             |source: &Source| self.shapes.is_some_and(|shapes| shapes.iter().any(|(header, _)| header == source));
-        template.segments().windows(2).find_map(|pair| match pair {
+        template.pieces().windows(2).find_map(|pair| match pair {
             [left, right] => {
                 let (left, right) = (self.part(left)?, self.part(right)?);
                 let header = [left, right].iter().any(|part| matches!(part, Source::Header(_)));
@@ -223,7 +266,8 @@ impl Rules<'_> {
     /// The part of the request that a segment stands for, where its length is the sender's choice.
     fn part<'s>(&'s self, segment: &'s Segment) -> Option<&'s Source> {
         match (segment, self.time) {
-            (Segment::Source(source), _) => Some(source),
+            (Segment::Source(source) | Segment::OrNothing(source), _) => Some(source),
+            (Segment::Lower(inner), _) => self.part(inner),
             (Segment::Id, _) => self.id,
             (Segment::Timestamp, Some(TimeSpec { place: TimePlace::Source(source), .. })) => Some(source),
             _ => None,
@@ -236,13 +280,13 @@ impl Rules<'_> {
         time.window?;
         let problem = |what: &str, help| Some((raw.span(), "timestamp", what.to_owned(), help));
         match (&time.place, &envelope.signature.wrapping) {
-            (TimePlace::Item(Item::Named(name)), Wrapping::Named { names, .. }) if names.contains(name) => {
+            (TimePlace::Item(Item::Named(name)), Wrapping::Named(list)) if list.names.contains(name) => {
                 return problem("the item is one of the signatures", None);
             }
             (TimePlace::Item(Item::Position(at)), Wrapping::Positional { from, .. }) if at >= from => {
                 return problem("the position is one of the signatures'", None);
             }
-            (TimePlace::Item(Item::Named(_)), Wrapping::Named { .. })
+            (TimePlace::Item(Item::Named(_)), Wrapping::Named(_))
             | (TimePlace::Item(Item::Position(_)), Wrapping::Positional { .. })
             | (TimePlace::Source(_), _) => {}
             (TimePlace::Item(_), _) => {
@@ -268,13 +312,24 @@ impl Rules<'_> {
 /// What a segment is called, where its text is the sender's choice.
 fn open_start(segment: &Segment) -> Option<String> {
     match segment {
-        Segment::Source(source) => Some(source.to_string()),
+        Segment::Source(source) | Segment::OrNothing(source) => Some(source.to_string()),
+        Segment::Lower(inner) => open_start(inner),
+        Segment::Item(_) => Some("an item beside the signature".to_owned()),
+        Segment::Written(writing) => writing.is_open().then(|| format!("{{{writing}}}")),
         Segment::Body => Some("{body}".to_owned()),
         Segment::FormSorted => Some("{form:sorted}".to_owned()),
         Segment::Id => Some("{id}".to_owned()),
         Segment::Path => Some("{path}".to_owned()),
         Segment::Url => Some("{url}".to_owned()),
-        Segment::Literal(_) | Segment::Method | Segment::Timestamp | Segment::Secret | Segment::BodyDigest(..) => None,
+        // The pieces of a group stand in its place.
+        Segment::Group(_)
+        | Segment::Literal(_)
+        | Segment::Method
+        | Segment::Timestamp
+        | Segment::Secret
+        | Segment::KeyId
+        | Segment::Checksum
+        | Segment::BodyDigest(..) => None,
     }
 }
 
@@ -397,7 +452,8 @@ fn wrapping(raw: &Spanned<RawList>, scope: &mut Scope<'_>) -> Option<Wrapping> {
                 return None;
             }
             let names = names.get_ref().iter().map(|name| name.as_str().into()).collect();
-            Some(Wrapping::Named { separator: separator?, assign: assign?, names })
+            let fixed = raw.fixed.iter().map(|(name, value)| (name.as_str().into(), value.as_str().into())).collect();
+            Some(Wrapping::Named(Named { separator: separator?, assign: assign?, names, quoted: raw.quoted, fixed }))
         }
         (None, None, Some(from)) => {
             Some(Wrapping::Positional { separator: separator?, from: usize::from(*from.get_ref()) })
@@ -433,17 +489,18 @@ pub(super) fn key(raw: Option<&RawKey>, scope: &mut Scope<'_>) -> Option<KeyMate
     Some(KeyMaterial { prefix, encoding: encoding?, suffix, hash: hash? })
 }
 
-fn key_form(raw: Option<&RawKeyForm>, scope: &mut Scope<'_>) -> Option<KeyForm> {
+pub(super) fn key_form(raw: Option<&RawKeyForm>, scope: &mut Scope<'_>) -> Option<KeyForm> {
     let Some(raw) = raw else { return Some(KeyForm::default()) };
     let encoding = match &raw.encoding {
         Some(text) => scope.encoding(Some(text), "key.encoding"),
         None => Some(Encoding::Base64),
     };
-    let raw_form = match &raw.form {
-        None => Some(false),
-        Some(text) => scope.word(text, "key.form", &[false, true], |raw| if raw { "raw" } else { "der" }),
-    };
-    Some(KeyForm { prefix: raw.prefix.as_deref().map(Into::into), encoding: encoding?, raw: raw_form? })
+    let form = match &raw.form {
+        None => Some("der"),
+        Some(text) => scope.word(text, "key.form", &["der", "raw", "certificate"], |form| form),
+    }?;
+    let prefix = raw.prefix.as_deref().map(Into::into);
+    Some(KeyForm { prefix, encoding: encoding?, raw: form == "raw", certificate: form == "certificate" })
 }
 
 fn timestamp(raw: &Spanned<RawTimestamp>, scope: &mut Scope<'_>) -> Option<TimeSpec> {
@@ -471,5 +528,5 @@ fn timestamp(raw: &Spanned<RawTimestamp>, scope: &mut Scope<'_>) -> Option<TimeS
         return None;
     }
     let window = if raw.informative { None } else { Some(Window { back: back?, ahead: ahead? }) };
-    Some(TimeSpec { place: place?, format: format?, window })
+    Some(TimeSpec { place: place?, format: format?, window, expires: None })
 }

@@ -65,7 +65,7 @@ fn every_problem_is_reported_at_once_and_in_its_place() {
         "relay.toml:3:42: routes.x.verify.hmac.signature.encoding: expected one of hex, ",
         "relay.toml:4:11: routes.x.verify.hmac.message: unknown placeholder {bodi}\n  help: placeholders are {body}",
         "relay.toml:5:41: routes.x.verify.hmac.timestamp.tolerance: expected a duration up to 604800 s, found `soon`",
-        "relay.toml:6:16: routes.x.verify.hmac.shapes: expected one of uuid, token, digits, base64, found `uid`",
+        "relay.toml:6:16: routes.x.verify.hmac.shapes: expected one of uuid, token, digits, base64, line, found `uid`",
     ];
     assert_eq!(found.len(), starts.len(), "{found:#?}");
     for (found, start) in found.iter().zip(starts) {
@@ -193,7 +193,7 @@ fn entries_of_dedupe_are_checked_where_they_stand() {
 
 #[test]
 fn what_is_to_come_is_refused_by_name() {
-    for kind in ["jwt", "message_signature", "certificate"] {
+    for kind in ["jwt", "certificate"] {
         let found = one(&format!("[routes.x.verify.{kind}]\nanything = {{ goes = 'here' }}"));
         assert_eq!(found, format!("{kind}: this kind of verification is not available yet"));
     }
@@ -369,6 +369,57 @@ fn a_challenge_that_could_sign_a_webhook_is_refused() {
 }
 
 #[test]
+fn a_message_signature_has_its_own_rules() {
+    let of = |rest: &str| {
+        let text = format!("[routes.x.verify.message_signature]\n{rest}\n");
+        problems(&text).iter().map(|problem| problem.lines().next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let found = of("algorithm = 'ed25519'\ncomponents = ['@method', '@target-uri', 'content-digest']\nlabel = 'sig1'");
+    assert!(found.is_empty(), "{found:?}");
+    for (rest, what) in [
+        (
+            "algorithm = 'hs256'\ncomponents = ['content-digest']",
+            "expected one of hmac-sha256, ed25519, ecdsa-p256-sha256",
+        ),
+        ("algorithm = 'ed25519'\ncomponents = []", "expected 1 to 16 components, found 0"),
+        ("algorithm = 'ed25519'\ncomponents = ['@status']", "`@status` is no component"),
+        ("algorithm = 'ed25519'\ncomponents = ['Date']", "`Date` is no component"),
+        ("algorithm = 'ed25519'\ncomponents = ['date', 'date']", "`date` is there twice"),
+        ("algorithm = 'ed25519'\ncomponents = ['content-digest']\nlabel = 'Sig'", "expected a label, found `Sig`"),
+        ("algorithm = 'ed25519'\ncomponents = ['content-digest']\ntolerance = '8d'", "expected a duration up to"),
+        ("algorithm = 'hmac-sha256'\ncomponents = ['content-digest']\nkey = { form = 'raw' }", "is for public keys"),
+    ] {
+        let found = of(rest);
+        assert!(found.len() == 1 && found[0].contains(what), "{rest}: {found:?}");
+    }
+}
+
+#[test]
+fn what_may_be_absent_and_what_is_written_anew_have_their_own_rules() {
+    for (rest, what) in [
+        ("message = '{json:a}{header:B}'", "{json:a} and header:B stand side by side"),
+        ("message = '{[x{json:a}]}{header:B?}'", "json:a and header:B stand side by side"),
+        ("message = '{lower(header:A)}{header:B}'", "header:A and header:B stand side by side"),
+        ("message = '{key_id}{secret}'", "has nothing of the request in it"),
+        ("message = '{body}'\nshapes = { 'json:a' = 'lines' }", "expected one of uuid, token, digits, base64, line"),
+        ("message = '{body}'\nshapes = { 'json:a' = 'a*b' }", "`a*b` is no pattern"),
+        ("message = '{body}'\neach = 'a'", "wants one signature, in a JSON member of each element"),
+        ("message = '{body}'\nhashed = 'sha3'", "expected one of sha1, sha256"),
+    ] {
+        let found = hmac(&format!("{BASE}{rest}"));
+        let what = what.replace("{json:a} and", "json:a and");
+        assert!(found.len() == 1 && found[0].contains(&what), "{rest}: {found:?}");
+    }
+    let holds = |place: &str, message: &str| {
+        let text = format!("algorithm = 'sha256'\nsignature = {{ {place} }}\nmessage = '{message}'");
+        hmac(&text).iter().any(|problem| problem.contains("stands inside the message that it signs"))
+    };
+    assert!(holds("json = 'a.b'", "{raw:a}") && !holds("json = 'a.b'", "{raw:a.c}"));
+    assert!(holds("json = 'a'", "{sorted-json(body)}") && holds("query = 'a'", "{url:target}"));
+    assert!(holds("form = 'a'", "{url:form}") && !holds("form = 'a'", "{pairs(form)}"));
+}
+
+#[test]
 fn a_scheme_with_public_keys_has_its_own_rules() {
     let public = |rest: &str| {
         let text =
@@ -376,7 +427,7 @@ fn a_scheme_with_public_keys_has_its_own_rules() {
         problems(&text).iter().map(|problem| problem.lines().next().unwrap().to_owned()).collect::<Vec<_>>()
     };
     assert!(public("algorithm = 'ed25519'\nmessage = '{body}'\nkey = { encoding = 'hex', form = 'raw' }").is_empty());
-    let found = public("algorithm = 'rsa-sha1'\nmessage = '{body}'");
+    let found = public("algorithm = 'rsa-md5'\nmessage = '{body}'");
     assert!(
         found[0].contains("expected one of ed25519, ecdsa-p256-sha256, ecdsa-p256-sha256-fixed, rsa-sha256"),
         "{found:?}"
@@ -384,7 +435,7 @@ fn a_scheme_with_public_keys_has_its_own_rules() {
     let found = public("algorithm = 'rsa-sha256'\nmessage = '{body}'\nkey = { form = 'raw' }");
     assert!(found[0].contains("an RSA key is two numbers, and never raw"), "{found:?}");
     let found = public("algorithm = 'ed25519'\nmessage = '{body}'\nkey = { form = 'pem' }");
-    assert!(found[0].contains("expected one of der, raw, found `pem`"), "{found:?}");
+    assert!(found[0].contains("expected one of der, raw, certificate, found `pem`"), "{found:?}");
     let found = public("algorithm = 'ed25519'\nmessage = '{secret}{body}'");
     assert!(found[0].contains("has {secret}, and a scheme with public keys has none"), "{found:?}");
     let found = public("algorithm = 'ed25519'\nmessage = '{body}'\nkey = { suffix = '&' }");

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use toml::Spanned;
 
 use super::raw::{RawBinding, RawDedupe, RawEntry, RawToken, RawVerify};
-use super::signed;
 use super::words::Scope;
+use super::{message_signature, signed};
 use crate::config::report::Problems;
 use crate::scheme::Scheme;
 use crate::scheme::check::Check;
@@ -18,7 +18,7 @@ use crate::scheme::check::mac::Function;
 use crate::scheme::check::token::{TokenPlace, TokenSpec};
 use crate::scheme::compiled::Binding;
 use crate::scheme::identity::{Bodies, Combination, Dedupe};
-use crate::scheme::shape::Shape;
+use crate::scheme::shape::{Look, Pattern, Shape};
 use crate::scheme::source::Source;
 
 /// What a `verify` table says.
@@ -50,7 +50,7 @@ pub fn compile_verify(raw: &RawVerify, key: &str, problems: &mut Problems) -> Op
         }
         RawVerify::Jwt(raw) => return not_yet(&mut Scope::at(key, "jwt", problems), raw.span()),
         RawVerify::MessageSignature(raw) => {
-            return not_yet(&mut Scope::at(key, "message_signature", problems), raw.span());
+            message_signature::compile(raw, &mut Scope::at(key, "message_signature", problems))?
         }
         RawVerify::Certificate(raw) => return not_yet(&mut Scope::at(key, "certificate", problems), raw.span()),
     };
@@ -62,7 +62,7 @@ fn not_yet(scope: &mut Scope<'_>, span: std::ops::Range<usize>) -> Option<Compil
         Some(span),
         "",
         "this kind of verification is not available yet",
-        Some("hmac, digest, public_key and token are"),
+        Some("hmac, digest, public_key, message_signature and token are"),
     );
     None
 }
@@ -128,20 +128,44 @@ fn token_places(raw: &RawToken, scope: &mut Scope<'_>) -> Option<Vec<TokenPlace>
 pub(super) fn shapes(
     raw: &BTreeMap<Spanned<String>, Spanned<String>>,
     scope: &mut Scope<'_>,
-) -> Option<Vec<(Source, Shape)>> {
+) -> Option<Vec<(Source, Look)>> {
     let mut found = Some(Vec::new());
-    for (header, shape) in raw {
-        let header = scope.header(header, "shapes");
-        let shape = scope.word(shape, "shapes", &Shape::ALL, Shape::as_str);
-        found = match (found, header, shape) {
-            (Some(mut found), Some(header), Some(shape)) => {
-                found.push((header, shape));
+    for (part, look) in raw {
+        let (part, look) = (shaped(part, scope), self::look(look, scope));
+        found = match (found, part, look) {
+            (Some(mut found), Some(part), Some(look)) => {
+                found.push((part, look));
                 Some(found)
             }
             _ => None,
         };
     }
     found
+}
+
+/// A header's name, or `json:path`, `query:name` and `form:name`.
+fn shaped(part: &Spanned<String>, scope: &mut Scope<'_>) -> Option<Source> {
+    let rest = |rest: &str| Spanned::new(part.span(), rest.to_owned());
+    match part.get_ref().split_once(':') {
+        Some(("json", path)) => scope.json(&rest(path), "shapes").map(Source::Json),
+        Some(("query", name)) => scope.query(&rest(name), "shapes"),
+        Some(("form", name)) => scope.form(&rest(name), "shapes"),
+        _ => scope.header(part, "shapes"),
+    }
+}
+
+/// A shape's name, or a pattern, which has a `*`.
+fn look(text: &Spanned<String>, scope: &mut Scope<'_>) -> Option<Look> {
+    if !text.get_ref().contains('*') {
+        return scope.word(text, "shapes", &Shape::ALL, Shape::as_str).map(Look::Of);
+    }
+    let pattern = Pattern::parse(text.get_ref());
+    if pattern.is_none() {
+        let help = "something fixed stands first, and behind each * something that is no letter, digit, hyphen or underscore: \
+             https://sns.*.amazonaws.com/*.pem";
+        scope.problem(Some(text.span()), "shapes", format!("`{}` is no pattern", text.get_ref()), Some(help));
+    }
+    pattern.map(Look::Like)
 }
 
 pub(super) fn bindings(raw: &[RawBinding], scope: &mut Scope<'_>) -> Option<Vec<Binding>> {

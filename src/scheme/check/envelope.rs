@@ -1,10 +1,12 @@
 //! What signatures of every kind have: where they stand, and the message that they are over.
 
 use crate::domain::Refusal;
+use crate::scheme::algorithm::Algorithm;
 use crate::scheme::compiled::Message;
+use crate::scheme::json::JsonPath;
 use crate::scheme::source::{Facts, Source};
 use crate::scheme::template::Segment;
-use crate::scheme::wrapping::SignatureSpec;
+use crate::scheme::wrapping::{Item, SignatureSpec};
 use crate::scheme::{ReadyKey, Verifier};
 
 /// Where the signature is, and over what.
@@ -13,11 +15,17 @@ pub(crate) struct Envelope {
     pub(crate) signature: SignatureSpec,
     /// The request names its key here.
     pub(crate) key_id: Option<Source>,
+    /// Or here, beside the signature.
+    pub(crate) key_item: Option<Item>,
     pub(crate) message: Message,
     /// By content type; the first that fits replaces `message`.
     pub(crate) variants: Vec<(Box<str>, Message)>,
     /// `{url}` is tried with and without its port.
     pub(crate) both_ports: bool,
+    /// Every element of this array has a signature of its own, and paths begin in it.
+    pub(crate) each: Option<JsonPath>,
+    /// What is signed is the digest of the message, in bytes.
+    pub(crate) hashed: Option<Algorithm>,
 }
 
 impl Envelope {
@@ -41,12 +49,12 @@ impl Envelope {
 
     /// Whether the public URL is signed.
     pub(crate) fn signs_url(&self) -> bool {
-        self.messages().any(|message| message.template.has(&Segment::Url))
+        self.messages().any(|message| message.template.signs_url())
     }
 
     /// Whether a change of any byte of the body is noticed.
     pub(crate) fn signs_body(&self) -> bool {
-        self.messages().all(|message| message.template.covers_body() || message.digests_body())
+        self.each.is_none() && self.messages().all(|message| message.template.covers_body() || message.digests_body())
     }
 
     /// Whether the time's text is signed, whatever the content type.
@@ -59,9 +67,10 @@ impl Envelope {
         &self,
         facts: &'f Facts<'_>,
     ) -> Result<Option<std::borrow::Cow<'f, [u8]>>, Refusal> {
-        match &self.key_id {
-            None => Ok(None),
-            Some(source) => Ok(Some(facts.read(source)?.ok_or(Refusal::KeyUnknown)?)),
+        match (&self.key_id, &self.key_item) {
+            (None, None) => Ok(None),
+            (None, Some(item)) => Ok(Some(self.signature.item(facts, item)?.ok_or(Refusal::KeyUnknown)?)),
+            (Some(source), _) => Ok(Some(facts.read(source)?.ok_or(Refusal::KeyUnknown)?)),
         }
     }
 

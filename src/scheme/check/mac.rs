@@ -2,8 +2,8 @@
 
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 
-use super::Kind;
 use super::envelope::{Envelope, is_named};
+use super::{Kind, each};
 use crate::base::Secret;
 use crate::domain::{Class, Refusal};
 use crate::scheme::algorithm::{Algorithm, State, Tag};
@@ -11,9 +11,10 @@ use crate::scheme::compiled::{Message, TimeSpec};
 use crate::scheme::diagnose::{self, Asked};
 use crate::scheme::examine::{Part, Seen};
 use crate::scheme::key::{KeyFault, KeyMaterial, Side};
+use crate::scheme::message::Feed;
 use crate::scheme::sign::{SignProblem, Work};
 use crate::scheme::source::{Facts, Source};
-use crate::scheme::template::Segment;
+use crate::scheme::template::{Segment, Template};
 use crate::scheme::weakness::Weakness;
 use crate::scheme::wrapping::Candidates;
 use crate::scheme::{Matched, Material, ReadyKey, Stamp, Verifier, describe, words};
@@ -35,9 +36,22 @@ pub(crate) enum Function {
     Digest,
 }
 
+/// The request as a whole, or every element of its array.
+pub(in crate::scheme) fn prove<'v>(
+    spec: &MacSpec,
+    verifier: &'v Verifier,
+    facts: &Facts<'_>,
+    stamp: Option<&Stamp<'_>>,
+) -> Result<Matched<'v>, Refusal> {
+    match &spec.envelope.each {
+        None => prove_one(spec, verifier, facts, stamp),
+        Some(path) => each::prove(spec, path, verifier, facts, stamp),
+    }
+}
+
 /// Every key is tried against every signature, and nothing stops early, so that time tells neither which key nor which
 /// signature was right.
-pub(in crate::scheme) fn prove<'v>(
+pub(in crate::scheme) fn prove_one<'v>(
     spec: &MacSpec,
     verifier: &'v Verifier,
     facts: &Facts<'_>,
@@ -56,7 +70,7 @@ pub(in crate::scheme) fn prove<'v>(
     let (mut hit, mut right) = (NONE, Tag::EMPTY);
     for (index, key) in (0u32..).zip(&verifier.keys).filter(|(_, key)| known(key)) {
         for other_port in envelope.ports(verifier) {
-            let feed = verifier.feed(facts, stamp, &key.secret, *other_port);
+            let feed = verifier.feed(facts, stamp, key, *other_port);
             let expected = feed.hash(spec.state(key), &message.template)?;
             for candidate in candidates.iter() {
                 let first_match = expected.ct_eq(candidate) & hit.ct_eq(&NONE);
@@ -88,7 +102,11 @@ impl MacSpec {
     }
 
     fn candidates(&self, facts: &Facts<'_>) -> Result<(), Refusal> {
-        self.envelope.signature.candidates(facts, self.algorithm, &mut Candidates::none())
+        let of = |facts: &Facts<'_>| self.envelope.signature.candidates(facts, self.algorithm, &mut Candidates::none());
+        match &self.envelope.each {
+            None => of(facts),
+            Some(path) => each::elements(facts, path)?.into_iter().try_for_each(|element| of(&facts.within(element))),
+        }
     }
 }
 
@@ -159,9 +177,13 @@ impl Kind for MacSpec {
     }
 
     fn sign(&self, verifier: &Verifier, work: &mut Work<'_, '_>) -> Result<(), SignProblem> {
-        work.put_signature(verifier, &self.envelope, |key, feed, template| {
+        let make = |key: &ReadyKey, feed: &Feed<'_, '_>, template: &Template| {
             feed.hash(self.state(key), template).map(|tag| tag.as_bytes().to_vec())
-        })
+        };
+        match &self.envelope.each {
+            None => work.put_signature(verifier, &self.envelope, make),
+            Some(path) => work.put_in_each(verifier, &self.envelope, path, make),
+        }
     }
 
     fn reads(&self, text: &[u8]) -> bool {

@@ -55,11 +55,13 @@ pub(crate) struct KeyForm {
     pub(crate) encoding: Encoding,
     /// The bytes of the key alone, and not a `SubjectPublicKeyInfo` around them.
     pub(crate) raw: bool,
+    /// In a certificate, as PEM. Neither its dates nor its issuer are looked at: who enters it vouches for it.
+    pub(crate) certificate: bool,
 }
 
 impl Default for KeyForm {
     fn default() -> Self {
-        Self { prefix: None, encoding: Encoding::Base64, raw: false }
+        Self { prefix: None, encoding: Encoding::Base64, raw: false, certificate: false }
     }
 }
 
@@ -78,6 +80,12 @@ pub(crate) enum KeyAlgorithm {
     RsaSha512,
     /// With a salt as long as the hash.
     RsaPssSha256,
+    /// The same.
+    RsaPssSha512,
+    /// PKCS #1 v1.5, for the few providers that sign in no other way. Verified and never made.
+    RsaSha1,
+    /// In DER. As above.
+    EcdsaP256Sha1,
 }
 
 /// Keys that differ at a look.
@@ -100,8 +108,17 @@ impl Family {
 
 impl KeyAlgorithm {
     /// Every one, in the order in which documentation lists them.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Ed25519, Self::EcdsaP256, Self::EcdsaP256Fixed, Self::RsaSha256, Self::RsaSha512, Self::RsaPssSha256];
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Ed25519,
+        Self::EcdsaP256,
+        Self::EcdsaP256Fixed,
+        Self::RsaSha256,
+        Self::RsaSha512,
+        Self::RsaPssSha256,
+        Self::RsaPssSha512,
+        Self::RsaSha1,
+        Self::EcdsaP256Sha1,
+    ];
 
     /// Its name in a recipe.
     pub(crate) fn as_str(self) -> &'static str {
@@ -112,14 +129,17 @@ impl KeyAlgorithm {
             Self::RsaSha256 => "rsa-sha256",
             Self::RsaSha512 => "rsa-sha512",
             Self::RsaPssSha256 => "rsa-pss-sha256",
+            Self::RsaPssSha512 => "rsa-pss-sha512",
+            Self::RsaSha1 => "rsa-sha1",
+            Self::EcdsaP256Sha1 => "ecdsa-p256-sha1",
         }
     }
 
     pub(crate) fn family(self) -> Family {
         match self {
             Self::Ed25519 => Family::Ed25519,
-            Self::EcdsaP256 | Self::EcdsaP256Fixed => Family::P256,
-            Self::RsaSha256 | Self::RsaSha512 | Self::RsaPssSha256 => Family::Rsa,
+            Self::EcdsaP256 | Self::EcdsaP256Fixed | Self::EcdsaP256Sha1 => Family::P256,
+            Self::RsaSha256 | Self::RsaSha512 | Self::RsaPssSha256 | Self::RsaPssSha512 | Self::RsaSha1 => Family::Rsa,
         }
     }
 
@@ -131,6 +151,9 @@ impl KeyAlgorithm {
             Self::RsaSha256 => &primitive::RSA_PKCS1_2048_8192_SHA256,
             Self::RsaSha512 => &primitive::RSA_PKCS1_2048_8192_SHA512,
             Self::RsaPssSha256 => &primitive::RSA_PSS_2048_8192_SHA256,
+            Self::RsaPssSha512 => &primitive::RSA_PSS_2048_8192_SHA512,
+            Self::RsaSha1 => &primitive::RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY,
+            Self::EcdsaP256Sha1 => &primitive::ECDSA_P256_SHA1_ASN1,
         }
     }
 
@@ -139,7 +162,8 @@ impl KeyAlgorithm {
         match self {
             Self::Ed25519 => None,
             Self::EcdsaP256 | Self::EcdsaP256Fixed | Self::RsaSha256 | Self::RsaPssSha256 => Some(&digest::SHA256),
-            Self::RsaSha512 => Some(&digest::SHA512),
+            Self::RsaSha512 | Self::RsaPssSha512 => Some(&digest::SHA512),
+            Self::RsaSha1 | Self::EcdsaP256Sha1 => Some(&digest::SHA1_FOR_LEGACY_USE_ONLY),
         }
     }
 
@@ -147,9 +171,16 @@ impl KeyAlgorithm {
     fn fits(self, len: usize) -> bool {
         match self {
             Self::Ed25519 | Self::EcdsaP256Fixed => len == 64,
-            Self::EcdsaP256 => (8..=72).contains(&len),
-            Self::RsaSha256 | Self::RsaSha512 | Self::RsaPssSha256 => (256..=MAX_SIGNATURE).contains(&len),
+            Self::EcdsaP256 | Self::EcdsaP256Sha1 => (8..=72).contains(&len),
+            Self::RsaSha256 | Self::RsaSha512 | Self::RsaPssSha256 | Self::RsaPssSha512 | Self::RsaSha1 => {
+                (256..=MAX_SIGNATURE).contains(&len)
+            }
         }
+    }
+
+    /// Whether it signs over SHA-1.
+    pub(crate) fn is_legacy(self) -> bool {
+        matches!(self, Self::RsaSha1 | Self::EcdsaP256Sha1)
     }
 
     /// Whether verifying needs the message in one piece, so that a body is copied for it.
@@ -208,7 +239,9 @@ impl<'m> Signed<'m> {
                 feed.pour(&mut context, template)?;
                 Ok(Self::Digest(context.finish()))
             }
-            None if template.segments() == [Segment::Body] => Ok(Self::Whole(Cow::Borrowed(feed.facts.body))),
+            None if template.segments() == [Segment::Body] && feed.hashed.is_none() => {
+                Ok(Self::Whole(Cow::Borrowed(feed.facts.body)))
+            }
             None => feed.whole(template).map(|message| Self::Whole(Cow::Owned(message))),
         }
     }
@@ -243,16 +276,20 @@ pub(in crate::scheme) fn prove<'v>(
     let known = |key: &&ReadyKey| is_named(key, named.as_deref());
     let Some(first) = verifier.keys.iter().find(known) else { return Err(Refusal::KeyUnknown) };
     let message = envelope.message_for(facts);
+    // Where the message has the key's id in it, each key has a message of its own.
+    let each = message.template.has(&Segment::KeyId);
     for other_port in envelope.ports(verifier) {
-        let feed = verifier.feed(facts, stamp, &first.secret, *other_port);
-        let signed = Signed::new(spec.algorithm, &feed, &message.template)?;
-        let verifies = |key: &&ReadyKey| match &key.material {
-            Material::PublicKey(key) => signatures.iter().any(|signature| signed.is_signed_by(key, signature)),
-            Material::Mac(_) | Material::Token(_) => false,
-        };
-        if let Some(key) = verifier.keys.iter().filter(known).find(verifies) {
-            message.check_digests(facts)?;
-            return Ok(Matched { key, tag: signed.name() });
+        let of = |key| Signed::new(spec.algorithm, &verifier.feed(facts, stamp, key, *other_port), &message.template);
+        let mut signed = of(first)?;
+        for key in verifier.keys.iter().filter(known) {
+            if each && key.id != first.id {
+                signed = of(key)?;
+            }
+            let Material::PublicKey(public) = &key.material else { continue };
+            if signatures.iter().any(|signature| signed.is_signed_by(public, signature)) {
+                message.check_digests(facts)?;
+                return Ok(Matched { key, tag: signed.name() });
+            }
         }
     }
     Err(Refusal::SignatureMismatch)
@@ -312,7 +349,7 @@ impl Kind for PublicKeySpec {
     }
 
     fn weaknesses(&self) -> Vec<Weakness> {
-        Vec::new()
+        self.algorithm.is_legacy().then_some(Weakness::SignedSha1).into_iter().collect()
     }
 
     fn describe(&self, say: &mut dyn FnMut(&'static str, String)) {
@@ -342,6 +379,9 @@ impl Kind for PublicKeySpec {
             Material::PublicKey(key) => key.private.is_some(),
             Material::Mac(_) | Material::Token(_) => false,
         };
+        if self.algorithm.is_legacy() {
+            return Err(SignProblem::Sha1);
+        }
         if !verifier.keys.first().is_some_and(private) {
             return Err(SignProblem::NoPrivateKey);
         }
@@ -387,6 +427,7 @@ impl PublicKeySpec {
         let encoding = self.form.encoding.as_str();
         let prefix = self.form.prefix.as_ref().map_or_else(String::new, |prefix| format!("behind {prefix}, "));
         match self.form.raw {
+            _ if self.form.certificate => "the certificate as PEM, or the public key in it".to_owned(),
             true => format!("PEM, or {prefix}{encoding} of the key's bytes"),
             false => format!("PEM, or {prefix}{encoding} of what is in one"),
         }

@@ -80,7 +80,8 @@ fn unlisted(text: &[u8], spec: &SignatureSpec) -> Vec<(Vec<u8>, String)> {
         let how = match &spec.wrapping {
             Wrapping::Bare if several => "several values stand in one field, joined by commas or blanks".to_owned(),
             Wrapping::Bare => "it has a name before it".to_owned(),
-            Wrapping::Named { names, .. } => format!("it is not the item {} of its list", names.join(" or ")),
+            Wrapping::Named(named) => format!("it is not the item {} of its list", named.names.join(" or ")),
+            Wrapping::Dictionary { .. } => "it is not between colons behind its label".to_owned(),
             Wrapping::Positional { .. } => "it stands elsewhere in its list".to_owned(),
         };
         // One of several as the scheme writes it alone.

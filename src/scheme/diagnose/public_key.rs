@@ -144,7 +144,7 @@ impl<'s> Search<'s, '_> {
         let first = verifier.keys.first()?;
         for other_port in spec.envelope.ports(verifier) {
             self.bytes = self.bytes.checked_sub(body.len())?;
-            let feed = verifier.feed(&facts, stamp.as_ref(), &first.secret, *other_port);
+            let feed = verifier.feed(&facts, stamp.as_ref(), first, *other_port);
             let signed = Signed::new(algorithm, &feed, &spec.envelope.message_for(&facts).template).ok()?;
             for reading in &self.readings {
                 self.tries = self.tries.checked_sub(1)?;

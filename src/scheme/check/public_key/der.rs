@@ -65,6 +65,22 @@ pub(super) fn look(der: &[u8]) -> Option<Found> {
     }
 }
 
+/// The public key in a certificate, as a `SubjectPublicKeyInfo`.
+pub(super) fn key_in(certificate: &[u8]) -> Option<&[u8]> {
+    let mut outer = Reader(certificate);
+    let mut inner = Reader(outer.take(SEQUENCE)?);
+    let mut signed = Reader(inner.take(SEQUENCE)?);
+    signed.take(VERSION)?;
+    signed.take(INTEGER)?;
+    // Its own signature's algorithm, the issuer, the dates and the subject.
+    for _ in 0..4 {
+        signed.take(SEQUENCE)?;
+    }
+    let rest = signed.0;
+    signed.take(SEQUENCE)?;
+    outer.0.is_empty().then_some(rest)?.get(..rest.len() - signed.0.len())
+}
+
 /// What begins with a number: a private key begins with its version, an RSA key of PKCS #1 with its modulus.
 fn numbered(mut inner: Reader<'_>) -> Option<Found> {
     let first = inner.take(INTEGER)?;
@@ -147,7 +163,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_looked_at(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
-            let _ = look(&bytes);
+            let _ = (look(&bytes), key_in(&bytes));
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use data_encoding::BASE64;
 
-use super::der::{Found, look};
+use super::der::{self, Found, look};
 use super::{Family, KeyAlgorithm, KeyForm, PublicKey, PublicKeySpec};
 use crate::scheme::encoding::Encoding;
 
@@ -96,7 +96,10 @@ impl fmt::Display for PublicKeyFault {
 pub(super) fn public(spec: &PublicKeySpec, text: &[u8]) -> Result<PublicKey, PublicKeyFault> {
     let text = text.trim_ascii();
     if text.starts_with(b"-----BEGIN") {
-        return of_der(spec.algorithm, &pem(text)?);
+        return match spec.form.certificate {
+            false => of_der(spec.algorithm, &pem(text)?),
+            true => of_der(spec.algorithm, &pem_or_certificate(text)?),
+        };
     }
     if [&b"ssh-"[..], b"ecdsa-sha2-", b"sk-"].iter().any(|start| text.starts_with(start)) {
         return Err(PublicKeyFault::Ssh);
@@ -133,6 +136,14 @@ fn pem(text: &[u8]) -> Result<Vec<u8>, PublicKeyFault> {
         b"CERTIFICATE" | b"X509 CERTIFICATE" | b"TRUSTED CERTIFICATE" => Err(PublicKeyFault::Certificate),
         label if label.ends_with(b"PRIVATE KEY") => Err(PublicKeyFault::Private),
         _ => Err(PublicKeyFault::Pem),
+    }
+}
+
+/// The same, where the provider publishes its key in a certificate.
+fn pem_or_certificate(text: &[u8]) -> Result<Vec<u8>, PublicKeyFault> {
+    match block(text)? {
+        (b"CERTIFICATE", bytes) => der::key_in(&bytes).map(<[u8]>::to_vec).ok_or(PublicKeyFault::NoKey),
+        _ => pem(text),
     }
 }
 

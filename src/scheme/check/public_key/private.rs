@@ -7,7 +7,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
-    RSA_PKCS1_SHA256, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RsaEncoding, RsaKeyPair,
+    RSA_PKCS1_SHA256, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA512, RsaEncoding, RsaKeyPair,
 };
 use data_encoding::BASE64;
 
@@ -32,13 +32,13 @@ impl PrivateKey {
     fn read(algorithm: KeyAlgorithm, der: &[u8]) -> Option<Self> {
         Some(match algorithm {
             KeyAlgorithm::Ed25519 => Self::Ed25519(Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).ok()?),
-            KeyAlgorithm::EcdsaP256 => Self::P256(EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, der).ok()?),
+            KeyAlgorithm::EcdsaP256 | KeyAlgorithm::EcdsaP256Sha1 => {
+                Self::P256(EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, der).ok()?)
+            }
             KeyAlgorithm::EcdsaP256Fixed => {
                 Self::P256(EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der).ok()?)
             }
-            KeyAlgorithm::RsaSha256 | KeyAlgorithm::RsaSha512 | KeyAlgorithm::RsaPssSha256 => {
-                Self::Rsa(RsaKeyPair::from_pkcs8(der).ok()?)
-            }
+            _ => Self::Rsa(RsaKeyPair::from_pkcs8(der).ok()?),
         })
     }
 
@@ -60,6 +60,7 @@ impl PrivateKey {
                 let padding: &'static dyn RsaEncoding = match algorithm {
                     KeyAlgorithm::RsaSha512 => &RSA_PKCS1_SHA512,
                     KeyAlgorithm::RsaPssSha256 => &RSA_PSS_SHA256,
+                    KeyAlgorithm::RsaPssSha512 => &RSA_PSS_SHA512,
                     _ => &RSA_PKCS1_SHA256,
                 };
                 let mut signature = vec![0; pair.public_modulus_len()];
@@ -86,10 +87,10 @@ pub(in crate::scheme) fn fresh(algorithm: KeyAlgorithm) -> Option<Secret> {
     let random = SystemRandom::new();
     let der = match algorithm {
         KeyAlgorithm::Ed25519 => Ed25519KeyPair::generate_pkcs8(&random).ok()?.as_ref().to_vec(),
-        KeyAlgorithm::EcdsaP256 | KeyAlgorithm::EcdsaP256Fixed => {
+        KeyAlgorithm::EcdsaP256 | KeyAlgorithm::EcdsaP256Fixed | KeyAlgorithm::EcdsaP256Sha1 => {
             EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random).ok()?.as_ref().to_vec()
         }
-        KeyAlgorithm::RsaSha256 | KeyAlgorithm::RsaSha512 | KeyAlgorithm::RsaPssSha256 => {
+        _ => {
             let der: Pkcs8V1Der<'_> = RsaKeyPair::generate(KeySize::Rsa2048).ok()?.as_der().ok()?;
             der.as_ref().to_vec()
         }
