@@ -15,8 +15,6 @@ pub enum Weakness {
     Digest,
     /// SHA-1.
     Sha1,
-    /// A public-key signature over SHA-1.
-    SignedSha1,
     /// The body is not signed.
     Body,
 }
@@ -28,7 +26,6 @@ impl Weakness {
             Self::Token => "token",
             Self::Digest => "digest",
             Self::Sha1 => "sha1",
-            Self::SignedSha1 => "signed-sha1",
             Self::Body => "body",
         }
     }
@@ -38,10 +35,8 @@ impl Weakness {
         match self {
             Self::Token => "the secret itself is in every request: whoever has seen one can send others",
             Self::Digest => "a plain digest with the secret in it, not an HMAC",
-            Self::Sha1 => "SHA-1, which no new scheme should use; no forgery of an HMAC with it is known",
-            Self::SignedSha1 => {
-                "a signature over SHA-1: who can have the provider sign a text of his own choice can, at great cost, make two of \
-                 them with one signature"
+            Self::Sha1 => {
+                "SHA-1, which no new scheme should use; no forgery of an HMAC with it is known, but who chooses what a private key signs can make two texts with one signature, at great cost"
             }
             Self::Body => "the body is not signed: whoever has seen a request can put another body behind its proof",
         }

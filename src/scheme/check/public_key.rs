@@ -349,7 +349,7 @@ impl Kind for PublicKeySpec {
     }
 
     fn weaknesses(&self) -> Vec<Weakness> {
-        self.algorithm.is_legacy().then_some(Weakness::SignedSha1).into_iter().collect()
+        self.algorithm.is_legacy().then_some(Weakness::Sha1).into_iter().collect()
     }
 
     fn describe(&self, say: &mut dyn FnMut(&'static str, String)) {
