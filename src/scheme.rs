@@ -40,15 +40,17 @@ use std::sync::Arc;
 use crate::base::{Secret, UnixMillis};
 use crate::domain::{Head, Own, Refusal};
 use algorithm::{State, Tag};
+use check::jwt::JwtKey;
 use check::public_key::PublicKey;
 use compiled::{TimePlace, TimeSpec};
+use json::JsonPath;
 use key::Side;
 use message::Feed;
 use source::Facts;
 
 pub use algorithm::Algorithm as HashAlgorithm;
 pub use challenge::{Challenge, ChallengeAnswer, MAX_BODY as MAX_CHALLENGE, Secrets as ChallengeSecrets};
-pub use check::public_key::PublicKeyFault;
+pub use check::public_key::{KeySetFault, NamedKey, PublicKeyFault, key_set};
 pub use compiled::Scheme;
 pub use describe::{Description, Line};
 pub use diagnose::Other as OtherRoute;
@@ -74,6 +76,8 @@ pub struct Verifier {
     /// Ids of secrets that could not be read; none in a relay that serves.
     unread: Vec<Arc<str>>,
     url: Option<PublicUrl>,
+    /// What the route says of claims: a path, and the values that are right.
+    claims: Vec<(JsonPath, Vec<Box<str>>)>,
     own: Own,
     /// Of a request, whatever its size, as bytes that could be hashed instead.
     cost: usize,
@@ -98,6 +102,8 @@ enum Material {
     Token(Tag),
     /// Parsed once.
     PublicKey(Box<PublicKey>),
+    /// Either of the two, for each algorithm of a token.
+    Jwt(JwtKey),
 }
 
 /// What a genuine request proved.
@@ -136,7 +142,19 @@ impl Verifier {
 
     /// One that signs with this key what this verifier would take, if it has its public one.
     pub fn sender_with(&self, key: Key) -> Result<Self, KeyProblem> {
-        Self::sender(Arc::clone(&self.scheme), vec![key], self.url.clone())
+        let sender = Self::sender(Arc::clone(&self.scheme), vec![key], self.url.clone())?;
+        Ok(Self { claims: self.claims.clone(), ..sender })
+    }
+
+    /// With what the route says of claims. A claim that the scheme leaves to the route is refused until the route says it.
+    pub fn with_claims<'c>(mut self, claims: impl IntoIterator<Item = (&'c str, Vec<Box<str>>)>) -> Self {
+        let read = |(path, values)| Some((JsonPath::parse(path)?, values));
+        self.claims = claims.into_iter().filter_map(read).collect();
+        self
+    }
+
+    fn claim_of_route(&self, path: &JsonPath) -> &[Box<str>] {
+        self.claims.iter().find(|(known, _)| known == path).map(|(_, values)| &**values).unwrap_or_default()
     }
 
     fn of_side(side: Side, scheme: Arc<Scheme>, keys: Vec<Key>, url: Option<PublicUrl>) -> Result<Self, KeyProblem> {
@@ -162,7 +180,7 @@ impl Verifier {
         }
         let own = held::own(&scheme);
         let cost = scheme.check.kind().cost(&ready);
-        Ok(Self { scheme, keys: ready, unread: Vec::new(), url, own, cost })
+        Ok(Self { scheme, keys: ready, unread: Vec::new(), url, claims: Vec::new(), own, cost })
     }
 
     /// The same where some or all of the secrets cannot be read by whoever asks: a request that only they could prove is
@@ -175,7 +193,7 @@ impl Verifier {
     ) -> Result<Self, KeyProblem> {
         if keys.is_empty() && !unread.is_empty() {
             let own = held::own(&scheme);
-            return Ok(Self { scheme, keys: Vec::new(), unread, url, own, cost: 0 });
+            return Ok(Self { scheme, keys: Vec::new(), unread, url, claims: Vec::new(), own, cost: 0 });
         }
         Ok(Self { unread, ..Self::new(scheme, keys, url)? })
     }
@@ -209,12 +227,15 @@ impl Verifier {
     /// the hash before anything that has to parse a body which might not be genuine.
     pub fn verify(&self, head: &Head, body: &[u8], now: UnixMillis) -> Result<Proof, Refusal> {
         let scheme = &*self.scheme;
-        let facts = Facts::new(head, body, &scheme.paths);
+        let facts = Facts::of(head, body, scheme);
         scheme.check_shapes(&facts)?;
         let early = match &scheme.timestamp {
             Some(time) if scheme.time_first(time, &facts) => scheme.stamp(time, &facts, now)?,
             _ => None,
         };
+        if let Some(spec) = scheme.check.jwt() {
+            spec.check_life(&facts, now)?;
+        }
         let matched = scheme.check.prove(self, &facts, early.as_ref())?;
         scheme.check_reserved(body)?;
         let timestamp = match (&scheme.timestamp, early) {
@@ -260,6 +281,21 @@ impl ReadyKey {
 }
 
 impl Scheme {
+    /// These keys without the JSON Web Keys that say they are for something else: a set holds keys of several algorithms. Where
+    /// none is left, all of them, so that somebody says why.
+    pub fn fitting(&self, keys: Vec<Key>) -> Vec<Key> {
+        let kind = self.check.kind();
+        let is_other = |key: &Key| {
+            key.secret.expose().starts_with(b"{")
+                && kind.takes_public_keys()
+                && matches!(kind.ready(&key.secret, Side::Receiver), Err(KeyFault::Public(fault)) if fault.is_of_another_kind())
+        };
+        match keys.iter().filter(|key| !is_other(key)).cloned().collect::<Vec<Key>>() {
+            fitting if fitting.is_empty() => keys,
+            fitting => fitting,
+        }
+    }
+
     fn check_shapes(&self, facts: &Facts<'_>) -> Result<(), Refusal> {
         for (header, shape) in &self.shapes {
             let value = facts.read(header)?;

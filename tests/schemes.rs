@@ -4,6 +4,8 @@
 
 #[path = "fixtures/families.rs"]
 mod families;
+#[path = "schemes/identity.rs"]
+mod identity;
 
 use std::sync::Arc;
 
@@ -47,7 +49,9 @@ fn keys(secrets: &[&str]) -> Vec<Key> {
 
 fn verifier(scheme: &Arc<Scheme>, secrets: &[&str]) -> Verifier {
     let url = PublicUrl::parse("https://hooks.example.com").unwrap();
-    Verifier::sender(Arc::clone(scheme), keys(secrets), Some(url)).unwrap()
+    let claims = scheme.claims_of_route();
+    let claims = claims.iter().map(|claim| (claim.as_str(), vec!["of-the-route".into()]));
+    Verifier::sender(Arc::clone(scheme), keys(secrets), Some(url)).unwrap().with_claims(claims)
 }
 
 struct Request {
@@ -202,6 +206,33 @@ const INLINE: &[(&str, &str, &str)] = &[
     ("verify.token = { header = 'X', prefix = 'Token ' }", JSON, "x"),
     ("verify.token = { json = 'token' }", JSON, "{}"),
     ("verify.token = { form = 'token' }", FORM, "a=1"),
+    ("verify.jwt = { algorithms = ['HS384'], token = { query = 'jwt' }, required = ['exp', 'a.b'] }", JSON, "x"),
+    (
+        "verify.jwt = { algorithms = ['HS256'], token = { header = 'X' }, payload = '{method} {path} {listed:fields}{body}',
+         listed = ['X-One', 'X-Two'], unencoded = true, jose = { v = ['2'] } }",
+        JSON,
+        "x",
+    ),
+    (
+        "verify.jwt = { algorithms = ['HS256'], token = { header = 'X' }, payload = '{header:N}.{base64url(body)}', kid = true,
+         timestamp = { header = 'N' } }",
+        JSON,
+        "body",
+    ),
+    (
+        "verify.jwt = { algorithms = ['HS512'], token = { json = 'auth.token' }, timestamp = { claim = 'iat' },
+         claims = { iss = ['a', 'b'] }, of_route = ['aud'], dedupe = [{ claim = 'jti' }] }",
+        JSON,
+        "{}",
+    ),
+    ("verify.jwt = { algorithms = ['HS256'], token = { form = 't' }, required = ['exp'] }", FORM, "a=1"),
+    (
+        "verify.jwt = { algorithms = ['HS256'], token = { header = 'Authorization' }, key = { suffix = '&', hash = 'sha256' },
+         hashes = [{ claim = 'h', of = '{url}{body}', algorithm = 'sha512', encoding = 'base64url-unpadded' }] }",
+        JSON,
+        "x",
+    ),
+    ("verify.jwt = { algorithms = ['HS256'], token = { body = true }, dedupe = [{ claim = 'jti' }] }", JSON, "{\"a\":1}"),
 ];
 
 /// Text, hexadecimal, base64 and `user:password` at once would be too much to ask of one secret.
@@ -361,76 +392,6 @@ fn an_id_that_would_harm_a_log_or_a_store_is_refused() {
         request.headers.iter_mut().filter(|(name, _)| name == "X-Shopify-Webhook-Id").for_each(|(_, v)| *v = id.into());
         assert_eq!(request.verify(&shopify, NOW), Err(Refusal::ShapeInvalid), "{id:?}");
     }
-}
-
-/// What a request of a scheme is known by, part by part; a digest as its label and a star.
-fn known(text: &str, headers: &[(&str, &str)], body: &str) -> Result<Vec<String>, Refusal> {
-    let verifier = verifier(&inline(text), &["whsec_AAECAwQFBgcICQoLDA0ODw=="]);
-    let headers: Vec<_> = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let draft = SignDraft { method: Method::Post, path_query: "/x", headers: &headers, body: body.as_bytes(), id: ID };
-    let added = verifier.sign(&draft, NOW).unwrap_or_else(|problem| panic!("{text}: {problem}"));
-    let target = added.target("/x");
-    let headers = headers.into_iter().chain(added.headers).collect();
-    let request = Request { method: Method::Post, target, headers, body: added.body };
-    let name = request.verify(&verifier, NOW)?.dedupe.unwrap_or_default();
-    let part = |part: &str| match part.split_once(':') {
-        Some((label, digest)) if digest.len() == 32 => format!("{label}:*"),
-        _ => part.to_owned(),
-    };
-    Ok(name.split(' ').map(part).collect())
-}
-
-fn mac(message: &str, rest: &str) -> String {
-    format!("verify.hmac = {{ algorithm = 'sha256', signature = {{ header = 'X' }}, message = '{message}', {rest} }}")
-}
-
-#[test]
-fn an_id_that_is_signed_decides_alone_and_any_other_with_the_body() {
-    let is = |text: &str, parts: &[&str]| {
-        let found = known(text, &[("I", "one"), ("N", ID)], "{\"id\":\"two\"}");
-        assert_eq!(found.unwrap_or_else(|refusal| panic!("{text}: {refusal:?}")), parts, "{text}");
-    };
-    is(&mac("{body}", "dedupe = [{ json = 'id' }]"), &["j:two"]);
-    is(&mac("{header:I}.{body}", "dedupe = [{ header = 'i' }]"), &["h:one"]);
-    is(&mac("{id}.{body}", "id = { header = 'I' }"), &["h:one"]);
-    // Beside it stands the signature where that is the body's, else the body.
-    is(&mac("{body}", "dedupe = [{ header = 'I' }]"), &["h:one", "s:*"]);
-    is(&mac("{header:N}{body}", "dedupe = [{ header = 'I' }]"), &["h:one", "b:*"]);
-    is("verify.token = { header = 'X', dedupe = [{ json = 'id' }] }", &["j:two", "b:*"]);
-    // One part of several is signed.
-    is(&mac("{body}", "dedupe = [[{ header = 'I' }, { json = 'id' }]]"), &["h:one", "j:two"]);
-    is(&mac("{body}", "dedupe = [[{ header = 'I' }, 'body']]"), &["h:one", "b:*"]);
-    is(&mac("{body}", "dedupe = [{ header = 'I' }], bodies = 'never-repeat'"), &["s:*"]);
-    is(&mac("{body}", "dedupe = [{ header = 'I' }], bodies = 'change-on-retry'"), &["h:one"]);
-    // What binds a member to a signed header signs it.
-    let bound = mac("{header:I}", "bindings = [{ json = 'id', header = 'I' }], dedupe = [{ json = 'id' }]");
-    assert_eq!(known(&bound, &[("I", "two")], "{\"id\":\"two\"}").unwrap(), ["j:two"]);
-}
-
-#[test]
-fn the_first_entry_counts_whose_parts_a_request_has() {
-    let text = mac("{body}", "dedupe = [[{ json = 'a' }, { header = 'B' }], { json = 'b' }, { header = 'C' }, 'body']");
-    let is = |headers: &[(&str, &str)], body: &str, parts: &[&str]| {
-        assert_eq!(known(&text, headers, body).unwrap(), parts, "{headers:?} {body}");
-    };
-    is(&[("B", "2")], "{\"a\":1,\"b\":3}", &["j:1", "h:2"]);
-    // An id in one place is never taken for the same id in another one.
-    is(&[("B", "2")], "[]", &["b:*"]);
-    is(&[("B", "2"), ("C", "2")], "[]", &["h2:2", "s:*"]);
-    let text = mac("{body}", "dedupe = [[{ when = { header = 'K', equals = 'b' } }, { header = 'B' }], 'signature']");
-    for (kind, parts) in [("b", &["h:2", "s:*"][..]), ("a", &["s:*"]), ("B", &["s:*"]), ("bb", &["s:*"])] {
-        assert_eq!(known(&text, &[("K", kind), ("B", "2")], "x").unwrap(), parts, "{kind}");
-    }
-}
-
-#[test]
-fn many_ids_are_one_name_whatever_their_number() {
-    let text = mac("{body}", "dedupe = [{ json = 'e.*.id' }, 'signature']");
-    let of = |count: usize| {
-        let events: Vec<String> = (0..count).map(|n| format!("{{\"id\":\"event-{n}\"}}")).collect();
-        known(&text, &[], &format!("{{\"e\":[{}]}}", events.join(","))).unwrap()
-    };
-    assert_eq!((of(2), of(100)), (vec!["j:event-0,event-1".to_owned()], vec!["j:*".to_owned()]));
 }
 
 #[test]

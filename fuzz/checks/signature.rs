@@ -20,6 +20,10 @@ struct Vector {
     kind: String,
     scheme: Option<String>,
     secrets: Vec<String>,
+    #[serde(default)]
+    ids: Vec<String>,
+    #[serde(default)]
+    claims: BTreeMap<String, String>,
     public_url: Option<String>,
     #[serde(default)]
     at: i64,
@@ -79,9 +83,12 @@ fn provider(name: &str) -> Option<Provider> {
     let vector = file.vector.into_iter().find(|vector| vector.kind == "genuine" && vector.scheme.is_none())?;
     let scheme = &builtin(name)?.scheme;
     let verifier = |secret: &str| {
-        let key = Key { id: "key".into(), secret: Secret::new(secret.as_bytes().to_vec()) };
+        // Where requests name their key, the vectors call it so.
+        let id = vector.ids.first().map_or("key-0", String::as_str);
+        let key = Key { id: id.into(), secret: Secret::new(secret.as_bytes().to_vec()) };
         let url = vector.public_url.as_deref().and_then(|url| PublicUrl::parse(url).ok());
-        Verifier::new(Arc::clone(scheme), vec![key], url).ok()
+        let claims = vector.claims.iter().map(|(name, value)| (name.as_str(), vec![value.as_str().into()]));
+        Verifier::new(Arc::clone(scheme), vec![key], url).ok().map(|verifier| verifier.with_claims(claims))
     };
     let secret = vector.secrets.first()?;
     Some(Provider {

@@ -273,6 +273,9 @@ pub struct Verify {
     /// The public URL, for schemes that sign it (a route has its own)
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url, conflicts_with = "route")]
     pub url: Option<String>,
+    /// What a claim of the token must be, for schemes that leave it to the route (a route has its own); may be given several times
+    #[arg(long, value_name = "NAME=VALUE", conflicts_with = "route")]
+    pub claim: Vec<String>,
     /// The request: raw HTTP, a curl command or an HTTP archive (HAR); - for standard input
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub request: PathBuf,
@@ -343,6 +346,8 @@ pub enum SchemeKind {
     Digest,
     /// A signature made with a private key
     PublicKey,
+    /// A signed token (JWT, JWS)
+    Jwt,
     /// A static secret
     Token,
 }
@@ -354,6 +359,7 @@ impl SchemeKind {
             Self::Hmac => "hmac",
             Self::Digest => "digest",
             Self::PublicKey => "public_key",
+            Self::Jwt => "jwt",
             Self::Token => "token",
         }
     }

@@ -18,7 +18,7 @@ use crate::config::source::Sources;
 use crate::domain::{Head, Refusal, Sensitive};
 use crate::gate::explain::{others, schedule};
 use crate::runtime::snapshot::{ProviderRetries, Route, Snapshot, Verification};
-use crate::scheme::{Found, Key, OtherRoute, PublicUrl, Verifier};
+use crate::scheme::{Found, Key, OtherRoute, PublicUrl, Verifier, key_set};
 
 #[derive(Serialize)]
 struct Verdict {
@@ -92,8 +92,16 @@ fn of_recipe(recipe: &Recipe, args: &Verify) -> Result<Verifier, Unusable> {
             false => sources.secret_file(shown),
         };
         let secret = read.map_err(|error| format!("{option}: {error}; {}", error.help()))?;
-        let id = id.map_or_else(|| format!("file:{}", harmless(shown)), harmless);
-        keys.push(Key { id: id.into(), secret });
+        let id = id.map(harmless);
+        let file = format!("file:{}", harmless(shown));
+        let set = key_set(secret.expose()).filter(|_| public).transpose();
+        match set.map_err(|fault| format!("{option}: {file} {fault}"))? {
+            None => keys.push(Key { id: id.unwrap_or(file).into(), secret }),
+            Some(set) => {
+                let name = |kid: Option<String>| id.clone().or(kid).unwrap_or_else(|| file.clone());
+                keys.extend(set.into_iter().map(|(kid, secret)| Key { id: name(kid).into(), secret }));
+            }
+        }
     }
     if keys.is_empty() {
         return Err(format!("the scheme needs at least one {what}: {option} FILE").into());
@@ -103,7 +111,37 @@ fn of_recipe(recipe: &Recipe, args: &Verify) -> Result<Verifier, Unusable> {
     if url.is_none() && recipe.scheme.needs_public_url() {
         return Err(format!("{} signs the URL it was given: say --url https://…", recipe.id).into());
     }
-    Verifier::new(Arc::clone(&recipe.scheme), keys, url).map_err(|problem| problem.to_string().into())
+    let claims = claims(recipe, &args.claim)?;
+    let verifier = Verifier::new(Arc::clone(&recipe.scheme), recipe.scheme.fitting(keys), url);
+    let verifier = verifier.map_err(|problem| problem.to_string())?;
+    Ok(verifier.with_claims(claims.iter().map(|(name, values)| (name.as_str(), values.clone()))))
+}
+
+/// Claims, and the texts that are right.
+type Claims = Vec<(String, Vec<Box<str>>)>;
+
+/// What `--claim` says; every claim that the scheme leaves to the route, and no other one.
+fn claims(recipe: &Recipe, given: &[String]) -> Result<Claims, Unusable> {
+    let mut found: Claims = Vec::new();
+    let wanted = recipe.scheme.claims_of_route();
+    for text in given {
+        let pair =
+            text.split_once('=').filter(|(name, value)| wanted.iter().any(|one| one == name) && !value.is_empty());
+        let Some((name, value)) = pair else {
+            let left = if wanted.is_empty() { "none".to_owned() } else { wanted.join(", ") };
+            return Err(format!("--claim: expected NAME=VALUE; {} leaves to the route: {left}", recipe.id).into());
+        };
+        match found.iter_mut().find(|(known, _)| known == name) {
+            Some((_, values)) => values.push(value.into()),
+            None => found.push((name.to_owned(), vec![value.into()])),
+        }
+    }
+    match wanted.iter().find(|name| !found.iter().any(|(known, _)| known == *name)) {
+        Some(name) => {
+            Err(format!("{} leaves the claim {name} to the route: say --claim {name}=VALUE", recipe.id).into())
+        }
+        None => Ok(found),
+    }
 }
 
 /// `ID=FILE`, for requests that name their key; a file of that very name is meant as it is.

@@ -193,6 +193,7 @@ const ROUTE: &[Key] = &[
     key("verify", VERIFY),
     key("secrets", SECRETS),
     key("public_keys", PUBLIC_KEYS),
+    key("claims", Named(&TEXTS)),
     key("challenge_secret", SECRET_ONE),
     key("methods", TEXTS),
     key("allow", TEXTS),

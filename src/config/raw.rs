@@ -23,6 +23,8 @@ use crate::config::recipe::{RawRecipe, RawVerify};
 pub type Placed<T> = Option<Spanned<T>>;
 /// Named things: the name, with its place, and what it stands for.
 pub type Table<T> = BTreeMap<Spanned<String>, T>;
+/// Claims by their paths, and the values that are right.
+pub type RawClaims = Table<Spanned<Vec<Spanned<String>>>>;
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -224,6 +226,7 @@ pub struct RawRoute {
     pub verify: Placed<RawVerify>,
     pub secrets: Placed<Vec<Spanned<RawSecretEntry>>>,
     pub public_keys: Placed<Vec<Spanned<RawPublicKeyEntry>>>,
+    pub claims: Option<RawClaims>,
     pub challenge_secret: Placed<RawSecretEntry>,
     pub methods: Placed<Vec<Spanned<String>>>,
     pub allow: Placed<Vec<Spanned<String>>>,

@@ -8,6 +8,7 @@ mod builtin;
 mod challenge;
 mod compile;
 mod forward;
+mod jwt;
 mod message_signature;
 mod raw;
 mod signed;

@@ -91,6 +91,12 @@ codes! {
         SignatureMismatch = "signature_mismatch",
         /// The request names a key that the route does not have.
         KeyUnknown = "key_unknown",
+        /// A token names an algorithm that the scheme does not have.
+        AlgorithmRefused = "algorithm_refused",
+        /// A token's header brings a key or a rule of its own, or does not say what the scheme wants there.
+        TokenHeaderRefused = "token_header_refused",
+        /// A claim of a genuine token is absent, or another one than the route or the scheme wants.
+        ClaimMismatch = "claim_mismatch",
         /// A part of the signed message is absent or unreadable.
         MessageIncomplete = "message_incomplete",
         /// The timestamp is absent.

@@ -155,21 +155,21 @@ async fn steps<'r, B: BodySource>(
     record.admitted(&admitted);
     let metered = Metered::charge(admitted, source, record.started())?;
     if let Some(answer) = challenge::unsigned(metered.route(), head) {
-        return Ok(challenge(answer, body.is_done()));
+        return Ok(answered(answer, body.is_done()));
     }
 
     let sender = Sender { connection, source };
     let received = Received::read(metered, head, body, sender, &gate.state.bodies, &snapshot.limits).await?;
     record.received(&received);
     if let Some(answer) = challenge::in_body(received.route(), head, received.body()) {
-        return Ok(challenge(answer, true));
+        return Ok(answered(answer, true));
     }
     let by = plan::before_store(record.started(), received.route().deadline);
     let place = verify::place(&received, &gate.state.verify_places, by).await?;
     let verified = Verified::check(received, place, head, gate.clock.now())?;
     record.verified(&verified);
     if let Some(answer) = challenge::signed(verified.route(), head, verified.body()) {
-        return Ok(challenge(answer, true));
+        return Ok(answered(answer, true));
     }
     if verified.is_announced() {
         // What a challenge need not have, a webhook must.
@@ -229,6 +229,6 @@ fn durable(_: Accepted) -> End {
     End { outcome: Outcome::Accepted, reply: Reply::Standard, body_done: true }
 }
 
-fn challenge(answer: ChallengeAnswer, body_done: bool) -> End {
+fn answered(answer: ChallengeAnswer, body_done: bool) -> End {
     End { outcome: Outcome::Challenge, reply: Reply::Challenge(answer), body_done }
 }

@@ -265,7 +265,7 @@ impl Challenge {
 fn json(source: &Source) -> Option<&JsonPath> {
     match source {
         Source::Json(path) => Some(path),
-        Source::Header(_) | Source::Query(_) | Source::Form(_) => None,
+        Source::Header(_) | Source::Query(_) | Source::Form(_) | Source::Claim(_) => None,
     }
 }
 

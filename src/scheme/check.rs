@@ -1,10 +1,11 @@
 //! How a request proves itself, by kind: a file for each, with everything that is particular to it.
 //!
-//! A new kind is a file beside these, a variant of [`Check`], and a line in each of its three matches. Verification is matched
+//! A new kind is a file beside these, a variant of [`Check`], and a line in each of its matches. Verification is matched
 //! on, so that a request pays for no indirection; everything that is asked less often asks [`Kind`].
 
 pub(super) mod each;
 pub(crate) mod envelope;
+pub(crate) mod jwt;
 pub(crate) mod mac;
 pub(crate) mod public_key;
 pub(crate) mod token;
@@ -22,6 +23,7 @@ use super::{Matched, Material, ReadyKey, Stamp, Verifier};
 use crate::base::Secret;
 use crate::domain::{Class, Refusal};
 use envelope::Envelope;
+use jwt::JwtSpec;
 use mac::MacSpec;
 use public_key::PublicKeySpec;
 use token::TokenSpec;
@@ -31,6 +33,7 @@ use token::TokenSpec;
 pub(crate) enum Check {
     Mac(MacSpec),
     PublicKey(PublicKeySpec),
+    Jwt(JwtSpec),
     Token(TokenSpec),
 }
 
@@ -45,6 +48,7 @@ impl Check {
         match self {
             Self::Mac(spec) => mac::prove(spec, verifier, facts, stamp),
             Self::PublicKey(spec) => public_key::prove(spec, verifier, facts, stamp),
+            Self::Jwt(spec) => jwt::prove(spec, verifier, facts),
             Self::Token(spec) => token::prove(spec, &verifier.keys, facts),
         }
     }
@@ -54,7 +58,15 @@ impl Check {
         match self {
             Self::Mac(spec) => Some(&spec.envelope),
             Self::PublicKey(spec) => Some(&spec.envelope),
-            Self::Token(_) => None,
+            Self::Jwt(_) | Self::Token(_) => None,
+        }
+    }
+
+    /// The signed token, where that is the proof.
+    pub(crate) fn jwt(&self) -> Option<&JwtSpec> {
+        match self {
+            Self::Jwt(spec) => Some(spec),
+            Self::Mac(_) | Self::PublicKey(_) | Self::Token(_) => None,
         }
     }
 
@@ -63,6 +75,7 @@ impl Check {
         match self {
             Self::Mac(spec) => spec,
             Self::PublicKey(spec) => spec,
+            Self::Jwt(spec) => spec,
             Self::Token(spec) => spec,
         }
     }
@@ -130,6 +143,11 @@ pub(super) trait Kind {
 
     /// Why none of these keys matches, in a sentence.
     fn mismatch(&self, keys: &str) -> String;
+
+    /// Why the proof is refused, in a sentence, where the kind knows more than the refusal says.
+    fn refused(&self, _refusal: Refusal, _facts: &Facts<'_>, _verifier: &Verifier) -> Option<String> {
+        None
+    }
 
     /// What is behind a refusal, the likeliest first.
     fn diagnose(&self, asked: &Asked<'_, '_>) -> Vec<String>;

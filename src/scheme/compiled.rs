@@ -9,6 +9,8 @@ use std::time::Duration;
 use super::algorithm::Algorithm;
 use super::check::Check;
 use super::check::envelope::Envelope;
+use super::check::jwt::JwtSpec;
+use super::check::jwt::algorithm::JwtAlgorithm;
 use super::check::public_key;
 use super::check::token::TokenPlace;
 use super::encoding::Encoding;
@@ -38,6 +40,8 @@ pub struct Scheme {
     pub(crate) names: Names,
     /// Every JSON member that any of the above reads, so that one pass over the body finds them all.
     pub(crate) paths: Vec<JsonPath>,
+    /// The same for claims of its token.
+    pub(crate) claims: Vec<JsonPath>,
 }
 
 /// What is signed, and the digests that tie the body to it.
@@ -77,6 +81,16 @@ pub(crate) enum TimePlace {
     Item(Item),
 }
 
+impl TimeSpec {
+    /// Whether nobody but the provider can write it.
+    pub(crate) fn is_signed(&self, scheme: &Scheme) -> bool {
+        match &self.place {
+            TimePlace::Source(source) => scheme.signs(source),
+            TimePlace::Item(_) => false,
+        }
+    }
+}
+
 impl TimePlace {
     /// Whether reading it needs a parsed body.
     pub(crate) fn in_body(&self) -> bool {
@@ -104,8 +118,17 @@ impl Scheme {
         bodies: Bodies,
     ) -> Arc<Self> {
         let names = Names::default();
-        let mut scheme =
-            Self { check, timestamp, id, shapes, bindings, reserved: Vec::new(), names, paths: Vec::new() };
+        let mut scheme = Self {
+            check,
+            timestamp,
+            id,
+            shapes,
+            bindings,
+            reserved: Vec::new(),
+            names,
+            paths: Vec::new(),
+            claims: Vec::new(),
+        };
         scheme.names = Names::of(dedupe, bodies, &scheme);
         let json = |source: &Source| match source {
             Source::Json(path) => Some(path.clone()),
@@ -118,7 +141,23 @@ impl Scheme {
                 scheme.paths.push(path);
             }
         }
+        let claim = |source: &Source| match source {
+            Source::Claim(path) => Some(path.clone()),
+            _ => None,
+        };
+        let of_spec = scheme.check.jwt().into_iter().flat_map(JwtSpec::claim_paths).cloned();
+        let claims: Vec<JsonPath> = scheme.sources().into_iter().filter_map(claim).chain(of_spec).collect();
+        for path in claims {
+            if !scheme.claims.contains(&path) {
+                scheme.claims.push(path);
+            }
+        }
         Arc::new(scheme)
+    }
+
+    /// Claims whose value a route must say: the recipe cannot know it.
+    pub fn claims_of_route(&self) -> Vec<String> {
+        self.check.jwt().into_iter().flat_map(JwtSpec::claims_of_route).map(ToString::to_string).collect()
     }
 
     /// Every part of a request that the scheme reads, shapes aside.
@@ -131,6 +170,7 @@ impl Scheme {
         found.extend(self.names.sources());
         found.extend(self.check.kind().sources());
         found.extend(self.check.envelope().into_iter().flat_map(Envelope::sources));
+        found.extend(self.check.jwt().into_iter().flat_map(JwtSpec::parts));
         found
     }
 
@@ -145,7 +185,7 @@ impl Scheme {
         names
     }
 
-    /// Which kind of `verify` it is: `hmac`, `digest`, `public_key` or `token`.
+    /// Which kind of `verify` it is: `hmac`, `digest`, `public_key`, `jwt` or `token`.
     pub fn kind(&self) -> &'static str {
         self.check.kind().name()
     }
@@ -169,9 +209,16 @@ impl Scheme {
     /// A new private key for it, and the public one to that, both as PEM: for tests and demonstrations. `None` where it takes
     /// secrets.
     pub fn fresh_pair(&self) -> Option<(Secret, String)> {
-        let Check::PublicKey(spec) = &self.check else { return None };
-        let private = public_key::fresh(spec.algorithm)?;
-        let public = public_key::public_of(spec.algorithm, private.expose())?;
+        let algorithm = match &self.check {
+            Check::PublicKey(spec) => spec.algorithm,
+            Check::Jwt(spec) => match spec.algorithms.first()? {
+                JwtAlgorithm::Public(algorithm) => *algorithm,
+                JwtAlgorithm::Shared(_) => return None,
+            },
+            Check::Mac(_) | Check::Token(_) => return None,
+        };
+        let private = public_key::fresh(algorithm)?;
+        let public = public_key::public_of(algorithm, private.expose())?;
         Some((private, public))
     }
 
@@ -179,18 +226,19 @@ impl Scheme {
     pub fn copies_body(&self) -> bool {
         match &self.check {
             Check::PublicKey(spec) => spec.algorithm.copies(),
+            Check::Jwt(spec) => spec.copies_body(),
             Check::Mac(_) | Check::Token(_) => false,
         }
     }
 
     /// Whether the public URL is signed, so that the route must name it.
     pub fn needs_public_url(&self) -> bool {
-        self.check.envelope().is_some_and(Envelope::signs_url)
+        self.check.envelope().is_some_and(Envelope::signs_url) || self.check.jwt().is_some_and(JwtSpec::signs_url)
     }
 
     /// Whether a change of any byte of the body is noticed.
     pub fn signs_body(&self) -> bool {
-        self.check.envelope().is_some_and(Envelope::signs_body)
+        self.check.envelope().is_some_and(Envelope::signs_body) || self.check.jwt().is_some_and(JwtSpec::signs_body)
     }
 
     /// How far the signed time may be from the present, back and ahead; dedupe memory must last longer than both.
@@ -211,7 +259,7 @@ impl Scheme {
     pub fn secret_query_parameters(&self) -> Vec<&str> {
         match &self.check {
             Check::Token(token) => token.places.iter().filter_map(TokenPlace::query).collect(),
-            Check::Mac(_) | Check::PublicKey(_) => Vec::new(),
+            Check::Mac(_) | Check::PublicKey(_) | Check::Jwt(_) => Vec::new(),
         }
     }
 
@@ -256,7 +304,7 @@ impl Source {
         match self {
             Self::Header(name) => Some(Place::Field(name)),
             Self::Query(name) | Self::Form(name) => Some(Place::Member(name)),
-            Self::Json(_) => None,
+            Self::Json(_) | Self::Claim(_) => None,
         }
     }
 

@@ -12,6 +12,7 @@ mod clock;
 mod condition;
 mod forms;
 mod json;
+mod jwt;
 mod keys;
 mod public_key;
 mod recoded;
@@ -22,6 +23,7 @@ use subtle::ConstantTimeEq;
 
 use super::algorithm::{Algorithm, State};
 use super::check::each;
+use super::check::jwt::JwtSpec;
 use super::check::mac::{Function, MacSpec};
 use super::check::public_key::PublicKeySpec;
 use super::check::token::TokenSpec;
@@ -35,6 +37,7 @@ use crate::base::{Secret, UnixMillis};
 use crate::domain::{Head, Refusal};
 use bodies::Bodies;
 use forms::Reading;
+pub(super) use jwt::refusal as jwt_refusal;
 
 /// Largest body that other writings of it are tried for.
 const MAX_BODY: usize = 1 << 20;
@@ -68,15 +71,19 @@ impl Verifier {
         now: UnixMillis,
         others: &[Other<'_>],
     ) -> Vec<String> {
-        let facts = &Facts::new(head, body.unwrap_or_default(), &self.scheme.paths);
+        let facts = &Facts::of(head, body.unwrap_or_default(), &self.scheme);
         match refusal {
             Refusal::TimestampMissing
             | Refusal::TimestampMalformed
             | Refusal::TimestampStale
             | Refusal::TimestampAhead => {
-                let Some(time) = &self.scheme.timestamp else { return Vec::new() };
-                let text = self.scheme.time_text(time, facts).ok().flatten();
-                clock::findings(time, text.as_deref(), now)
+                let of_scheme = || {
+                    let Some(time) = &self.scheme.timestamp else { return Vec::new() };
+                    let text = self.scheme.time_text(time, facts).ok().flatten();
+                    clock::findings(time, text.as_deref(), now)
+                };
+                let of_token = self.scheme.check.jwt().map(|spec| jwt::life(spec, facts, now)).unwrap_or_default();
+                if of_token.is_empty() { of_scheme() } else { of_token }
             }
             _ => {
                 let asked = Asked { verifier: self, head, body, facts, refusal, now, others };
@@ -130,6 +137,14 @@ pub(super) fn of_public_key(spec: &PublicKeySpec, asked: &Asked<'_, '_>) -> Vec<
             None => vec![NO_BODY.to_owned()],
         },
         _ => Vec::new(),
+    }
+}
+
+/// What is behind a signed token that is refused, or that is not there.
+pub(super) fn of_jwt(spec: &JwtSpec, asked: &Asked<'_, '_>) -> Vec<String> {
+    match asked.refusal {
+        Refusal::SignatureMissing => absent::elsewhere(asked),
+        _ => jwt::findings(spec, asked),
     }
 }
 

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::check::envelope::Envelope;
-use super::compiled::{Scheme, TimeSpec};
+use super::check::jwt::{JwtSpec, Life};
+use super::compiled::{Scheme, TimePlace, TimeSpec};
 use super::identity::Dedupe;
 use super::shape::Look;
 use super::source::{Facts, Source};
@@ -77,16 +78,25 @@ impl Verifier {
     /// Judges every part. Without a body, those that need one stay open.
     pub fn examine(&self, head: &Head, body: Option<&[u8]>, now: UnixMillis) -> Vec<Part> {
         let scheme = &*self.scheme;
-        let facts = Facts::new(head, body.unwrap_or_default(), &scheme.paths);
+        let facts = Facts::of(head, body.unwrap_or_default(), scheme);
         let seen = Seen { verifier: self, facts: &facts, whole: body.is_some() };
         let mut parts = vec![seen.shapes()];
         let early = scheme.timestamp.as_ref().filter(|time| scheme.time_first(time, &facts));
         let late = scheme.timestamp.as_ref().filter(|_| early.is_none());
-        parts.extend(early.map(|time| seen.timestamp(time, now)));
+        let early_part = early.map(|time| seen.timestamp(time, now));
+        let life = seen.life(now).filter(|_| !matches!(early_part, Some(Part { found: Found::Bad(_), .. })));
+        let has_life = life.is_some();
+        parts.extend(match (early_part, life) {
+            (Some(part), Some(life)) if matches!(life.found, Found::Bad(_)) || part.found != Found::Good => Some(life),
+            (Some(part), Some(life)) => {
+                Some(Part::new(Aspect::Timestamp, Found::Good, format!("{}; {}", part.because, life.because)))
+            }
+            (part, life) => part.or(life),
+        });
         let (signature, matched) = seen.signature(early);
         parts.push(signature);
         parts.extend(late.map(|time| seen.timestamp(time, now)));
-        if scheme.timestamp.is_none() {
+        if scheme.timestamp.is_none() && !has_life {
             parts.push(Part::new(Aspect::Timestamp, Found::None, "the scheme has no time"));
         }
         parts.push(seen.bindings());
@@ -100,7 +110,7 @@ pub(super) struct Seen<'s, 'f> {
     pub(super) verifier: &'s Verifier,
     pub(super) facts: &'s Facts<'f>,
     /// The body is there.
-    whole: bool,
+    pub(super) whole: bool,
 }
 
 impl<'s> Seen<'s, '_> {
@@ -135,7 +145,8 @@ impl<'s> Seen<'s, '_> {
     fn timestamp(&self, time: &TimeSpec, now: UnixMillis) -> Part {
         let place = words::time_place(time);
         let part = |found, because: String| Part::new(Aspect::Timestamp, found, because);
-        if time.place.in_body() && !self.whole {
+        let in_body = matches!(&time.place, TimePlace::Source(source) if self.scheme().in_body(source));
+        if in_body && !self.whole {
             return part(Found::Open, format!("it stands in the body ({place}), which is not here"));
         }
         let read = self.scheme().time_text(time, self.facts).ok().flatten();
@@ -162,6 +173,25 @@ impl<'s> Seen<'s, '_> {
             (Err(refusal @ Refusal::TimestampMissing), _) => part(Found::Bad(refusal), format!("there is no {place}")),
             (Err(refusal), _) => part(Found::Bad(refusal), format!("{place} cannot be read, or is there twice")),
         }
+    }
+
+    /// The limits that a token has, where one can be read.
+    fn life(&self, now: UnixMillis) -> Option<Part> {
+        let spec = self.scheme().check.jwt()?;
+        let limits = spec.limits(self.facts).ok().filter(|limits| !limits.is_empty())?;
+        let leeway = span(spec.leeway);
+        let said =
+            |life: &Life| format!("claim {} of the token says {}, {}", life.claim, life.at, relative(life.at, now));
+        let bad = limits.iter().find_map(|life| Some((spec.check_limit(*life, now).err()?, said(life))));
+        Some(match bad {
+            Some((refusal, said)) => {
+                Part::new(Aspect::Timestamp, Found::Bad(refusal), format!("{said}; the leeway is {leeway}"))
+            }
+            None => {
+                let said: Vec<String> = limits.iter().map(said).collect();
+                Part::new(Aspect::Timestamp, Found::Good, said.join(", "))
+            }
+        })
     }
 
     fn signature(&self, early: Option<&TimeSpec>) -> (Part, Option<Matched<'s>>) {
@@ -231,6 +261,10 @@ impl<'s> Seen<'s, '_> {
     fn refused(&self, refusal: Refusal) -> String {
         let places = words::proof_places(self.scheme());
         let unread = &self.verifier.unread;
+        let told = self.scheme().check.kind().refused(refusal, self.facts, self.verifier);
+        if let Some(told) = told.filter(|_| unread.is_empty()) {
+            return told;
+        }
         match refusal {
             Refusal::SignatureMismatch | Refusal::KeyUnknown if !unread.is_empty() => {
                 format!(
@@ -376,7 +410,7 @@ impl<'s> Seen<'s, '_> {
     }
 
     fn reads_body<'a>(&self, sources: impl IntoIterator<Item = &'a Source>) -> bool {
-        sources.into_iter().any(is_in_body)
+        sources.into_iter().any(|source| self.scheme().in_body(source))
     }
 
     /// Whether the hash or a check that belongs to it needs the body.
@@ -395,8 +429,15 @@ impl<'s> Seen<'s, '_> {
     }
 }
 
-fn is_in_body(source: &Source) -> bool {
-    matches!(source, Source::Json(_) | Source::Form(_))
+impl Scheme {
+    /// Whether a part of a request is read from its body; a claim, where the token stands there or is the body.
+    fn in_body(&self, source: &Source) -> bool {
+        match source {
+            Source::Header(_) | Source::Query(_) => false,
+            Source::Json(_) | Source::Form(_) => true,
+            Source::Claim(_) => self.check.jwt().is_some_and(JwtSpec::is_in_body),
+        }
+    }
 }
 
 pub(super) fn names<'n>(ids: impl Iterator<Item = &'n str>) -> String {

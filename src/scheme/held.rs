@@ -28,7 +28,7 @@ impl Verifier {
     /// Where in a body what was presented as a token stands: right or wrong. All of the body, where it is written in a way
     /// that hides its place.
     pub fn tokens_in(&self, head: &Head, body: &[u8]) -> Vec<Range<usize>> {
-        self.scheme.check.kind().tokens_in(&Facts::new(head, body, &self.scheme.paths))
+        self.scheme.check.kind().tokens_in(&Facts::of(head, body, &self.scheme))
     }
 
     /// Locks what was blanked in the request of this id with the secret of this key. `None`: there is no such key.

@@ -249,6 +249,14 @@ impl Scheme {
 
     /// Whether nobody but the provider can write this part of a request.
     pub(super) fn signs(&self, source: &Source) -> bool {
+        if let Some(spec) = self.check.jwt() {
+            let bound = |source: &Source| match source {
+                Source::Claim(_) => true,
+                Source::Json(_) | Source::Form(_) => spec.signs_body(),
+                Source::Header(_) | Source::Query(_) => spec.signs_part(source),
+            };
+            return bound(source) || self.bindings.iter().any(|one| one.member == *source && bound(&one.header));
+        }
         let Some(envelope) = self.check.envelope() else { return false };
         let in_message = |source: &Source| {
             envelope.messages().all(|message| {
@@ -267,6 +275,7 @@ impl Scheme {
         let same = |segment: &Segment| match segment {
             Segment::Literal(_)
             | Segment::Body
+            | Segment::BodyEncoded
             | Segment::BodyDigest(..)
             | Segment::FormSorted
             | Segment::Method
@@ -278,6 +287,7 @@ impl Scheme {
             Segment::Written(writing) => writing.is_the_bodys(),
             Segment::Lower(inner) => **inner == Segment::Method,
             Segment::Source(_)
+            | Segment::Listed(_)
             | Segment::OrNothing(_)
             | Segment::Group(_)
             | Segment::Item(_)
@@ -319,6 +329,7 @@ fn kind(source: &Source) -> char {
         Source::Query(_) => 'q',
         Source::Form(_) => 'f',
         Source::Json(_) => 'j',
+        Source::Claim(_) => 'c',
     }
 }
 

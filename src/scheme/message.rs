@@ -3,6 +3,7 @@
 use subtle::ConstantTimeEq;
 
 use super::algorithm::{Algorithm, State, Tag};
+use super::check::jwt::Encoded;
 use super::compiled::Message;
 use super::form::Field;
 use super::message_signature::{Base, CONTENT_DIGEST, is_digest_of};
@@ -100,6 +101,12 @@ impl Feed<'_, '_> {
             Segment::Timestamp => state.update(self.stamp.ok_or(Refusal::TimestampMissing)?),
             Segment::Id => self.source(state, self.id.ok_or(Refusal::IdMissing)?)?,
             Segment::Secret => state.update(self.secret.expose()),
+            Segment::BodyEncoded => {
+                let mut encoded = Encoded::new(state);
+                encoded.update(self.facts.body);
+                encoded.finish();
+            }
+            Segment::Listed(parameter) => self.listed(state, parameter)?,
             Segment::BodyDigest(algorithm, encoding) => {
                 state.update(encoding.encode(algorithm.digest(self.facts.body).as_bytes()).as_bytes());
             }
@@ -135,6 +142,17 @@ impl Feed<'_, '_> {
 
     fn source(&self, state: &mut impl Sink, source: &Source) -> Result<(), Refusal> {
         state.update(&self.facts.read(source)?.ok_or(Refusal::MessageIncomplete)?);
+        Ok(())
+    }
+
+    /// Each field once: of two lines nobody says which is meant.
+    fn listed(&self, state: &mut impl Sink, parameter: &str) -> Result<(), Refusal> {
+        for name in self.facts.token()?.listed(parameter)? {
+            let value = self.facts.header(name)?.ok_or(Refusal::MessageIncomplete)?;
+            for part in [name.as_bytes(), b": ", &value, b"\n"] {
+                state.update(part);
+            }
+        }
         Ok(())
     }
 

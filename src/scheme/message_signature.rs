@@ -141,7 +141,7 @@ impl Base {
                 let with_query = [Derived::TargetUri, Derived::RequestTarget, Derived::Query];
                 with_query.into_iter().any(|of| self.has(&Component::Derived(of)))
             }
-            Source::Form(_) | Source::Json(_) => false,
+            Source::Form(_) | Source::Json(_) | Source::Claim(_) => false,
         }
     }
 

@@ -7,7 +7,10 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
+mod token;
+
 use super::check::envelope::Envelope;
+use super::check::jwt::JwtSpec;
 use super::compiled::{Scheme, TimePlace};
 use super::form;
 use super::json::{EACH, JsonPath, text};
@@ -119,6 +122,7 @@ impl Verifier {
             scheme: self.scheme(),
             now,
             signed: Signed { headers: Vec::new(), query: Vec::new(), body: draft.body.to_vec(), in_body: None },
+            claims: Vec::new(),
         };
         work.put_time()?;
         let check = &self.scheme.check;
@@ -133,12 +137,37 @@ impl Verifier {
     }
 }
 
+/// Puts a value where a path leads, and makes what is missing on the way.
+fn put_into(tree: &mut Value, path: &JsonPath, value: Value) -> Option<()> {
+    let mut at = tree;
+    let mut steps = path.steps().peekable();
+    while let Some(step) = steps.next() {
+        // What is missing is an array where every element of one is asked for.
+        let missing = || match steps.peek() {
+            Some(&EACH) => Value::Array(vec![Value::Object(Map::new())]),
+            _ => Value::Object(Map::new()),
+        };
+        at = match at {
+            Value::Object(members) if step != EACH => members.entry(step).or_insert_with(missing),
+            Value::Array(items) => {
+                let index = if step == EACH { Ok(0) } else { step.parse::<usize>() };
+                index.ok().and_then(|index| items.get_mut(index))?
+            }
+            _ => return None,
+        };
+    }
+    *at = value;
+    Some(())
+}
+
 /// A request on its way from draft to signed.
 pub(super) struct Work<'a, 'd> {
     draft: &'a SignDraft<'d>,
     scheme: &'a Scheme,
     now: UnixMillis,
     signed: Signed,
+    /// What the token will say.
+    claims: Vec<(JsonPath, Value)>,
 }
 
 impl Work<'_, '_> {
@@ -171,7 +200,7 @@ impl Work<'_, '_> {
         make: impl FnOnce(&ReadyKey, &Feed<'_, '_>, &Template) -> Result<Vec<u8>, Refusal>,
     ) -> Result<String, SignProblem> {
         let head = self.head();
-        self.signature_over(&Facts::new(&head, &self.signed.body, &self.scheme.paths), verifier, envelope, make)
+        self.signature_over(&Facts::of(&head, &self.signed.body, self.scheme), verifier, envelope, make)
     }
 
     /// Signs every element of an array; there is one where the draft has none.
@@ -198,6 +227,7 @@ impl Work<'_, '_> {
             let text = element.to_string();
             let facts = Facts::new(&head, text.as_bytes(), &self.scheme.paths);
             let value = self.signature_over(&facts, verifier, envelope, &make)?;
+            self.signed.in_body = Some(value.clone());
             put_member(element, place, Value::String(value))?;
         }
         self.signed.body = tree.to_string().into_bytes();
@@ -253,8 +283,12 @@ impl Work<'_, '_> {
     }
 
     fn read(&self, source: &Source) -> Result<Option<String>, SignProblem> {
+        if let Source::Claim(path) = source {
+            let value = self.claims.iter().find(|(known, _)| known == path);
+            return Ok(value.map(|(_, value)| value.as_str().map_or_else(|| value.to_string(), str::to_owned)));
+        }
         let head = self.head();
-        let facts = Facts::new(&head, &self.signed.body, &self.scheme.paths);
+        let facts = Facts::of(&head, &self.signed.body, self.scheme);
         let value = facts.read(source).map_err(SignProblem::Incomplete)?;
         Ok(value.map(|value| String::from_utf8_lossy(&value).into_owned()))
     }
@@ -264,6 +298,7 @@ impl Work<'_, '_> {
             Source::Header(name) => self.signed.headers.push((name.to_string(), value)),
             Source::Query(name) => self.signed.query.push((name.to_string(), value)),
             Source::Json(path) => self.put_member(path, Value::String(value))?,
+            Source::Claim(path) => self.claims.push((path.clone(), Value::String(value))),
             Source::Form(name) => {
                 let head = self.head();
                 let facts = Facts::new(&head, &self.signed.body, &[]);
@@ -280,7 +315,7 @@ impl Work<'_, '_> {
 
     pub(super) fn put_proof(&mut self, place: &Source, value: String) -> Result<(), SignProblem> {
         self.signed.in_body = match place {
-            Source::Header(_) | Source::Query(_) => None,
+            Source::Header(_) | Source::Query(_) | Source::Claim(_) => None,
             Source::Form(_) => Some(form::encode(value.as_bytes()).to_string()),
             Source::Json(_) => Some(Value::from(value.as_str()).to_string().trim_matches('"').to_owned()),
         };
@@ -303,6 +338,11 @@ impl Work<'_, '_> {
             Source::Json(path) => {
                 let number = text.parse::<i64>().map(Value::from);
                 self.put_member(path, number.unwrap_or(Value::String(text)))
+            }
+            Source::Claim(path) => {
+                let number = text.parse::<i64>().map(Value::from);
+                self.claims.push((path.clone(), number.unwrap_or(Value::String(text))));
+                Ok(())
             }
             _ if time.window.is_none() || self.read(source)?.is_some() => Ok(()),
             _ => self.put(source, text),
@@ -342,6 +382,7 @@ impl Work<'_, '_> {
                 needed.extend(message.template.needed().filter(|source| !digests.contains(source)));
             }
         }
+        needed.extend(scheme.check.jwt().into_iter().flat_map(JwtSpec::parts));
         for source in needed {
             if self.read(source)?.is_none() {
                 self.put(source, self.id_for(source))?;

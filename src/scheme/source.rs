@@ -7,6 +7,9 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::fmt;
 
+use super::check::jwt::JwtSpec;
+use super::check::jwt::token::Token;
+use super::compiled::Scheme;
 use super::form::{self, Field, FieldFault};
 use super::json::{self, JsonFault, JsonPath};
 use crate::domain::head::Repeated;
@@ -19,6 +22,8 @@ pub(crate) enum Source {
     Query(Box<str>),
     Form(Box<str>),
     Json(JsonPath),
+    /// A claim of the token that proves the request.
+    Claim(JsonPath),
 }
 
 /// Header names ignore case.
@@ -27,7 +32,7 @@ impl PartialEq for Source {
         match (self, other) {
             (Self::Header(a), Self::Header(b)) => a.eq_ignore_ascii_case(b),
             (Self::Query(a), Self::Query(b)) | (Self::Form(a), Self::Form(b)) => a == b,
-            (Self::Json(a), Self::Json(b)) => a == b,
+            (Self::Json(a), Self::Json(b)) | (Self::Claim(a), Self::Claim(b)) => a == b,
             _ => false,
         }
     }
@@ -41,6 +46,7 @@ impl fmt::Display for Source {
             Self::Query(name) => write!(f, "query:{name}"),
             Self::Form(name) => write!(f, "form:{name}"),
             Self::Json(path) => write!(f, "json:{path}"),
+            Self::Claim(path) => write!(f, "claim:{path}"),
         }
     }
 }
@@ -50,6 +56,9 @@ pub(crate) struct Facts<'a> {
     pub(crate) head: &'a Head,
     pub(crate) body: &'a [u8],
     paths: &'a [JsonPath],
+    /// The token that proves the request, and its claims that any part of the scheme asks for.
+    jwt: Option<(&'a JwtSpec, &'a [JsonPath])>,
+    token: OnceCell<Result<Token<'a>, Refusal>>,
     json: OnceCell<Result<Vec<Option<Cow<'a, str>>>, JsonFault>>,
     form: OnceCell<Option<Result<Vec<Field<'a>>, form::Malformed>>>,
 }
@@ -57,7 +66,29 @@ pub(crate) struct Facts<'a> {
 impl<'a> Facts<'a> {
     /// `paths` are all that any part of the scheme asks for.
     pub(crate) fn new(head: &'a Head, body: &'a [u8], paths: &'a [JsonPath]) -> Self {
-        Self { head, body, paths, json: OnceCell::new(), form: OnceCell::new() }
+        Self { head, body, paths, jwt: None, token: OnceCell::new(), json: OnceCell::new(), form: OnceCell::new() }
+    }
+
+    /// With everything that the scheme asks for.
+    pub(crate) fn of(head: &'a Head, body: &'a [u8], scheme: &'a Scheme) -> Self {
+        Self { jwt: scheme.check.jwt().map(|spec| (spec, &*scheme.claims)), ..Self::new(head, body, &scheme.paths) }
+    }
+
+    /// The token that is to prove the request.
+    pub(super) fn token(&self) -> Result<&Token<'a>, Refusal> {
+        let (spec, claims) = self.jwt.ok_or(Refusal::SignatureMissing)?;
+        self.token.get_or_init(|| Token::read(spec, self, claims)).as_ref().map_err(|refusal| *refusal)
+    }
+
+    /// The same request with this token.
+    pub(super) fn with_token(self, token: Token<'a>) -> Self {
+        Self { token: OnceCell::from(Ok(token)), ..self }
+    }
+
+    /// A claim of that token.
+    pub(super) fn claim(&self, path: &JsonPath) -> Result<Option<&str>, Refusal> {
+        let (_, claims) = self.jwt.ok_or(Refusal::SignatureMissing)?;
+        Ok(self.token()?.claim(claims, path))
     }
 
     /// The same head with a part of the body in its place.
@@ -74,6 +105,7 @@ impl<'a> Facts<'a> {
             }
             Source::Form(name) => self.form_field(name),
             Source::Json(path) => self.member(path),
+            Source::Claim(path) => Ok(self.claim(path)?.map(|text| Cow::Borrowed(text.as_bytes()))),
         }
     }
 

@@ -44,6 +44,10 @@ pub(crate) enum Segment {
     Checksum,
     /// Another writing of the request.
     Written(Writing),
+    /// The body in base64url.
+    BodyEncoded,
+    /// `Name: value` and a line feed for each header field that a member of the token's header lists.
+    Listed(Box<str>),
 }
 
 /// A message in segments; never empty.
@@ -143,7 +147,7 @@ impl Template {
         self.any(&mut |found| found == segment)
     }
 
-    fn any(&self, is: &mut impl FnMut(&Segment) -> bool) -> bool {
+    pub(crate) fn any(&self, is: &mut impl FnMut(&Segment) -> bool) -> bool {
         self.0.iter().any(|segment| match segment {
             Segment::Group(group) => group.any(is),
             Segment::Lower(inner) => is(inner),
@@ -155,7 +159,7 @@ impl Template {
     /// Whether every byte of the body is in it, directly or by a digest.
     pub(crate) fn covers_body(&self) -> bool {
         self.0.iter().any(|segment| match segment {
-            Segment::Body | Segment::BodyDigest(..) | Segment::FormSorted => true,
+            Segment::Body | Segment::BodyEncoded | Segment::BodyDigest(..) | Segment::FormSorted => true,
             Segment::Written(writing) => writing.covers_body(),
             _ => false,
         })
@@ -164,7 +168,11 @@ impl Template {
     /// Whether it cannot be put together without the body, even where that does not count as signed.
     pub(crate) fn reads_body(&self) -> bool {
         self.any(&mut |segment| match segment {
-            Segment::Body | Segment::BodyDigest(..) | Segment::FormSorted | Segment::Checksum => true,
+            Segment::Body
+            | Segment::BodyEncoded
+            | Segment::BodyDigest(..)
+            | Segment::FormSorted
+            | Segment::Checksum => true,
             Segment::Written(writing) => writing.covers_body() || matches!(writing, Writing::Raw(_)),
             _ => false,
         })
@@ -183,7 +191,7 @@ impl Template {
     pub(crate) fn covers(&self, source: &Source) -> bool {
         self.any(&mut |segment| match (segment, source) {
             (Segment::Source(found) | Segment::OrNothing(found), wanted) => found == wanted,
-            (Segment::Body | Segment::BodyDigest(..), Source::Json(_) | Source::Form(_))
+            (Segment::Body | Segment::BodyEncoded | Segment::BodyDigest(..), Source::Json(_) | Source::Form(_))
             | (Segment::FormSorted, Source::Form(_))
             | (Segment::Url, Source::Query(_)) => true,
             (Segment::Written(writing), wanted) => writing.covers(wanted),
@@ -195,7 +203,7 @@ impl Template {
     pub(crate) fn holds(&self, place: &Source) -> bool {
         self.any(&mut |segment| match (segment, place) {
             (Segment::Source(found) | Segment::OrNothing(found), place) => found == place,
-            (Segment::Body | Segment::BodyDigest(..), Source::Json(_) | Source::Form(_))
+            (Segment::Body | Segment::BodyEncoded | Segment::BodyDigest(..), Source::Json(_) | Source::Form(_))
             | (Segment::FormSorted, Source::Form(_))
             | (Segment::Url, Source::Query(_)) => true,
             (Segment::Written(writing), place) => writing.holds(place),
@@ -305,6 +313,10 @@ pub(super) fn placeholder(name: &str) -> Result<Segment, TemplateFault> {
         "secret" => Segment::Secret,
         "key_id" => Segment::KeyId,
         "crc32(body)" => Segment::Checksum,
+        "base64url(body)" => Segment::BodyEncoded,
+        _ if name.strip_prefix("listed:").is_some_and(is_token) => {
+            Segment::Listed(name.strip_prefix("listed:").unwrap_or_default().into())
+        }
         _ => {
             let item =
                 || Some(Segment::Item(Item::Named(name.strip_prefix("item:").filter(|name| !name.is_empty())?.into())));
@@ -360,6 +372,8 @@ impl fmt::Display for Template {
                 Segment::Path => f.write_str("{path}")?,
                 Segment::Timestamp => f.write_str("{timestamp}")?,
                 Segment::Id => f.write_str("{id}")?,
+                Segment::BodyEncoded => f.write_str("{base64url(body)}")?,
+                Segment::Listed(member) => write!(f, "{{listed:{member}}}")?,
                 Segment::Secret => f.write_str("{secret}")?,
                 Segment::BodyDigest(algorithm, encoding) => {
                     write!(f, "{{{}({}(body))}}", encoding.as_str(), algorithm.as_str())?;

@@ -21,6 +21,7 @@ pub(super) fn source(source: &Source) -> String {
         Source::Query(name) => format!("query parameter {name}"),
         Source::Form(name) => format!("form field {name}"),
         Source::Json(path) => format!("JSON member {path}"),
+        Source::Claim(path) => format!("claim {path} of the token"),
     }
 }
 

@@ -55,6 +55,8 @@ mod send;
 mod stop;
 /// `docs/tasks`: every block is run, or read by the program that it is for.
 mod tasks;
+/// Signed tokens: what is refused, sets of keys, `send`, `verify`.
+mod tokens;
 /// A log that nobody reads.
 mod unread;
 /// `verify`: every published vector, and what cannot be used.

@@ -28,6 +28,10 @@ struct Vector {
     body: String,
     #[serde(default)]
     at: i64,
+    #[serde(default)]
+    ids: Vec<String>,
+    #[serde(default)]
+    claims: BTreeMap<String, String>,
 }
 
 impl Vector {
@@ -60,7 +64,11 @@ fn every_published_vector_comes_out_as_published() {
                 let option = if public { "--public-key" } else { "--secret-file" };
                 let file = installation.path(&format!("secret-{index}"));
                 let named = public && vector.headers.iter().any(|(_, value)| value.starts_with("key-"));
-                arguments.extend([option.to_owned(), if named { format!("key-{index}={file}") } else { file }]);
+                let id = vector.ids.get(index).cloned().or_else(|| named.then(|| format!("key-{index}")));
+                arguments.extend([option.to_owned(), id.map_or(file.clone(), |id| format!("{id}={file}"))]);
+            }
+            for (name, value) in &vector.claims {
+                arguments.extend(["--claim".to_owned(), format!("{name}={value}")]);
             }
             arguments.extend(vector.public_url.iter().flat_map(|url| ["--url".to_owned(), url.clone()]));
             let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();

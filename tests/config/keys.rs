@@ -100,7 +100,7 @@ fn normal(path: &[String]) -> Option<String> {
         ["routes", _, "observe", "headers", _] => None,
         ["store", "encryption_key", leaf] => Some(format!("<secret>.{leaf}")),
         ["routes", _, "upstream_headers" | "upstream_query", _, leaf] => Some(format!("<secret>.{leaf}")),
-        ["routes", _, "headers" | "upstream_headers" | "upstream_query", _] => None,
+        ["routes", _, "headers" | "claims" | "upstream_headers" | "upstream_query", _] => None,
         ["store", "postgres", _, ..] => None,
         [table @ ("routes" | "upstreams" | "providers" | "address_lists"), _, rest @ ..] => {
             let key = [&[*table, "<name>"], rest].concat().join(".");

@@ -63,6 +63,9 @@ every! { Refusal, refusal_status;
     signature_malformed: SignatureMalformed = 401,
     signature_mismatch: SignatureMismatch = 401,
     key_unknown: KeyUnknown = 401,
+    algorithm_refused: AlgorithmRefused = 401,
+    token_header_refused: TokenHeaderRefused = 401,
+    claim_mismatch: ClaimMismatch = 401,
     message_incomplete: MessageIncomplete = 401,
     timestamp_missing: TimestampMissing = 401,
     timestamp_malformed: TimestampMalformed = 401,
@@ -157,6 +160,18 @@ message = "{header:X-Own-Event}.{header:X-Own-Digest}"
 key_id = { header = "X-Own-Key" }
 body_digests = [{ header = "X-Own-Digest", algorithm = "sha256", encoding = "hex" }]
 dedupe = [{ header = "X-Own-Id" }]
+
+[routes.token]
+path = "/hooks/token"
+secrets = [{ file = "secrets/token" }]
+claims = { aud = ["here", "there"] }
+upstream = "app"
+[routes.token.verify.jwt]
+algorithms = ["HS256"]
+token = { header = "Authorization" }
+of_route = ["aud"]
+claims = { iss = ["sender"] }
+required = ["exp"]
 "#;
 
 fn setup() -> Setup {
@@ -164,6 +179,17 @@ fn setup() -> Setup {
         .file("secrets/oktave", "oktave-secret")
         .file("secrets/dastra", "dastra-secret")
         .file("secrets/own", "own-secret")
+        .file("secrets/token", "token-secret")
+}
+
+/// A signed token with this header and these claims.
+fn token(header: &str, claims: &str) -> Call {
+    use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+    let part = |text: &str| BASE64URL_NOPAD.encode(text.as_bytes());
+    let signed = format!("{}.{}", part(header), part(claims));
+    let signature = HEXLOWER.decode(hex_hmac("token-secret", &signed).as_bytes()).unwrap();
+    let token = format!("{signed}.{}", BASE64URL_NOPAD.encode(&signature));
+    Call::post("/hooks/token").field("Authorization", &format!("Bearer {token}")).body("token body")
 }
 
 fn oktave(number: u32) -> Oktave {

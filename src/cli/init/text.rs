@@ -49,6 +49,15 @@ pub(super) fn relay_toml(recipe: &Recipe, host: &str, args: &Init) -> String {
         let url = quoted(&format!("https://{host}/hooks/{id}"));
         let _ = writeln!(text, "# The URL exactly as {name} was given it: it is signed.\npublic_url = {url}");
     }
+    let claims = recipe.scheme.claims_of_route();
+    if !claims.is_empty() {
+        let claims: Vec<String> = claims.iter().map(|claim| format!("{claim} = [\"…\"]")).collect();
+        let _ = writeln!(
+            text,
+            "# What its tokens must say for this route: until it stands here, every request is refused.\nclaims = {{ {} }}",
+            claims.join(", ")
+        );
+    }
     if !recipe.addresses.is_empty() {
         // Observed: this host's own `send` comes from none of them, and a list that is wrong refuses genuine requests.
         let _ = writeln!(

@@ -109,6 +109,7 @@ impl Provider {
     pub(super) fn proof(&self) -> String {
         match self.algorithm {
             // Its hash is always the same.
+            Some(algorithm) if self.kind == "jwt" => format!("jwt-{}", algorithm.to_ascii_lowercase()),
             Some(algorithm) if self.kind == "public_key" => algorithm.replace("p256-sha256", "p256"),
             Some(algorithm) => format!("{}-{algorithm}", self.kind),
             None => self.kind.to_owned(),
@@ -192,6 +193,11 @@ pub(super) fn example(recipe: &Recipe) -> String {
     }
     if recipe.scheme.needs_public_url() {
         let _ = writeln!(text, "public_url = \"https://hooks.example.com/hooks/{id}\"  # as the provider was given it");
+    }
+    let claims = recipe.scheme.claims_of_route();
+    if !claims.is_empty() {
+        let claims: Vec<String> = claims.iter().map(|claim| format!("{claim} = [\"…\"]")).collect();
+        let _ = writeln!(text, "claims = {{ {} }}  # what its tokens must say for this route", claims.join(", "));
     }
     if !recipe.addresses.is_empty() {
         let _ = writeln!(text, "allow = [\"@{id}\"]  # the addresses it publishes");

@@ -86,6 +86,8 @@ mod tests {
             let key = Key { id: "test".into(), secret };
             let url = PublicUrl::parse("https://hooks.example.com").unwrap();
             let verifier = Verifier::sender(recipe.scheme.clone(), vec![key], Some(url)).unwrap();
+            let claims = recipe.scheme.claims_of_route();
+            let verifier = verifier.with_claims(claims.iter().map(|claim| (claim.as_str(), vec!["a".into()])));
             let form = recipe.content_types.iter().flatten().any(|kind| kind.contains("form"));
             let (kind, body) = if form {
                 ("application/x-www-form-urlencoded", &b"a=b"[..])

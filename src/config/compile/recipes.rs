@@ -11,7 +11,7 @@ use super::public_keys::RawPublicKeys;
 use super::values::{join, shown};
 use super::{Compiler, Named};
 use crate::config::near::suggest_provider;
-use crate::config::raw::{RawRoute, RawSecretEntry, Table};
+use crate::config::raw::{RawClaims, RawRoute, RawSecretEntry, Table};
 use crate::config::recipe::{self, CompiledVerify, Evidence, RawRecipe, RawVerify, Recipe};
 use crate::domain::{FieldPattern, Method};
 use crate::guards::access::Networks;
@@ -274,12 +274,17 @@ impl Compiler<'_> {
             }
             _ => {}
         }
+        let claims = self.claims(name, claim, key, scheme);
         let url = url.map_or(Some(None), |read| read.map(Some))?;
         if url.is_none() && scheme.needs_public_url() {
             return None;
         }
-        match Verifier::partial(Arc::clone(scheme), keys, unread, url) {
-            Ok(verifier) => Some(Verification::Signed(Box::new(verifier))),
+        match Verifier::partial(Arc::clone(scheme), scheme.fitting(keys), unread, url) {
+            Ok(verifier) => {
+                let claims = claims?;
+                let claims = claims.iter().map(|(path, values)| (path.as_str(), values.clone()));
+                Some(Verification::Signed(Box::new(verifier.with_claims(claims))))
+            }
             Err(problem) => {
                 let (span, list) = match claim.public_keys {
                     Some(keys) => (Some(keys.span()), "public_keys"),
@@ -290,6 +295,51 @@ impl Compiler<'_> {
                 None
             }
         }
+    }
+
+    /// What the route says of claims that the scheme leaves to it.
+    fn claims(
+        &mut self,
+        name: &Spanned<String>,
+        claim: Claim<'_>,
+        key: &str,
+        scheme: &Scheme,
+    ) -> Option<Vec<(String, Vec<Box<str>>)>> {
+        let wanted = scheme.claims_of_route();
+        let (key, before) = (join(key, "claims"), self.problems.len());
+        let mut found: Vec<(String, Vec<Box<str>>)> = Vec::new();
+        for (path, values) in claim.claims.into_iter().flatten() {
+            let texts: Vec<Box<str>> = values.get_ref().iter().map(|text| text.get_ref().as_str().into()).collect();
+            if texts.is_empty() || texts.iter().any(|text| text.is_empty()) {
+                self.reject(
+                    values,
+                    &join(&key, path.get_ref()),
+                    "expected one or more texts",
+                    "for instance [\"https://…\"]",
+                );
+            } else if wanted.contains(path.get_ref()) {
+                found.push((path.get_ref().clone(), texts));
+            } else if !claim.observes {
+                let what = format!("\"{}\" is no claim that the scheme leaves to the route", shown(path.get_ref()));
+                let help = match &*wanted {
+                    [] => "leave claims out: it is for signed tokens of schemes that say so".to_owned(),
+                    wanted => format!("it leaves {} to it", wanted.join(", ")),
+                };
+                self.reject(path, &join(&key, path.get_ref()), what, help);
+            }
+        }
+        for path in wanted.iter().filter(|path| !found.iter().any(|(known, _)| known == *path)) {
+            let what = format!(
+                "does not say what the claim {path} of a token must be, and the scheme leaves that to the route"
+            );
+            self.reject(
+                name,
+                &key,
+                what,
+                format!("write claims = {{ {path} = [\"…\"] }}; `dmz-relay providers NAME` says what stands there"),
+            );
+        }
+        (self.problems.len() == before).then_some(found)
     }
 
     fn public_url(&mut self, at: &Spanned<String>, key: &str) -> Option<PublicUrl> {
@@ -342,6 +392,9 @@ pub(super) struct Claim<'r> {
     pub(super) secrets: Option<&'r Spanned<Vec<Spanned<RawSecretEntry>>>>,
     pub(super) public_keys: Option<&'r RawPublicKeys>,
     pub(super) public_url: Option<&'r Spanned<String>>,
+    pub(super) claims: Option<&'r RawClaims>,
+    /// It is judged by two schemes, and `claims` may be for the other one.
+    pub(super) observes: bool,
     /// Whether the same route was judged by the same scheme before, so that nothing is said of it twice.
     pub(super) scheme: Same,
 }
@@ -366,6 +419,8 @@ impl<'r> Claim<'r> {
             secrets: raw.secrets.as_ref(),
             public_keys: raw.public_keys.as_ref(),
             public_url: raw.public_url.as_ref(),
+            claims: raw.claims.as_ref(),
+            observes: raw.observe.is_some(),
             scheme: Same::New,
         }
     }

@@ -15,7 +15,7 @@ pub(super) const VERIFY: Shape = OneOf(&[
     key("public_key", Table(PUBLIC_KEY)),
     key("token", Table(TOKEN)),
     key("dangerously_none", Flag),
-    key("jwt", Reserved),
+    key("jwt", Table(JWT)),
     key("message_signature", Table(MESSAGE_SIGNATURE)),
     key("certificate", Reserved),
 ]);
@@ -106,8 +106,14 @@ const DEDUPE_ONE: Shape = Either(
     "a part of the request such as { header = \"…\" }, or \"signature\" or \"body\"",
     &[Shape::Choice(&["signature", "body"]), OneOf(DEDUPE_PART)],
 );
-const DEDUPE_PART: &[Key] =
-    &[key("header", Text), key("query", Text), key("form", Text), key("json", Text), key("when", Table(WHEN))];
+const DEDUPE_PART: &[Key] = &[
+    key("header", Text),
+    key("query", Text),
+    key("form", Text),
+    key("json", Text),
+    key("claim", Text),
+    key("when", Table(WHEN)),
+];
 const WHEN: &[Key] = &[required("header", Text), required("equals", Text)];
 const BODY_DIGESTS: Shape = List(&Table(&[
     key("header", Text),
@@ -146,6 +152,7 @@ const TIMESTAMP: Shape = Table(&[
     key("query", Text),
     key("form", Text),
     key("json", Text),
+    key("claim", Text),
     key("item", Text),
     key("position", SMALL),
     key("format", Text),
@@ -189,6 +196,42 @@ const MESSAGE_SIGNATURE: &[Key] = &[
     key("named_keys", Flag),
     key("tolerance", Text),
     key("tolerance_ahead", Text),
+    key("shapes", SHAPES),
+    key("bindings", BINDINGS),
+    key("dedupe", DEDUPE),
+    key("bodies", Text),
+];
+
+const JWT: &[Key] = &[
+    required("algorithms", TEXTS),
+    required(
+        "token",
+        Table(&[key("header", Text), key("query", Text), key("form", Text), key("json", Text), key("body", Flag)]),
+    ),
+    key("payload", Text),
+    key("unencoded", Flag),
+    key("listed", TEXTS),
+    key("kid", Flag),
+    key("jose", Named(&TEXTS)),
+    key("claims", Named(&TEXTS)),
+    key("of_route", TEXTS),
+    key("required", TEXTS),
+    key(
+        "hashes",
+        List(&Table(&[
+            required("claim", Text),
+            required("of", Text),
+            required("algorithm", Text),
+            key("encoding", Text),
+            key("absent_if_empty", Flag),
+        ])),
+    ),
+    key("leeway", Text),
+    key(
+        "key",
+        Table(&[key("prefix", Text), key("encoding", Text), key("suffix", Text), key("hash", Text), key("form", Text)]),
+    ),
+    key("timestamp", TIMESTAMP),
     key("shapes", SHAPES),
     key("bindings", BINDINGS),
     key("dedupe", DEDUPE),

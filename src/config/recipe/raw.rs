@@ -162,8 +162,8 @@ pub enum RawVerify {
     DangerouslyNone(Spanned<bool>),
     /// A signature made with a private key: RSA, ECDSA, Ed25519.
     PublicKey(Box<RawPublicKey>),
-    /// Reserved: JWT and JWS.
-    Jwt(Spanned<IgnoredAny>),
+    /// A signed token: JWT and JWS.
+    Jwt(Box<RawJwt>),
     /// An HTTP message signature (RFC 9421).
     MessageSignature(Box<RawMessageSignature>),
     /// Reserved: a certificate named by the message.
@@ -312,6 +312,7 @@ pub enum RawDedupe {
     Query(Spanned<String>),
     Form(Spanned<String>),
     Json(Spanned<String>),
+    Claim(Spanned<String>),
     When(RawWhen),
     Signature,
     Body,
@@ -340,6 +341,7 @@ impl<'de> Deserialize<'de> for RawEntry {
                     Some(RawKind::Query) => RawDedupe::Query(map.next_value()?),
                     Some(RawKind::Form) => RawDedupe::Form(map.next_value()?),
                     Some(RawKind::Json) => RawDedupe::Json(map.next_value()?),
+                    Some(RawKind::Claim) => RawDedupe::Claim(map.next_value()?),
                     Some(RawKind::When) => RawDedupe::When(map.next_value()?),
                 };
                 match map.next_key::<RawKind>()? {
@@ -364,6 +366,7 @@ enum RawKind {
     Query,
     Form,
     Json,
+    Claim,
     When,
 }
 
@@ -375,6 +378,7 @@ pub struct RawTimestamp {
     pub query: Option<Spanned<String>>,
     pub form: Option<Spanned<String>>,
     pub json: Option<Spanned<String>>,
+    pub claim: Option<Spanned<String>>,
     pub item: Option<Spanned<String>>,
     pub position: Option<Spanned<u8>>,
     pub format: Option<Spanned<String>>,
@@ -414,6 +418,75 @@ pub struct RawVariant {
     pub message: Spanned<String>,
     #[serde(default)]
     pub body_digests: Vec<Spanned<RawBodyDigest>>,
+}
+
+/// `verify.jwt`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawJwt {
+    pub algorithms: Spanned<Vec<Spanned<String>>>,
+    pub token: Spanned<RawJwtPlace>,
+    pub payload: Option<Spanned<String>>,
+    #[serde(default)]
+    pub unencoded: bool,
+    #[serde(default)]
+    pub listed: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub kid: bool,
+    #[serde(default)]
+    pub jose: BTreeMap<Spanned<String>, Spanned<Vec<Spanned<String>>>>,
+    #[serde(default)]
+    pub claims: BTreeMap<Spanned<String>, Spanned<Vec<Spanned<String>>>>,
+    #[serde(default)]
+    pub of_route: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub required: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub hashes: Vec<Spanned<RawHashClaim>>,
+    pub leeway: Option<Spanned<String>>,
+    pub key: Option<Spanned<RawJwtKey>>,
+    pub timestamp: Option<Spanned<RawTimestamp>>,
+    #[serde(default)]
+    pub shapes: BTreeMap<Spanned<String>, Spanned<String>>,
+    #[serde(default)]
+    pub bindings: Vec<RawBinding>,
+    pub dedupe: Option<Vec<Spanned<RawEntry>>>,
+    pub bodies: Option<Spanned<String>>,
+}
+
+/// Where a token stands: exactly one of these.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawJwtPlace {
+    pub header: Option<Spanned<String>>,
+    pub query: Option<Spanned<String>>,
+    pub form: Option<Spanned<String>>,
+    pub json: Option<Spanned<String>>,
+    #[serde(default)]
+    pub body: bool,
+}
+
+/// A claim that is a digest of a part of the request.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawHashClaim {
+    pub claim: Spanned<String>,
+    pub of: Spanned<String>,
+    pub algorithm: Spanned<String>,
+    pub encoding: Option<Spanned<String>>,
+    #[serde(default)]
+    pub absent_if_empty: bool,
+}
+
+/// What a token's key looks like: `prefix` and `encoding` of every one, `suffix` and `hash` of shared secrets, `form` of public keys.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawJwtKey {
+    pub prefix: Option<String>,
+    pub encoding: Option<Spanned<String>>,
+    pub suffix: Option<String>,
+    pub hash: Option<Spanned<String>>,
+    pub form: Option<Spanned<String>>,
 }
 
 /// `verify.token`.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use toml::Spanned;
 
 use super::raw::{
-    RawBodyDigest, RawKey, RawKeyForm, RawKeyName, RawList, RawMac, RawPublicKey, RawSignature, RawSigned,
+    RawBodyDigest, RawJwtKey, RawKey, RawKeyForm, RawKeyName, RawList, RawMac, RawPublicKey, RawSignature, RawSigned,
     RawTimestamp, RawVariant,
 };
 use super::verify::{bindings, bodies, dedupe, shapes};
@@ -188,6 +188,9 @@ impl Rules<'_> {
             }
             _ => {}
         }
+        if template.any(&mut |segment| matches!(segment, Segment::Listed(_))) {
+            say("message", "has {listed:…}, and only a token lists fields", None);
+        }
         if template.has(&Segment::Id) && self.id.is_none() {
             say("message", "has {id}, and no `id` says what it is", Some("add id = { header = \"…\" }"));
         }
@@ -317,6 +320,8 @@ fn open_start(segment: &Segment) -> Option<String> {
         Segment::Item(_) => Some("an item beside the signature".to_owned()),
         Segment::Written(writing) => writing.is_open().then(|| format!("{{{writing}}}")),
         Segment::Body => Some("{body}".to_owned()),
+        Segment::BodyEncoded => Some("{base64url(body)}".to_owned()),
+        Segment::Listed(parameter) => Some(format!("{{listed:{parameter}}}")),
         Segment::FormSorted => Some("{form:sorted}".to_owned()),
         Segment::Id => Some("{id}".to_owned()),
         Segment::Path => Some("{path}".to_owned()),
@@ -489,6 +494,24 @@ pub(super) fn key(raw: Option<&RawKey>, scope: &mut Scope<'_>) -> Option<KeyMate
     Some(KeyMaterial { prefix, encoding: encoding?, suffix, hash: hash? })
 }
 
+/// The key of a token with a shared secret.
+pub(super) fn key_material(raw: &RawJwtKey, scope: &mut Scope<'_>) -> Option<KeyMaterial> {
+    if let Some(form) = &raw.form {
+        scope.problem(Some(form.span()), "key.form", "is for public keys", None);
+        return None;
+    }
+    let (prefix, encoding) = (raw.prefix.clone(), raw.encoding.clone());
+    key(Some(&RawKey { prefix, encoding, suffix: raw.suffix.clone(), hash: raw.hash.clone() }), scope)
+}
+
+/// The key of a token with a public one.
+pub(super) fn jwt_key_form(raw: &RawJwtKey, scope: &mut Scope<'_>) -> Option<KeyForm> {
+    key_form(
+        Some(&RawKeyForm { prefix: raw.prefix.clone(), encoding: raw.encoding.clone(), form: raw.form.clone() }),
+        scope,
+    )
+}
+
 pub(super) fn key_form(raw: Option<&RawKeyForm>, scope: &mut Scope<'_>) -> Option<KeyForm> {
     let Some(raw) = raw else { return Some(KeyForm::default()) };
     let encoding = match &raw.encoding {
@@ -503,7 +526,7 @@ pub(super) fn key_form(raw: Option<&RawKeyForm>, scope: &mut Scope<'_>) -> Optio
     Some(KeyForm { prefix, encoding: encoding?, raw: form == "raw", certificate: form == "certificate" })
 }
 
-fn timestamp(raw: &Spanned<RawTimestamp>, scope: &mut Scope<'_>) -> Option<TimeSpec> {
+pub(super) fn timestamp(raw: &Spanned<RawTimestamp>, scope: &mut Scope<'_>) -> Option<TimeSpec> {
     let (span, raw) = (raw.span(), raw.get_ref());
     let mut places: Vec<Option<TimePlace>> = Vec::new();
     let source = |source: Option<Source>| source.map(TimePlace::Source);
@@ -511,6 +534,7 @@ fn timestamp(raw: &Spanned<RawTimestamp>, scope: &mut Scope<'_>) -> Option<TimeS
     places.extend(raw.query.as_ref().map(|text| source(scope.query(text, "timestamp.query"))));
     places.extend(raw.form.as_ref().map(|text| source(scope.form(text, "timestamp.form"))));
     places.extend(raw.json.as_ref().map(|text| source(scope.json(text, "timestamp.json").map(Source::Json))));
+    places.extend(raw.claim.as_ref().map(|text| source(scope.claim(text, "timestamp.claim"))));
     places.extend(raw.item.as_ref().map(|name| Some(TimePlace::Item(Item::Named(name.get_ref().as_str().into())))));
     let position = raw.position.as_ref().map(|at| usize::from(*at.get_ref()));
     places.extend(position.map(|at| Some(TimePlace::Item(Item::Position(at)))));

@@ -10,7 +10,7 @@ use toml::Spanned;
 
 use super::raw::{RawBinding, RawDedupe, RawEntry, RawToken, RawVerify};
 use super::words::Scope;
-use super::{message_signature, signed};
+use super::{jwt, message_signature, signed};
 use crate::config::report::Problems;
 use crate::scheme::Scheme;
 use crate::scheme::check::Check;
@@ -36,6 +36,7 @@ pub fn compile_verify(raw: &RawVerify, key: &str, problems: &mut Problems) -> Op
         RawVerify::Hmac(raw) => signed::mac(raw, Function::Hmac, &mut Scope::at(key, "hmac", problems))?,
         RawVerify::Digest(raw) => signed::mac(raw, Function::Digest, &mut Scope::at(key, "digest", problems))?,
         RawVerify::PublicKey(raw) => signed::public_key(raw, &mut Scope::at(key, "public_key", problems))?,
+        RawVerify::Jwt(raw) => jwt::compile(raw, &mut Scope::at(key, "jwt", problems))?,
         RawVerify::Token(raw) => compile_token(raw, &mut Scope::at(key, "token", problems))?,
         RawVerify::DangerouslyNone(yes) if *yes.get_ref() => return Some(CompiledVerify::DangerouslyNone),
         RawVerify::DangerouslyNone(no) => {
@@ -48,7 +49,6 @@ pub fn compile_verify(raw: &RawVerify, key: &str, problems: &mut Problems) -> Op
             );
             return None;
         }
-        RawVerify::Jwt(raw) => return not_yet(&mut Scope::at(key, "jwt", problems), raw.span()),
         RawVerify::MessageSignature(raw) => {
             message_signature::compile(raw, &mut Scope::at(key, "message_signature", problems))?
         }
@@ -62,7 +62,7 @@ fn not_yet(scope: &mut Scope<'_>, span: std::ops::Range<usize>) -> Option<Compil
         Some(span),
         "",
         "this kind of verification is not available yet",
-        Some("hmac, digest, public_key, message_signature and token are"),
+        Some("hmac, digest, public_key, jwt, message_signature and token are"),
     );
     None
 }

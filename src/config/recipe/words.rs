@@ -110,6 +110,15 @@ impl<'p> Scope<'p> {
         Some(path)
     }
 
+    /// A claim, which only a token has.
+    pub(super) fn claim(&mut self, text: &Spanned<String>, name: &str) -> Option<Source> {
+        if !self.key.ends_with(".jwt") {
+            self.problem(Some(text.span()), name, "only the token of a scheme of the kind jwt has claims", None);
+            return None;
+        }
+        self.json(text, name).map(Source::Claim)
+    }
+
     /// The path of one member or, with a step `*`, of many.
     fn path(&mut self, text: &Spanned<String>, name: &str) -> Option<JsonPath> {
         let path = JsonPath::parse(text.get_ref());
@@ -157,6 +166,7 @@ impl<'p> Scope<'p> {
                 RawDedupe::Header(text) => self.header(text, "dedupe").map(Dedupe::Source),
                 RawDedupe::Query(text) => self.query(text, "dedupe").map(Dedupe::Source),
                 RawDedupe::Form(text) => self.form(text, "dedupe").map(Dedupe::Source),
+                RawDedupe::Claim(text) => self.claim(text, "dedupe").map(Dedupe::Source),
                 RawDedupe::Json(text) => self.path(text, "dedupe").map(Source::Json).map(Dedupe::Source),
             };
             match part {

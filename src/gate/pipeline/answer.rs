@@ -29,6 +29,9 @@ pub fn refusal_status(refusal: Refusal) -> u16 {
         | Refusal::SignatureMalformed
         | Refusal::SignatureMismatch
         | Refusal::KeyUnknown
+        | Refusal::AlgorithmRefused
+        | Refusal::TokenHeaderRefused
+        | Refusal::ClaimMismatch
         | Refusal::MessageIncomplete
         | Refusal::TimestampMissing
         | Refusal::TimestampMalformed

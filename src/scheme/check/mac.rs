@@ -89,7 +89,7 @@ impl MacSpec {
     fn state(&self, key: &ReadyKey) -> State {
         match &key.material {
             Material::Mac(state) => state.clone(),
-            Material::Token(_) | Material::PublicKey(_) => State::plain(self.algorithm),
+            Material::Token(_) | Material::PublicKey(_) | Material::Jwt(_) => State::plain(self.algorithm),
         }
     }
 

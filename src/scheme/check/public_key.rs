@@ -1,10 +1,11 @@
-//! Signatures that are made with a private key, which only the sender has, and verified with its public one: Ed25519, ECDSA on
-//! P-256, RSA.
+//! Signatures that are made with a private key, which only the sender has, and verified with its public one: Ed25519, ECDSA,
+//! RSA.
 //!
 //! Nothing here is secret, so a comparison may stop at the first match. One verification takes as long as a hash over some ten
 //! thousand bytes: their number is bounded, and [`PublicKey::cost`] says what a key costs.
 
 mod der;
+mod jwk;
 mod parse;
 mod private;
 
@@ -31,8 +32,11 @@ use crate::scheme::template::{Segment, Template};
 use crate::scheme::weakness::Weakness;
 use crate::scheme::{Matched, Material, ReadyKey, Stamp, Verifier, describe, words};
 
+pub use jwk::{KeySetFault, NamedKey, key_set};
 pub use parse::PublicKeyFault;
+pub(super) use parse::public;
 use private::PrivateKey;
+pub(super) use private::pair;
 
 /// Signatures of one request that are looked at. Each is tried with every key.
 pub(crate) const MAX_SIGNATURES: usize = 4;
@@ -74,13 +78,21 @@ pub(crate) enum KeyAlgorithm {
     EcdsaP256,
     /// The two numbers one behind the other, 64 bytes.
     EcdsaP256Fixed,
+    /// The same on P-384, 96 bytes.
+    EcdsaP384Fixed,
+    /// The same on P-521, 132 bytes.
+    EcdsaP521Fixed,
     /// PKCS #1 v1.5.
     RsaSha256,
+    /// PKCS #1 v1.5.
+    RsaSha384,
     /// PKCS #1 v1.5.
     RsaSha512,
     /// With a salt as long as the hash.
     RsaPssSha256,
-    /// The same.
+    /// With a salt as long as the hash.
+    RsaPssSha384,
+    /// With a salt as long as the hash.
     RsaPssSha512,
     /// PKCS #1 v1.5, for the few providers that sign in no other way. Verified and never made.
     RsaSha1,
@@ -93,6 +105,8 @@ pub(crate) enum KeyAlgorithm {
 pub(crate) enum Family {
     Ed25519,
     P256,
+    P384,
+    P521,
     Rsa,
 }
 
@@ -101,6 +115,8 @@ impl Family {
         match self {
             Self::Ed25519 => "Ed25519",
             Self::P256 => "ECDSA on P-256",
+            Self::P384 => "ECDSA on P-384",
+            Self::P521 => "ECDSA on P-521",
             Self::Rsa => "RSA",
         }
     }
@@ -108,13 +124,17 @@ impl Family {
 
 impl KeyAlgorithm {
     /// Every one, in the order in which documentation lists them.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Ed25519,
         Self::EcdsaP256,
         Self::EcdsaP256Fixed,
+        Self::EcdsaP384Fixed,
+        Self::EcdsaP521Fixed,
         Self::RsaSha256,
+        Self::RsaSha384,
         Self::RsaSha512,
         Self::RsaPssSha256,
+        Self::RsaPssSha384,
         Self::RsaPssSha512,
         Self::RsaSha1,
         Self::EcdsaP256Sha1,
@@ -126,9 +146,13 @@ impl KeyAlgorithm {
             Self::Ed25519 => "ed25519",
             Self::EcdsaP256 => "ecdsa-p256-sha256",
             Self::EcdsaP256Fixed => "ecdsa-p256-sha256-fixed",
+            Self::EcdsaP384Fixed => "ecdsa-p384-sha384-fixed",
+            Self::EcdsaP521Fixed => "ecdsa-p521-sha512-fixed",
             Self::RsaSha256 => "rsa-sha256",
+            Self::RsaSha384 => "rsa-sha384",
             Self::RsaSha512 => "rsa-sha512",
             Self::RsaPssSha256 => "rsa-pss-sha256",
+            Self::RsaPssSha384 => "rsa-pss-sha384",
             Self::RsaPssSha512 => "rsa-pss-sha512",
             Self::RsaSha1 => "rsa-sha1",
             Self::EcdsaP256Sha1 => "ecdsa-p256-sha1",
@@ -139,7 +163,33 @@ impl KeyAlgorithm {
         match self {
             Self::Ed25519 => Family::Ed25519,
             Self::EcdsaP256 | Self::EcdsaP256Fixed | Self::EcdsaP256Sha1 => Family::P256,
-            Self::RsaSha256 | Self::RsaSha512 | Self::RsaPssSha256 | Self::RsaPssSha512 | Self::RsaSha1 => Family::Rsa,
+            Self::EcdsaP384Fixed => Family::P384,
+            Self::EcdsaP521Fixed => Family::P521,
+            Self::RsaSha256
+            | Self::RsaSha384
+            | Self::RsaSha512
+            | Self::RsaPssSha256
+            | Self::RsaPssSha384
+            | Self::RsaPssSha512
+            | Self::RsaSha1 => Family::Rsa,
+        }
+    }
+
+    /// What JSON Web Keys and tokens call it.
+    pub(crate) fn jose(self) -> &'static str {
+        match self {
+            Self::Ed25519 => "EdDSA",
+            Self::EcdsaP256 | Self::EcdsaP256Fixed => "ES256",
+            Self::EcdsaP384Fixed => "ES384",
+            Self::EcdsaP521Fixed => "ES512",
+            Self::RsaSha256 => "RS256",
+            Self::RsaSha384 => "RS384",
+            Self::RsaSha512 => "RS512",
+            Self::RsaPssSha256 => "PS256",
+            Self::RsaPssSha384 => "PS384",
+            Self::RsaPssSha512 => "PS512",
+            // Not in RFC 7518: no token is signed so.
+            Self::RsaSha1 | Self::EcdsaP256Sha1 => "",
         }
     }
 
@@ -148,9 +198,13 @@ impl KeyAlgorithm {
             Self::Ed25519 => &primitive::ED25519,
             Self::EcdsaP256 => &primitive::ECDSA_P256_SHA256_ASN1,
             Self::EcdsaP256Fixed => &primitive::ECDSA_P256_SHA256_FIXED,
+            Self::EcdsaP384Fixed => &primitive::ECDSA_P384_SHA384_FIXED,
+            Self::EcdsaP521Fixed => &primitive::ECDSA_P521_SHA512_FIXED,
             Self::RsaSha256 => &primitive::RSA_PKCS1_2048_8192_SHA256,
+            Self::RsaSha384 => &primitive::RSA_PKCS1_2048_8192_SHA384,
             Self::RsaSha512 => &primitive::RSA_PKCS1_2048_8192_SHA512,
             Self::RsaPssSha256 => &primitive::RSA_PSS_2048_8192_SHA256,
+            Self::RsaPssSha384 => &primitive::RSA_PSS_2048_8192_SHA384,
             Self::RsaPssSha512 => &primitive::RSA_PSS_2048_8192_SHA512,
             Self::RsaSha1 => &primitive::RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY,
             Self::EcdsaP256Sha1 => &primitive::ECDSA_P256_SHA1_ASN1,
@@ -158,23 +212,30 @@ impl KeyAlgorithm {
     }
 
     /// What the message is hashed with before it is signed. Ed25519 signs the message itself.
-    fn digest(self) -> Option<&'static digest::Algorithm> {
+    pub(super) fn digest(self) -> Option<&'static digest::Algorithm> {
         match self {
             Self::Ed25519 => None,
             Self::EcdsaP256 | Self::EcdsaP256Fixed | Self::RsaSha256 | Self::RsaPssSha256 => Some(&digest::SHA256),
-            Self::RsaSha512 | Self::RsaPssSha512 => Some(&digest::SHA512),
+            Self::EcdsaP384Fixed | Self::RsaSha384 | Self::RsaPssSha384 => Some(&digest::SHA384),
+            Self::EcdsaP521Fixed | Self::RsaSha512 | Self::RsaPssSha512 => Some(&digest::SHA512),
             Self::RsaSha1 | Self::EcdsaP256Sha1 => Some(&digest::SHA1_FOR_LEGACY_USE_ONLY),
         }
     }
 
     /// Whether a signature can have this many bytes.
-    fn fits(self, len: usize) -> bool {
+    pub(in crate::scheme) fn fits(self, len: usize) -> bool {
         match self {
             Self::Ed25519 | Self::EcdsaP256Fixed => len == 64,
             Self::EcdsaP256 | Self::EcdsaP256Sha1 => (8..=72).contains(&len),
-            Self::RsaSha256 | Self::RsaSha512 | Self::RsaPssSha256 | Self::RsaPssSha512 | Self::RsaSha1 => {
-                (256..=MAX_SIGNATURE).contains(&len)
-            }
+            Self::EcdsaP384Fixed => len == 96,
+            Self::EcdsaP521Fixed => len == 132,
+            Self::RsaSha256
+            | Self::RsaSha384
+            | Self::RsaSha512
+            | Self::RsaPssSha256
+            | Self::RsaPssSha384
+            | Self::RsaPssSha512
+            | Self::RsaSha1 => (256..=MAX_SIGNATURE).contains(&len),
         }
     }
 
@@ -213,6 +274,11 @@ impl PublicKey {
     /// The same key for another algorithm of its family.
     pub(in crate::scheme) fn read_for(&self, algorithm: KeyAlgorithm) -> Option<Self> {
         Self::new(algorithm, &self.bytes, self.cost).ok()
+    }
+
+    /// What its private half makes of a message, where that is there.
+    pub(in crate::scheme) fn sign(&self, algorithm: KeyAlgorithm, message: &[u8]) -> Option<Vec<u8>> {
+        self.private.as_ref()?.sign(algorithm, message)
     }
 
     /// How many bytes could be hashed in the time of one verification, about.
@@ -255,7 +321,7 @@ impl<'m> Signed<'m> {
     }
 
     /// What dedupe memory knows it by: the message and not its signature, of which there may be several.
-    fn name(&self) -> Option<Tag> {
+    pub(super) fn name(&self) -> Option<Tag> {
         match self {
             Self::Whole(message) => Some(Algorithm::Sha256.digest(message)),
             Self::Digest(digest) => Tag::new(digest.as_ref()),
@@ -360,8 +426,8 @@ impl Kind for PublicKeySpec {
 
     fn ready(&self, configured: &Secret, side: Side) -> Result<(Secret, Material), KeyFault> {
         let key = match side {
-            Side::Receiver => parse::public(self, configured.expose()),
-            Side::Sender => private::pair(self.algorithm, configured.expose()),
+            Side::Receiver => public(self.algorithm, &self.form, configured.expose()),
+            Side::Sender => pair(self.algorithm, configured.expose()),
         };
         Ok((Secret::new(Vec::new()), Material::PublicKey(Box::new(key.map_err(KeyFault::Public)?))))
     }
@@ -369,7 +435,7 @@ impl Kind for PublicKeySpec {
     fn cost(&self, keys: &[ReadyKey]) -> usize {
         let cost = |key: &ReadyKey| match &key.material {
             Material::PublicKey(key) => key.cost(),
-            Material::Mac(_) | Material::Token(_) => 0,
+            Material::Mac(_) | Material::Token(_) | Material::Jwt(_) => 0,
         };
         keys.iter().map(cost).sum()
     }
@@ -377,7 +443,7 @@ impl Kind for PublicKeySpec {
     fn sign(&self, verifier: &Verifier, work: &mut Work<'_, '_>) -> Result<(), SignProblem> {
         let private = |key: &ReadyKey| match &key.material {
             Material::PublicKey(key) => key.private.is_some(),
-            Material::Mac(_) | Material::Token(_) => false,
+            Material::Mac(_) | Material::Token(_) | Material::Jwt(_) => false,
         };
         if self.algorithm.is_legacy() {
             return Err(SignProblem::Sha1);
@@ -389,7 +455,7 @@ impl Kind for PublicKeySpec {
             let message = feed.whole(template)?;
             let private = match &key.material {
                 Material::PublicKey(key) => key.private.as_ref(),
-                Material::Mac(_) | Material::Token(_) => None,
+                Material::Mac(_) | Material::Token(_) | Material::Jwt(_) => None,
             };
             private.and_then(|private| private.sign(self.algorithm, &message)).ok_or(Refusal::KeyUnknown)
         })
@@ -428,8 +494,8 @@ impl PublicKeySpec {
         let prefix = self.form.prefix.as_ref().map_or_else(String::new, |prefix| format!("behind {prefix}, "));
         match self.form.raw {
             _ if self.form.certificate => "the certificate as PEM, or the public key in it".to_owned(),
-            true => format!("PEM, or {prefix}{encoding} of the key's bytes"),
-            false => format!("PEM, or {prefix}{encoding} of what is in one"),
+            true => format!("PEM, a JSON Web Key, or {prefix}{encoding} of the key's bytes"),
+            false => format!("PEM, a JSON Web Key, or {prefix}{encoding} of what is in one"),
         }
     }
 }

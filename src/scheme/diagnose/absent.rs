@@ -136,7 +136,7 @@ fn kept_for_another_kind(verifier: &Verifier, header: &str, what: &str) -> Strin
 }
 
 fn well_formed(scheme: &Scheme, head: &Head, body: Option<&[u8]>) -> bool {
-    scheme.check.kind().is_formed(&Facts::new(head, body.unwrap_or_default(), &scheme.paths))
+    scheme.check.kind().is_formed(&Facts::of(head, body.unwrap_or_default(), scheme))
 }
 
 /// Whether the request's other headers are named as this scheme's provider names them, and not as the other's does.

@@ -138,7 +138,7 @@ impl<'s> Search<'s, '_> {
         let Self { spec, asked, .. } = *self;
         let verifier = asked.verifier;
         let scheme = &*verifier.scheme;
-        let facts = Facts::new(asked.head, body, &scheme.paths);
+        let facts = Facts::of(asked.head, body, scheme);
         let text = scheme.timestamp.as_ref().and_then(|time| scheme.time_text(time, &facts).ok().flatten());
         let stamp = text.map(|text| Stamp { text, at: asked.now });
         let first = verifier.keys.first()?;
@@ -183,7 +183,7 @@ impl<'s> Search<'s, '_> {
 fn public(key: &ReadyKey) -> Option<&PublicKey> {
     match &key.material {
         Material::PublicKey(key) => Some(key),
-        Material::Mac(_) | Material::Token(_) => None,
+        Material::Mac(_) | Material::Token(_) | Material::Jwt(_) => None,
     }
 }
 

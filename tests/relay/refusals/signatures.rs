@@ -55,6 +55,43 @@ pub async fn key_unknown(refusal: Refusal) {
     both(refusal, &calls, &own("1")).await;
 }
 
+const HEADER: &str = "{\"alg\":\"HS256\"}";
+const CLAIMS: &str = "{\"iss\":\"sender\",\"aud\":\"here\",\"exp\":4102444800}";
+
+pub async fn algorithm_refused(refusal: Refusal) {
+    let calls =
+        ["none", "None", "HS512", "RS256", "hs256", ""].map(|name| token(&HEADER.replace("HS256", name), CLAIMS));
+    let unsaid = [token("{}", CLAIMS), token("{\"alg\":256}", CLAIMS)];
+    both(refusal, &[&calls[..], &unsaid].concat(), &token(HEADER, CLAIMS)).await;
+}
+
+pub async fn token_header_refused(refusal: Refusal) {
+    let with = |member: &str| token(&HEADER.replace('}', &format!(",{member}}}")), CLAIMS);
+    let calls = [
+        with("\"jwk\":{\"kty\":\"oct\",\"k\":\"AA\"}"),
+        with("\"jku\":\"https://keys.example/\""),
+        with("\"x5u\":\"https://keys.example/\""),
+        with("\"x5c\":[]"),
+        with("\"crit\":[\"exp\"]"),
+        with("\"crit\":[]"),
+        with("\"b64\":false,\"crit\":[\"b64\"]"),
+    ];
+    both(refusal, &calls, &with("\"typ\":\"JWT\",\"kid\":\"any\",\"b64\":true")).await;
+}
+
+pub async fn claim_mismatch(refusal: Refusal) {
+    let calls = [
+        token(HEADER, &CLAIMS.replace("here", "elsewhere")),
+        token(HEADER, &CLAIMS.replace("\"here\"", "[\"elsewhere\",\"nowhere\"]")),
+        token(HEADER, &CLAIMS.replace("\"here\"", "[]")),
+        token(HEADER, &CLAIMS.replace("\"here\"", "\"here,elsewhere\"")),
+        token(HEADER, &CLAIMS.replace("aud", "audience")),
+        token(HEADER, &CLAIMS.replace("sender", "another")),
+        token(HEADER, &CLAIMS.replace("exp", "ends")),
+    ];
+    both(refusal, &calls, &token(HEADER, &CLAIMS.replace("\"here\"", "[\"elsewhere\",\"there\"]"))).await;
+}
+
 pub async fn message_incomplete(refusal: Refusal) {
     let calls = [own("1").without("X-Own-Event"), oktave(1).call("/hooks/oktave").without("Oktave-Event-Id")];
     both(refusal, &calls, &own("1")).await;

@@ -18,6 +18,7 @@ pub(super) enum Found {
 const INTEGER: u8 = 0x02;
 const BIT_STRING: u8 = 0x03;
 const OCTET_STRING: u8 = 0x04;
+const NULL: u8 = 0x05;
 const OID: u8 = 0x06;
 const SEQUENCE: u8 = 0x30;
 /// The version of a certificate.
@@ -26,7 +27,11 @@ const VERSION: u8 = 0xa0;
 const EC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
 const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
 const ED25519: &[u8] = &[0x2b, 0x65, 0x70];
-const P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+const NAMED: [(&[u8], Family); 3] = [
+    (&[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07], Family::P256),
+    (&[0x2b, 0x81, 0x04, 0x00, 0x22], Family::P384),
+    (&[0x2b, 0x81, 0x04, 0x00, 0x23], Family::P521),
+];
 /// Other kinds of keys, so that a report can name them.
 const OTHERS: [(&[u8], &str); 4] = [
     (&[0x2b, 0x65, 0x71], "Ed448"),
@@ -34,11 +39,41 @@ const OTHERS: [(&[u8], &str); 4] = [
     (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a], "RSA for PSS alone (id-RSASSA-PSS)"),
     (&[0x2a, 0x86, 0x48, 0xce, 0x38, 0x04, 0x01], "DSA"),
 ];
-const CURVES: [(&[u8], &str); 3] = [
-    (&[0x2b, 0x81, 0x04, 0x00, 0x22], "P-384"),
-    (&[0x2b, 0x81, 0x04, 0x00, 0x23], "P-521"),
-    (&[0x2b, 0x81, 0x04, 0x00, 0x0a], "secp256k1"),
-];
+const SECP256K1: &[u8] = &[0x2b, 0x81, 0x04, 0x00, 0x0a];
+
+/// The structure around an RSA key: big-endian numbers without zeros before them.
+pub(super) fn rsa(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
+    let number = |bytes: &[u8]| {
+        let sign: &[u8] = if bytes.first().is_some_and(|first| *first >= 0x80) { &[0] } else { &[] };
+        value(INTEGER, &[sign, bytes].concat())
+    };
+    let key = value(SEQUENCE, &[number(modulus), number(exponent)].concat());
+    public(&[value(OID, RSA), value(NULL, &[])].concat(), &key)
+}
+
+/// The structure around a point of a curve, or around a key of Ed25519.
+pub(super) fn point(family: Family, key: &[u8]) -> Option<Vec<u8>> {
+    if family == Family::Ed25519 {
+        return Some(public(&value(OID, ED25519), key));
+    }
+    let (curve, _) = NAMED.iter().find(|(_, named)| *named == family)?;
+    Some(public(&[value(OID, EC), value(OID, curve)].concat(), key))
+}
+
+fn public(algorithm: &[u8], key: &[u8]) -> Vec<u8> {
+    value(SEQUENCE, &[value(SEQUENCE, algorithm), value(BIT_STRING, &[&[0], key].concat())].concat())
+}
+
+/// Content is shorter than 64 KiB: no key is longer.
+fn value(tag: u8, content: &[u8]) -> Vec<u8> {
+    let [high, low] = u16::try_from(content.len()).unwrap_or(u16::MAX).to_be_bytes();
+    let length: &[u8] = match (high, low) {
+        (0, 0..=0x7f) => &[low],
+        (0, _) => &[0x81, low],
+        _ => &[0x82, high, low],
+    };
+    [&[tag], length, content].concat()
+}
 
 /// `None`: it is no DER of any key, or something stands behind it.
 pub(super) fn look(der: &[u8]) -> Option<Found> {
@@ -104,11 +139,11 @@ fn known(oid: &[u8], mut parameters: Reader<'_>, key: &[u8]) -> Option<Found> {
     }
     if oid == EC {
         let curve = parameters.take(OID)?;
-        if curve == P256 {
-            return Some(Found::Public(Family::P256, None));
-        }
-        let named = CURVES.iter().find(|(known, _)| *known == curve);
-        return Some(Found::Curve(named.map_or("another curve", |(_, name)| *name)));
+        let named = NAMED.iter().find(|(known, _)| *known == curve);
+        return Some(match named {
+            Some((_, family)) => Found::Public(*family, None),
+            None => Found::Curve(if curve == SECP256K1 { "the curve secp256k1" } else { "another curve" }),
+        });
     }
     OTHERS.iter().find(|(known, _)| *known == oid).map(|(_, name)| Found::Other(name))
 }

@@ -5,7 +5,8 @@ use std::fmt;
 use data_encoding::BASE64;
 
 use super::der::{self, Found, look};
-use super::{Family, KeyAlgorithm, KeyForm, PublicKey, PublicKeySpec};
+use super::jwk;
+use super::{Family, KeyAlgorithm, KeyForm, PublicKey};
 use crate::scheme::encoding::Encoding;
 
 /// Bits of an RSA modulus.
@@ -44,6 +45,12 @@ pub enum PublicKeyFault {
     NoKey,
     /// A key of the first kind, and the scheme has the second.
     Kind(&'static str, &'static str),
+    /// A JSON Web Key that says it is for something else than verifying signatures of the algorithm.
+    Purpose(&'static str),
+    /// A JSON Web Key that holds a shared secret.
+    Shared,
+    /// It begins as JSON does, and is no JSON Web Key.
+    Jwk,
     /// A key on this curve.
     Curve(&'static str),
     /// An RSA key of so many bits.
@@ -52,6 +59,13 @@ pub enum PublicKeyFault {
     SmallOrder,
     /// It has the form of a key, but the numbers are none.
     Unusable,
+}
+
+impl PublicKeyFault {
+    /// Whether it is a sound key for something else.
+    pub(in crate::scheme) fn is_of_another_kind(self) -> bool {
+        matches!(self, Self::Kind(..) | Self::Purpose(_) | Self::Curve(_))
+    }
 }
 
 impl fmt::Display for PublicKeyFault {
@@ -82,7 +96,14 @@ impl fmt::Display for PublicKeyFault {
             Self::Length(found, wanted) => write!(f, "has {found} bytes, and such a key has {wanted}"),
             Self::NoKey => f.write_str("decodes to something that is no public key"),
             Self::Kind(found, wanted) => write!(f, "is a key for {found}, and this scheme has {wanted}"),
-            Self::Curve(found) => write!(f, "is a key on the curve {found}, and this scheme has P-256"),
+            Self::Purpose(algorithm) => {
+                write!(f, "says of itself that it is not for signatures of the algorithm {algorithm}")
+            }
+            Self::Shared => f.write_str(
+                "is a shared secret, and a public key is asked for: who can read this file can sign, so have the sender make another",
+            ),
+            Self::Jwk => f.write_str("begins as JSON does, and is no JSON Web Key (RFC 7517)"),
+            Self::Curve(found) => write!(f, "is a key on {found}, which no scheme has"),
             Self::Bits(found) => {
                 write!(f, "is an RSA key of {found} bits; taken are {} to {}", RSA_BITS.start(), RSA_BITS.end())
             }
@@ -92,28 +113,35 @@ impl fmt::Display for PublicKeyFault {
     }
 }
 
-/// A public key as PEM, or as the provider of this scheme shows it.
-pub(super) fn public(spec: &PublicKeySpec, text: &[u8]) -> Result<PublicKey, PublicKeyFault> {
+/// A public key as PEM, as a JSON Web Key, or as the provider of this scheme shows it.
+pub(in crate::scheme::check) fn public(
+    algorithm: KeyAlgorithm,
+    form: &KeyForm,
+    text: &[u8],
+) -> Result<PublicKey, PublicKeyFault> {
     let text = text.trim_ascii();
     if text.starts_with(b"-----BEGIN") {
-        return match spec.form.certificate {
-            false => of_der(spec.algorithm, &pem(text)?),
-            true => of_der(spec.algorithm, &pem_or_certificate(text)?),
+        return match form.certificate {
+            false => of_der(algorithm, &pem(text)?),
+            true => of_der(algorithm, &pem_or_certificate(text)?),
         };
+    }
+    if text.starts_with(b"{") {
+        return of_der(algorithm, &jwk::structure(algorithm, text)?);
     }
     if [&b"ssh-"[..], b"ecdsa-sha2-", b"sk-"].iter().any(|start| text.starts_with(start)) {
         return Err(PublicKeyFault::Ssh);
     }
-    let bytes = decoded(&spec.form, text)?;
-    if !spec.form.raw {
+    let bytes = decoded(form, text)?;
+    if !form.raw {
         return match (look(&bytes), bytes.len()) {
-            (None, 32 | 33 | 64 | 65) => Err(PublicKeyFault::RawForDer(bytes.len())),
-            _ => of_der(spec.algorithm, &bytes),
+            (None, 32 | 33 | 64 | 65 | 97 | 133) => Err(PublicKeyFault::RawForDer(bytes.len())),
+            _ => of_der(algorithm, &bytes),
         };
     }
-    let wanted = raw_length(spec.algorithm.family());
+    let wanted = raw_length(algorithm.family());
     match (wanted == bytes.len(), look(&bytes)) {
-        (true, _) => of_raw(spec.algorithm, &bytes),
+        (true, _) => of_raw(algorithm, &bytes),
         (false, Some(Found::Private)) => Err(PublicKeyFault::Private),
         (false, Some(_)) => Err(PublicKeyFault::DerForRaw),
         (false, None) => Err(PublicKeyFault::Length(bytes.len(), wanted)),
@@ -125,6 +153,8 @@ fn raw_length(family: Family) -> usize {
     match family {
         Family::Ed25519 => 32,
         Family::P256 | Family::Rsa => 65,
+        Family::P384 => 97,
+        Family::P521 => 133,
     }
 }
 
@@ -173,7 +203,7 @@ pub(super) fn block(text: &[u8]) -> Result<(&[u8], Vec<u8>), PublicKeyFault> {
 fn decoded(form: &KeyForm, text: &[u8]) -> Result<Vec<u8>, PublicKeyFault> {
     let text = form.prefix.as_ref().and_then(|prefix| text.strip_prefix(prefix.as_bytes())).unwrap_or(text);
     let wanted = form.encoding;
-    let could_be = |bytes: &[u8]| matches!(bytes.len(), 32 | 64 | 65) || look(bytes).is_some();
+    let could_be = |bytes: &[u8]| matches!(bytes.len(), 32 | 64 | 65 | 97 | 133) || look(bytes).is_some();
     let own = wanted.decode(text).ok();
     if let Some(bytes) = own.as_ref().filter(|bytes| could_be(bytes)) {
         return Ok(bytes.clone());
@@ -200,9 +230,6 @@ pub(super) fn of_der(algorithm: KeyAlgorithm, der: &[u8]) -> Result<PublicKey, P
     match look(der).ok_or(PublicKeyFault::NoKey)? {
         Found::Private => Err(PublicKeyFault::Private),
         Found::Certificate => Err(PublicKeyFault::Certificate),
-        Found::Curve(_) if wanted != Family::P256 => {
-            Err(PublicKeyFault::Kind("another elliptic curve", wanted.as_str()))
-        }
         Found::Curve(curve) => Err(PublicKeyFault::Curve(curve)),
         Found::Other(kind) => Err(PublicKeyFault::Kind(kind, wanted.as_str())),
         Found::Public(family, _) if family != wanted => Err(PublicKeyFault::Kind(family.as_str(), wanted.as_str())),

@@ -6,20 +6,33 @@ use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
-    RSA_PKCS1_SHA256, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA512, RsaEncoding, RsaKeyPair,
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING,
+    ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair as _,
+    RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding,
+    RsaKeyPair,
 };
 use data_encoding::BASE64;
 
 use super::parse::{self, PublicKeyFault};
-use super::{KeyAlgorithm, PublicKey};
+use super::{Family, KeyAlgorithm, PublicKey};
 use crate::base::Secret;
 
 /// What signs.
 pub(super) enum PrivateKey {
     Ed25519(Ed25519KeyPair),
-    P256(EcdsaKeyPair),
+    Ecdsa(EcdsaKeyPair),
     Rsa(RsaKeyPair),
+}
+
+/// The curve and the form of a signature, for ECDSA.
+fn ecdsa(algorithm: KeyAlgorithm) -> Option<&'static EcdsaSigningAlgorithm> {
+    match algorithm {
+        KeyAlgorithm::EcdsaP256 => Some(&ECDSA_P256_SHA256_ASN1_SIGNING),
+        KeyAlgorithm::EcdsaP256Fixed => Some(&ECDSA_P256_SHA256_FIXED_SIGNING),
+        KeyAlgorithm::EcdsaP384Fixed => Some(&ECDSA_P384_SHA384_FIXED_SIGNING),
+        KeyAlgorithm::EcdsaP521Fixed => Some(&ECDSA_P521_SHA512_FIXED_SIGNING),
+        _ => None,
+    }
 }
 
 impl fmt::Debug for PrivateKey {
@@ -30,22 +43,17 @@ impl fmt::Debug for PrivateKey {
 
 impl PrivateKey {
     fn read(algorithm: KeyAlgorithm, der: &[u8]) -> Option<Self> {
-        Some(match algorithm {
-            KeyAlgorithm::Ed25519 => Self::Ed25519(Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).ok()?),
-            KeyAlgorithm::EcdsaP256 | KeyAlgorithm::EcdsaP256Sha1 => {
-                Self::P256(EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, der).ok()?)
-            }
-            KeyAlgorithm::EcdsaP256Fixed => {
-                Self::P256(EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der).ok()?)
-            }
-            _ => Self::Rsa(RsaKeyPair::from_pkcs8(der).ok()?),
+        Some(match (algorithm.family(), ecdsa(algorithm)) {
+            (_, Some(curve)) => Self::Ecdsa(EcdsaKeyPair::from_pkcs8(curve, der).ok()?),
+            (Family::Ed25519, None) => Self::Ed25519(Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).ok()?),
+            (_, None) => Self::Rsa(RsaKeyPair::from_pkcs8(der).ok()?),
         })
     }
 
     fn public(&self) -> Option<Vec<u8>> {
         let der: PublicKeyX509Der<'_> = match self {
             Self::Ed25519(pair) => pair.public_key().as_der().ok()?,
-            Self::P256(pair) => pair.public_key().as_der().ok()?,
+            Self::Ecdsa(pair) => pair.public_key().as_der().ok()?,
             Self::Rsa(pair) => pair.public_key().as_der().ok()?,
         };
         Some(der.as_ref().to_vec())
@@ -55,11 +63,13 @@ impl PrivateKey {
         let random = SystemRandom::new();
         match self {
             Self::Ed25519(pair) => Some(pair.sign(message).as_ref().to_vec()),
-            Self::P256(pair) => Some(pair.sign(&random, message).ok()?.as_ref().to_vec()),
+            Self::Ecdsa(pair) => Some(pair.sign(&random, message).ok()?.as_ref().to_vec()),
             Self::Rsa(pair) => {
                 let padding: &'static dyn RsaEncoding = match algorithm {
+                    KeyAlgorithm::RsaSha384 => &RSA_PKCS1_SHA384,
                     KeyAlgorithm::RsaSha512 => &RSA_PKCS1_SHA512,
                     KeyAlgorithm::RsaPssSha256 => &RSA_PSS_SHA256,
+                    KeyAlgorithm::RsaPssSha384 => &RSA_PSS_SHA384,
                     KeyAlgorithm::RsaPssSha512 => &RSA_PSS_SHA512,
                     _ => &RSA_PKCS1_SHA256,
                 };
@@ -72,7 +82,7 @@ impl PrivateKey {
 }
 
 /// A private key (PEM, PKCS #8), with the public one to it.
-pub(super) fn pair(algorithm: KeyAlgorithm, text: &[u8]) -> Result<PublicKey, PublicKeyFault> {
+pub(in crate::scheme::check) fn pair(algorithm: KeyAlgorithm, text: &[u8]) -> Result<PublicKey, PublicKeyFault> {
     let (label, der) = parse::block(text.trim_ascii())?;
     if label != b"PRIVATE KEY" {
         return Err(if label.ends_with(b"PUBLIC KEY") { PublicKeyFault::NotPrivate } else { PublicKeyFault::Pem });
@@ -85,12 +95,10 @@ pub(super) fn pair(algorithm: KeyAlgorithm, text: &[u8]) -> Result<PublicKey, Pu
 /// A new private key as PEM.
 pub(in crate::scheme) fn fresh(algorithm: KeyAlgorithm) -> Option<Secret> {
     let random = SystemRandom::new();
-    let der = match algorithm {
-        KeyAlgorithm::Ed25519 => Ed25519KeyPair::generate_pkcs8(&random).ok()?.as_ref().to_vec(),
-        KeyAlgorithm::EcdsaP256 | KeyAlgorithm::EcdsaP256Fixed | KeyAlgorithm::EcdsaP256Sha1 => {
-            EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random).ok()?.as_ref().to_vec()
-        }
-        _ => {
+    let der = match (algorithm.family(), ecdsa(algorithm)) {
+        (_, Some(curve)) => EcdsaKeyPair::generate_pkcs8(curve, &random).ok()?.as_ref().to_vec(),
+        (Family::Ed25519, None) => Ed25519KeyPair::generate_pkcs8(&random).ok()?.as_ref().to_vec(),
+        (_, None) => {
             let der: Pkcs8V1Der<'_> = RsaKeyPair::generate(KeySize::Rsa2048).ok()?.as_der().ok()?;
             der.as_ref().to_vec()
         }

@@ -29,7 +29,7 @@ fn public(algorithm: KeyAlgorithm) -> Vec<u8> {
 }
 
 fn fault(spec: &PublicKeySpec, text: impl AsRef<[u8]>) -> PublicKeyFault {
-    parse::public(spec, text.as_ref()).map(|_| ()).unwrap_err()
+    parse::public(spec.algorithm, &spec.form, text.as_ref()).map(|_| ()).unwrap_err()
 }
 
 /// A public RSA key of so many bits; its numbers are none.
@@ -56,9 +56,9 @@ fn what_is_no_public_key_is_named() {
     let bare = key.last_chunk::<32>().unwrap();
     let pem = public_of(ed, private.as_bytes()).unwrap();
     for good in [BASE64.encode(bare), pem.clone(), format!("\n{pem}\n")] {
-        assert!(parse::public(&raw, good.as_bytes()).is_ok(), "{good}");
+        assert!(parse::public(raw.algorithm, &raw.form, good.as_bytes()).is_ok(), "{good}");
     }
-    assert!(parse::public(&der, BASE64.encode(&key).as_bytes()).is_ok());
+    assert!(parse::public(der.algorithm, &der.form, BASE64.encode(&key).as_bytes()).is_ok());
     assert_eq!(fault(&raw, private), F::Private);
     assert_eq!(fault(&raw, BASE64.encode(&der_of(private))), F::Private);
     let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap().cert;
@@ -83,12 +83,12 @@ fn what_is_no_public_key_is_named() {
     let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_ASN1_SIGNING, pair.as_ref()).unwrap();
     let p384: PublicKeyX509Der<'_> = pair.public_key().as_der().unwrap();
     let p256 = spec(KeyAlgorithm::EcdsaP256, Encoding::Base64, false);
-    assert_eq!(fault(&p256, BASE64.encode(p384.as_ref())), F::Curve("P-384"));
-    assert_eq!(fault(&der, BASE64.encode(p384.as_ref())), F::Kind("another elliptic curve", "Ed25519"));
+    assert_eq!(fault(&p256, BASE64.encode(p384.as_ref())), F::Kind("ECDSA on P-384", "ECDSA on P-256"));
+    assert_eq!(fault(&der, BASE64.encode(p384.as_ref())), F::Kind("ECDSA on P-384", "Ed25519"));
     let rsa = spec(KeyAlgorithm::RsaSha256, Encoding::Base64, false);
     assert_eq!(fault(&rsa, BASE64.encode(&rsa_of(1024))), F::Bits(1024));
     assert_eq!(fault(&rsa, BASE64.encode(&rsa_of(8256))), F::Bits(8256));
-    assert!(parse::public(&rsa, BASE64.encode(&rsa_of(8192)).as_bytes()).is_ok());
+    assert!(parse::public(rsa.algorithm, &rsa.form, BASE64.encode(&rsa_of(8192)).as_bytes()).is_ok());
     assert_eq!(fault(&rsa, BASE64.encode(&key)), F::Kind("Ed25519", "RSA"));
 }
 
@@ -113,7 +113,7 @@ fn keys_that_anybody_can_sign_for_are_refused() {
 
 /// A pair for an algorithm, and what it makes of a message.
 fn signed(algorithm: KeyAlgorithm, message: &[u8]) -> (PublicKey, Vec<u8>) {
-    let key = private::pair(algorithm, fresh(algorithm).unwrap().expose()).unwrap();
+    let key = pair(algorithm, fresh(algorithm).unwrap().expose()).unwrap();
     let signature = key.private.as_ref().unwrap().sign(algorithm, message).unwrap();
     (key, signature)
 }
@@ -136,10 +136,11 @@ fn the_key_in_a_certificate_counts_where_the_scheme_has_certificates() {
     let p256 = of(KeyAlgorithm::EcdsaP256);
     let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap().cert;
     let pem = certificate.pem();
-    assert!(parse::public(&p256, pem.as_bytes()).is_ok());
+    assert!(parse::public(p256.algorithm, &p256.form, pem.as_bytes()).is_ok());
     assert!(
         parse::public(
-            &p256,
+            p256.algorithm,
+            &p256.form,
             public_of(KeyAlgorithm::EcdsaP256, fresh(KeyAlgorithm::EcdsaP256).unwrap().expose()).unwrap().as_bytes()
         )
         .is_ok()
@@ -224,7 +225,8 @@ fn a_signature_of_another_algorithm_is_none() {
 #[test]
 fn large_keys_cost_more() {
     let rsa = spec(KeyAlgorithm::RsaSha256, Encoding::Base64, false);
-    let cost = |bits: usize| parse::public(&rsa, BASE64.encode(&rsa_of(bits)).as_bytes()).unwrap().cost();
+    let cost =
+        |bits: usize| parse::public(rsa.algorithm, &rsa.form, BASE64.encode(&rsa_of(bits)).as_bytes()).unwrap().cost();
     assert!(cost(2048) < cost(8192));
     assert_eq!(cost(2048), cost(4096));
 }
