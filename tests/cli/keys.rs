@@ -165,7 +165,8 @@ fn a_bad_key_is_refused_with_its_cause() {
         ),
     );
     let said = installation.relay(&["check"]).exits(0);
-    assert_eq!((said.out + &said.err).matches("is the same key as one before it").count(), 2);
+    // A key with an id of its own may be there twice: for schemes that compare the id.
+    assert_eq!((said.out + &said.err).matches("is the same key as one before it").count(), 1);
 }
 
 /// A captured request that a route with a public key refuses, and what `verify` says is behind it.

@@ -69,7 +69,7 @@ mod tests {
     use crate::base::{Secret, UnixMillis};
     use crate::config::recipe::{builtin, builtin_names};
     use crate::domain::{Head, Method, Version};
-    use crate::scheme::{Key, PublicUrl, SignDraft, Verifier};
+    use crate::scheme::{Key, PublicUrl, SignDraft, SignProblem, Verifier};
 
     /// For every shipped provider: what `sign` makes is genuine, and what `tamper` makes of it is not.
     #[test]
@@ -97,7 +97,12 @@ mod tests {
             let headers = vec![("Content-Type".to_owned(), kind.to_owned())];
             let id = "00000000-0000-4000-a000-000000000001";
             let draft = SignDraft { method: Method::Post, path_query: "/hooks/x", headers: &headers, body, id };
-            let signed = verifier.sign(&draft, now).unwrap_or_else(|problem| panic!("{name}: {problem}"));
+            let signed = match verifier.sign(&draft, now) {
+                Ok(signed) => signed,
+                // Signatures over SHA-1 are verified and never made.
+                Err(SignProblem::Sha1) => continue,
+                Err(problem) => panic!("{name}: {problem}"),
+            };
             let mut request = Request {
                 method: "POST".to_owned(),
                 target: signed.target("/hooks/x"),
