@@ -229,7 +229,9 @@ fn the_second_signal_means_now() {
 /// Somebody else than root, with a copy of the binary in a place that everybody reaches.
 fn as_nobody(folder: &Path) -> Command {
     let copy = folder.join("dmz-relay");
-    fs::copy(binary().get_program(), &copy).unwrap();
+    // By another process: a child that another test starts meanwhile would have this one's file open for writing, and nobody may
+    // run a file that is ("text file busy").
+    assert!(Command::new("cp").arg(binary().get_program()).arg(&copy).status().unwrap().success());
     fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
     let mut command = Command::new(copy);
     command.uid(NOBODY).gid(NOBODY).env_clear().current_dir("/");

@@ -82,8 +82,13 @@ impl Host {
             .expect("a link");
         for (place, mark) in [("/usr/bin/dmz-relay", "installed"), ("/src/target/release/dmz-relay", "built")] {
             let script = format!("#!/bin/sh\n# {mark}\nexec {} \"$@\"\n", env!("CARGO_BIN_EXE_dmz-relay"));
-            fs::write(self.path(place), script).expect("writable");
-            fs::set_permissions(self.path(place), Permissions::from_mode(0o755)).expect("ours");
+            let written = self.path("/script");
+            fs::write(&written, script).expect("writable");
+            // By another process: a child that another test starts meanwhile would have our file open for writing, and nobody may run
+            // a file that is ("text file busy").
+            let made = Command::new("install").args(["-m", "0755"]).args([&written, &self.path(place)]).status();
+            assert!(made.expect("coreutils are here").success(), "{place}");
+            fs::remove_file(&written).expect("ours");
         }
         // Units and what made the user are installed too.
         for (from, to) in [
