@@ -137,29 +137,6 @@ impl Verifier {
     }
 }
 
-/// Puts a value where a path leads, and makes what is missing on the way.
-fn put_into(tree: &mut Value, path: &JsonPath, value: Value) -> Option<()> {
-    let mut at = tree;
-    let mut steps = path.steps().peekable();
-    while let Some(step) = steps.next() {
-        // What is missing is an array where every element of one is asked for.
-        let missing = || match steps.peek() {
-            Some(&EACH) => Value::Array(vec![Value::Object(Map::new())]),
-            _ => Value::Object(Map::new()),
-        };
-        at = match at {
-            Value::Object(members) if step != EACH => members.entry(step).or_insert_with(missing),
-            Value::Array(items) => {
-                let index = if step == EACH { Ok(0) } else { step.parse::<usize>() };
-                index.ok().and_then(|index| items.get_mut(index))?
-            }
-            _ => return None,
-        };
-    }
-    *at = value;
-    Some(())
-}
-
 /// A request on its way from draft to signed.
 pub(super) struct Work<'a, 'd> {
     draft: &'a SignDraft<'d>,
@@ -213,17 +190,9 @@ impl Work<'_, '_> {
     ) -> Result<(), SignProblem> {
         let Some(Source::Json(place)) = envelope.signature.places.first() else { return Err(SignProblem::BodyNotJson) };
         let mut tree: Value = serde_json::from_slice(&self.signed.body).map_err(|_| SignProblem::BodyNotJson)?;
-        let mut at = &mut tree;
-        let mut steps = path.steps().peekable();
-        while let Some(step) = steps.next() {
-            let missing = || match steps.peek() {
-                None => Value::Array(vec![Value::Object(Map::new())]),
-                Some(_) => Value::Object(Map::new()),
-            };
-            at = at.as_object_mut().ok_or(SignProblem::BodyNotJson)?.entry(step).or_insert_with(missing);
-        }
+        let elements = member(&mut tree, path, one_of(Value::Object(Map::new())))?;
         let head = self.head();
-        for element in at.as_array_mut().ok_or(SignProblem::BodyNotJson)? {
+        for element in elements.as_array_mut().ok_or(SignProblem::BodyNotJson)? {
             let text = element.to_string();
             let facts = Facts::new(&head, text.as_bytes(), &self.scheme.paths);
             let value = self.signature_over(&facts, verifier, envelope, &make)?;
@@ -460,17 +429,26 @@ impl Work<'_, '_> {
     }
 }
 
+/// Puts a value where a path leads.
 fn put_member(tree: &mut Value, path: &JsonPath, value: Value) -> Result<(), SignProblem> {
+    *member(tree, path, Value::Null)? = value;
+    Ok(())
+}
+
+/// Where a path leads. What is missing on the way is made, and `missing` at its end.
+fn member<'t>(tree: &'t mut Value, path: &JsonPath, missing: Value) -> Result<&'t mut Value, SignProblem> {
     let mut at = tree;
+    let mut end = Some(missing);
     let mut steps = path.steps().peekable();
     while let Some(step) = steps.next() {
-        // What is missing is an array where every element of one is asked for.
-        let missing = || match steps.peek() {
-            Some(&EACH) => Value::Array(vec![Value::Object(Map::new())]),
-            _ => Value::Object(Map::new()),
+        let made = || match steps.peek() {
+            // An array where every element of one is asked for.
+            Some(&EACH) => one_of(Value::Object(Map::new())),
+            Some(_) => Value::Object(Map::new()),
+            None => end.take().unwrap_or_default(),
         };
         at = match at {
-            Value::Object(members) if step != EACH => members.entry(step).or_insert_with(missing),
+            Value::Object(members) if step != EACH => members.entry(step).or_insert_with(made),
             Value::Array(items) => {
                 let index = if step == EACH { Ok(0) } else { step.parse::<usize>() };
                 index.ok().and_then(|index| items.get_mut(index)).ok_or(SignProblem::BodyNotJson)?
@@ -478,6 +456,9 @@ fn put_member(tree: &mut Value, path: &JsonPath, value: Value) -> Result<(), Sig
             _ => return Err(SignProblem::BodyNotJson),
         };
     }
-    *at = value;
-    Ok(())
+    Ok(at)
+}
+
+fn one_of(element: Value) -> Value {
+    Value::Array(vec![element])
 }

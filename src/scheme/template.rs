@@ -189,24 +189,21 @@ impl Template {
 
     /// Whether a part of the request is in it.
     pub(crate) fn covers(&self, source: &Source) -> bool {
-        self.any(&mut |segment| match (segment, source) {
-            (Segment::Source(found) | Segment::OrNothing(found), wanted) => found == wanted,
-            (Segment::Body | Segment::BodyEncoded | Segment::BodyDigest(..), Source::Json(_) | Source::Form(_))
-            | (Segment::FormSorted, Source::Form(_))
-            | (Segment::Url, Source::Query(_)) => true,
-            (Segment::Written(writing), wanted) => writing.covers(wanted),
-            _ => false,
-        })
+        self.reads(source, Writing::covers)
     }
 
     /// Whether a signature at this place would have to sign itself.
     pub(crate) fn holds(&self, place: &Source) -> bool {
-        self.any(&mut |segment| match (segment, place) {
-            (Segment::Source(found) | Segment::OrNothing(found), place) => found == place,
+        self.reads(place, Writing::holds)
+    }
+
+    fn reads(&self, part: &Source, written: impl Fn(&Writing, &Source) -> bool) -> bool {
+        self.any(&mut |segment| match (segment, part) {
+            (Segment::Source(found) | Segment::OrNothing(found), part) => found == part,
             (Segment::Body | Segment::BodyEncoded | Segment::BodyDigest(..), Source::Json(_) | Source::Form(_))
             | (Segment::FormSorted, Source::Form(_))
             | (Segment::Url, Source::Query(_)) => true,
-            (Segment::Written(writing), place) => writing.holds(place),
+            (Segment::Written(writing), part) => written(writing, part),
             _ => false,
         })
     }

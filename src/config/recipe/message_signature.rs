@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use toml::Spanned;
 
-use super::raw::{RawKey, RawKeyForm, RawMessageKey, RawMessageSignature};
+use super::raw::{RawKey, RawKeyForm, RawMessageSignature};
 use super::signed::{DEFAULT_TOLERANCE, MAX_TOLERANCE, key, key_form};
 use super::verify::{bindings, bodies, dedupe, shapes};
 use super::words::Scope;
@@ -80,7 +80,7 @@ pub(super) fn compile(raw: &RawMessageSignature, scope: &mut Scope<'_>) -> Optio
             Check::Mac(MacSpec { function: Function::Hmac, algorithm: Algorithm::Sha256, key, envelope })
         }
         (Signs::Key(algorithm), Keys::Public(raw)) => {
-            let form = key_form(raw.as_ref(), scope)?;
+            let form = key_form(raw, scope)?;
             Check::PublicKey(PublicKeySpec { algorithm, form, envelope })
         }
         _ => return None,
@@ -95,29 +95,23 @@ pub(super) fn compile(raw: &RawMessageSignature, scope: &mut Scope<'_>) -> Optio
 }
 
 /// What the table `key` is for.
-enum Keys {
+enum Keys<'r> {
     Secret(Option<RawKey>),
-    Public(Option<RawKeyForm>),
+    Public(Option<&'r RawKeyForm>),
 }
 
-fn keys(raw: Option<&RawMessageKey>, signs: Signs, scope: &mut Scope<'_>) -> Option<Keys> {
-    let owned =
-        |text: &Option<Spanned<String>>| text.as_ref().map(|text| Spanned::new(text.span(), text.get_ref().clone()));
+fn keys<'r>(raw: Option<&'r RawKeyForm>, signs: Signs, scope: &mut Scope<'_>) -> Option<Keys<'r>> {
     match (signs, raw) {
         (Signs::Hmac, None) => Some(Keys::Secret(None)),
-        (Signs::Key(_), None) => Some(Keys::Public(None)),
-        (Signs::Hmac, Some(RawMessageKey { form: Some(form), .. })) => {
+        (Signs::Hmac, Some(RawKeyForm { form: Some(form), .. })) => {
             scope.problem(Some(form.span()), "key.form", "is for public keys", Some("leave it out"));
             None
         }
         (Signs::Hmac, Some(raw)) => {
-            let (prefix, encoding) = (raw.prefix.clone(), owned(&raw.encoding));
+            let (prefix, encoding) = (raw.prefix.clone(), raw.encoding.clone());
             Some(Keys::Secret(Some(RawKey { prefix, encoding, suffix: None, hash: None })))
         }
-        (Signs::Key(_), Some(raw)) => {
-            let (prefix, encoding, form) = (raw.prefix.clone(), owned(&raw.encoding), owned(&raw.form));
-            Some(Keys::Public(Some(RawKeyForm { prefix, encoding, form })))
-        }
+        (Signs::Key(_), raw) => Some(Keys::Public(raw)),
     }
 }
 

@@ -209,7 +209,7 @@ pub struct RawMessageSignature {
     pub algorithm: Spanned<String>,
     pub components: Spanned<Vec<Spanned<String>>>,
     pub label: Option<Spanned<String>>,
-    pub key: Option<RawMessageKey>,
+    pub key: Option<RawKeyForm>,
     #[serde(default)]
     pub named_keys: bool,
     pub tolerance: Option<Spanned<String>>,
@@ -220,15 +220,6 @@ pub struct RawMessageSignature {
     pub bindings: Vec<RawBinding>,
     pub dedupe: Option<Vec<Spanned<RawEntry>>>,
     pub bodies: Option<Spanned<String>>,
-}
-
-/// What a secret or a public key for it looks like.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RawMessageKey {
-    pub prefix: Option<String>,
-    pub encoding: Option<Spanned<String>>,
-    pub form: Option<Spanned<String>>,
 }
 
 /// Where the signature is and how it is wrapped.

@@ -224,18 +224,12 @@ impl KeyAlgorithm {
 
     /// Whether a signature can have this many bytes.
     pub(in crate::scheme) fn fits(self, len: usize) -> bool {
-        match self {
-            Self::Ed25519 | Self::EcdsaP256Fixed => len == 64,
-            Self::EcdsaP256 | Self::EcdsaP256Sha1 => (8..=72).contains(&len),
-            Self::EcdsaP384Fixed => len == 96,
-            Self::EcdsaP521Fixed => len == 132,
-            Self::RsaSha256
-            | Self::RsaSha384
-            | Self::RsaSha512
-            | Self::RsaPssSha256
-            | Self::RsaPssSha384
-            | Self::RsaPssSha512
-            | Self::RsaSha1 => (256..=MAX_SIGNATURE).contains(&len),
+        match (self.family(), self) {
+            (Family::Ed25519, _) | (Family::P256, Self::EcdsaP256Fixed) => len == 64,
+            (Family::P256, _) => (8..=72).contains(&len),
+            (Family::P384, _) => len == 96,
+            (Family::P521, _) => len == 132,
+            (Family::Rsa, _) => (256..=MAX_SIGNATURE).contains(&len),
         }
     }
 

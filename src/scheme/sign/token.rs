@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Map, Value};
 
-use super::{SignProblem, Work, put_into};
+use super::{SignProblem, Work, put_member};
 use crate::domain::Refusal;
 use crate::scheme::algorithm::State;
 use crate::scheme::check::jwt::algorithm::JwtAlgorithm;
@@ -160,7 +160,7 @@ impl Work<'_, '_> {
             None => Value::Object(Map::new()),
         };
         for (path, value) in &self.claims {
-            put_into(&mut payload, path, value.clone()).ok_or(SignProblem::BodyNotJson)?;
+            put_member(&mut payload, path, value.clone())?;
         }
         Ok(payload)
     }
