@@ -205,16 +205,16 @@ async fn deliver<'r>(
     record: &mut Record<'r>,
 ) -> Result<End, Outcome> {
     let route = fresh.route();
-    let plan = Plan::choose(gate, route);
-    let Some(by) = plan.attempt_until(record.started(), route.deadline) else {
-        return Accepted::keep(fresh, None, gate, record).await.map(durable);
+    let forward = match Plan::choose(gate, route) {
+        Plan::Forward(forward) => forward,
+        Plan::Keep => return Accepted::keep(fresh, None, gate, record).await.map(durable),
     };
-    match Delivered::forward(fresh, head, source, gate, record, by, &plan).await {
+    match Delivered::forward(fresh, head, source, gate, record, &forward).await {
         Tried::Delivered(delivered) => {
-            plan.taken(gate);
+            forward.taken(gate);
             Ok(taken(delivered.commit(gate)))
         }
-        Tried::Missed(fresh, mut missed) => match plan.missed(&mut missed, gate, route, record) {
+        Tried::Missed(fresh, mut missed) => match forward.missed(&mut missed, gate, route, record) {
             Failure::Answered => Err(missed.fault.into()),
             Failure::Kept(_slot) => Accepted::keep(fresh, Some(missed), gate, record).await.map(durable),
         },

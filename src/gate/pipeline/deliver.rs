@@ -14,7 +14,7 @@ use crate::upstream::{Received, RetryAfter, Undelivered};
 
 use super::compose::Inward;
 use super::dedupe::Fresh;
-use super::plan::Plan;
+use super::plan::Forward;
 use super::record::Record;
 use super::{Gate, Reply};
 
@@ -50,15 +50,14 @@ pub struct Missed {
 }
 
 impl<'s> Delivered<'s> {
-    /// Forwards to the route's upstream until then.
+    /// Forwards to the route's upstream, for as long as the plan has it.
     pub(super) async fn forward(
         fresh: Fresh<'s>,
         head: &Head,
         source: SourceAddress,
         gate: &Gate,
         record: &mut Record<'_>,
-        by: Instant,
-        plan: &Plan,
+        plan: &Forward,
     ) -> Tried<'s> {
         let (mut sent, at) = (fresh.done(), fresh.at());
         if head.version() == Version::Http2 {
@@ -67,6 +66,7 @@ impl<'s> Delivered<'s> {
             yield_now().await;
             sent = Instant::now();
         }
+        let by = plan.until(record.started(), fresh.route().deadline);
         let result = Inward::live(&fresh, head, source, record).forward(fresh.route(), at, sent, by).await;
         let took = sent.elapsed();
         record.forwarded(&result, took);

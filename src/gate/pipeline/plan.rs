@@ -1,12 +1,12 @@
 //! The delivery plan of a fresh request: whether it is forwarded while its sender waits, until when, and whether a failure is answered or kept.
 //! All of what `delivery` and an error budget mean for one request is decided here.
 //!
-//! | plan | forwarded while the sender waits | what no server took |
-//! |---|---|---|
-//! | [`Plan::Forward`] | yes | the sender receives the failure |
-//! | [`Plan::ForwardWithinBudget`] | yes | the sender receives the failure, unless its provider tolerates no more of them: then it is kept |
-//! | [`Plan::ForwardFirst`] | yes, before what waits in the store | it is kept |
-//! | [`Plan::Keep`] | no | — |
+//! | plan | what no server took |
+//! |---|---|
+//! | forwarded while the sender waits: [`Forward::Only`] | the sender receives the failure |
+//! | the same: [`Forward::WithinBudget`] | the sender receives the failure, unless its provider tolerates no more of them: then it is kept |
+//! | the same, before what waits in the store: [`Forward::OrKeep`] | it is kept |
+//! | [`Plan::Keep`] | — |
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,15 +28,21 @@ const MARGIN: Duration = Duration::from_secs(1);
 /// The plan of one request.
 #[derive(Debug)]
 pub enum Plan {
-    /// Forwarded at once, and the sender receives the result.
-    Forward,
-    /// Forwarded at once, and the sender receives the result, unless it is a failure that its provider does not tolerate any more: then
-    /// it is kept.
-    ForwardWithinBudget,
-    /// Forwarded at once; if no server takes it in time, it is kept.
-    ForwardFirst(Precedence),
+    /// Forwarded at once, while the sender waits.
+    Forward(Forward),
     /// Kept, and delivered asynchronously.
     Keep,
+}
+
+/// A request that is forwarded while its sender waits, by what becomes of a failure.
+#[derive(Debug)]
+pub enum Forward {
+    /// The sender receives it.
+    Only,
+    /// The sender receives it, unless it is one of these many, of which the provider tolerates no more: then the request is kept.
+    WithinBudget(u32),
+    /// The request is kept.
+    OrKeep(Precedence),
 }
 
 /// The right to be forwarded before what waits in the store.
@@ -48,7 +54,7 @@ pub struct Precedence {
     slot: Option<Slot>,
 }
 
-/// What becomes of a request that no server took.
+/// What becomes of one that no server took.
 #[derive(Debug)]
 pub enum Failure {
     /// Its sender receives the failure.
@@ -61,22 +67,24 @@ impl Plan {
     /// Chooses. A route whose configuration wants a store that this process was not started with is forwarded: its senders receive
     /// success only when an internal server took the request.
     pub(super) fn choose(gate: &Gate, route: &Route) -> Self {
-        match (route.delivery, gate.state.store()) {
-            (Delivery::Direct, Some(_)) if route.error_budget.is_some() => Self::ForwardWithinBudget,
-            (Delivery::Direct, _) | (_, None) => Self::Forward,
-            (Delivery::Queue, Some(_)) => Self::Keep,
-            (Delivery::Failover, Some(store)) => {
-                Precedence::ask(gate, route, store).map_or(Self::Keep, Self::ForwardFirst)
+        match (route.delivery, gate.state.store(), route.error_budget) {
+            (Delivery::Direct, Some(_), Some(budget)) => Self::Forward(Forward::WithinBudget(budget)),
+            (Delivery::Direct, ..) | (_, None, _) => Self::Forward(Forward::Only),
+            (Delivery::Queue, Some(_), _) => Self::Keep,
+            (Delivery::Failover, Some(store), _) => {
+                let precedence = Precedence::ask(gate, route, store);
+                precedence.map_or(Self::Keep, |precedence| Self::Forward(Forward::OrKeep(precedence)))
             }
         }
     }
+}
 
-    /// When the attempt ends; `None` where there is none while the sender waits.
-    pub(super) fn attempt_until(&self, started: Instant, deadline: Duration) -> Option<Instant> {
+impl Forward {
+    /// When the attempt ends.
+    pub(super) fn until(&self, started: Instant, deadline: Duration) -> Instant {
         match self {
-            Self::Forward => Some(started + deadline),
-            Self::ForwardWithinBudget | Self::ForwardFirst(_) => Some(before_store(started, deadline)),
-            Self::Keep => None,
+            Self::Only => started + deadline,
+            Self::WithinBudget(_) | Self::OrKeep(_) => before_store(started, deadline),
         }
     }
 
@@ -85,18 +93,15 @@ impl Plan {
     pub(super) fn is_failure(&self, status: u16, gate: &Gate, route: &Route) -> bool {
         status >= 500
             && match self {
-                Self::ForwardFirst(_) => true,
-                Self::ForwardWithinBudget => {
-                    let budget = route.error_budget.unwrap_or(u32::MAX);
-                    route.budget.last_safe(budget, gate.clock.now())
-                }
-                Self::Forward | Self::Keep => false,
+                Self::Only => false,
+                Self::WithinBudget(budget) => route.budget.last_safe(*budget, gate.clock.now()),
+                Self::OrKeep(_) => true,
             }
     }
 
     /// A server took it.
     pub(super) fn taken(self, gate: &Gate) {
-        if let Self::ForwardFirst(Precedence { circuit, probe, .. }) = self {
+        if let Self::OrKeep(Precedence { circuit, probe, .. }) = self {
             circuit::judge(gate, &circuit, Verdict::Answers, probe, gate.clock.now());
         }
     }
@@ -105,17 +110,16 @@ impl Plan {
     /// cannot all take the last one that the provider tolerates.
     pub(super) fn missed(self, missed: &mut Missed, gate: &Gate, route: &Route, record: &mut Record<'_>) -> Failure {
         match self {
-            Self::Forward => Failure::Answered,
-            Self::ForwardWithinBudget if record.afford_failure() => Failure::Answered,
-            Self::ForwardWithinBudget => {
+            Self::Only => Failure::Answered,
+            Self::WithinBudget(_) if record.afford_failure() => Failure::Answered,
+            Self::WithinBudget(_) => {
                 note(missed, gate, &circuit::of(gate, route), None);
                 Failure::Kept(None)
             }
-            Self::ForwardFirst(Precedence { circuit, probe, slot }) => {
+            Self::OrKeep(Precedence { circuit, probe, slot }) => {
                 note(missed, gate, &circuit, probe);
                 Failure::Kept(slot)
             }
-            Self::Keep => Failure::Kept(None),
         }
     }
 }
