@@ -3,6 +3,8 @@
 mod host;
 mod pages;
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 
@@ -18,8 +20,9 @@ const OPERATING: &str = include_str!("../../docs/operating.md");
 const README: &str = include_str!("../../README.md");
 
 /// Languages of blocks that are run or read here, and of those that are not: what they are for is not to be had.
-const RUN: [&str; 9] = ["sh", "toml", "haproxy", "nginx", "keepalived", "rsyslog", "ini", "vector", "yaml"];
-const NOT_RUN: [&str; 3] = ["tcl", "tmsh", "aws"];
+const RUN: [&str; 11] =
+    ["sh", "toml", "haproxy", "nginx", "keepalived", "rsyslog", "ini", "vector", "yaml", "tcl", "aws"];
+const NOT_RUN: [&str; 1] = ["tmsh"];
 
 #[test]
 fn every_block_says_what_it_is_for_and_every_page_is_listed() {
@@ -243,10 +246,11 @@ const STREAM: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
 
 #[test]
 fn the_programs_in_front_and_beside_read_their_blocks() {
-    let readers: [(&str, &str, &[&str]); 3] = [
+    let readers: [(&str, &str, &[&str]); 4] = [
         ("haproxy", "haproxy", &["-c", "-f"]),
         ("nginx", "nginx", &["-t", "-c"]),
         ("rsyslog", "rsyslogd", &["-N1", "-f"]),
+        ("yaml", "promtool", &["check", "config"]),
     ];
     for (language, program, arguments) in readers.into_iter().filter(|(_, program, _)| installed(program)) {
         for block in all().into_iter().filter(|block| block.language == language) {
@@ -303,7 +307,7 @@ fn a_drop_in_sets_what_the_unit_knows() {
 /// A request through each balancer of the page, and how the relay knew its sender.
 #[test]
 fn a_balancer_tells_the_relay_who_sends() {
-    if !(installed("haproxy") && installed("nginx")) {
+    if !(installed("haproxy") && installed("nginx") && installed("tclsh")) {
         return;
     }
     let haproxy = |known: &str| format!("through {known} haproxy -db -f \"$HOST/balancer.conf\"\n");
@@ -317,13 +321,61 @@ fn a_balancer_tells_the_relay_who_sends() {
         page.iter().enumerate().filter(|(_, block)| block.language == language).map(|(at, _)| at).nth(n).unwrap()
     };
     let stream = format!("load_module {STREAM};");
+    let big_ip = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/tasks/big_ip.tcl");
+    let big_ip = format!("through proxy-header tclsh {big_ip} \"$HOST/balancer.conf\" \"$BALANCER\" \"$PUBLIC\"\n");
     // Before the blocks of the other balancers take its place: each is tried right after its own.
     let then = [
         (nth("haproxy", 0), haproxy("proxy-header")),
         (nth("nginx", 0), nginx("proxy-header", &stream)),
+        (nth("tcl", 0), big_ip),
         (nth("nginx", 1), nginx("x-forwarded-for", "")),
         (nth("haproxy", 1), haproxy("x-forwarded-for")),
     ];
     let then: Vec<_> = then.iter().map(|(at, then)| (*at, then.as_str())).collect();
     walked("load-balancers.md", &then);
+}
+
+/// AWS's own client reads the commands, by its own model of the service, and sends them to a server of this test.
+#[test]
+fn the_client_of_aws_takes_its_commands() {
+    if !installed("aws") {
+        return;
+    }
+    let block = all().into_iter().find(|block| block.language == "aws").unwrap();
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", server.local_addr().unwrap());
+    let asked =
+        std::thread::spawn(move || server.incoming().take(2).map(|peer| form(peer.unwrap())).collect::<Vec<_>>());
+    for words in commands(&block.text) {
+        let mut command = Command::new("aws");
+        command.args(&words[1..]).args(["--endpoint-url", &endpoint, "--no-sign-request", "--region", "eu-west-3"]);
+        let output = command.env("AWS_EC2_METADATA_DISABLED", "true").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}: {words:?}\n{said}", block.place());
+    }
+    let asked = asked.join().unwrap();
+    for sent in ["Action=CreateTargetGroup", "Protocol=TCP", "HealthCheckPath=%2Freadyz", "HealthCheckPort=9600"] {
+        assert!(asked[0].contains(sent), "{sent}: {}", asked[0]);
+    }
+    for sent in ["Action=ModifyTargetGroupAttributes", "proxy_protocol_v2.enabled", "preserve_client_ip.enabled"] {
+        assert!(asked[1].contains(sent), "{sent}: {}", asked[1]);
+    }
+}
+
+/// The body of one request, answered with what the service says when it has nothing to tell.
+fn form(mut peer: TcpStream) -> String {
+    let mut read = BufReader::new(peer.try_clone().unwrap());
+    let mut length = 0;
+    for line in read.by_ref().lines().map(Result::unwrap).take_while(|line| !line.is_empty()) {
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+    }
+    let mut body = vec![0; length];
+    read.read_exact(&mut body).unwrap();
+    let body = String::from_utf8(body).unwrap();
+    let action = body.split("Action=").nth(1).unwrap().split('&').next().unwrap();
+    let answer = format!("<{action}Response><{action}Result/></{action}Response>");
+    write!(peer, "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{answer}", answer.len()).unwrap();
+    body
 }

@@ -195,7 +195,7 @@ impl Host {
                     script.push_str("systemctl restart dmz-relay\n");
                 }
                 "sh" => script.push_str(&self.on_this_machine(&self.in_folder(&block.text))),
-                "haproxy" | "nginx" => {
+                "haproxy" | "nginx" | "tcl" => {
                     let text = self.on_this_machine(&block.text);
                     script.push_str(&format!("cat >\"$HOST/balancer.conf\" <<'EOT'\n{text}EOT\n"));
                 }
@@ -208,6 +208,7 @@ impl Host {
         fs::write(&file, script).expect("writable");
         let mut command = Command::new("bash");
         command.arg(&file).env("HOST", self.folder.path()).env("BALANCER", self.balancer.to_string());
+        command.env("PUBLIC", self.public.to_string());
         for name in binary().get_envs().map(|(name, _)| name.to_owned()) {
             command.env_remove(name);
         }
