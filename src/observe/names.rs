@@ -102,8 +102,8 @@ metrics! {
     STORE_SET_ASIDE = "dmz_relay_store_set_aside", Kind::Gauge, [],
         "Damaged files that were set aside and lie beside the store, until an operator removes them.";
     STORE_CHANGES = "dmz_relay_store_changes_total", Kind::Counter, ["state"],
-        "How often the store failed, recovered, set a damaged file aside (set_aside), waited long for its disk (stalled), had its \
-         answer (resumed), was full, and had room again.";
+        "How often the store failed, recovered, was full, had room again, set a damaged file aside (set_aside), waited long for \
+         its disk (stalled), resumed.";
     HISTORY_DROPPED = "dmz_relay_history_dropped_total", Kind::Counter, [],
         "Rows of the history that were not written because the disk was too slow for them.";
     HISTORY_SKIPPED = "dmz_relay_history_skipped_total", Kind::Counter, [],
