@@ -8,7 +8,8 @@ use super::{files, root};
 /// Words of one sentence, at most.
 const MOST: usize = 25;
 /// The documents, and folders of documents.
-const DOCUMENTS: [&str; 6] = ["CONTRIBUTING.md", "README.md", "RELEASING.md", "SECURITY.md", "certs/README.md", "docs"];
+const DOCUMENTS: [&str; 7] =
+    ["CHANGELOG.md", "CONTRIBUTING.md", "README.md", "RELEASING.md", "SECURITY.md", "certs/README.md", "docs"];
 /// Records of decisions, which are not rewritten, and what the recipes print.
 const EXCEPT: [&str; 2] = ["docs/adr/", "docs/providers.md"];
 /// Lists in one line, which manual pages take over as they are.
