@@ -77,7 +77,7 @@ enum ArmedFrom {
     TheFirstRequest,
 }
 
-/// The fixed workload: with an inside that takes everything and with one that takes nothing.
+/// The fixed workload: with an upstream that takes everything and with one that takes nothing.
 fn serves(scene: &mut Scene, relay: &mut Relay, address: &str, layer: &Layer, fault: Option<Fault>) {
     if let Some(fault) = fault {
         layer.arm(fault);

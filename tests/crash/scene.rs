@@ -119,7 +119,7 @@ impl Scene {
         }
     }
 
-    /// A relay without faults, before an inside that takes everything, delivers what was acknowledged; and ends cleanly.
+    /// A relay without faults, before an upstream that takes everything, delivers what was acknowledged; and ends cleanly.
     #[track_caller]
     pub fn drain(&self) {
         self.inside.behave(Manner::WELL);

@@ -18,7 +18,7 @@ const WORDS: &[(&[&str], &str)] = &[
     (&["newcomer", "newcomers"], "unproven connection, new sender"),
     (&["replay memory", "replay key"], "dedupe memory, dedupe key"),
     (&["resign", "resigns"], "sign with a key of the relay (`sign_with`)"),
-    (&["the inside", "inside's"], "the upstream, the internal network"),
+    (&["the inside", "an inside", "inside's"], "the upstream, the internal network"),
     (&["inward", "inwards"], "to the upstream; is forwarded"),
     (&["behind the sender's back", "behind its sender's back"], "asynchronously"),
     (&["goes nowhere"], "is not forwarded"),
