@@ -16,6 +16,7 @@ mod check;
 mod config;
 mod events;
 mod explain;
+mod firewall;
 mod init;
 mod manual;
 mod memory;
@@ -92,9 +93,17 @@ pub fn main(sockets: io::Result<Vec<InheritedSocket>>) -> ExitCode {
     };
     let format = match (output, &command) {
         (Output::Json, _) => Format::Json,
-        (Output::Human, _) | (Output::Nagios, Command::Status(_)) => Format::Human,
+        (Output::Human, _) => Format::Human,
+        (Output::Nagios, Command::Status(_)) => Format::Human,
+        (Output::Nftables | Output::Csv | Output::Markdown, Command::Firewall(_)) => Format::Human,
         (Output::Nagios, _) => {
             alarm("dmz-relay: --format nagios belongs to `status`; the other commands print human or json\n");
+            return Exit::Unusable.into();
+        }
+        (Output::Nftables | Output::Csv | Output::Markdown, _) => {
+            alarm(
+                "dmz-relay: only `firewall` prints nftables, csv or markdown; the other commands print human or json\n",
+            );
             return Exit::Unusable.into();
         }
     };
@@ -112,6 +121,7 @@ pub fn main(sockets: io::Result<Vec<InheritedSocket>>) -> ExitCode {
         Command::Config(args) => in_runtime(config::config(&args, format)),
         Command::Events(args) => in_runtime(events::events(&args, format)),
         Command::Actions(args) => in_runtime(actions::actions(&args, format)),
+        Command::Firewall(args) => in_runtime(firewall::firewall(&args, output)),
         Command::Schema => say_json(&crate::config::schema::schema()).map(|()| Exit::Fine),
         Command::Store(args) => store::store(&args, format),
         Command::Completions(args) => manual::completions(&args),

@@ -143,6 +143,17 @@ pub struct Undelivered {
     pub detail: String,
 }
 
+/// Where a server is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Endpoint<'u> {
+    /// As configured.
+    pub url: &'u str,
+    /// A DNS name or an address, an IPv6 address without brackets.
+    pub host: &'u str,
+    /// From the URL or its scheme.
+    pub port: u16,
+}
+
 /// One server as `/api/v1/status` shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerStatus {
@@ -206,6 +217,11 @@ impl Upstream {
         let mut hasher = std::hash::DefaultHasher::new();
         urls.hash(&mut hasher);
         hasher.finish()
+    }
+
+    /// Where its servers are, in the order of the file.
+    pub fn endpoints(&self) -> impl Iterator<Item = Endpoint<'_>> {
+        self.servers.iter().map(|server| Endpoint { url: &server.url, host: &server.host, port: server.port })
     }
 
     /// Every server, in the order of the file.

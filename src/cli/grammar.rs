@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod events;
+pub mod firewall;
 mod values;
 
 use std::net::{IpAddr, SocketAddr};
@@ -19,6 +20,7 @@ use crate::control::admin::ACTIONS;
 
 pub use config::ConfigCommand;
 pub use events::Events;
+pub use firewall::Firewall;
 
 const EXIT_CODES: &str = "Exit codes:
   0  fine
@@ -50,6 +52,12 @@ pub enum Output {
     Json,
     /// One line and an exit code for monitoring: `status` only.
     Nagios,
+    /// Rules for `nft -f`: `firewall` only.
+    Nftables,
+    /// For a spreadsheet: `firewall` only.
+    Csv,
+    /// A table for a change request: `firewall` only.
+    Markdown,
 }
 
 /// What every command can print.
@@ -90,6 +98,8 @@ pub enum Command {
     Events(Events),
     /// Say who did what over the admin socket, the newest first
     Actions(Actions),
+    /// Print what a firewall must let through, or compare it with the host
+    Firewall(Firewall),
     /// Print the JSON Schema of relay.toml, for editors
     Schema,
     /// Work on the store of a configuration, also while a relay runs

@@ -39,12 +39,12 @@ pub(super) async fn status(args: &Args, output: Output) -> Result<Exit, Unusable
     let needs = attention::needs(&status, now);
     match output {
         Output::Json => say_json(&status)?,
-        Output::Human => tell(&text(&status, &needs, now, Palette::of_stdout())),
         Output::Nagios => {
             let (line, code) = attention::nagios(&status, &needs);
             say(&line);
             return Ok(code);
         }
+        _ => tell(&text(&status, &needs, now, Palette::of_stdout())),
     }
     Ok(if needs.is_empty() { Exit::Fine } else { Exit::No })
 }

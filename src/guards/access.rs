@@ -64,6 +64,15 @@ impl IpSet {
         self.v4.is_empty() && self.v6.is_empty()
     }
 
+    /// First and last address of each range, IPv4 first; sorted, and apart from each other.
+    pub fn ranges(&self) -> impl Iterator<Item = (IpAddr, IpAddr)> {
+        let four =
+            self.v4.iter().map(|(first, last)| (Ipv4Addr::from_bits(first).into(), Ipv4Addr::from_bits(last).into()));
+        let six =
+            self.v6.iter().map(|(first, last)| (Ipv6Addr::from_bits(first).into(), Ipv6Addr::from_bits(last).into()));
+        four.chain(six)
+    }
+
     /// The union of two sets.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {

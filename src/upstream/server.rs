@@ -24,6 +24,8 @@ use crate::domain::Fault;
 pub(super) struct Server {
     pub(super) url: Arc<str>,
     pub(super) condition: Arc<Condition>,
+    pub(super) host: Box<str>,
+    pub(super) port: u16,
     authority: HeaderValue,
     /// Or why this server cannot be spoken to as configured.
     resolver: Result<Resolver, String>,
@@ -46,6 +48,8 @@ impl Server {
         Self {
             url,
             condition,
+            host: host.into(),
+            port: spec.port,
             authority,
             resolver,
             connect_timeout: upstream.connect_timeout,

@@ -33,6 +33,8 @@ mod events;
 mod examples;
 /// `explain`: captures in every form, and what a running relay stored.
 mod explain;
+/// `firewall`: rules, tables, drifts.
+mod firewall;
 /// A terminal of 80 columns, and what the status says is to be done.
 mod fits;
 /// `init`: a first configuration that `check` takes.

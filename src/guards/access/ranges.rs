@@ -175,7 +175,7 @@ impl<T: Bits> Ranges<T> {
         T::from_words(*self.words.get(index)?, *self.end_words.get(index)?).or_else(|| self.bounds.get(index).copied())
     }
 
-    fn iter(&self) -> impl Iterator<Item = (T, T)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (T, T)> {
         (0..self.words.len()).filter_map(|index| self.bound(index))
     }
 }
