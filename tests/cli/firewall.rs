@@ -167,7 +167,10 @@ fn what_the_configuration_does_not_say_is_asked_for() {
     let rules = host.firewall(&["--format", "nftables", "--socket", "public=0.0.0.0:8443"]).exits(0).out;
     assert!(rules.contains("tcp dport 8443 counter accept"), "{rules}");
 
-    let scraped = host.installation.read("relay.toml").replace("[log]", "scrape_address = \"192.0.2.20:9600\"\ndangerously_exposed = true\n[log]");
+    let scraped = host
+        .installation
+        .read("relay.toml")
+        .replace("[log]", "scrape_address = \"192.0.2.20:9600\"\ndangerously_exposed = true\n[log]");
     host.installation.write("relay.toml", &scraped.replace("systemd:public", "0.0.0.0:443"));
     let said = host.firewall(&["--format", "nftables"]).exits(2);
     assert!(said.err.contains("--scrape-from NETWORK"), "{}", said.err);

@@ -45,7 +45,9 @@ pub(super) fn between(expected: &str, loaded: &str) -> Vec<Difference> {
 /// From the table's first line to its closing brace.
 fn table(ruleset: &str) -> Option<&str> {
     let begin = format!("table inet {TABLE} {{\n");
-    let start = ruleset.find(&begin).filter(|start| *start == 0 || ruleset[..*start].ends_with('\n'))?;
+    let start = ruleset
+        .find(&begin)
+        .filter(|start| *start == 0 || ruleset.get(..*start).is_some_and(|before| before.ends_with('\n')))?;
     let rest = ruleset.get(start..)?;
     let end = rest.find("\n}").map_or(rest.len(), |end| end + 2);
     rest.get(..end)
