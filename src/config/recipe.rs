@@ -9,9 +9,11 @@ mod challenge;
 mod compile;
 mod forward;
 mod jwt;
+mod keys;
 mod message_signature;
 mod raw;
 mod signed;
+mod times;
 mod verify;
 mod words;
 

@@ -8,8 +8,8 @@ use std::ops::Range;
 use bytes::Bytes;
 use toml::Spanned;
 
+use super::keys::key;
 use super::raw::{RawChallenge, RawChallengeAnswer, RawCondition, RawPiece, RawPieceTable};
-use super::signed::key;
 use super::words::Scope;
 use crate::domain::Method;
 use crate::scheme::Challenge;

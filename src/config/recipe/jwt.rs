@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use toml::Spanned;
 
+use super::keys::{jwt_key_form, key_material};
 use super::raw::{RawHashClaim, RawJwt, RawJwtPlace};
-use super::signed::{jwt_key_form, key_material, timestamp};
+use super::times::timestamp;
 use super::verify::{bindings, bodies, dedupe, shapes};
 use super::words::Scope;
 use crate::scheme::Scheme;

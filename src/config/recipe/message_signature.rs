@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use toml::Spanned;
 
+use super::keys::{key, key_form};
 use super::raw::{RawKey, RawKeyForm, RawMessageSignature};
-use super::signed::{DEFAULT_TOLERANCE, MAX_TOLERANCE, key, key_form};
+use super::times::{DEFAULT_TOLERANCE, MAX_TOLERANCE};
 use super::verify::{bindings, bodies, dedupe, shapes};
 use super::words::Scope;
 use crate::scheme::Scheme;

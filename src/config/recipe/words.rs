@@ -185,3 +185,21 @@ impl<'p> Scope<'p> {
         (self.problems.len() == before).then_some(found)
     }
 }
+
+/// Absent is fine; present and wrong is not.
+#[expect(clippy::option_option, reason = "the outer level is whether it compiled, the inner whether it is there")]
+pub(super) fn optional<T>(compiled: Option<Option<T>>) -> Option<Option<T>> {
+    match compiled {
+        None => Some(None),
+        Some(compiled) => compiled.map(Some),
+    }
+}
+
+/// Exactly one of several keys.
+pub(super) fn sole<T>(mut places: Vec<Option<T>>, span: Range<usize>, name: &str, scope: &mut Scope<'_>) -> Option<T> {
+    if places.len() != 1 {
+        scope.problem(Some(span), name, format!("expected exactly one place, found {}", places.len()), None);
+        return None;
+    }
+    places.pop().flatten()
+}

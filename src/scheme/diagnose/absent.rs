@@ -1,6 +1,7 @@
 //! Where a signature stands instead of where it should, and what kind of proof it is.
 
-use super::{Asked, Other, Search};
+use super::mac::Search;
+use super::{Asked, Other};
 use crate::base::UnixMillis;
 use crate::domain::Head;
 use crate::scheme::algorithm::Algorithm;

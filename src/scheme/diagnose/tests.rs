@@ -4,6 +4,7 @@ use std::sync::Arc;
 use crate::base::{Secret, UnixMillis};
 use crate::config::recipe::builtin;
 use crate::domain::{Head, Method, Refusal, Version};
+use crate::scheme::algorithm::{Algorithm, State};
 use crate::scheme::{Key, PublicUrl, SignDraft, Verifier};
 
 const NOW: UnixMillis = UnixMillis(1_767_225_600_000);
@@ -328,14 +329,14 @@ fn a_signature_in_another_writing_is_read() {
 #[test]
 fn another_algorithm_is_recognised() {
     for (recipe, algorithm, words) in [
-        ("github", super::Algorithm::Sha1, "with sha1 where the scheme has sha256"),
-        ("github", super::Algorithm::Sha512, "with sha512 where the scheme has sha256"),
-        ("dastra", super::Algorithm::Sha512, "with sha512 where the scheme has sha256"),
-        ("shopify", super::Algorithm::Sha1, "with sha1 where the scheme has sha256"),
+        ("github", Algorithm::Sha1, "with sha1 where the scheme has sha256"),
+        ("github", Algorithm::Sha512, "with sha512 where the scheme has sha256"),
+        ("dastra", Algorithm::Sha512, "with sha512 where the scheme has sha256"),
+        ("shopify", Algorithm::Sha1, "with sha1 where the scheme has sha256"),
     ] {
         let by = ours(recipe);
         let wire = signed(&by, recipe, BODY);
-        let mut state = super::State::keyed(algorithm, secret(recipe, "ours").as_bytes()).unwrap();
+        let mut state = State::keyed(algorithm, secret(recipe, "ours").as_bytes()).unwrap();
         state.update(&wire.body);
         let tag = state.finish();
         let text = match recipe {

@@ -3,33 +3,26 @@
 //! A row of the spool is due at a time, or claimed (no time), or dead. Claims are undone by a restart, with their attempt
 //! counted, because the request may have arrived.
 
-use std::collections::{HashMap, HashSet};
+mod claim;
+mod operator;
+mod survey;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{OptionalExtension as _, params};
 
-use crate::base::UnixMillis;
-use crate::domain::{Fault, HistoryOutcome, Sends};
+use crate::domain::HistoryOutcome;
 use crate::store::engine::Wrote;
-use crate::store::entry::{Attempt, AttemptKind, Stage};
-use crate::store::ledger::{Backlogs, Due, Shift};
-use crate::store::seal::Unsealed;
-use crate::store::spool::{Accept, Backlog, Claimed, Early, RefusedAt, Settlement, Ticket};
+use crate::store::entry::{Attempt, Stage};
+use crate::store::ledger::{Due, Shift};
+use crate::store::spool::{Accept, Settlement, Ticket};
 
-use super::read::{self, Unreadable};
 use super::row::{self, PROBES, Table};
 use super::share;
 use super::write::Batch;
 
-/// Claimed at once, at most.
-const MAX_CLAIM: usize = 256;
-/// Bytes of bodies claimed at once, beyond the first.
-const MAX_CLAIM_BYTES: usize = 16 * 1024 * 1024;
-
-/// The longest pause between two attempts that a configuration may ask for.
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) use survey::{oldest, recover, survey};
 
 const DEAD: i64 = 1;
 /// Claimed, and to be given up when it comes back.
@@ -135,135 +128,6 @@ impl Batch<'_> {
         Ok(Wrote::Accepted(Ticket(seq), at_once))
     }
 
-    pub(super) fn claim(
-        &mut self,
-        route: &Arc<str>,
-        most: usize,
-        ordered: bool,
-        early: Early,
-    ) -> rusqlite::Result<Vec<Claimed>> {
-        let Some(number) = row::number(self.connection, route)? else { return Ok(Vec::new()) };
-        let most = most.min(MAX_CLAIM);
-        let found = if ordered { self.in_order(number, most, early)? } else { self.claimable(number, most, early)? };
-        let mut claimed = Vec::with_capacity(found.len());
-        let (mut bytes, mut dead) = (0_usize, 0);
-        for spooled in found {
-            if bytes > MAX_CLAIM_BYTES {
-                break;
-            }
-            match read::stored(self.connection, self.keys, spooled.key, route, Some(spooled.seq)) {
-                Ok(request) => {
-                    let sql = "UPDATE spool SET due = NULL, attempts = attempts + 1 WHERE seq = ?1";
-                    self.connection.prepare_cached(sql)?.execute([spooled.seq])?;
-                    bytes = bytes.saturating_add(request.body.len());
-                    claimed.push(Claimed {
-                        ticket: Ticket(spooled.seq),
-                        attempt: spooled.attempts.saturating_add(1),
-                        failures: spooled.failures,
-                        allowance_from: UnixMillis(spooled.allowance_from),
-                        due: spooled.due.map_or(self.steady, UnixMillis),
-                        request,
-                    });
-                }
-                // What cannot be read cannot be delivered. It must not hold up what stands behind it, nor vanish.
-                Err(Unreadable::Lost(why)) => {
-                    let detail = match why {
-                        Some(Unsealed::KeyMissing) => "no configured key opens it",
-                        Some(Unsealed::InClear) => {
-                            "it is stored in clear text, and the store seals: nothing says that it is ours"
-                        }
-                        Some(Unsealed::Damaged) => "what was stored was altered on disk",
-                        None => "what was stored cannot be read",
-                    };
-                    let attempt = Attempt {
-                        number: spooled.attempts.saturating_add(1),
-                        at: self.now,
-                        kind: AttemptKind::Spooled,
-                        server: None,
-                        status: None,
-                        fault: Some(Fault::Internal),
-                        detail: Some(detail.into()),
-                        took: Duration::ZERO,
-                    };
-                    self.die(&spooled, &attempt)?;
-                    dead += 1;
-                }
-                Err(Unreadable::Engine(e)) => return Err(e),
-            }
-        }
-        let next = if ordered { self.head_due(number)? } else { self.next_due(number)? };
-        let taken = i64::try_from(claimed.len()).unwrap_or(i64::MAX);
-        self.shift(route, -dead, taken, dead, Due::Is(next));
-        Ok(claimed)
-    }
-
-    /// What is due, and what the upstream refused. The one it refused longest ago comes first, so that one which fails again and
-    /// again does not stand before the others for ever.
-    fn claimable(&mut self, route: i64, most: usize, early: Early) -> rusqlite::Result<Vec<Spooled>> {
-        let mut found = match early {
-            Early::Refused(before) => self.refused(route, most, before.0)?,
-            Early::Nothing | Early::Probe => Vec::new(),
-        };
-        let limit = |left: usize| i64::try_from(left).unwrap_or(i64::MAX);
-        let sql = format!(
-            "SELECT {COLUMNS} FROM spool WHERE route = ?1 AND due IS NOT NULL AND due <= ?2 ORDER BY due, seq LIMIT ?3"
-        );
-        let mut statement = self.connection.prepare_cached(&sql)?;
-        let mut rows = statement.query(params![route, self.steady.0, limit(most)])?;
-        while let Some(row) = rows.next()? {
-            let due = Spooled::read(row)?;
-            if found.len() < most && !found.iter().any(|spooled| spooled.seq == due.seq) {
-                found.push(due);
-            }
-        }
-        if found.is_empty() && early == Early::Probe {
-            found = self.refused(route, most, i64::MAX)?;
-        }
-        Ok(found)
-    }
-
-    fn refused(&self, route: i64, most: usize, before: i64) -> rusqlite::Result<Vec<Spooled>> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM spool WHERE route = ?1 AND refused IS NOT NULL AND due IS NOT NULL AND refused < ?2 \
-             ORDER BY refused LIMIT ?3"
-        );
-        let mut statement = self.connection.prepare_cached(&sql)?;
-        let most = i64::try_from(most).unwrap_or(i64::MAX);
-        statement.query_map(params![route, before, most], Spooled::read)?.collect()
-    }
-
-    /// The head of the line and what follows it, as far as all of it is due: nothing overtakes what is on its way or waits.
-    fn in_order(&mut self, route: i64, most: usize, early: Early) -> rusqlite::Result<Vec<Spooled>> {
-        let sql = format!("SELECT {COLUMNS} FROM spool WHERE route = ?1 AND state <> 1 ORDER BY seq LIMIT ?2");
-        let mut statement = self.connection.prepare_cached(&sql)?;
-        let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let found = statement.query_map(params![route, most], Spooled::read)?;
-        let now = self.steady.0;
-        let goes = |spooled: &Spooled| {
-            let refused = match early {
-                Early::Nothing => false,
-                Early::Refused(before) => spooled.refused.is_some_and(|refused| refused < before.0),
-                Early::Probe => spooled.refused.is_some(),
-            };
-            spooled.due.is_some_and(|due| due <= now || refused)
-        };
-        found.take_while(|row| row.as_ref().map_or(true, goes)).collect()
-    }
-
-    /// When the head of the line is due.
-    fn head_due(&self, route: i64) -> rusqlite::Result<Option<UnixMillis>> {
-        let sql = "SELECT due FROM spool WHERE route = ?1 AND state <> 1 ORDER BY seq LIMIT 1";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let due = statement.query_row([route], |row| row.get::<_, Option<i64>>(0)).optional()?;
-        Ok(due.flatten().map(UnixMillis))
-    }
-
-    fn next_due(&self, route: i64) -> rusqlite::Result<Option<UnixMillis>> {
-        let sql = "SELECT due FROM spool WHERE route = ?1 AND due IS NOT NULL ORDER BY due LIMIT 1";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        statement.query_row([route], |row| row.get(0).map(UnixMillis)).optional()
-    }
-
     /// A ticket that is not claimed (any more) is settled already: settling twice changes nothing.
     pub(super) fn settle(&mut self, ticket: Ticket, settlement: &Settlement) -> rusqlite::Result<()> {
         let Some(spooled) = self.spooled(ticket.0)?.filter(Spooled::claimed) else { return Ok(()) };
@@ -304,86 +168,6 @@ impl Batch<'_> {
             }
         }
         Ok(())
-    }
-
-    pub(super) fn reserve(&mut self, request_id: &str) -> rusqlite::Result<Option<u32>> {
-        let Some((key, _)) = self.find(request_id)? else { return Ok(None) };
-        let sql = "UPDATE events SET attempts = attempts + ?2 WHERE key = ?1 RETURNING attempts";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let last: u32 = statement.query_row(params![key, Sends::MOST], |row| row.get(0))?;
-        Ok(Some(last.saturating_sub(Sends::MOST).saturating_add(1)))
-    }
-
-    pub(super) fn note(&mut self, request_id: &str, attempt: &Attempt, first: u32) -> rusqlite::Result<()> {
-        let Some((key, _)) = self.find(request_id)? else { return Ok(()) };
-        self.tried(key, attempt)?;
-        self.follow(key, attempt)?;
-        // Unless another attempt has numbers behind these.
-        let sql = "UPDATE events SET attempts = ?2 WHERE key = ?1 AND attempts = ?3";
-        let reserved = first.saturating_add(Sends::MOST).saturating_sub(1);
-        self.connection.prepare_cached(sql)?.execute(params![key, attempt.number, reserved])?;
-        // A redelivery that was taken makes it delivered; one that was not takes nothing back. What is in the spool stays what
-        // the spool says.
-        if attempt.fault.is_none() && self.found(request_id)?.is_none() {
-            self.outcome(key, HistoryOutcome::Delivered)?;
-        }
-        Ok(())
-    }
-
-    /// A dead letter waits again, with a fresh allowance; one that waits is due now.
-    pub(super) fn revive(&mut self, request_id: &str) -> rusqlite::Result<Option<Arc<str>>> {
-        let Some(spooled) = self.found(request_id)? else { return Ok(None) };
-        let route = self.memory.names.word(self.connection, spooled.route)?;
-        if spooled.state != DEAD {
-            if spooled.claimed() {
-                return Ok(None);
-            }
-            let sql = "UPDATE spool SET due = min(due, ?2) WHERE seq = ?1";
-            self.connection.prepare_cached(sql)?.execute(params![spooled.seq, self.steady.0])?;
-            self.shift(&route, 0, 0, 0, Due::Add(self.steady));
-            return Ok(Some(route));
-        }
-        let sql =
-            "UPDATE spool SET state = 0, due = ?2, failures = 0, refused = NULL, allowance_from = ?2 WHERE seq = ?1";
-        self.connection.prepare_cached(sql)?.execute(params![spooled.seq, self.steady.0])?;
-        self.outcome(spooled.key, HistoryOutcome::Accepted)?;
-        self.shifts.push(Shift {
-            route: Arc::clone(&route),
-            waiting: 1,
-            claimed: 0,
-            dead: -1,
-            due: Due::Add(self.steady),
-            received_at: Some(UnixMillis(spooled.received_at)),
-        });
-        Ok(Some(route))
-    }
-
-    /// A step of having everything that waits for its time due now.
-    pub(super) fn hasten(&mut self, route: &Arc<str>, most: usize) -> rusqlite::Result<usize> {
-        let Some(number) = row::number(self.connection, route)? else { return Ok(0) };
-        let sql = "UPDATE spool SET due = ?2 WHERE seq IN (SELECT seq FROM spool WHERE route = ?1 AND due IS NOT NULL AND \
-             due > ?2 ORDER BY due, seq LIMIT ?3)";
-        let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let hastened = self.connection.prepare_cached(sql)?.execute(params![number, self.steady.0, most])?;
-        if hastened > 0 {
-            self.shift(route, 0, 0, 0, Due::Add(self.steady));
-        }
-        Ok(hastened)
-    }
-
-    /// One that is on its way leaves when it comes back, unless it was taken.
-    pub(super) fn discard(&mut self, request_id: &str) -> rusqlite::Result<Option<Arc<str>>> {
-        let Some(spooled) = self.found(request_id)? else { return Ok(None) };
-        let route = self.memory.names.word(self.connection, spooled.route)?;
-        if spooled.claimed() {
-            self.connection.prepare_cached("UPDATE spool SET state = 2 WHERE seq = ?1")?.execute([spooled.seq])?;
-            return Ok(Some(route));
-        }
-        self.unspool(&spooled)?;
-        self.discarded(&spooled)?;
-        let dead = i64::from(spooled.state == DEAD);
-        self.shift(&route, dead - 1, 0, -dead, Due::Same);
-        Ok(Some(route))
     }
 
     fn give_up(&mut self, spooled: &Spooled, route: &Arc<str>) -> rusqlite::Result<()> {
@@ -469,105 +253,4 @@ impl Batch<'_> {
             _ => Ok(None),
         }
     }
-}
-
-/// Makes claimed requests due again, except those that this process still holds. What a failed commit left behind and what
-/// a crash interrupted are the same here: no sender received success, or one did and nobody delivers it.
-pub(super) fn recover(connection: &Connection, ours: &HashSet<Ticket>, now: UnixMillis) -> rusqlite::Result<u64> {
-    let mut interrupted = 0;
-    // How many sends the interrupted attempt made, nobody knows; the next one's numbers are beyond all that it may have used.
-    let used = Sends::MOST - 1;
-    // No pause is so long: the disk altered it.
-    connection.execute("UPDATE spool SET due = ?1 WHERE due > ?2", [now.0, now.plus(LONGEST).0])?;
-    let mut claimed: Vec<(i64, i64, i64, bool)> = Vec::new();
-    {
-        let mut statement = connection
-            .prepare("SELECT seq, key, state, keep_body FROM spool NOT INDEXED WHERE due IS NULL AND state <> 1")?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            let seq: i64 = row.get(0)?;
-            if !ours.contains(&Ticket(seq)) {
-                claimed.push((seq, row.get(1)?, row.get(2)?, row.get(3)?));
-            }
-        }
-    }
-    for (seq, key, state, keep_body) in claimed {
-        interrupted += 1;
-        if state == DISCARDED {
-            let sql = "UPDATE events SET attempts = max(attempts, (SELECT attempts FROM spool WHERE seq = ?2) + ?3) \
-                 WHERE key = ?1";
-            connection.execute(sql, params![key, seq, used])?;
-            connection.execute("DELETE FROM spool WHERE seq = ?1", [seq])?;
-            if !keep_body {
-                connection.execute("DELETE FROM bodies WHERE key = ?1", [key])?;
-            }
-            let discarded = HistoryOutcome::Discarded.as_str();
-            connection.execute("INSERT OR IGNORE INTO names (text) VALUES (?1)", [discarded])?;
-            let sql = "UPDATE events SET outcome = (SELECT id FROM names WHERE text = ?2) WHERE key = ?1";
-            connection.execute(sql, params![key, discarded])?;
-        } else {
-            // As old as they are, so that they come before what was accepted after them.
-            let sql = "UPDATE spool SET due = min(received_at, ?2), attempts = attempts + ?3 WHERE seq = ?1";
-            connection.prepare_cached(sql)?.execute(params![seq, now.0, used])?;
-        }
-    }
-    Ok(interrupted)
-}
-
-/// What the spool holds.
-pub(super) struct Survey {
-    pub(super) backlogs: Backlogs,
-    /// Bytes by the number of a route's name, dead letters included.
-    pub(super) held: HashMap<i64, u64>,
-    pub(super) last_ticket: i64,
-    pub(super) last_refusal: Option<RefusedAt>,
-    /// Names of the keys that it is sealed with.
-    pub(super) seals: Vec<String>,
-}
-
-/// Counts what waits. One pass over a narrow table: a million rows take a fraction of a second.
-pub(super) fn survey(connection: &Connection) -> rusqlite::Result<Survey> {
-    let mut routes: HashMap<i64, Backlog> = HashMap::new();
-    let mut held: HashMap<i64, u64> = HashMap::new();
-    let (mut last_ticket, mut last_refusal) = (0, None);
-    let mut seals: HashSet<i64> = HashSet::new();
-    let mut statement = connection
-        .prepare("SELECT seq, route, due, state, received_at, seal, bytes, refused FROM spool NOT INDEXED")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        last_ticket = row.get(0)?;
-        seals.extend(row.get::<_, Option<i64>>(5)?);
-        *held.entry(row.get(1)?).or_default() += row.get::<_, i64>(6)?.unsigned_abs();
-        last_refusal = last_refusal.max(row.get::<_, Option<i64>>(7)?);
-        let (due, state): (Option<i64>, i64) = (row.get(2)?, row.get(3)?);
-        let backlog = routes.entry(row.get(1)?).or_default();
-        if state == DEAD {
-            backlog.dead += 1;
-            continue;
-        }
-        let received_at = UnixMillis(row.get(4)?);
-        backlog.waiting += 1;
-        backlog.claimed += u64::from(due.is_none());
-        backlog.oldest = Some(backlog.oldest.map_or(received_at, |oldest| oldest.min(received_at)));
-        if let Some(due) = due.map(UnixMillis) {
-            backlog.next_due = Some(backlog.next_due.map_or(due, |next| next.min(due)));
-        }
-    }
-    let name =
-        |id: i64| connection.query_row("SELECT text FROM names WHERE id = ?1", [id], |row| row.get::<_, String>(0));
-    let named = |(route, backlog)| Ok((Arc::from(name(route)?), backlog));
-    Ok(Survey {
-        backlogs: routes.into_iter().map(named).collect::<rusqlite::Result<_>>()?,
-        held,
-        last_ticket,
-        last_refusal: last_refusal.map(RefusedAt),
-        seals: seals.into_iter().map(name).collect::<rusqlite::Result<_>>()?,
-    })
-}
-
-/// When the oldest waiting request of a route was received; exact.
-pub(super) fn oldest(connection: &Connection, route: &str) -> rusqlite::Result<Option<UnixMillis>> {
-    let Some(number) = row::number(connection, route)? else { return Ok(None) };
-    let sql = "SELECT received_at FROM spool WHERE route = ?1 AND state <> 1 ORDER BY seq LIMIT 1";
-    connection.prepare_cached(sql)?.query_row([number], |row| row.get(0).map(UnixMillis)).optional()
 }

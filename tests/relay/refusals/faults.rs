@@ -205,7 +205,7 @@ pub async fn internal(_: Fault) {
         "src/edge/h2.rs",
         "src/gate/pipeline/accept.rs",
         "src/gate/pipeline/record.rs",
-        "src/store/sqlite/spool.rs",
+        "src/store/sqlite/spool/claim.rs",
         "src/upstream/request.rs",
     ];
     assert_eq!(makers("Fault::Internal"), expected);
