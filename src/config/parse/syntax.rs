@@ -18,14 +18,34 @@ pub(super) fn explain(text: &str, error: &toml::de::Error) -> Cause {
     let start = text.get(..span.start).unwrap_or_default();
     let line = line_at(text, start.rfind('\n').map_or(0, |at| at + 1));
     let key = key_of(start, line);
-    if error.message() == "duplicate key" {
-        let written = text.get(span.clone()).unwrap_or_default();
+    if let Some(written) = taken(text, &span) {
         let help = "a key or table may stand once; [[listeners]] with double brackets adds one";
         let what = format!("\"{written}\" stands here a second time");
         return Cause { span, key, what, help: Some(help.to_owned()) };
     }
     let what = format!("not TOML: {}", error.message().replace('\n', ", "));
     Cause { span, key, what, help: Some(cause(line).to_owned()) }
+}
+
+/// The key at this place, where the text goes wrong because the same key or table is there already. With a name of its own in that
+/// place the text is right there: nothing but the name was wrong.
+fn taken<'t>(text: &'t str, span: &Range<usize>) -> Option<&'t str> {
+    let written = text.get(span.clone())?;
+    let quoted = |quote| written.len() > 1 && written.starts_with(quote) && written.ends_with(quote);
+    let bare = plain(written) && !written.contains('.');
+    let is_key = bare || quoted('"') || quoted('\'');
+    if !is_key {
+        return None;
+    }
+    let is_part = |character: char| character.is_ascii_alphanumeric() || "_-".contains(character);
+    let (before, behind) = (text.get(..span.start)?, text.get(span.end..)?);
+    if before.ends_with(is_part) || !behind.trim_start_matches([' ', '\t']).starts_with(['=', '.', ']']) {
+        return None;
+    }
+    let own = (0..).map(|number: u32| format!("k{number}")).find(|own| !text.contains(own.as_str()))?;
+    let renamed = [before, &own, behind].concat();
+    let still = toml::de::DeTable::parse(&renamed).err().and_then(|error| error.span());
+    still.is_none_or(|still| still.start != span.start).then_some(written)
 }
 
 fn line_at(text: &str, start: usize) -> &str {
@@ -111,6 +131,41 @@ mod tests {
             let error = toml::de::DeTable::parse(&text).expect_err(line);
             let cause = explain(&text, &error);
             assert!(cause.help.as_deref().is_some_and(|help| help.contains(told)), "{line}: {cause:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_or_table_that_stands_twice_is_named() {
+        for (text, twice) in [
+            ("a = 1\na = 2\n", "a"),
+            ("a = 1\n\"a\" = 2\na = 3\n", "\"a\""),
+            ("[x.y]\na = 1\n[x.y]\nb = 2\n", "y"),
+            ("[[x]]\n[x]\n", "x"),
+            ("[x]\n[[x]]\n", "x"),
+            ("t = { a = 1, a = 2 }\n", "a"),
+            ("[a.b]\nc = 1\n[a]\nb.d = 1\n", "b"),
+            ("a = 1\n[a.b]\n", "a"),
+        ] {
+            let error = toml::de::DeTable::parse(text).expect_err(text);
+            assert_eq!(explain(text, &error).what, format!("\"{twice}\" stands here a second time"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_none_is_no_key() {
+        for text in [
+            "a = yes\n",
+            "a = 1_\n",
+            "a = 1\nb = a\n",
+            "a b = 1\n",
+            "[a b]\n",
+            "a\n",
+            "a = \"x\" \"y\"\n",
+            "a: \"x\"\n",
+        ] {
+            let error = toml::de::DeTable::parse(text).expect_err(text);
+            let what = explain(text, &error).what;
+            assert!(what.starts_with("not TOML: "), "{text}: {what}");
         }
     }
 
