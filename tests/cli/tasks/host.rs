@@ -4,6 +4,7 @@ use std::fs::{self, Permissions};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use tempfile::TempDir;
 use toml::{Table, Value};
@@ -36,11 +37,29 @@ pub(super) struct Host {
     pub(super) balancer: u16,
 }
 
+/// Ports that are free now and that the kernel gives to nobody who leaves the choice to it: each is bound much later, by another
+/// process. All are held until the last is found, so that they differ.
+fn ports() -> [u16; 3] {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    const LOWEST: u32 = 10_000;
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").expect("the kernel's range");
+    let first: u32 = range.split_whitespace().next().and_then(|first| first.parse().ok()).expect("a number");
+    let places = first.saturating_sub(LOWEST);
+    let found = [(); 3].map(|()| {
+        let mut tried = (0..places).filter_map(|_| {
+            // Another process of this suite begins elsewhere.
+            let place = NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add(std::process::id().wrapping_mul(97)) % places;
+            TcpListener::bind(("127.0.0.1", u16::try_from(LOWEST + place).ok()?)).ok()
+        });
+        // A range that begins so low leaves nothing below it.
+        tried.next().unwrap_or_else(|| TcpListener::bind("127.0.0.1:0").expect("a port"))
+    });
+    found.map(|port| port.local_addr().expect("bound").port())
+}
+
 impl Host {
     pub(super) fn new() -> Self {
-        // The kernel chooses all of them at once, so that they differ.
-        let ports = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port"));
-        let [public, scrape, balancer] = ports.map(|port| port.local_addr().expect("bound").port());
+        let [public, scrape, balancer] = ports();
         let host = Self { folder: tempfile::tempdir().expect("a folder"), public, scrape, balancer };
         host.furnish();
         host.configure(&host.base());
