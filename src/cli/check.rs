@@ -16,14 +16,14 @@ use serde::Serialize;
 
 use self::compared::Compared;
 use self::connect::Tried;
-use self::identity::{Identity, Nobody};
+use self::identity::Nobody;
 use self::reads::Named;
 use self::unit::Unit;
 use super::grammar::{Check, Format};
 use super::{Exit, Unusable, say_json};
 use crate::cli::terminal::{Palette, Tone, counted, harmless, tell};
 use crate::config::{Loaded, Problem, Report};
-use crate::control::admin::accounts::Accounts;
+use crate::control::admin::accounts::{Accounts, User};
 use crate::control::app::Memory;
 use crate::runtime::snapshot::{AdminAddress, Snapshot};
 
@@ -108,7 +108,7 @@ async fn found(args: &Check) -> Result<Found, Unusable> {
     };
     let read = snapshot.as_ref().map_or_else(|files| files, |snapshot| &snapshot.files);
     let named = Named { config: &file, read, store: store.as_deref(), socket: socket.as_deref() };
-    let judged = match Identity::of(args.user.as_deref(), unit.as_ref(), &accounts) {
+    let judged = match User::judged(args.user.as_deref(), unit.as_ref(), &accounts) {
         Ok(who) => who,
         Err(Nobody::Unknown(name)) => return Err(format!("this host has no user {name}").into()),
         Err(Nobody::UnknownToTheUnit { key, name }) => {

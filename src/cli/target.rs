@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::Unusable;
 use super::grammar::{Config, Relay};
 use crate::base::Clock;
+use crate::base::named_in;
 use crate::config::source::Unit;
 use crate::config::{self, Environment, Loaded, Report};
 use crate::runtime::snapshot::AdminAddress;
@@ -65,7 +66,7 @@ impl Relay {
 pub(super) fn configured_store(path: &Path) -> Option<PathBuf> {
     let table: toml::Table = std::fs::read_to_string(path).ok()?.parse().ok()?;
     let store = table.get("store")?.get("sqlite")?.get("path")?.as_str()?;
-    Some(path.parent().unwrap_or(Path::new("")).join(store))
+    Some(named_in(path, store))
 }
 
 fn configured_admin(path: &Path) -> Result<AdminAddress, Unusable> {

@@ -171,7 +171,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "upstream",
         ],
     ),
-    ("cli::terminal", &[]),
+    ("cli::terminal", &["base"]),
     // A provider, for the demo and for `send`: it signs with the scheme and never sees the relay's own path.
     ("cli::sender", &["scheme"]),
     // Private certificates, for the demo and for `init`.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::base::folder_of;
 use crate::cli::terminal::{Palette, Table, Tone, cell, harmless};
 use crate::config::Problem;
 use crate::domain::Fault;
@@ -61,7 +62,7 @@ pub(super) async fn everything(file: &Path, snapshot: &Snapshot) -> (Tried, Vec<
         }
     }
     if let Some(settings) = &snapshot.store {
-        let folder = settings.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = folder_of(&settings.path);
         let shown = folder.display().to_string();
         let key = || "store.sqlite.path".to_owned();
         let (took_ms, error) = match write(folder) {

@@ -6,6 +6,7 @@ use std::path::Path;
 use rustix::fs::statvfs;
 
 use super::unit::Unit;
+use crate::base::folder_of;
 use crate::config::Problem;
 use crate::control::app::{Memory, open_files};
 use crate::runtime::snapshot::{Limits, Snapshot};
@@ -26,7 +27,7 @@ pub(super) fn warnings(
     found.extend(beyond_memory(memory, &snapshot.limits, ram, unit).map(|words| problem("limits", words)));
     found.extend(beyond_open_files(snapshot, unit).map(|words| problem("limits.max_connections", words)));
     if let Some(store) = &snapshot.store {
-        let folder = store.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = folder_of(&store.path);
         let disk = statvfs(folder).ok().map(|disk| disk.f_blocks.saturating_mul(disk.f_frsize));
         let beyond = disk.and_then(|disk| beyond_disk(store.keep_size, store.disk_reserve, disk));
         found.extend(beyond.map(|words| problem("store.keep.size", words)));

@@ -8,21 +8,12 @@ use rustix::process::geteuid;
 
 use super::unit::Unit;
 use crate::config::Problem;
-use crate::control::admin::accounts::Accounts;
+use crate::control::admin::accounts::{Accounts, User};
 
 /// What is asked of a file or a folder, as its mode has it.
 pub(super) const READ: u32 = 4;
 pub(super) const WRITE: u32 = 2;
 pub(super) const SEARCH: u32 = 1;
-
-/// A user with its groups.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Identity {
-    pub(super) name: String,
-    pub(super) uid: u32,
-    /// The one of its process first.
-    pub(super) groups: Vec<u32>,
-}
 
 /// Why nobody can be judged.
 pub(super) enum Nobody {
@@ -32,12 +23,16 @@ pub(super) enum Nobody {
     UnknownToTheUnit { key: &'static str, name: String },
 }
 
-impl Identity {
-    /// The named user, else the unit's where root asks. `None`: the caller, who reads what it may.
-    pub(super) fn of(named: Option<&str>, unit: Option<&Unit>, accounts: &Accounts) -> Result<Option<Self>, Nobody> {
+impl User {
+    /// As whom a check judges: the named user, else the unit's where root asks. `None`: the caller, who reads what it may.
+    pub(super) fn judged(
+        named: Option<&str>,
+        unit: Option<&Unit>,
+        accounts: &Accounts,
+    ) -> Result<Option<Self>, Nobody> {
         if let Some(name) = named {
             let user = accounts.user(name).ok_or_else(|| Nobody::Unknown(name.to_owned()))?;
-            return Ok(Some(Self { name: user.name, uid: user.uid, groups: user.groups }));
+            return Ok(Some(user));
         }
         match unit {
             Some(unit) if geteuid().is_root() => Self::of_unit(unit, accounts),
@@ -159,8 +154,8 @@ fn parse(bytes: &[u8]) -> Option<Vec<Entry>> {
 mod tests {
     use super::*;
 
-    fn somebody(uid: u32, groups: &[u32]) -> Identity {
-        Identity { name: "somebody".to_owned(), uid, groups: groups.to_vec() }
+    fn somebody(uid: u32, groups: &[u32]) -> User {
+        User { name: "somebody".to_owned(), uid, groups: groups.to_vec() }
     }
 
     #[test]
@@ -170,7 +165,7 @@ mod tests {
             "dmz-relay:x:990:\nadm:x:4:dmz-relay\ntls:x:77:\nown:x:88:\n",
         );
         let unit = Unit { user: Some("dmz-relay".into()), ..Unit::default() };
-        let groups = |unit: &Unit| match Identity::of_unit(unit, &accounts) {
+        let groups = |unit: &Unit| match User::of_unit(unit, &accounts) {
             Ok(who) => who.map(|who| who.groups),
             Err(_) => Some(Vec::new()),
         };

@@ -9,10 +9,11 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
-use super::identity::{Identity, READ, SEARCH, WRITE};
+use super::identity::{READ, SEARCH, WRITE};
 use super::unit::Unit;
+use crate::base::folder_of;
 use crate::config::Problem;
-use crate::control::admin::accounts::Accounts;
+use crate::control::admin::accounts::{Accounts, User};
 
 /// Links on one path, as for the kernel.
 const LINKS: usize = 40;
@@ -40,7 +41,7 @@ struct Obstacle {
 }
 
 /// What this user may not do. Files that do not exist are somebody else's to report.
-pub(super) fn problems(named: Named<'_>, who: &Identity, accounts: &Accounts) -> Vec<Problem> {
+pub(super) fn problems(named: Named<'_>, who: &User, accounts: &Accounts) -> Vec<Problem> {
     let mut obstacles: BTreeMap<PathBuf, Obstacle> = BTreeMap::new();
     let mut meet = |path: &Path, wanted: u32| {
         if let Ok(Some((at, found, on_the_way))) = obstacle(path, wanted, who) {
@@ -54,7 +55,7 @@ pub(super) fn problems(named: Named<'_>, who: &Identity, accounts: &Accounts) ->
         meet(store, READ | WRITE);
     }
     for made in [named.store, named.socket].into_iter().flatten() {
-        meet(&above(made), WRITE | SEARCH);
+        meet(folder_of(made), WRITE | SEARCH);
     }
     obstacles.into_iter().map(|(at, obstacle)| obstacle.problem(&at, named.config, who, accounts)).collect()
 }
@@ -82,7 +83,7 @@ pub(super) fn kept_by_unit(named: Named<'_>, unit: &Unit) -> Vec<Problem> {
     }
     if let Some(writable) = &unit.writable {
         for made in [named.store, named.socket].into_iter().flatten() {
-            let folder = real(&above(made));
+            let folder = real(folder_of(made));
             if !writable.iter().any(|path| folder.starts_with(path)) {
                 let folder = folder.display();
                 let what = format!("{folder} is read-only for the service (ProtectSystem=strict of the unit)");
@@ -94,7 +95,7 @@ pub(super) fn kept_by_unit(named: Named<'_>, unit: &Unit) -> Vec<Problem> {
 }
 
 impl Obstacle {
-    fn problem(&self, at: &Path, config: &Path, who: &Identity, accounts: &Accounts) -> Problem {
+    fn problem(&self, at: &Path, config: &Path, who: &User, accounts: &Accounts) -> Problem {
         let (mode, uid, gid) = (self.found.mode() & 0o7777, self.found.uid(), self.found.gid());
         let owner = accounts.user_name(uid).map_or_else(|| uid.to_string(), str::to_owned);
         let group = accounts.group_name(gid).map_or_else(|| gid.to_string(), str::to_owned);
@@ -129,19 +130,13 @@ fn more(count: usize) -> String {
     if count > 1 { format!(" and {} more", count - 1) } else { String::new() }
 }
 
-/// The folder that a file is made in.
-fn above(path: &Path) -> PathBuf {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    folder.unwrap_or(Path::new(".")).to_path_buf()
-}
-
 /// Where a path leads to, as far as that is there.
 fn real(path: &Path) -> PathBuf {
     path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_path_buf())
 }
 
 /// What keeps a user from a path, link by link and folder by folder; whether it is a folder on the way.
-fn obstacle(path: &Path, wanted: u32, who: &Identity) -> io::Result<Option<(PathBuf, Metadata, bool)>> {
+fn obstacle(path: &Path, wanted: u32, who: &User) -> io::Result<Option<(PathBuf, Metadata, bool)>> {
     let mut at = PathBuf::from("/");
     let mut rest = parts(&std::path::absolute(path)?);
     let mut links = 0;
@@ -214,7 +209,7 @@ mod tests {
             fs::set_permissions(self.path(name), fs::Permissions::from_mode(mode)).unwrap();
         }
 
-        fn told(&self, read: &[PathBuf], store: Option<&Path>, who: &Identity) -> Vec<String> {
+        fn told(&self, read: &[PathBuf], store: Option<&Path>, who: &User) -> Vec<String> {
             let config = self.path("relay.toml");
             let named = Named { config: &config, read, store, socket: None };
             let accounts = Accounts::new("", "");
@@ -224,8 +219,8 @@ mod tests {
     }
 
     /// Neither the owner of what a test makes, nor in its group.
-    fn stranger() -> Identity {
-        Identity { name: "svc".to_owned(), uid: 4_000_000, groups: vec![4_000_001] }
+    fn stranger() -> User {
+        User { name: "svc".to_owned(), uid: 4_000_000, groups: vec![4_000_001] }
     }
 
     #[test]
@@ -239,7 +234,7 @@ mod tests {
         assert!(told[0].starts_with(&format!("{shown} may not be read by the user svc (mode 0600, ")), "{told:?}");
         assert!(told[0].ends_with(&format!("-> chgrp 4000001 {shown} && chmod g+r {shown}")), "{told:?}");
         let owner = fs::metadata(&closed).unwrap().uid();
-        let told = rig.told(&[closed], None, &Identity { uid: owner, ..stranger() });
+        let told = rig.told(&[closed], None, &User { uid: owner, ..stranger() });
         assert_eq!(told, [""; 0]);
     }
 

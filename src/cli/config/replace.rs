@@ -5,6 +5,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
+use crate::base::folder_of;
+
 /// Replaces what the file says. A link is followed to the file that it means, and stays.
 pub(super) fn replace(path: &Path, text: &str) -> io::Result<()> {
     let path = path.canonicalize()?;
@@ -24,7 +26,7 @@ pub(super) fn set_aside(path: &Path, text: &str) -> io::Result<PathBuf> {
 }
 
 fn write(path: &Path, text: &str, like: &fs::Metadata) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     let mut file = tempfile::Builder::new().prefix(".dmz-relay-").tempfile_in(folder)?;
     file.write_all(text.as_bytes())?;
     let ours = file.as_file().metadata()?;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::super::Unusable;
 use super::super::grammar::Send;
 use super::super::verify::unknown;
+use crate::base::named_in;
 use crate::cli::sender::{Place, Trust, TrustProblem};
 use crate::config::raw::RawConfig;
 use crate::control::admin::client;
@@ -139,14 +140,13 @@ fn host_for(listener: &Listener, route: &Route, address: SocketAddr) -> String {
 fn chains(config: &Path, listener: &str) -> Result<Vec<PathBuf>, Unusable> {
     let text = std::fs::read_to_string(config).map_err(|error| format!("{}: {error}", config.display()))?;
     let raw: RawConfig = toml::from_str(&text).map_err(|_| format!("{} has changed", config.display()))?;
-    let folder = config.parent().unwrap_or_else(|| Path::new(""));
     let listeners = raw.listeners.iter().flatten().map(toml::Spanned::get_ref);
     let tls = listeners
         .filter(|raw| raw.name.as_ref().is_some_and(|name| name.get_ref() == listener))
         .filter_map(|raw| raw.tls.as_ref());
     let certificates = tls.filter_map(|tls| tls.get_ref().certificates.as_ref()).flat_map(|list| list.get_ref());
     let chains = certificates.filter_map(|raw| raw.get_ref().chain.as_ref());
-    Ok(chains.map(|chain| folder.join(chain.get_ref())).collect())
+    Ok(chains.map(|chain| named_in(config, chain.get_ref())).collect())
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
+use crate::base::folder_of;
+
 /// A file that a command writes: new, readable by its owner alone, and in its place only when it is whole.
 ///
 /// It is written beside its place under a name that nobody can foresee, made with `O_EXCL`, and moved without replacing anything:
@@ -23,7 +25,7 @@ impl NewFile {
         if path.symlink_metadata().is_ok() {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is such a file already"));
         }
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = folder_of(path);
         // Mode 0600 is what the library gives a file.
         Ok(Self { beside: beside_in(folder)?, path: path.to_path_buf() })
     }
@@ -37,7 +39,7 @@ impl NewFile {
 
     /// A page of a manual: anybody may read it, and it takes the place of an older one. A link there is replaced, not followed.
     pub fn publish(path: &Path, content: &[u8]) -> io::Result<()> {
-        let mut page = beside_in(path.parent().unwrap_or(Path::new(".")))?;
+        let mut page = beside_in(folder_of(path))?;
         page.write_all(content)?;
         page.as_file().set_permissions(Permissions::from_mode(0o644))?;
         page.persist(path).map(drop).map_err(|error| error.error)

@@ -9,6 +9,7 @@ use toml::Spanned;
 
 use super::Compiler;
 use super::values::{Between, millis, number, shown};
+use crate::base::folder_of;
 use crate::config::quantity::write_size;
 use crate::config::raw::{RawSecretEntry, RawSecrets, RawSqlite, RawStore};
 use crate::runtime::snapshot::Limits;
@@ -100,7 +101,7 @@ impl Compiler<'_> {
 
     /// The relay makes the file and never its folder: whose it is and who may enter it is the installation's to say.
     fn store_folder(&mut self, at: &Spanned<String>, key: &str, path: &Path) {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = folder_of(path);
         match fs::metadata(folder) {
             Ok(metadata) if !metadata.is_dir() => {
                 self.reject(at, key, format!("{} is not a folder", folder.display()), PATH);

@@ -8,11 +8,12 @@ use rustix::fs::{Access, access};
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid};
 
-use super::hold::{beside, folder};
+use super::hold::beside;
+use crate::base::folder_of;
 
 /// In words, with the command; `None`: the rights are not what is in the way.
 pub(super) fn denied(path: &Path) -> Option<String> {
-    let folder = folder(path);
+    let folder = folder_of(path);
     if let Some(above) = folder
         .ancestors()
         .skip(1)

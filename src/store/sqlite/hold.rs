@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
+use crate::base::folder_of;
 use crate::store::error::OpenError;
 
 /// Device and number of a file.
@@ -97,12 +98,8 @@ pub(super) fn number(path: &Path) -> io::Result<Number> {
     std::fs::metadata(path).map(|found| (found.dev(), found.ino()))
 }
 
-pub(super) fn folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
 pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
-    File::open(folder(path))?.sync_all()
+    File::open(folder_of(path))?.sync_all()
 }
 
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {

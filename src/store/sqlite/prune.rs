@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::base::UnixMillis;
+use crate::base::folder_of;
 use crate::domain::HistoryOutcome;
 use crate::store::engine::{EngineFault, Room};
 
 use super::Bounds;
 use super::row::{self, Table};
+use super::salvage;
 use super::write::Memory;
-use super::{hold, salvage};
 
 /// Rows that one transaction deletes of a table, or looks at without deleting.
 const PIECE: i64 = 2000;
@@ -76,7 +77,7 @@ impl Pruner {
 
     /// Free space of the file system.
     pub(super) fn look_at_disk(&mut self) -> Result<(), EngineFault> {
-        let found = rustix::fs::statvfs(hold::folder(&self.path))
+        let found = rustix::fs::statvfs(folder_of(&self.path))
             .map_err(|e| EngineFault::of(format!("statvfs: {}", std::io::Error::from(e))))?;
         self.since_look = 0;
         self.room.disk_free = found.f_bavail.saturating_mul(found.f_frsize);
@@ -231,7 +232,7 @@ pub(super) const NOTHING: u64 = 64 * 1024;
 
 pub(super) fn is_disk_full(path: &Path) -> bool {
     let free = |found: rustix::fs::StatVfs| found.f_bavail.saturating_mul(found.f_frsize);
-    rustix::fs::statvfs(hold::folder(path)).is_ok_and(|found| free(found) < NOTHING)
+    rustix::fs::statvfs(folder_of(path)).is_ok_and(|found| free(found) < NOTHING)
 }
 
 /// Marks are bounded also when nobody removes them.

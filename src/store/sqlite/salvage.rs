@@ -15,6 +15,7 @@ use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OpenFlags, params, params_from_iter};
 
 use crate::base::UnixMillis;
+use crate::base::folder_of;
 use crate::domain::{HistoryOutcome, Sends};
 use crate::store::error::OpenError;
 use crate::store::timeline::Timeline;
@@ -42,7 +43,7 @@ pub(super) struct Salvaged {
 /// Damaged files that lie beside the store, the oldest first.
 pub(super) fn lying_there(path: &Path) -> Vec<PathBuf> {
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return Vec::new() };
-    let Ok(entries) = fs::read_dir(hold::folder(path)) else { return Vec::new() };
+    let Ok(entries) = fs::read_dir(folder_of(path)) else { return Vec::new() };
     let aside = |entry: fs::DirEntry| {
         let found = entry.file_name();
         let time = found.to_str()?.strip_prefix(name)?.strip_prefix(ASIDE)?.parse::<i64>().ok()?;
