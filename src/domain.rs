@@ -3,6 +3,7 @@
 //! Three families of errors never mix. A [`Refusal`] is the sender's doing, a [`Fault`] is ours or the upstream's (never
 //! counted against the sender, never a 4xx), and a problem of the configuration is a `config::report::Problem`.
 
+pub mod action_result;
 pub mod fault;
 pub mod field_list;
 pub mod head;
@@ -14,6 +15,7 @@ pub mod sensitive;
 pub mod source;
 pub mod target;
 
+pub use action_result::ActionResult;
 pub use fault::Fault;
 pub use field_list::{FieldList, FieldPattern};
 pub use head::{Framing, Head, HeadBuilder, Headers, Method, RequestLine, Version};

@@ -28,7 +28,7 @@ use ::metrics::{Counter, Gauge};
 use crate::base::{Clock, UnixMillis};
 use crate::domain::Outcome;
 
-pub use action::{ActionOrigin, ActionResult, AdminAction};
+pub use action::{ActionOrigin, AdminAction};
 pub use certificate::CertificateEvent;
 pub use delivery::{Delivered, DeliveryEvent};
 pub use event::RequestEvent;

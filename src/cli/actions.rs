@@ -7,6 +7,7 @@ use super::grammar::{Actions, Format};
 use super::{Exit, Unusable, say_json};
 use crate::cli::terminal::{Palette, Table, Tone, cell, counted, harmless, tell};
 use crate::control::admin::actions::{ActionPage, ActionRow};
+use crate::domain::ActionResult;
 use crate::observe::ActionOrigin;
 use crate::scheme::form;
 
@@ -66,16 +67,16 @@ fn text(page: &ActionPage, palette: Palette) -> String {
 pub(super) fn table(rows: &[ActionRow], palette: Palette) -> Table {
     let mut table = Table::new(["time (UTC)", "user", "action", "result", "about", "pid"]).foldable(&[4, 5]);
     for row in rows {
-        let tone = match &*row.result {
-            "done" => Tone::Good,
-            "refused" => Tone::Bad,
-            _ => Tone::Odd,
+        let tone = match row.result {
+            ActionResult::Done => Tone::Good,
+            ActionResult::Refused => Tone::Bad,
+            ActionResult::Failed | ActionResult::Unknown => Tone::Odd,
         };
         table.row([
             short_time(&row.at).into(),
             cell(Tone::Strong, who(row)),
             harmless(&row.action).into(),
-            cell(tone, harmless(&row.result)),
+            cell(tone, row.result.as_str().to_owned()),
             about(row, palette).into(),
             row.pid.map(|pid| pid.to_string()).unwrap_or_default().into(),
         ]);
@@ -106,7 +107,7 @@ mod tests {
         let row = ActionRow {
             at: "2026-11-22T10:00:00.123Z".into(),
             action: "export".into(),
-            result: "done".into(),
+            result: ActionResult::Done,
             status: 200,
             uid: Some(1001),
             user: Some("alice".into()),

@@ -1,28 +1,7 @@
 //! Who acted over the admin socket or by a signal, read a body, or was refused it: one line, one count.
 
 use super::line::{Level, Line};
-
-/// What came of an action.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ActionResult {
-    /// It was done.
-    Done,
-    /// The caller has no role for it.
-    Refused,
-    /// The caller may ask for it, and it could not be done.
-    Failed,
-}
-
-impl ActionResult {
-    /// The word in log and metric.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Refused => "refused",
-            Self::Failed => "failed",
-        }
-    }
-}
+use crate::domain::ActionResult;
 
 /// From where an action came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +56,7 @@ impl AdminAction<'_> {
     pub(super) const fn level(&self) -> Level {
         match self.result {
             ActionResult::Done => Level::Info,
-            ActionResult::Refused | ActionResult::Failed => Level::Warn,
+            ActionResult::Refused | ActionResult::Failed | ActionResult::Unknown => Level::Warn,
         }
     }
 

@@ -2,6 +2,7 @@
 //! request go.
 
 use crate::base::UnixMillis;
+use crate::domain::ActionResult;
 
 /// Actions that were done or could not be done; the newest are kept.
 pub(super) const KEPT: i64 = 10_000;
@@ -19,8 +20,8 @@ pub struct Action {
     pub at: UnixMillis,
     /// What was asked for: `retry`, `discard`, …
     pub action: Box<str>,
-    /// `done`, `failed` or `refused`.
-    pub result: Box<str>,
+    /// What came of it.
+    pub result: ActionResult,
     /// The answer's status.
     pub status: u16,
     /// The caller's user, as the kernel told it; of a signal it is not known.
@@ -61,7 +62,7 @@ pub struct ActionQuery {
     /// What was asked for.
     pub action: Option<String>,
     /// What came of it.
-    pub result: Option<String>,
+    pub result: Option<ActionResult>,
     /// By this user: a name, or a number.
     pub user: Option<String>,
     /// About this request.

@@ -8,14 +8,32 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::PathBuf;
 
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
 use clap_complete::engine::CompletionCandidate;
 
 use super::Config;
 use crate::config::recipe::builtin_names;
-use crate::domain::{Fault, Refusal};
+use crate::domain::{ActionResult, Fault, Refusal};
 
 /// A larger file is no configuration.
 const LARGEST: u64 = 4 << 20;
+
+impl ValueEnum for ActionResult {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let help = match self {
+            Self::Done => "It was done",
+            Self::Failed => "It could not be done",
+            Self::Refused => "The caller has not the role",
+            Self::Unknown => return None,
+        };
+        Some(PossibleValue::new(self.as_str()).help(help))
+    }
+}
 
 /// The routes of the configuration.
 pub(super) fn routes() -> Vec<CompletionCandidate> {

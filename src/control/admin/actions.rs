@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::events::{self, Denied, EventSource, filter};
 use super::respond::{Answer, json};
+use crate::domain::ActionResult;
 use crate::scheme::form;
 use crate::store::{self, ActionQuery};
 
@@ -29,7 +30,7 @@ pub struct ActionRow {
     /// What was asked for.
     pub action: String,
     /// `done`, `failed` or `refused`.
-    pub result: String,
+    pub result: ActionResult,
     /// The answer's status.
     pub status: u16,
     /// The caller's user id; `null` for a signal.
@@ -56,7 +57,7 @@ impl From<store::Action> for ActionRow {
         Self {
             at: format!("{at:.3}"),
             action: action.into(),
-            result: result.into(),
+            result,
             status,
             uid,
             user: text(user),
@@ -92,8 +93,10 @@ fn query(raw: &str, source: &impl EventSource) -> Result<ActionQuery, Denied> {
             "since" => query.since = Some(filter::instant(&name, &value, source.now())?),
             "until" => query.until = Some(filter::instant(&name, &value, source.now())?),
             "action" => query.action = Some(value),
-            "result" if ["done", "failed", "refused"].contains(&&*value) => query.result = Some(value),
-            "result" => return Err(wrong("is done, failed or refused")),
+            "result" => match ActionResult::parse(&value) {
+                ActionResult::Unknown => return Err(wrong("is done, failed or refused")),
+                result => query.result = Some(result),
+            },
             "user" => query.user = Some(value),
             "id" => query.request_id = Some(value),
             "limit" => {

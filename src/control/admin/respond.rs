@@ -19,7 +19,8 @@ use super::roles::Caller;
 use super::router::{self, Access, Action, Found};
 use super::status::ReloadReport;
 use super::{AdminSource, Exposure, Ongoing, Peer};
-use crate::observe::{ActionOrigin, ActionResult, AdminAction};
+use crate::domain::ActionResult;
+use crate::observe::{ActionOrigin, AdminAction};
 
 /// Nothing here needs a body; one that comes is read to this point and ignored.
 const BODY: usize = 64 * 1024;

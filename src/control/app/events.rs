@@ -162,7 +162,7 @@ fn stored(action: &AdminAction<'_>, at: UnixMillis) -> Action {
     Action {
         at,
         action: action.into(),
-        result: result.as_str().into(),
+        result,
         status,
         uid,
         user: text(user),

@@ -21,8 +21,9 @@ use crate::config::{self, Environment, Problem, Reading, Report};
 use crate::control::reload::{Load, Loaded, Trigger};
 use crate::control::service::Service;
 use crate::delivery::Delivery;
+use crate::domain::ActionResult;
 use crate::edge::Relay;
-use crate::observe::{ActionOrigin, ActionResult, AdminAction, Event};
+use crate::observe::{ActionOrigin, AdminAction, Event};
 use crate::runtime::snapshot::{Reload as Mode, Snapshot};
 
 use self::fixed::Fixed;

@@ -4,6 +4,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params, params_from_iter};
 
 use crate::base::UnixMillis;
+use crate::domain::ActionResult;
 use crate::store::action::{Action, ActionPage, ActionQuery, KEPT, KEPT_REFUSED, PAGE};
 
 /// Rows of a page when the query does not say.
@@ -17,9 +18,20 @@ pub(super) fn insert(connection: &Connection, action: &Action) -> rusqlite::Resu
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
     let Action { at, action, result, status, uid, user, pid, from, request_id, count, detail, token } = action;
     let count = count.map(|count| i64::try_from(count).unwrap_or(i64::MAX));
-    connection
-        .prepare_cached(sql)?
-        .execute(params![at.0, action, result, status, uid, user, pid, from, request_id, count, detail, token])?;
+    connection.prepare_cached(sql)?.execute(params![
+        at.0,
+        action,
+        result.as_str(),
+        status,
+        uid,
+        user,
+        pid,
+        from,
+        request_id,
+        count,
+        detail,
+        token
+    ])?;
     // It looks at every row.
     if connection.last_insert_rowid() % EVERY == 0 {
         prune(connection, "=", KEPT_REFUSED)?;
@@ -31,10 +43,10 @@ pub(super) fn insert(connection: &Connection, action: &Action) -> rusqlite::Resu
 /// Deletes the oldest of those that were refused, or of the others.
 fn prune(connection: &Connection, refused: &str, kept: i64) -> rusqlite::Result<()> {
     let sql = format!(
-        "DELETE FROM actions WHERE result {refused} 'refused' AND id <= \
-         (SELECT id FROM actions WHERE result {refused} 'refused' ORDER BY id DESC LIMIT 1 OFFSET ?1)"
+        "DELETE FROM actions WHERE result {refused} ?2 AND id <= \
+         (SELECT id FROM actions WHERE result {refused} ?2 ORDER BY id DESC LIMIT 1 OFFSET ?1)"
     );
-    connection.prepare_cached(&sql)?.execute([kept]).map(drop)
+    connection.prepare_cached(&sql)?.execute(params![kept, ActionResult::Refused.as_str()]).map(drop)
 }
 
 /// Adds to the count of the action that has this token.
@@ -57,7 +69,7 @@ pub(super) fn page(connection: &Connection, query: &ActionQuery) -> rusqlite::Re
     add("at >= ?", since.map(|at| at.0.into()));
     add("at < ?", until.map(|at| at.0.into()));
     add("action = ?", text(action));
-    add("result = ?", text(result));
+    add("result = ?", result.map(|result| Value::Text(result.as_str().to_owned())));
     match user.as_ref().map(|user| (user, user.parse::<u32>())) {
         Some((_, Ok(uid))) => add("uid = ?", Some(i64::from(uid).into())),
         Some((name, Err(_))) => add("user = ?", Some(Value::Text(name.clone()))),
@@ -81,7 +93,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<(i64, Action)> {
     let action = Action {
         at: UnixMillis(row.get(1)?),
         action: word(2)?,
-        result: word(3)?,
+        result: ActionResult::parse(&row.get::<_, String>(3)?),
         status: row.get(4)?,
         uid: row.get(5)?,
         user: text(6)?,
