@@ -6,15 +6,15 @@
 //! - `dispatcher`: one task for each route that has, or had, something waiting: takes out of the store what is due, as much as
 //!   there are slots for.
 //! - `attempt`: sends one request once, and has the store remember what came of it.
-//! - [`mod@redeliver`] and [`by_hand`]: what an operator asks for.
+//! - [`mod@redeliver`] and [`operator`]: what an operator asks for.
 //!
 //! A request whose route is gone from the configuration waits until it is back; nothing is thrown away because of a reload.
 //!
 //! Deliberately absent: a queue in memory. What is not on its way is in the store only.
 
 mod attempt;
-pub mod by_hand;
 mod dispatcher;
+pub mod operator;
 pub mod redeliver;
 
 use std::collections::{HashMap, HashSet};
@@ -30,7 +30,7 @@ use crate::observe::Event;
 use crate::runtime::snapshot::{Route, Snapshot};
 use crate::store::Store;
 
-pub use by_hand::{discard, retry, retry_waiting};
+pub use operator::{discard, retry, retry_waiting};
 pub use redeliver::{NotRedelivered, Redelivered, redeliver};
 
 /// How often it is looked whether something waits that nobody was woken for: a store that was opened again may have found it.
@@ -90,12 +90,12 @@ impl Delivery {
             }
         }
         let context = Arc::new(DeliveryContext { gate: gate.clone(), store, routes: known, cut: cutting, since });
-        let carrier = Arc::downgrade(&context);
-        gate.state.dispatch.set_carrier(Box::new(move |handed| {
-            let context = carrier.upgrade();
+        let weak = Arc::downgrade(&context);
+        gate.state.dispatch.set_deliver(Box::new(move |handed| {
+            let context = weak.upgrade();
             Box::pin(async move {
                 if let Some(context) = context {
-                    attempt::carry(&context, handed).await;
+                    attempt::take_over(&context, handed).await;
                 }
             })
         }));

@@ -50,7 +50,7 @@ use timeline::Timeline;
 use writer::OnEvent;
 
 pub use action::{Action, ActionPage, ActionQuery};
-pub use engine::Mark;
+pub use engine::KeyValue;
 pub use entry::{Attempt, AttemptKind, Entry, Event, Stage, Took};
 pub use error::{OpenError, Unstored};
 pub use query::{Cursor, Page, Query};
@@ -337,22 +337,17 @@ impl Store {
 
     /// Keeps a small fact beyond this process, in place of the one with the same kind, route and slot. Never waits; one
     /// that finds no room is lost, as is a value of more than 4 KiB.
-    pub fn mark(&self, kind: &'static str, route: &str, slot: i64, value: Vec<u8>) {
-        let mark = Box::new(Mark { route: route.into(), slot, value });
-        let _ = self.intake.leave(Write::Mark { kind, mark });
-    }
-
-    /// Removes the facts of a kind whose slot lies before. Never waits.
-    pub fn unmark_before(&self, kind: &'static str, slot: i64) {
-        let _ = self.intake.leave(Write::UnmarkBefore { kind, slot });
+    pub fn put(&self, kind: &'static str, route: &str, slot: i64, value: Vec<u8>) {
+        let value = Box::new(KeyValue { route: route.into(), slot, value });
+        let _ = self.intake.leave(Write::Put { kind, value });
     }
 
     /// The facts of a kind, by route and slot.
     ///
     /// # Errors
     /// When they could not be read.
-    pub async fn marks(&self, kind: &'static str) -> Result<Vec<Mark>, Unstored> {
-        self.readers.read(move |reader| reader.marks(kind)).await
+    pub async fn values(&self, kind: &'static str) -> Result<Vec<KeyValue>, Unstored> {
+        self.readers.read(move |reader| reader.values(kind)).await
     }
 
     /// Keeps an action beyond this process, apart from the history. Never waits; the log has what finds no room.

@@ -14,7 +14,7 @@ pub struct Panicked;
 ///
 /// # Errors
 /// It panicked.
-pub async fn caught<F: Future + Unpin>(mut future: F) -> Result<F::Output, Panicked> {
+pub async fn catch_panic<F: Future + Unpin>(mut future: F) -> Result<F::Output, Panicked> {
     poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut future).poll(context))) {
         Ok(poll) => poll.map(Ok),
         Err(_) => std::task::Poll::Ready(Err(Panicked)),
@@ -28,7 +28,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_becomes_an_error() {
-        assert!(caught(Box::pin(async { 1 })).await.is_ok());
-        assert!(caught(Box::pin(async { panic!("expected by this test") })).await.is_err());
+        assert!(catch_panic(Box::pin(async { 1 })).await.is_ok());
+        assert!(catch_panic(Box::pin(async { panic!("expected by this test") })).await.is_err());
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::base::UnixMillis;
-use crate::base::catch::{Panicked, caught};
+use crate::base::catch::{Panicked, catch_panic};
 use crate::domain::{Fault, Sends};
 use crate::gate::pipeline::compose::Inward;
 use crate::gate::pipeline::held::restored;
@@ -19,7 +19,7 @@ use crate::upstream::{Received, Undelivered};
 use super::DeliveryContext;
 
 /// Delivers a request that was accepted a moment ago.
-pub(super) async fn carry(context: &DeliveryContext, handed: HandedOver) {
+pub(super) async fn take_over(context: &DeliveryContext, handed: HandedOver) {
     let (claimed, slot) = handed.claimed();
     match context.route(&claimed.request.route) {
         Some(route) => {
@@ -99,7 +99,7 @@ async fn ended(
     trying: impl Future<Output = Option<Tried>> + Unpin,
 ) -> Option<UnixMillis> {
     let gate = &context.gate;
-    let Tried { attempt, next, refused, at } = match caught(trying).await {
+    let Tried { attempt, next, refused, at } = match catch_panic(trying).await {
         Ok(tried) => tried?,
         Err(Panicked) => {
             let at = gate.clock.now();
@@ -209,13 +209,13 @@ pub(super) fn judge(
 ) -> Option<RefusedAt> {
     let verdict = match result {
         Ok(_) => Verdict::Answers,
-        Err(missed) => Verdict::of(missed.fault, missed.status, wish(missed, now))?,
+        Err(missed) => Verdict::of(missed.fault, missed.status, retry_after(missed, now))?,
     };
     circuit::judge(gate, circuit, verdict, probe, now)
 }
 
-fn wish(missed: &Undelivered, now: UnixMillis) -> Duration {
-    missed.retry_after.map_or(Duration::ZERO, |wish| wish.from(now))
+fn retry_after(missed: &Undelivered, now: UnixMillis) -> Duration {
+    missed.retry_after.map_or(Duration::ZERO, |asked| asked.from(now))
 }
 
 /// What follows. An attempt before its time that only found out that the upstream is still away is taken off no allowance, and
@@ -236,7 +236,7 @@ fn next(
     if refused.is_some() && claimed.due > sent.at {
         return Next::Again(Wait { due: claimed.due, refused, counts: false });
     }
-    again(context, route, claimed, wish(missed, now), refused, now)
+    again(context, route, claimed, retry_after(missed, now), refused, now)
 }
 
 /// Another attempt at its time, as long as the route allows one.
@@ -244,7 +244,7 @@ fn again(
     context: &DeliveryContext,
     route: &Route,
     claimed: &Claimed,
-    wish: Duration,
+    retry_after: Duration,
     refused: Option<RefusedAt>,
     now: UnixMillis,
 ) -> Next {
@@ -256,7 +256,7 @@ fn again(
         return Next::Dead;
     }
     let pause = schedule::pause(retry.first, retry.max, failures, fastrand::f64());
-    let due = schedule::due(now, pause, wish, retry.max);
+    let due = schedule::due(now, pause, retry_after, retry.max);
     Next::Again(Wait { due, refused, counts: true })
 }
 

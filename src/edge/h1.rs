@@ -19,7 +19,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::yield_now;
 use tokio::time::{Duration, Instant, sleep, timeout, timeout_at};
 
-use crate::base::catch::caught;
+use crate::base::catch::catch_panic;
 use crate::base::patience::within;
 use crate::domain::{Answer, Fault, Refusal, Version};
 use crate::gate::pipeline::{self, Connection};
@@ -106,7 +106,7 @@ impl<S: Wire> Session<S> {
         let mut body = Body::new(&mut self.io, &mut self.buffer, head.framing(), head.expects_continue());
         // In a box, so that an idle connection does not carry the size of a request under way; boxed before anything else takes
         // it, because each of them would copy that size.
-        let served = caught(Box::pin(pipeline::serve(&relay.gate, snapshot, connection, &head, &mut body))).await;
+        let served = catch_panic(Box::pin(pipeline::serve(&relay.gate, snapshot, connection, &head, &mut body))).await;
         let (answer, request_id) =
             served.unwrap_or_else(|_| (pipeline::answer::edge_failed(Fault::Internal), String::new()));
         if answer.close {

@@ -22,7 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Duration, Instant, sleep_until, timeout};
 
 use crate::base::UnixMillis;
-use crate::base::catch::caught;
+use crate::base::catch::catch_panic;
 use crate::domain::{Answer, Fault, Refusal, Version};
 use crate::gate::pipeline::{self, Connection};
 use crate::observe::{Http2Ended, Http2Error, Http2Scope};
@@ -182,9 +182,14 @@ impl Exchange {
         drop(parts);
         let mut body = Body::new(stream, respond, head.expects_continue());
         // In a box, so that the task is small to move, and a stream whose peer takes no answer costs no more than the answer.
-        let served =
-            caught(Box::pin(pipeline::serve(&self.relay.gate, &self.snapshot, &self.connection, &head, &mut body)))
-                .await;
+        let served = catch_panic(Box::pin(pipeline::serve(
+            &self.relay.gate,
+            &self.snapshot,
+            &self.connection,
+            &head,
+            &mut body,
+        )))
+        .await;
         drop(head);
         let (answer, request_id) =
             served.unwrap_or_else(|_| (pipeline::answer::edge_failed(Fault::Internal), String::new()));

@@ -53,14 +53,14 @@ impl HandedOver {
 }
 
 /// Delivers what is handed over; set by `delivery`, which stands above the pipeline.
-pub type Carrier = Box<dyn Fn(HandedOver) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+pub type Deliver = Box<dyn Fn(HandedOver) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 /// One per process.
 #[derive(Default)]
 pub struct Dispatch {
     lanes: Mutex<HashMap<Arc<str>, Arc<Lane>>>,
     circuits: Circuits,
-    carrier: OnceLock<Carrier>,
+    deliver: OnceLock<Deliver>,
     shared: Arc<Shared>,
 }
 
@@ -136,14 +136,14 @@ impl Dispatch {
     }
 
     /// Sets who delivers; only at the start, and only once.
-    pub fn set_carrier(&self, carrier: Carrier) {
-        let _ = self.carrier.set(carrier);
+    pub fn set_deliver(&self, deliver: Deliver) {
+        let _ = self.deliver.set(deliver);
     }
 
-    /// Delivers a request that was just accepted. Without a carrier it stays as it is and is found at the next start.
-    pub async fn carry(&self, handed: HandedOver) {
-        if let Some(carrier) = self.carrier.get() {
-            carrier(handed).await;
+    /// Delivers a request that was just accepted. Before the delivery began it stays as it is and is found at the next start.
+    pub async fn hand_off(&self, handed: HandedOver) {
+        if let Some(deliver) = self.deliver.get() {
+            deliver(handed).await;
         }
     }
 

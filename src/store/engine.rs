@@ -57,13 +57,9 @@ pub(super) enum Write {
     Discard {
         request_id: Box<str>,
     },
-    Mark {
+    Put {
         kind: &'static str,
-        mark: Box<Mark>,
-    },
-    UnmarkBefore {
-        kind: &'static str,
-        slot: i64,
+        value: Box<KeyValue>,
     },
     /// Somebody acted over the admin socket.
     Act(Box<Action>),
@@ -163,7 +159,7 @@ pub(super) trait Reader: Send {
     fn page(&mut self, query: &Query, sensitive: &Sensitive) -> Result<Page, EngineFault>;
     fn event(&mut self, request_id: &str) -> Result<Option<Event>, EngineFault>;
     fn request(&mut self, request_id: &str) -> Result<Option<StoredRequest>, EngineFault>;
-    fn marks(&mut self, kind: &str) -> Result<Vec<Mark>, EngineFault>;
+    fn values(&mut self, kind: &str) -> Result<Vec<KeyValue>, EngineFault>;
     fn actions(&mut self, query: &ActionQuery) -> Result<ActionPage, EngineFault>;
 }
 
@@ -195,7 +191,7 @@ pub(super) struct Opened {
 
 /// A small fact that outlives the process, by kind, route and slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mark {
+pub struct KeyValue {
     /// The route's name.
     pub route: Box<str>,
     /// A day, an hour of the week, whatever the kind counts by.

@@ -173,7 +173,7 @@ fn weight(write: &Write) -> usize {
         Write::Accept(accept) => entry(&accept.entry),
         Write::Record(recorded) => entry(recorded),
         Write::Remember { .. } => size_of::<Job>(),
-        Write::Mark { mark, .. } => WRITE + mark.value.len(),
+        Write::Put { value, .. } => WRITE + value.value.len(),
         _ => WRITE,
     }
 }

@@ -45,7 +45,7 @@ impl RefusedAt {
 pub enum Early {
     /// Nothing.
     Nothing,
-    /// What the upstream refused before this mark, and before what is due: it takes requests again.
+    /// What the upstream refused before this number, and before what is due: it takes requests again.
     Refused(RefusedAt),
     /// One that it refused, if nothing is due: to find out whether it does.
     Probe,

@@ -117,7 +117,7 @@ async fn what_still_fits_its_route_is_delivered() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_row_of_the_history_that_no_longer_fits_is_not_sent_again_by_hand() {
+async fn a_row_of_the_history_that_no_longer_fits_is_not_redelivered() {
     let mut rig = Rig::start(setup(GITHUB)).await;
     let sent = rig.send(Protocol::H1, &call(1)).await;
     rig.drained("gh").await;

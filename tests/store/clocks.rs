@@ -80,7 +80,7 @@ async fn no_dedupe_key_is_forgotten_before_its_window_has_passed_by_both_clocks(
         set(&rig, step);
         let commits = store.status().commits;
         // Upkeep of a second's rhythm has looked at it.
-        store.mark("test", "dastra", 0, vec![1]);
+        store.put("test", "dastra", 0, vec![1]);
         eventually("upkeep came round", async || {
             store.flush().await.unwrap();
             tokio::time::sleep(Duration::from_millis(100)).await;

@@ -44,7 +44,7 @@ async fn filled() -> (Rig, BTreeMap<String, Bytes>) {
             upstream: None,
             ..self::entry(at)
         });
-        store.mark("silence", "dastra", number as i64, vec![1; 100]);
+        store.put("silence", "dastra", number as i64, vec![1; 100]);
     }
     store.flush().await.unwrap();
     drop(store);

@@ -390,23 +390,20 @@ async fn dedupe_keys_come_back_until_their_window_has_passed() {
 }
 
 #[tokio::test]
-async fn marks_are_kept_replaced_and_removed() {
+async fn small_facts_are_kept_and_replaced() {
     let rig = Rig::new();
     let store = rig.open();
-    store.mark("silence", "dastra", 1, b"old".to_vec());
-    store.mark("silence", "dastra", 1, b"new".to_vec());
-    store.mark("silence", "dastra", 2, b"two".to_vec());
-    store.mark("silence", "dastra", 3, vec![0; 5000]);
-    store.mark("budget", "dastra", 1, b"other".to_vec());
+    store.put("silence", "dastra", 1, b"old".to_vec());
+    store.put("silence", "dastra", 1, b"new".to_vec());
+    store.put("silence", "dastra", 2, b"two".to_vec());
+    store.put("silence", "dastra", 3, vec![0; 5000]);
+    store.put("budget", "dastra", 1, b"other".to_vec());
     store.flush().await.unwrap();
     drop(store);
     let store = rig.open();
     let values =
-        async |kind| -> Vec<Vec<u8>> { store.marks(kind).await.unwrap().into_iter().map(|mark| mark.value).collect() };
+        async |kind| -> Vec<Vec<u8>> { store.values(kind).await.unwrap().into_iter().map(|kept| kept.value).collect() };
     assert_eq!(values("silence").await, [b"new".to_vec(), b"two".to_vec()]);
-    store.unmark_before("silence", 2);
-    store.flush().await.unwrap();
-    assert_eq!(values("silence").await, [b"two".to_vec()]);
     assert_eq!(values("budget").await, [b"other".to_vec()]);
 }
 

@@ -216,6 +216,6 @@ async fn a_file_of_the_first_version_opens() {
     // It was interrupted in its second attempt, and the first one had failed.
     assert_eq!((claimed.attempt, claimed.failures, &*claimed.request.body), (2 + Sends::MOST, 1, &b"hello"[..]));
     assert_eq!((claimed.request.head.path(), claimed.request.head.headers().first("x-a")), ("/h", Some(&b"b"[..])));
-    assert_eq!(store.marks("silence").await.unwrap().len(), 1);
+    assert_eq!(store.values("silence").await.unwrap().len(), 1);
     assert_eq!(store.event(&claimed.request.request_id).await.unwrap().unwrap().history.len(), 1);
 }

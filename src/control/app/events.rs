@@ -15,7 +15,7 @@ use crate::base::UnixMillis;
 use crate::control::admin::events::{
     Asking, Denied, EventDetail, EventSource, Listed, Recorded, RedeliveryReport, Whose,
 };
-use crate::delivery::by_hand::{Refused, Waiting};
+use crate::delivery::operator::{Refused, Waiting};
 use crate::delivery::{self, NotRedelivered};
 use crate::gate::explain::{EventExplanation, explain_event};
 use crate::gate::pipeline::Gate;

@@ -15,17 +15,17 @@ use crate::runtime::snapshot::{InactivityAlert, Route};
 pub(super) async fn restore(relay: &Relay) {
     let Some(store) = relay.gate.state.store() else { return };
     let (snapshot, now) = (relay.snapshot(), relay.gate.clock.now());
-    let budgets = store.marks(budget::KIND).await.unwrap_or_default();
-    let baselines = store.marks(baseline::KIND).await.unwrap_or_default();
+    let budgets = store.values(budget::KIND).await.unwrap_or_default();
+    let baselines = store.values(baseline::KIND).await.unwrap_or_default();
     let routes: HashMap<&str, &Arc<Route>> = snapshot.routes.iter().map(|route| (&*route.name, route)).collect();
-    for mark in &budgets {
-        if let Some(route) = routes.get(&*mark.route) {
-            route.budget.restore(&mark.value, now);
+    for kept in &budgets {
+        if let Some(route) = routes.get(&*kept.route) {
+            route.budget.restore(&kept.value, now);
         }
     }
-    for mark in &baselines {
-        if let Some(route) = routes.get(&*mark.route) {
-            route.baseline.restore(&String::from_utf8_lossy(&mark.value), now);
+    for kept in &baselines {
+        if let Some(route) = routes.get(&*kept.route) {
+            route.baseline.restore(&String::from_utf8_lossy(&kept.value), now);
         }
     }
 }
@@ -37,9 +37,9 @@ pub(super) fn keep(relay: &Relay) {
     for route in snapshot.routes.iter() {
         // The pipeline keeps each failure at once; this is what time changed.
         if let Some(kept) = route.budget.changed() {
-            store.mark(budget::KIND, &route.name, 0, kept);
+            store.put(budget::KIND, &route.name, 0, kept);
         }
-        store.mark(baseline::KIND, &route.name, 0, route.baseline.keep(now).into_bytes());
+        store.put(baseline::KIND, &route.name, 0, route.baseline.keep(now).into_bytes());
     }
 }
 

@@ -121,7 +121,7 @@ impl Keeping {
             Some((request, slot)) => {
                 // The slot counts from here on.
                 drop(busy);
-                state.dispatch.carry(HandedOver { ticket, request, slot }).await;
+                state.dispatch.hand_off(HandedOver { ticket, request, slot }).await;
             }
             None => {
                 if let Some((due, since)) = head_due {

@@ -32,7 +32,7 @@ pub fn judge(
     let Transitions { of_route, of_upstream } = circuit.judge(verdict, probe, now);
     changed(gate, circuit.upstream(), Some(circuit.route()), of_route);
     changed(gate, circuit.upstream(), None, of_upstream);
-    verdict.refuses().then(|| circuit.mark())
+    verdict.refuses().then(|| circuit.number_refusal())
 }
 
 /// Records that a breaker has opened or closed, and wakes whoever waited behind it.

@@ -24,9 +24,9 @@ const SETTLE: Duration = Duration::from_secs(5);
 
 /// Numbers refusals and recoveries of one process in their order, so that a recovery knows what was refused before it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Marks(Arc<AtomicI64>);
+pub(super) struct RefusalNumbers(Arc<AtomicI64>);
 
-impl Marks {
+impl RefusalNumbers {
     /// The next one.
     pub(super) fn next(&self) -> RefusedAt {
         RefusedAt(self.0.fetch_add(1, Ordering::Relaxed))
@@ -63,7 +63,7 @@ pub struct BreakerStatus {
 #[derive(Debug)]
 pub(super) struct Breaker {
     inner: Mutex<Inner>,
-    marks: Marks,
+    numbers: RefusalNumbers,
 }
 
 #[derive(Debug)]
@@ -75,7 +75,7 @@ struct Inner {
     pause: Duration,
     /// Probes under way.
     probing: u32,
-    /// What was refused before this mark is drawn forward.
+    /// What was refused before this number is drawn forward.
     recovered: RefusedAt,
     recovered_at: Option<UnixMillis>,
     /// How often it closed.
@@ -129,7 +129,7 @@ impl Drop for Ticket {
 }
 
 impl Breaker {
-    pub(super) fn new(marks: &Marks) -> Self {
+    pub(super) fn new(numbers: &RefusalNumbers) -> Self {
         let inner = Inner {
             failures: 0,
             open: false,
@@ -137,11 +137,11 @@ impl Breaker {
             pause: Duration::ZERO,
             probing: 0,
             // It stands before servers that nobody has asked yet: what others refused is drawn forward.
-            recovered: marks.next(),
+            recovered: numbers.next(),
             recovered_at: None,
             closings: 0,
         };
-        Self { inner: Mutex::new(inner), marks: marks.clone() }
+        Self { inner: Mutex::new(inner), numbers: numbers.clone() }
     }
 
     /// Whether something may be sent. `due`: there is something to send even if nothing has to be found out.
@@ -179,14 +179,14 @@ impl Breaker {
         if !was_open && !probed && inner.recovered_at.is_some_and(settling) {
             return None;
         }
-        inner.recovered = self.marks.next();
+        inner.recovered = self.numbers.next();
         inner.recovered_at = Some(now);
         inner.closings += u64::from(was_open);
         Some(if was_open { Transition::Closed } else { Transition::Cleared })
     }
 
-    /// A refusal; `wish` is what the server asked for.
-    pub(super) fn refused(&self, probe: Option<Ticket>, wish: Duration, now: UnixMillis) -> Option<Transition> {
+    /// A refusal; `retry_after` is what the server asked for.
+    pub(super) fn refused(&self, probe: Option<Ticket>, retry_after: Duration, now: UnixMillis) -> Option<Transition> {
         let probed = probe.is_some();
         if let Some(probe) = probe {
             probe.unused();
@@ -198,7 +198,7 @@ impl Breaker {
         }
         inner.failures = inner.failures.saturating_add(1);
         let pause = if probed { inner.pause * 2 } else { inner.pause };
-        inner.pause = pause.max(wish).clamp(FIRST, LONGEST);
+        inner.pause = pause.max(retry_after).clamp(FIRST, LONGEST);
         inner.since = now;
         let opens = !inner.open && inner.failures >= FAILURES;
         inner.open |= opens;
@@ -213,8 +213,8 @@ impl Breaker {
 
     /// Everything that was refused until now is drawn forward as soon as something may be sent.
     pub(super) fn recover(&self) {
-        let mark = self.marks.next();
-        self.lock().recovered = mark;
+        let number = self.numbers.next();
+        self.lock().recovered = number;
     }
 
     pub(super) fn recovered(&self) -> RefusedAt {
@@ -248,7 +248,7 @@ mod tests {
     }
 
     fn breaker() -> Arc<Breaker> {
-        Arc::new(Breaker::new(&Marks::default()))
+        Arc::new(Breaker::new(&RefusalNumbers::default()))
     }
 
     fn probe(breaker: &Arc<Breaker>, now: UnixMillis) -> Option<Ticket> {
@@ -323,16 +323,16 @@ mod tests {
         let breaker = breaker();
         refuse(&breaker, 1, at(0));
         assert_eq!(breaker.answered(None, at(0)), Some(Transition::Cleared));
-        let mark = breaker.recovered();
+        let number = breaker.recovered();
         refuse(&breaker, 1, at(1));
         assert_eq!(breaker.answered(None, at(1)), None);
-        assert_eq!(breaker.recovered(), mark);
+        assert_eq!(breaker.recovered(), number);
         refuse(&breaker, 1, at(5));
         assert_eq!(breaker.answered(None, at(5)), Some(Transition::Cleared));
     }
 
     #[test]
-    fn a_servers_wish_is_heeded_up_to_the_longest_pause_and_a_clock_set_back_does_no_harm() {
+    fn a_servers_retry_after_is_heeded_up_to_the_longest_pause_and_a_clock_set_back_does_no_harm() {
         let breaker = breaker();
         for _ in 0..3 {
             breaker.refused(None, Duration::from_secs(3600), at(0));

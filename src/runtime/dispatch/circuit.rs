@@ -13,7 +13,7 @@ use crate::base::UnixMillis;
 use crate::domain::Fault;
 use crate::store::RefusedAt;
 
-use super::breaker::{Breaker, BreakerStatus, Entry, Marks, Ticket, Transition};
+use super::breaker::{Breaker, BreakerStatus, Entry, RefusalNumbers, Ticket, Transition};
 
 /// What an attempt says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,9 +30,9 @@ pub enum Verdict {
 
 impl Verdict {
     /// What a fault says; `None`: nothing of the upstream.
-    pub fn of(fault: Fault, status: Option<u16>, wish: Duration) -> Option<Self> {
+    pub fn of(fault: Fault, status: Option<u16>, retry_after: Duration) -> Option<Self> {
         match (fault, status) {
-            (Fault::UpstreamStatus, Some(429 | 502..=504)) => Some(Self::Declines(wish)),
+            (Fault::UpstreamStatus, Some(429 | 502..=504)) => Some(Self::Declines(retry_after)),
             (Fault::UpstreamStatus | Fault::UpstreamTooLarge, _) => Some(Self::Answers),
             (Fault::UpstreamConnect | Fault::UpstreamTls | Fault::UpstreamUnavailable, _) => Some(Self::Unreachable),
             (Fault::UpstreamReset | Fault::UpstreamMalformed | Fault::UpstreamTimeout, _) => Some(Self::Silent),
@@ -90,7 +90,7 @@ pub struct Circuit {
     upstream: Arc<str>,
     of_route: Arc<Breaker>,
     of_upstream: Arc<Breaker>,
-    marks: Marks,
+    numbers: RefusalNumbers,
     /// How many at once an upstream is trusted with that was away.
     most: AtomicUsize,
     /// What was under way when it came back. That may hang, and must not take the places of what follows.
@@ -102,15 +102,20 @@ pub struct Circuit {
 }
 
 impl Circuit {
-    pub(super) fn new(route: Arc<str>, upstream: Arc<str>, of_upstream: Arc<Breaker>, marks: &Marks) -> Self {
-        let of_route = Arc::new(Breaker::new(marks));
+    pub(super) fn new(
+        route: Arc<str>,
+        upstream: Arc<str>,
+        of_upstream: Arc<Breaker>,
+        numbers: &RefusalNumbers,
+    ) -> Self {
+        let of_route = Arc::new(Breaker::new(numbers));
         let closings = AtomicU64::new(of_upstream.closings());
         Self {
             route,
             upstream,
             of_route,
             of_upstream,
-            marks: marks.clone(),
+            numbers: numbers.clone(),
             most: AtomicUsize::new(usize::MAX),
             before: AtomicUsize::new(0),
             began: AtomicBool::new(false),
@@ -171,8 +176,8 @@ impl Circuit {
                     self.most.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |most| Some(most.saturating_mul(2)));
                 turns
             }
-            Verdict::Declines(wish) => Transitions {
-                of_route: self.of_route.refused(of_route, wish, now),
+            Verdict::Declines(retry_after) => Transitions {
+                of_route: self.of_route.refused(of_route, retry_after, now),
                 of_upstream: self.of_upstream.answered(of_upstream, now),
             },
             Verdict::Silent => Transitions {
@@ -212,8 +217,8 @@ impl Circuit {
     }
 
     /// For a request that was refused now.
-    pub fn mark(&self) -> RefusedAt {
-        self.marks.next()
+    pub fn number_refusal(&self) -> RefusedAt {
+        self.numbers.next()
     }
 
     /// What was refused before this has not to wait for its time any more.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::store::RefusedAt;
 
-use super::breaker::{Breaker, BreakerStatus, Marks};
+use super::breaker::{Breaker, BreakerStatus, RefusalNumbers};
 use super::circuit::Circuit;
 
 /// The servers of an upstream.
@@ -24,7 +24,7 @@ type Place = (Arc<str>, u64);
 #[derive(Debug, Default)]
 pub(super) struct Circuits {
     known: Mutex<Known>,
-    marks: Marks,
+    numbers: RefusalNumbers,
 }
 
 #[derive(Debug, Default)]
@@ -35,7 +35,7 @@ struct Known {
 
 impl Circuits {
     pub(super) fn begin_after(&self, last: RefusedAt) {
-        self.marks.begin_after(last);
+        self.numbers.begin_after(last);
     }
 
     pub(super) fn of(&self, route: &Arc<str>, servers: Servers<'_>) -> Arc<Circuit> {
@@ -43,9 +43,9 @@ impl Circuits {
         let mut known = self.lock();
         let Known { upstreams, circuits } = &mut *known;
         let circuit = circuits.entry((Arc::clone(route), place)).or_insert_with_key(|(route, place)| {
-            let breaker = upstreams.entry(place.clone()).or_insert_with(|| Arc::new(Breaker::new(&self.marks)));
+            let breaker = upstreams.entry(place.clone()).or_insert_with(|| Arc::new(Breaker::new(&self.numbers)));
             let (route, upstream) = (Arc::clone(route), Arc::clone(&place.0));
-            Arc::new(Circuit::new(route, upstream, Arc::clone(breaker), &self.marks))
+            Arc::new(Circuit::new(route, upstream, Arc::clone(breaker), &self.numbers))
         });
         Arc::clone(circuit)
     }
@@ -128,7 +128,7 @@ mod tests {
         for _ in 0..9 {
             old.judge(Verdict::Unreachable, None, NOW);
         }
-        let refused = old.mark();
+        let refused = old.number_refusal();
         let new = circuit(&circuits, "a", 2);
         assert!(free(&new) && new.recovered() > refused);
         // What was on its way to the old ones says nothing of the new ones.

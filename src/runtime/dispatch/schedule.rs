@@ -18,8 +18,8 @@ pub fn pause(first: Duration, longest: Duration, failures: u32, chance: f64) -> 
 }
 
 /// The instant of the next attempt. What the server asks for counts where it is later, up to the longest wait.
-pub fn due(now: UnixMillis, pause: Duration, wish: Duration, longest: Duration) -> UnixMillis {
-    now.plus(pause.max(wish.min(longest)))
+pub fn due(now: UnixMillis, pause: Duration, retry_after: Duration, longest: Duration) -> UnixMillis {
+    now.plus(pause.max(retry_after.min(longest)))
 }
 
 /// Whether a request that failed `failures` times is too old. Age alone does not say so: while this process did not run nobody was
@@ -47,9 +47,9 @@ mod tests {
     }
 
     #[test]
-    fn a_servers_wish_counts_where_it_is_later_and_has_a_bound() {
+    fn a_servers_retry_after_counts_where_it_is_later_and_has_a_bound() {
         let now = UnixMillis::from_secs(1000);
-        let due = |pause, wish| due(now, pause, wish, LONGEST);
+        let due = |pause, retry_after| due(now, pause, retry_after, LONGEST);
         assert_eq!(due(SECOND, Duration::ZERO), now.plus(SECOND));
         assert_eq!(due(SECOND, SECOND * 5), now.plus(SECOND * 5));
         assert_eq!(due(SECOND * 9, SECOND), now.plus(SECOND * 9));

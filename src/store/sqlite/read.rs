@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Rows, params};
 use crate::base::{Secret, UnixMillis};
 use crate::domain::{Fault, Sensitive};
 use crate::store::action::{ActionPage, ActionQuery};
-use crate::store::engine::{EngineFault, Mark, Reader};
+use crate::store::engine::{EngineFault, KeyValue, Reader};
 use crate::store::entry::{Attempt, AttemptKind, Event};
 use crate::store::head;
 use crate::store::query::{Cursor, Page, Query};
@@ -189,14 +189,14 @@ impl Reader for SqliteReader {
         }
     }
 
-    fn marks(&mut self, kind: &str) -> Result<Vec<Mark>, EngineFault> {
-        let read = || -> rusqlite::Result<Vec<Mark>> {
+    fn values(&mut self, kind: &str) -> Result<Vec<KeyValue>, EngineFault> {
+        let read = || -> rusqlite::Result<Vec<KeyValue>> {
             let sql = "SELECT route, slot, value FROM marks WHERE kind = ?1 ORDER BY route, slot";
             let mut statement = self.connection.prepare_cached(sql)?;
-            let mark = |row: &Row<'_>| {
-                Ok(Mark { route: row.get::<_, String>(0)?.into(), slot: row.get(1)?, value: row.get(2)? })
+            let read = |row: &Row<'_>| {
+                Ok(KeyValue { route: row.get::<_, String>(0)?.into(), slot: row.get(1)?, value: row.get(2)? })
             };
-            statement.query_map([kind], mark)?.collect()
+            statement.query_map([kind], read)?.collect()
         };
         read().map_err(|e| fault(&e))
     }

@@ -10,7 +10,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use crate::base::UnixMillis;
 use crate::guards::dedupe::DedupeKey;
-use crate::store::engine::{Mark, Room, Write, Wrote};
+use crate::store::engine::{KeyValue, Room, Write, Wrote};
 use crate::store::entry::{Attempt, Entry};
 use crate::store::head;
 use crate::store::ledger::Shift;
@@ -20,8 +20,8 @@ use super::actions;
 use super::row::{self, PROBES, Table};
 use super::share::Held;
 
-/// The longest value of a mark.
-const MAX_MARK: usize = 4096;
+/// The longest value that a key has.
+const MAX_VALUE: usize = 4096;
 /// Attempts that are kept of one request; the oldest go first.
 const MAX_ATTEMPTS: u32 = 200;
 
@@ -164,12 +164,7 @@ impl Batch<'_> {
             Write::Revive { request_id } => self.revive(request_id).map(Wrote::Changed),
             Write::Hasten { route, most } => self.hasten(route, *most).map(Wrote::Hastened),
             Write::Discard { request_id } => self.discard(request_id).map(Wrote::Changed),
-            Write::Mark { kind, mark } => self.mark(kind, mark).map(|()| Wrote::Done),
-            Write::UnmarkBefore { kind, slot } => {
-                let sql = "DELETE FROM marks WHERE kind = ?1 AND slot < ?2";
-                self.connection.prepare_cached(sql)?.execute(params![*kind, *slot])?;
-                Ok(Wrote::Done)
-            }
+            Write::Put { kind, value } => self.put(kind, value).map(|()| Wrote::Done),
             Write::Act(action) => actions::insert(self.connection, action).map(|()| Wrote::Done),
             Write::Count { token, more } => actions::count(self.connection, token, *more).map(|()| Wrote::Done),
             Write::Flush => Ok(Wrote::Done),
@@ -309,12 +304,12 @@ impl Batch<'_> {
         Ok(())
     }
 
-    fn mark(&mut self, kind: &str, mark: &Mark) -> rusqlite::Result<()> {
-        if mark.value.len() > MAX_MARK {
+    fn put(&mut self, kind: &str, KeyValue { route, slot, value }: &KeyValue) -> rusqlite::Result<()> {
+        if value.len() > MAX_VALUE {
             return Ok(());
         }
         let mut statement = self.connection.prepare_cached("INSERT OR REPLACE INTO marks VALUES (?1, ?2, ?3, ?4)")?;
-        statement.execute(params![kind, mark.route, mark.slot, mark.value]).map(drop)
+        statement.execute(params![kind, route, slot, value]).map(drop)
     }
 }
 
