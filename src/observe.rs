@@ -118,6 +118,29 @@ pub struct Shape {
     pub servers: Vec<(Arc<str>, Arc<str>, bool)>,
 }
 
+/// What verification said of a request that was refused for its address alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sampled {
+    /// It is genuine: a list lacks its address.
+    Genuine,
+    /// It is not.
+    Refused,
+    /// Its body did not come, or there was no room for it.
+    Unread,
+}
+
+impl Sampled {
+    const ALL: [Self; 3] = [Self::Genuine, Self::Refused, Self::Unread];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Genuine => "genuine",
+            Self::Refused => "refused",
+            Self::Unread => "unread",
+        }
+    }
+}
+
 /// How a route's provider stands.
 #[derive(Clone, Debug)]
 pub struct ProviderStatus {
@@ -204,6 +227,10 @@ impl Observer {
     /// Prepares the metrics for a configuration; call it before the configuration takes its first request.
     pub fn set_shape(&self, shape: &Shape) {
         self.metrics.set_routes(&shape.listeners, &shape.routes);
+        // Present from the start, so that an alert on their increase sees the first one.
+        for (route, result) in shape.routes.iter().flat_map(|known| Sampled::ALL.map(|result| (&known.route, result))) {
+            self.metrics.counter(&names::UNLISTED_SAMPLES, &[route, result.as_str()]).increment(0);
+        }
         self.gauges.routes.set(count(shape.routes.len()));
         self.gauges.routes_unverified.set(count(shape.unverified));
         self.gauges.routes_observed.set(count(shape.observed));
@@ -236,6 +263,11 @@ impl Observer {
         if !event.is_throttled() || self.admits_request(event) {
             self.journal.append(|text| event.line(text, self.journal.style()));
         }
+    }
+
+    /// A request that was refused for its address alone was verified after its answer.
+    pub fn sampled(&self, route: &str, result: Sampled) {
+        self.metrics.counter(&names::UNLISTED_SAMPLES, &[route, result.as_str()]).increment(1);
     }
 
     /// What became of a route's requests since the start; `None` for a route that the configuration does not have.
@@ -336,6 +368,7 @@ impl Observer {
             | Event::ErrorBudgetLow { .. }
             | Event::ProviderInactive { .. }
             | Event::ProviderActive { .. }
+            | Event::GenuineUnlisted { .. }
             | Event::Draining { .. }
             | Event::Stopped { .. }
             | Event::TaskEnded { .. }

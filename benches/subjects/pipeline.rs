@@ -112,6 +112,6 @@ impl Bench {
     /// The status of its answer.
     pub(crate) async fn run(&self, head: &Head) -> u16 {
         let mut body = Memory(&self.body);
-        pipeline::serve(&self.gate, &self.snapshot, &self.connection, head, &mut body).await.0.status
+        pipeline::serve(&self.gate, &self.snapshot, &self.connection, head, &mut body).await.answer.status
     }
 }

@@ -21,8 +21,9 @@ use tokio::time::{Duration, Instant, sleep, timeout, timeout_at};
 
 use crate::base::catch::catch_panic;
 use crate::base::patience::within;
-use crate::domain::{Answer, Fault, Refusal, Version};
-use crate::gate::pipeline::{self, Connection};
+use crate::domain::{Answer, Head, Refusal, Version};
+use crate::gate::pipeline::unlisted::Unlisted;
+use crate::gate::pipeline::{self, Connection, Served};
 use crate::runtime::snapshot::{Limits, Snapshot};
 
 use super::wire::Wire;
@@ -76,7 +77,7 @@ pub(super) async fn serve<S: Wire>(io: S, relay: &Arc<Relay>, connection: Connec
                 let why = (is_first && proxy_header::is_left_of(&session.buffer))
                     .then(|| opening::unexpected_header(connection.source, &connection.listener.name));
                 let (answer, id) = relay.edge_refused(&connection, Version::Http11, refusal, why.as_deref());
-                session.end(&answer, &id, relay, limits).await;
+                session.end(&answer, &id, None, relay, limits).await;
                 return;
             }
         };
@@ -107,14 +108,24 @@ impl<S: Wire> Session<S> {
         // In a box, so that an idle connection does not carry the size of a request under way; boxed before anything else takes
         // it, because each of them would copy that size.
         let served = catch_panic(Box::pin(pipeline::serve(&relay.gate, snapshot, connection, &head, &mut body))).await;
-        let (answer, request_id) =
-            served.unwrap_or_else(|_| (pipeline::answer::edge_failed(Fault::Internal), String::new()));
+        let Served { answer, request_id, unlisted } = served.unwrap_or_else(|_| Served::panicked());
+        let unlisted = unlisted.map(|unlisted| (unlisted, &head));
         if answer.close {
-            self.end(&answer, &request_id, relay, &snapshot.limits).await;
+            self.end(&answer, &request_id, unlisted, relay, &snapshot.limits).await;
             return false;
         }
         let close = !keep_alive || draining.is_draining();
-        self.write(&answer, &request_id, close, relay, &snapshot.limits).await && !close
+        let written = self.write(&answer, &request_id, close, relay, &snapshot.limits).await;
+        if written && let Some((unlisted, head)) = unlisted {
+            self.verify(unlisted, head, relay, Instant::now() + LINGER_TIME).await;
+        }
+        written && !close
+    }
+
+    /// The sender has its answer; what was not read of the body is still to come.
+    async fn verify(&mut self, unlisted: Unlisted, head: &Head, relay: &Relay, by: Instant) {
+        let mut body = Body::new(&mut self.io, &mut self.buffer, head.framing(), false);
+        let _ = catch_panic(Box::pin(unlisted.verify(&relay.gate, head, &mut body, by))).await;
     }
 
     /// Reads until the empty line. The first byte has `wait`; from then on the whole head has `head_timeout`. Empty lines before
@@ -177,9 +188,20 @@ impl<S: Wire> Session<S> {
 
     /// Answers, closes the sending side, and reads on for a moment: closing a socket with unread bytes in it would reset the
     /// connection, and the reset could reach the sender before the answer does.
-    async fn end(&mut self, answer: &Answer, request_id: &str, relay: &Relay, limits: &Limits) {
+    async fn end(
+        &mut self,
+        answer: &Answer,
+        request_id: &str,
+        unlisted: Option<(Unlisted, &Head)>,
+        relay: &Relay,
+        limits: &Limits,
+    ) {
         if !self.write(answer, request_id, true, relay, limits).await {
             return;
+        }
+        let by = Instant::now() + LINGER_TIME;
+        if let Some((unlisted, head)) = unlisted {
+            self.verify(unlisted, head, relay, by).await;
         }
         let linger = async {
             let mut left = LINGER_BYTES;
@@ -193,7 +215,7 @@ impl<S: Wire> Session<S> {
             }
             std::io::Result::Ok(())
         };
-        let _ = timeout(LINGER_TIME, linger).await;
+        let _ = timeout_at(by, linger).await;
     }
 }
 

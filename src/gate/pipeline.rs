@@ -37,12 +37,13 @@ pub mod read;
 pub mod record;
 pub mod route;
 pub mod source;
+pub mod unlisted;
 pub mod verify;
 
 use std::sync::Arc;
 
 use crate::base::Clock;
-use crate::domain::{Answer, Head, Outcome, SourceAddress, Via};
+use crate::domain::{Answer, Fault, Head, Outcome, SourceAddress, Via};
 use crate::observe::Observer;
 use crate::runtime::snapshot::{Listener, ServedCertificate, Snapshot};
 use crate::runtime::state::State;
@@ -58,6 +59,7 @@ pub use self::proven::{Known, Proven};
 use self::read::{BodySource, Received, Sender};
 use self::record::Record;
 use self::route::Routed;
+use self::unlisted::Unlisted;
 use self::verify::Verified;
 
 /// What every request of a process shares.
@@ -103,15 +105,34 @@ pub async fn serve<B: BodySource>(
     connection: &Connection,
     head: &Head,
     body: &mut B,
-) -> (Answer, String) {
+) -> Served {
     let mut record = Record::open(gate, &snapshot.sensitive, connection, head);
     let end = match steps(gate, snapshot, connection, head, body, &mut record).await {
         Ok(end) => end,
         Err(outcome) => End { outcome, reply: Reply::Standard, body_done: body.is_done() },
     };
     let answer = answer::answer(&end, head, record.route());
-    let id = record.close(end.outcome, answer.status);
-    (answer, id)
+    let unlisted = Unlisted::choose(&end.outcome, gate, connection, head, &record);
+    let request_id = record.close(end.outcome, answer.status);
+    Served { answer, request_id, unlisted }
+}
+
+/// What a request comes to.
+#[derive(Debug)]
+pub struct Served {
+    /// For the sender.
+    pub answer: Answer,
+    /// What logs and the history know the request by.
+    pub request_id: String,
+    /// What is to be done once the answer is out.
+    pub unlisted: Option<Unlisted>,
+}
+
+impl Served {
+    /// The answer to a request that a panic cut off; the record wrote its event.
+    pub fn panicked() -> Self {
+        Self { answer: answer::edge_failed(Fault::Internal), request_id: String::new(), unlisted: None }
+    }
 }
 
 /// How a request ended, with what its answer needs.
@@ -165,7 +186,8 @@ async fn steps<'r, B: BodySource>(
         return Ok(answered(answer, true));
     }
     let by = plan::before_store(record.started(), received.route().deadline);
-    let place = verify::place(&received, &gate.state.verify_places, by).await?;
+    let (route, length) = (received.route(), received.body().len());
+    let place = verify::place(route, length, received.share(), &gate.state.verify_places, by).await?;
     let verified = Verified::check(received, place, head, gate.clock.now())?;
     record.verified(&verified);
     if let Some(answer) = challenge::signed(verified.route(), head, verified.body()) {

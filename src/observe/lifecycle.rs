@@ -108,6 +108,8 @@ pub enum Event<'e> {
     ErrorBudgetLow { route: &'e str, provider: Option<&'e str>, spent: u32, budget: u32 },
     /// A provider has gone quiet against its baseline.
     ProviderInactive { route: &'e str, provider: Option<&'e str>, quiet_for: Duration, usual: Duration },
+    /// A request that was refused for its address alone proved genuine: a list lacks the address.
+    GenuineUnlisted { route: &'e str, provider: Option<&'e str>, source: IpAddr, request_id: &'e str, add: &'e str },
     /// It is back.
     ProviderActive { route: &'e str, provider: Option<&'e str>, quiet_for: Duration },
     /// An attempt to deliver from the store.
@@ -183,6 +185,7 @@ impl Event<'_> {
             Self::ErrorBudgetLow { .. } => "error_budget_low",
             Self::ProviderInactive { .. } => "provider_inactive",
             Self::ProviderActive { .. } => "provider_active",
+            Self::GenuineUnlisted { .. } => "genuine_unlisted",
             Self::Delivery(_) => "delivery",
             Self::BreakerOpened { .. } => "breaker_opened",
             Self::BreakerClosed { .. } => "breaker_closed",
@@ -231,6 +234,7 @@ impl Event<'_> {
             | Self::WatchDegraded { .. }
             | Self::ErrorBudgetLow { .. }
             | Self::ProviderInactive { .. }
+            | Self::GenuineUnlisted { .. }
             | Self::Stopped { .. }
             | Self::BreakerOpened { .. }
             | Self::Stranded { .. }
@@ -301,6 +305,10 @@ impl Event<'_> {
             }
             Self::ProviderActive { route, provider, quiet_for } => {
                 line.text("route", route).maybe("provider", provider).millis("quiet_for_ms", quiet_for);
+            }
+            Self::GenuineUnlisted { route, provider, source, request_id, add } => {
+                line.text("request_id", request_id).text("route", route).maybe("provider", provider);
+                line.address("source", source).long("add", add);
             }
             Self::Delivery(event) => event.write(&mut line),
             Self::BreakerOpened { upstream, route, pause } => {

@@ -15,6 +15,7 @@ use crate::guards::baseline::TrafficBaseline;
 use crate::guards::budget::Budget;
 use crate::guards::dedupe::DedupeMemory;
 use crate::guards::meter::RouteMeter;
+use crate::guards::unlisted::{Sampling, Unlisted};
 use crate::runtime::dispatch::Dispatch;
 use crate::store::Store;
 use crate::upstream::Upstreams;
@@ -38,10 +39,13 @@ pub struct State {
     pub dispatch: Dispatch,
     /// Which certificates are served.
     pub certificates: Certificates,
+    /// Which refused request is verified after its answer.
+    pub sampling: Sampling,
     store: OnceLock<Arc<Store>>,
     meters: ByRoute<RouteMeter>,
     budgets: ByRoute<Budget>,
     baselines: ByRoute<TrafficBaseline>,
+    unlisted: ByRoute<Unlisted>,
     ticketers: Mutex<HashMap<[u8; 32], Arc<dyn ProducesTickets>>>,
 }
 
@@ -54,10 +58,12 @@ impl Default for State {
             upstreams: Upstreams::new(),
             dispatch: Dispatch::default(),
             certificates: Certificates::default(),
+            sampling: Sampling::default(),
             store: OnceLock::new(),
             meters: ByRoute::default(),
             budgets: ByRoute::default(),
             baselines: ByRoute::default(),
+            unlisted: ByRoute::default(),
             ticketers: Mutex::default(),
         }
     }
@@ -110,11 +116,17 @@ impl State {
         self.baselines.of(route)
     }
 
+    /// Addresses that a route's lists may lack, likewise.
+    pub fn unlisted(&self, route: &Arc<str>) -> Arc<Unlisted> {
+        self.unlisted.of(route)
+    }
+
     /// Forgets what belongs to routes that are gone; what is still in use by an older snapshot lives on with it.
     pub fn keep_routes(&self, known: impl Fn(&str) -> bool) {
         self.meters.keep(&known);
         self.budgets.keep(&known);
         self.baselines.keep(&known);
+        self.unlisted.keep(&known);
     }
 }
 

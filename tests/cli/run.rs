@@ -136,6 +136,37 @@ fn status_and_reload_speak_with_the_admin_listener() {
 }
 
 #[test]
+fn status_says_which_address_a_list_lacks() {
+    let application = Application::start(Manner::Prompt);
+    let installation = Installation::new(&application.url);
+    let text = installation.read("relay.toml");
+    let listed = text.replace("provider = \"github\"", "provider = \"github\"\nallow = [\"192.0.2.0/24\"]");
+    assert_ne!(listed, text);
+    installation.write("relay.toml", &listed);
+    let relay = Running::start(&installation);
+    installation.relay(&["status"]).exits(0);
+    send(&installation, &relay, &["github"]).exits(1);
+    let line = relay.event("genuine_unlisted");
+    assert_eq!((&line["route"], &line["source"]), (&json!("github"), &json!("127.0.0.1")), "{line}");
+    assert_eq!(line["add"], json!("[routes.github] allow = [\"192.0.2.0/24\", \"127.0.0.1\"]"));
+    let status = installation.relay(&["status"]).exits(1);
+    let said = status.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in
+        ["genuine requests from 127.0.0.1 are refused", "[routes.github] allow = [\"192.0.2.0/24\", \"127.0.0.1\"]"]
+    {
+        assert!(said.contains(part), "{part} in:\n{}", status.out);
+    }
+    let json = installation.relay(&["status", "--format", "json"]).exits(1).json();
+    assert_eq!(json["routes"][0]["unlisted"]["addresses"][0]["address"], json!("127.0.0.1"));
+    assert_eq!(application.arrived().len(), 0, "nothing is forwarded");
+    // What is listed now is told no more, and the provider's next attempt passes.
+    installation.write("relay.toml", &listed.replace("\"192.0.2.0/24\"]", "\"192.0.2.0/24\", \"127.0.0.1\"]"));
+    installation.relay(&["reload"]).exits(0);
+    installation.relay(&["status"]).exits(0);
+    send(&installation, &relay, &["github"]).exits(0);
+}
+
+#[test]
 fn a_hangup_brings_the_new_configuration() {
     let application = Application::start(Manner::Prompt);
     let installation = Installation::new(&application.url);

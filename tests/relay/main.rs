@@ -47,3 +47,4 @@ mod senders; // what clients may write
 mod shutdown; // the end
 mod three_systems; // Oktave, Dastra, Octolis
 mod tls; // certificates, versions, resumption
+mod unlisted; // genuine, from an address that no list holds

@@ -62,6 +62,15 @@ pub(super) fn needs(status: &Status, now: i64) -> Vec<Need> {
             let what = format!("route {name}: {spent} failures in 24 hours, and the provider may stop at {budget}");
             add(true, what, format!("dmz-relay events list --route {name} --status 5xx"));
         }
+        if let Some(unlisted) = &route.unlisted {
+            let name = harmless(&route.name);
+            let addresses: Vec<_> = unlisted.addresses.iter().map(|known| harmless(&known.address)).collect();
+            let from = addresses.join(", ");
+            let what =
+                format!("route {name}: genuine requests from {from} are refused, because its allow does not list that");
+            let add_it = format!("if it is the provider's, in relay.toml: {}", harmless(&unlisted.add));
+            add(false, what, add_it);
+        }
     }
     upstreams(status, &mut add);
     if let Some(store) = &status.store {
@@ -162,7 +171,7 @@ mod tests {
     use crate::control::admin::status::{
         CertificateStatus, ListenerStatus, ServerStatus, StrandedStatus, UpstreamStatus,
     };
-    use crate::control::admin::status::{ReloadError, RouteStatus, Used};
+    use crate::control::admin::status::{ReloadError, RouteStatus, UnlistedAddress, UnlistedStatus, Used};
 
     fn fine() -> Status {
         Status {
@@ -214,6 +223,14 @@ mod tests {
         assert!(only(|status| status.upstreams[0].servers[0].healthy = false).what.contains("no server takes"));
         assert!(only(|status| status.config.last_error = Some(ReloadError::default())).what.contains("refused"));
         assert!(only(|status| status.state = State::Draining).critical);
+        let unlisted = UnlistedStatus {
+            addresses: vec![UnlistedAddress { address: "203.0.113.7".into(), seen: 2, last: 90 }],
+            add: "[routes.gh] allow = [\"@github\", \"203.0.113.7\"]".into(),
+        };
+        let lacking = RouteStatus { name: "gh".into(), unlisted: Some(unlisted), ..RouteStatus::default() };
+        let need = only(|status| status.routes.push(lacking));
+        assert!(need.what.contains("genuine requests from 203.0.113.7 are refused"), "{need:?}");
+        assert!(need.command.ends_with("relay.toml: [routes.gh] allow = [\"@github\", \"203.0.113.7\"]"), "{need:?}");
     }
 
     #[test]

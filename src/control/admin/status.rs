@@ -176,6 +176,9 @@ pub struct RouteStatus {
     /// Quiet against its baseline.
     #[serde(default)]
     pub inactive: bool,
+    /// Set while genuine requests are refused because no list holds their addresses.
+    #[serde(default)]
+    pub unlisted: Option<UnlistedStatus>,
     /// `direct`, `failover` or `queue`.
     #[serde(default)]
     pub delivery: String,
@@ -194,6 +197,27 @@ pub struct OpenBreaker {
     /// When the next probe may go, seconds since the epoch.
     #[serde(with = "rfc3339")]
     pub next_probe: i64,
+}
+
+/// Addresses that a route's lists lack: genuine requests came from them within the last 24 hours, and were refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnlistedStatus {
+    /// The latest first.
+    pub addresses: Vec<UnlistedAddress>,
+    /// What to write in `relay.toml`.
+    pub add: String,
+}
+
+/// One of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnlistedAddress {
+    /// The source.
+    pub address: String,
+    /// Genuine requests among those that were looked at, at most one per second.
+    pub seen: u64,
+    /// When the last of them came, seconds since the epoch.
+    #[serde(with = "rfc3339")]
+    pub last: i64,
 }
 
 /// The failures that a provider was shown.

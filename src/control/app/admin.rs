@@ -12,12 +12,16 @@ use crate::config::versions::{Version, Versions};
 use crate::control::admin::configuration::{Configuring, Running, VersionList};
 use crate::control::admin::status::{
     BudgetStatus, CertificateStatus, ConfigStatus, ListenerStatus, OpenBreaker, PendingStatus, Problem, ReloadError,
-    ReloadReport, RouteCounts, RouteStatus, ServerStatus, State, Status, StoreStatus, UpstreamStatus, Usage, Used,
+    ReloadReport, RouteCounts, RouteStatus, ServerStatus, State, Status, StoreStatus, UnlistedAddress, UnlistedStatus,
+    UpstreamStatus, Usage, Used,
 };
 use crate::control::admin::{AdminSource, Reloading};
 use crate::control::reload::Requests;
 use crate::edge::{Draining, Relay};
+use crate::gate::pipeline::unlisted::addition;
 use crate::gate::pipeline::{Gate, circuit};
+use crate::guards::access::Verdict;
+use crate::guards::unlisted::Remembered;
 use crate::observe::AdminAction;
 use crate::runtime::dispatch::{BreakerStatus, Servers};
 use crate::runtime::snapshot::{Roles, Route, Snapshot, Verification};
@@ -227,10 +231,24 @@ fn route(route: &Route, gate: &Gate) -> RouteStatus {
         }),
         last_genuine: route.baseline.last().map(UnixMillis::secs),
         inactive: route.baseline.is_inactive(),
+        unlisted: unlisted(route, gate),
         delivery: route.delivery.as_str().to_owned(),
         spool: gate.state.store().map(|store| spool::of(&store.backlog(&route.name))).unwrap_or_default(),
         breaker: gate.state.store().and_then(|_| open(circuit::of(gate, route).status())),
     }
+}
+
+/// Without the addresses that a reload has listed, or denied, since.
+fn unlisted(route: &Route, gate: &Gate) -> Option<UnlistedStatus> {
+    let mut lacking = gate.state.unlisted(&route.name).remembered(gate.clock.now());
+    lacking.retain(|known| route.access.judge(known.address) == Verdict::Unlisted);
+    let add = addition(route, lacking.iter().map(|known| known.address));
+    let address = |known: Remembered| UnlistedAddress {
+        address: known.address.to_string(),
+        seen: known.seen,
+        last: known.last.secs(),
+    };
+    (!lacking.is_empty()).then(|| UnlistedStatus { addresses: lacking.into_iter().map(address).collect(), add })
 }
 
 fn open(status: BreakerStatus) -> Option<OpenBreaker> {

@@ -25,6 +25,44 @@ impl Body {
     pub(super) fn into_respond(self) -> SendResponse<Bytes> {
         self.respond
     }
+
+    /// The same where the rest of the body is still of interest once the answer is out.
+    pub(super) fn split(self) -> (SendResponse<Bytes>, Rest) {
+        (self.respond, Rest { stream: self.stream, done: self.done })
+    }
+}
+
+/// What has not been read of a request that has its answer.
+pub(super) struct Rest {
+    stream: RecvStream,
+    done: bool,
+}
+
+impl BodySource for Rest {
+    async fn fill(&mut self, into: &mut BytesMut, room: usize) -> Result<bool, BodyBroken> {
+        self.done = append(&mut self.stream, into, room).await?;
+        Ok(self.done)
+    }
+
+    fn is_done(&self) -> bool {
+        self.done
+    }
+}
+
+/// Appends the next frame's bytes; whether the body has ended.
+async fn append(stream: &mut RecvStream, into: &mut BytesMut, room: usize) -> Result<bool, BodyBroken> {
+    match stream.data().await {
+        Some(Ok(data)) if data.len() > room => Err(BodyBroken::TooLarge),
+        Some(Ok(data)) => {
+            into.extend_from_slice(&data);
+            let _ = stream.flow_control().release_capacity(data.len());
+            Ok(stream.is_end_stream())
+        }
+        Some(Err(error)) if error.reason() == Some(Reason::PROTOCOL_ERROR) => Err(BodyBroken::Malformed),
+        Some(Err(_)) => Err(BodyBroken::Incomplete),
+        // Trailers, if any, are dropped with the stream.
+        None => Ok(true),
+    }
 }
 
 impl BodySource for Body {
@@ -33,18 +71,7 @@ impl BodySource for Body {
             let go_on = http::Response::builder().status(100).body(()).map_err(|_| BodyBroken::Malformed)?;
             self.respond.send_informational(go_on).map_err(|_| BodyBroken::Incomplete)?;
         }
-        match self.stream.data().await {
-            Some(Ok(data)) if data.len() > room => return Err(BodyBroken::TooLarge),
-            Some(Ok(data)) => {
-                into.extend_from_slice(&data);
-                let _ = self.stream.flow_control().release_capacity(data.len());
-                self.done = self.stream.is_end_stream();
-            }
-            Some(Err(error)) if error.reason() == Some(Reason::PROTOCOL_ERROR) => return Err(BodyBroken::Malformed),
-            Some(Err(_)) => return Err(BodyBroken::Incomplete),
-            // Trailers, if any, are dropped with the stream.
-            None => self.done = true,
-        }
+        self.done = append(&mut self.stream, into, room).await?;
         Ok(self.done)
     }
 

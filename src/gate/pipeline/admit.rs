@@ -37,17 +37,7 @@ impl<'s> Admitted<'s> {
             Err(_) if route.address_check == AddressCheck::Observe => None,
             Err(refusal) => return Err(refusal),
         };
-        if route.client_auth && !connection.client_certificate {
-            return Err(Refusal::ClientCertificateRequired);
-        }
-        for required in &route.headers {
-            required_header(required, head)?;
-        }
-        if !announced {
-            content_type(route, head)?;
-        }
-        hops::check(head)?;
-        declared_size(route, head)?;
+        after_address(route, connection, head, announced)?;
         Ok(Self { routed, allowed_by, announced })
     }
 
@@ -68,6 +58,26 @@ impl<'s> Deref for Admitted<'s> {
     fn deref(&self) -> &Self::Target {
         &self.routed
     }
+}
+
+/// What is asked of a head once its address is admitted.
+pub(super) fn after_address(
+    route: &Route,
+    connection: &Connection,
+    head: &Head,
+    announced: bool,
+) -> Result<(), Refusal> {
+    if route.client_auth && !connection.client_certificate {
+        return Err(Refusal::ClientCertificateRequired);
+    }
+    for required in &route.headers {
+        required_header(required, head)?;
+    }
+    if !announced {
+        content_type(route, head)?;
+    }
+    hops::check(head)?;
+    declared_size(route, head)
 }
 
 /// Why the lists of a route that only observes them would refuse a source.

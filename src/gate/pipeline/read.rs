@@ -273,7 +273,7 @@ async fn whole<B: BodySource>(
 }
 
 /// A head is held for as long as its body is waited for, and over HTTP/2 a hundred of them cost their sender very little.
-fn held(head: &Head) -> usize {
+pub(super) fn held(head: &Head) -> usize {
     REQUEST + head.footprint()
 }
 

@@ -3,6 +3,7 @@
 
 mod history;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -260,6 +261,16 @@ impl<'r> Record<'r> {
     /// The route, once there is one.
     pub(super) fn route(&self) -> Option<&'r Route> {
         self.route.map(Arc::as_ref)
+    }
+
+    /// The same, to be kept beyond the request.
+    pub(super) fn shared_route(&self) -> Option<&'r Arc<Route>> {
+        self.route
+    }
+
+    /// Where it came from.
+    pub(super) fn source_address(&self) -> IpAddr {
+        self.source.ip
     }
 
     /// Writes the event; gives the request id back for the answer.

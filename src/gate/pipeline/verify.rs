@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::base::UnixMillis;
 use crate::domain::{Fault, Head, Refusal};
 use crate::runtime::snapshot::{Observed, Route, Verification};
-use crate::runtime::state::{Place, VerifyPlaces};
+use crate::runtime::state::{BodyShare, Place, VerifyPlaces};
 use crate::scheme::Proof;
 
 use super::admit;
@@ -76,21 +76,22 @@ impl<'s> Verified<'s> {
     }
 }
 
-/// What takes long waits for a place: until `by`, and no longer than others can do without its memory.
+/// What takes long over a body of this many bytes waits for a place: until `by`, and no longer than others can do without its memory.
 pub(super) async fn place<'p>(
-    received: &Received<'_>,
+    route: &Route,
+    body: usize,
+    share: &BodyShare<'_>,
     places: &'p VerifyPlaces,
     by: Instant,
 ) -> Result<Option<Place<'p>>, Fault> {
-    let route = received.route();
     let hashes_nothing = matches!(route.verify, Verification::DangerouslyNone) && route.observed.is_none();
-    if received.body().len().saturating_add(cost(route)) < LARGE || hashes_nothing {
+    if body.saturating_add(cost(route)) < LARGE || hashes_nothing {
         return Ok(None);
     }
     tokio::select! {
         biased;
-        place = timeout_at(by, places.enter(received.share())) => place.map(Some).map_err(|_| Fault::VerificationBusy),
-        () = received.share().evicted() => Err(Fault::BodyMemory),
+        place = timeout_at(by, places.enter(share)) => place.map(Some).map_err(|_| Fault::VerificationBusy),
+        () = share.evicted() => Err(Fault::BodyMemory),
     }
 }
 
@@ -105,7 +106,7 @@ fn cost(route: &Route) -> usize {
 }
 
 /// Where it holds up nobody: the tasks of this worker go to another thread for as long as it takes.
-fn apart<T>(work: impl FnOnce() -> T) -> T {
+pub(super) fn apart<T>(work: impl FnOnce() -> T) -> T {
     match Handle::current().runtime_flavor() {
         RuntimeFlavor::MultiThread => block_in_place(work),
         // Nobody could take them.

@@ -201,8 +201,7 @@ pub async fn store_failed(fault: Fault) {
 /// turn them into this fault are these, and `edge::catch` has the test of its own.
 pub async fn internal(_: Fault) {
     let expected = [
-        "src/edge/h1.rs",
-        "src/edge/h2.rs",
+        "src/gate/pipeline.rs",
         "src/gate/pipeline/accept.rs",
         "src/gate/pipeline/record.rs",
         "src/store/sqlite/spool/claim.rs",
