@@ -62,7 +62,7 @@ metrics! {
     REQUESTS_OBSERVED = "dmz_relay_requests_observed_total", Kind::Counter, ["route", "reason", "outcome"],
         "Requests that what a route only observes would have refused (address_check, observe), by what became of them.";
     UNLISTED_SAMPLES = "dmz_relay_unlisted_samples_total", Kind::Counter, ["route", "result"],
-        "Requests refused for their address alone and verified after their answer, at most one per second. genuine: a list lacks the address. unread: the body did not come.";
+        "Requests that were refused for their address alone, and verified after their answer. Result genuine: a list lacks the address. Result unread: the body did not come.";
     RESPONSES = "dmz_relay_responses_total", Kind::Counter, ["listener", "route", "class"],
         "Answers by status class (2xx to 5xx, none where nobody was left to answer).";
     REQUEST_SECONDS = "dmz_relay_request_duration_seconds", Kind::Histogram(SECONDS), ["route"],

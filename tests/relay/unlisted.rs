@@ -51,6 +51,21 @@ async fn refused(rig: &Rig, open: &mut Open, protocol: Protocol, call: &Call) ->
     rig.refused(Refusal::AddressNotAllowed, exchange).await
 }
 
+/// The same, a second later, until it was looked at with this result. A client over HTTP/2 takes its body back when the answer
+/// comes first, and then nothing could be read.
+async fn sampled(rig: &Rig, open: &mut Open, protocol: Protocol, call: &Call, result: &str) -> Answer {
+    loop {
+        let (all, before) = (all_samples(rig), samples(rig, result));
+        rig.clock.advance(SECOND);
+        let answer = refused(rig, open, protocol, call).await;
+        eventually("it is looked at", async || all_samples(rig) > all).await;
+        if samples(rig, result) > before {
+            return answer;
+        }
+        assert_eq!((protocol, all_samples(rig)), (Protocol::H2, all + 1.0), "{result}");
+    }
+}
+
 /// Connections that their senders keep open.
 struct Open {
     h1: Vec<Wire>,
@@ -84,13 +99,8 @@ async fn a_genuine_request_that_is_not_listed_is_refused_and_told() {
         );
     }
     for (number, protocol) in (1..).zip(BOTH) {
-        rig.clock.advance(SECOND);
-        let unlooked = refused(&rig, &mut open, protocol, &forged("203.0.113.1", number)).await;
-        let count = f64::from(number);
-        eventually("the forged one is looked at", async || samples(&rig, "refused") == count).await;
-        rig.clock.advance(SECOND);
-        let answer = refused(&rig, &mut open, protocol, &from("203.0.113.7", number)).await;
-        eventually("the genuine one is looked at", async || samples(&rig, "genuine") == count).await;
+        let unlooked = sampled(&rig, &mut open, protocol, &forged("203.0.113.1", number), "refused").await;
+        let answer = sampled(&rig, &mut open, protocol, &from("203.0.113.7", number), "genuine").await;
         assert_eq!(seen_by_sender(&answer).0, seen_by_sender(&unlooked).0);
         assert_eq!(seen_by_sender(&answer).2, seen_by_sender(&unlooked).2);
         let fields =
@@ -124,23 +134,20 @@ async fn a_forged_request_is_not_told() {
     let rig = Rig::start(setup()).await;
     let mut open = Open::of(&rig).await;
     for (number, protocol) in (1..).zip(BOTH) {
-        rig.clock.advance(SECOND);
-        refused(&rig, &mut open, protocol, &forged("203.0.113.7", number)).await;
-        eventually("it is looked at", async || samples(&rig, "refused") == f64::from(number)).await;
+        sampled(&rig, &mut open, protocol, &forged("203.0.113.7", number), "refused").await;
     }
     // A genuine one that its age or its own denial keeps out is none that a list lacks.
-    rig.clock.advance(SECOND);
     let stale =
         Oktave::event(SECRET, 3).at(1_000_000_000).call("/hooks/oktave").field("X-Forwarded-For", "203.0.113.7");
-    refused(&rig, &mut open, Protocol::H1, &stale).await;
-    eventually("it is looked at", async || samples(&rig, "refused") == 3.0).await;
+    sampled(&rig, &mut open, Protocol::H1, &stale, "refused").await;
     rig.clock.advance(SECOND);
     rig.refused(Refusal::AddressDenied, rig.send(Protocol::H1, &from("198.51.100.66", 4))).await;
     refused(&rig, &mut open, Protocol::H1, &from("203.0.113.7", 5).set("Content-Type", "text/plain")).await;
     // None of these took the place of one that would be taken.
-    refused(&rig, &mut open, Protocol::H2, &forged("203.0.113.7", 7)).await;
+    let all = all_samples(&rig);
+    refused(&rig, &mut open, Protocol::H1, &forged("203.0.113.7", 7)).await;
     eventually("it is looked at", async || samples(&rig, "refused") == 4.0).await;
-    assert_eq!((all_samples(&rig), rig.log.events("genuine_unlisted").len()), (4.0, 0));
+    assert_eq!((all_samples(&rig), rig.log.events("genuine_unlisted").len()), (all + 1.0, 0));
     assert_eq!(status(&rig).await, Value::Null);
     rig.finish().await;
 }
@@ -161,7 +168,8 @@ async fn a_flood_costs_one_verification_per_second() {
     rig.clock.advance(SECOND);
     refused(&rig, &mut open, Protocol::H1, &from("203.0.113.200", 200)).await;
     eventually("the last one is looked at", async || all_samples(&rig) >= 4.0).await;
-    assert_eq!((samples(&rig, "genuine"), all_samples(&rig)), (4.0, 4.0), "whatever the flood");
+    assert_eq!(all_samples(&rig), 4.0, "whatever the flood");
+    assert_eq!(samples(&rig, "refused"), 0.0, "all of them were genuine");
     rig.finish().await;
 }
 

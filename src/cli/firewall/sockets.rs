@@ -111,7 +111,10 @@ fn address(text: &str) -> Option<SocketAddr> {
     let words: Option<Vec<[u8; 4]>> = address
         .as_bytes()
         .chunks(8)
-        .map(|word| Some(u32::from_str_radix(std::str::from_utf8(word).ok()?, 16).ok()?.to_ne_bytes()))
+        .map(|word| {
+            let word = std::str::from_utf8(word).ok().filter(|word| word.len() == 8)?;
+            Some(u32::from_str_radix(word, 16).ok()?.to_ne_bytes())
+        })
         .collect();
     let bytes = words?.concat();
     let ip = match <[u8; 4]>::try_from(bytes.as_slice()) {
