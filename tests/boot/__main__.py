@@ -40,6 +40,7 @@ WALKS = [
     ("upgrade and the way back", keeping.upgrade),
     ("another host", keeping.another_host),
     ("the other pages", keeping.other_pages),
+    ("its firewall", keeping.firewall),
     ("metrics for another host", keeping.scraped),
     ("a credential of systemd's", opening.credentials),
     ("the store's key", opening.store_key),

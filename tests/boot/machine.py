@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 # What a server has, and what the pages call. No man pages, no recommendations.
-PACKAGES = "systemd,systemd-sysv,dbus,sudo,curl,ca-certificates,openssl,jq,iproute2"
+PACKAGES = "systemd,systemd-sysv,dbus,sudo,curl,ca-certificates,openssl,jq,iproute2,nftables"
 
 # Longest wait for something that happens by itself within a second or two. Only a fault comes near it.
 DEADLINE = 30

@@ -59,7 +59,7 @@ fn rules(table: &str) -> Vec<String> {
     let mut rules = Vec::new();
     for line in table.lines().skip(1).map(str::trim).filter(|line| !line.is_empty() && *line != "}") {
         match line.strip_suffix(" {") {
-            Some(name) => chain = name,
+            Some(opened) => chain = opened.trim_start_matches("chain "),
             None => rules.push(format!("{chain}: {line}")),
         }
     }

@@ -52,12 +52,34 @@ def another_host(host: Host):
 
 def other_pages(host: Host):
     """Commands that change nothing: an unprivileged user may give each of them, and each finds something."""
-    for page in ("address-lists.md", "firewall.md", "host-sizes.md", "load-balancers.md", "siem.md"):
-        for block in blocks(f"docs/tasks/{page}", "sh"):
-            said = host.follow(block)
-            assert "ermission denied" not in said.text and said.text.strip() != "null", f"{block}\n{said}"
-            # No list refused anybody here.
-            assert said.text.strip() or page == "address-lists.md", f"{block} says nothing\n{said}"
+    for page in ("address-lists.md", "host-sizes.md", "load-balancers.md", "siem.md"):
+        _finds_something(host, page)
+
+
+def _finds_something(host: Host, page: str):
+    for block in blocks(f"docs/tasks/{page}", "sh"):
+        said = host.follow(block)
+        assert "ermission denied" not in said.text and said.text.strip() != "null", f"{block}\n{said}"
+        # No list refused anybody here.
+        assert said.text.strip() or page == "address-lists.md", f"{block} says nothing\n{said}"
+
+
+def firewall(host: Host):
+    """The page's rules, loaded: what the configuration needs passes, and nothing else that the relay's user sends."""
+    _finds_something(host, "firewall.md")
+    host.serves()
+    host.sh("sudo dmz-relay firewall check").exits(0).says("are as the configuration says")
+    refused = host.machine.sh("runuser -u dmz-relay -- curl --silent --show-error --max-time 5 http://10.0.1.21/")
+    assert refused.code not in (0, 28), f"it was not refused at once\n{refused}"
+    rules = host.machine.sh("nft list chain inet dmz_relay output").exits(0).text
+    assert re.search(r"counter packets [1-9][0-9]* bytes [0-9]+ reject ", rules), rules
+    host.sh("sudo nft add rule inet dmz_relay input tcp dport 22 accept").exits(0)
+    host.sh("sudo dmz-relay firewall check").exits(1).says("unexpected rule: input: tcp dport 22 accept")
+    # As the page of uninstalling has it.
+    host.sh("sudo nft delete table inet dmz_relay").exits(0)
+    host.sh("sudo dmz-relay firewall check").exits(1).says("the table is not loaded")
+    host.sh("sudo rm /etc/dmz-relay/firewall.nft").exits(0)
+    host.serves()
 
 
 def scraped(host: Host):
