@@ -95,7 +95,9 @@ pub fn main(sockets: io::Result<Vec<InheritedSocket>>) -> ExitCode {
         (Output::Json, _) => Format::Json,
         (Output::Human, _) => Format::Human,
         (Output::Nagios, Command::Status(_)) => Format::Human,
-        (Output::Nftables | Output::Csv | Output::Markdown, Command::Firewall(_)) => Format::Human,
+        (Output::Nftables | Output::Csv | Output::Markdown, Command::Firewall(args)) if args.action.is_none() => {
+            Format::Human
+        }
         (Output::Nagios, _) => {
             alarm("dmz-relay: --format nagios belongs to `status`; the other commands print human or json\n");
             return Exit::Unusable.into();
@@ -121,7 +123,7 @@ pub fn main(sockets: io::Result<Vec<InheritedSocket>>) -> ExitCode {
         Command::Config(args) => in_runtime(config::config(&args, format)),
         Command::Events(args) => in_runtime(events::events(&args, format)),
         Command::Actions(args) => in_runtime(actions::actions(&args, format)),
-        Command::Firewall(args) => in_runtime(firewall::firewall(&args, output)),
+        Command::Firewall(args) => in_runtime(firewall::firewall(&args, output, format)),
         Command::Schema => say_json(&crate::config::schema::schema()).map(|()| Exit::Fine),
         Command::Store(args) => store::store(&args, format),
         Command::Completions(args) => manual::completions(&args),

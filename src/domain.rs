@@ -14,6 +14,7 @@ pub mod sends;
 pub mod sensitive;
 pub mod source;
 pub mod target;
+mod words;
 
 pub use action_result::ActionResult;
 pub use fault::Fault;

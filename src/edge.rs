@@ -39,6 +39,8 @@ pub use listener::{ListenSocket, accept};
 /// The part of a drain in which a connection that was accepted before it may bring its first request: by default 5 s, which is a
 /// TLS handshake and a request from far away, with a packet lost. Who stays silent holds up the stop for no longer.
 const FIRST_REQUEST: u32 = 6;
+/// How long the edge goes on reading a request that has its answer.
+const LINGER_TIME: Duration = Duration::from_secs(2);
 
 /// What every connection of a process shares.
 #[derive(Debug)]

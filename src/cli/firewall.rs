@@ -12,19 +12,13 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use self::flows::Flow;
 use super::grammar::firewall::{Firewall, FirewallAction, FirewallCheck};
 use super::grammar::{Format, Output};
 use super::{Exit, Unusable, say_json};
 use crate::cli::terminal::{Palette, Tone, counted, harmless, say, tell};
 
-pub(super) async fn firewall(args: &Firewall, output: Output) -> Result<Exit, Unusable> {
+pub(super) async fn firewall(args: &Firewall, output: Output, format: Format) -> Result<Exit, Unusable> {
     if let Some(FirewallAction::Check(args)) = &args.action {
-        let format = match output {
-            Output::Human => Format::Human,
-            Output::Json => Format::Json,
-            _ => return Err("`firewall check` prints human or json".into()),
-        };
         return check(args, format).await;
     }
     let flows = flows::of(&args.flows).await?;
@@ -131,14 +125,5 @@ impl Found {
         text.push_str(&palette.fold(&end, 0));
         text.push('\n');
         text
-    }
-}
-
-/// A flow's ends, for a table.
-fn ends(flow: &Flow) -> (String, String) {
-    let here = flow.local.map_or_else(|| "relay".to_owned(), |local| local.to_string());
-    match flow.direction {
-        flows::Direction::In => (flow.peers.to_string(), here),
-        flows::Direction::Out => ("relay".to_owned(), flow.peers.to_string()),
     }
 }

@@ -1,70 +1,34 @@
 //! What became of a request, as the history has it.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
 use super::Outcome;
+use super::words::words;
 
-/// The outcome of a request's answer, or what came of its delivery later. One word for each, the same in the log, the history,
-/// the API and the commands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum HistoryOutcome {
-    /// An upstream took it.
-    Delivered,
-    /// Stored, and its sender has its success; it waits for delivery.
-    Accepted,
-    /// Stored, and not tried any more: a dead letter.
-    Dead,
-    /// A dead letter, or one that waited, that an operator gave up.
-    Discarded,
-    /// A provider's challenge, answered by the relay.
-    Challenge,
-    /// A copy of a request that was there before: answered as success, not forwarded.
-    Duplicate,
-    /// The sender's fault; the reason says which.
-    Refused,
-    /// A fault of the relay or of an upstream; the reason says which.
-    Failed,
-    /// The sender went away before there was anything to tell it.
-    ClientClosed,
-    /// Another version of this program wrote a word that this one does not know.
-    Unknown,
+words! {
+    /// The outcome of a request's answer, or what came of its delivery later. One word for each, the same in the log, the history,
+    /// the API and the commands.
+    HistoryOutcome {
+        /// An upstream took it.
+        Delivered = "delivered",
+        /// Stored, and its sender has its success; it waits for delivery.
+        Accepted = "accepted",
+        /// Stored, and not tried any more: a dead letter.
+        Dead = "dead",
+        /// A dead letter, or one that waited, that an operator gave up.
+        Discarded = "discarded",
+        /// A provider's challenge, answered by the relay.
+        Challenge = "challenge",
+        /// A copy of a request that was there before: answered as success, not forwarded.
+        Duplicate = "duplicate",
+        /// The sender's fault; the reason says which.
+        Refused = "refused",
+        /// A fault of the relay or of an upstream; the reason says which.
+        Failed = "failed",
+        /// The sender went away before there was anything to tell it.
+        ClientClosed = "client_closed",
+    }
 }
 
 impl HistoryOutcome {
-    /// Every one that this version writes.
-    pub const ALL: [Self; 9] = [
-        Self::Delivered,
-        Self::Accepted,
-        Self::Dead,
-        Self::Discarded,
-        Self::Challenge,
-        Self::Duplicate,
-        Self::Refused,
-        Self::Failed,
-        Self::ClientClosed,
-    ];
-
-    /// Its word.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Delivered => "delivered",
-            Self::Accepted => "accepted",
-            Self::Dead => "dead",
-            Self::Discarded => "discarded",
-            Self::Challenge => "challenge",
-            Self::Duplicate => "duplicate",
-            Self::Refused => "refused",
-            Self::Failed => "failed",
-            Self::ClientClosed => "client_closed",
-            Self::Unknown => "unknown",
-        }
-    }
-
-    /// The outcome of a word.
-    pub fn parse(word: &str) -> Self {
-        Self::ALL.into_iter().find(|known| known.as_str() == word).unwrap_or(Self::Unknown)
-    }
-
     /// Whether every check of the gate let it pass.
     pub fn passed(self) -> bool {
         match self {
@@ -92,19 +56,6 @@ impl HistoryOutcome {
 impl std::fmt::Display for HistoryOutcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.pad(self.as_str())
-    }
-}
-
-impl Serialize for HistoryOutcome {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-impl<'de> Deserialize<'de> for HistoryOutcome {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let word = String::deserialize(deserializer)?;
-        Ok(Self::parse(&word))
     }
 }
 

@@ -27,15 +27,14 @@ use crate::gate::pipeline::{self, Connection, Served};
 use crate::runtime::snapshot::{Limits, Snapshot};
 
 use super::wire::Wire;
-use super::{Draining, Relay};
+use super::{Draining, LINGER_TIME, Relay};
 use super::{opening, proxy_header, reply};
 use body::Body;
 use idle::Idle;
 use parse::Parsed;
 
-/// How much of an unwanted body is read and dropped so that its sender can read the answer, and for how long.
+/// How much of an unwanted body is read and dropped so that its sender can read the answer, and for how long ([`LINGER_TIME`]).
 const LINGER_BYTES: usize = 1024 * 1024;
-const LINGER_TIME: Duration = Duration::from_secs(2);
 /// How much of it is read at a time.
 const LINGER_READ: usize = 4096;
 /// A body may keep the buffer that it came in, and with it the head before it; not one of more than this.

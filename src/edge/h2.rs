@@ -29,7 +29,7 @@ use crate::observe::{Http2Ended, Http2Error, Http2Scope};
 use crate::runtime::snapshot::{Limits, Snapshot};
 
 use super::reply;
-use super::{Draining, Relay};
+use super::{Draining, LINGER_TIME, Relay};
 use body::Body;
 use guard::Guarded;
 
@@ -43,8 +43,6 @@ const REMEMBERED_RESETS: usize = 16;
 const REMEMBERED_FOR: Duration = Duration::from_secs(5);
 /// Streams reset for the peer's errors; beyond it the connection ends (made-you-reset).
 const ERROR_RESETS: usize = 64;
-/// How long a refused request is still listened to where its address may lack in a list; as long as over HTTP/1.1.
-const UNLISTED_TIME: Duration = Duration::from_secs(2);
 const SEND_BUFFER: usize = 64 * 1024;
 /// `h2` answers a head beyond its own bound by itself, unseen by the log; up to this many times the limit the relay does.
 pub(super) const HEAD_SLACK: u32 = 2;
@@ -196,7 +194,7 @@ impl Exchange {
         if let Some(unlisted) = unlisted {
             let (respond, mut body) = body.split();
             send(respond, &answer, &request_id, now, limits.write_timeout).await;
-            let by = Instant::now() + UNLISTED_TIME;
+            let by = Instant::now() + LINGER_TIME;
             let _ = catch_panic(Box::pin(unlisted.verify(&self.relay.gate, &head, &mut body, by))).await;
             return;
         }

@@ -40,6 +40,13 @@ impl Host {
         self.firewall(&["--format", "nftables", "--user", "root"]).exits(0).out
     }
 
+    /// The rules once its listener has this port, and its application stands there.
+    fn configured(&self, port: &str, upstream: &str) -> String {
+        let listener = format!("0.0.0.0:{port}");
+        self.installation.write("relay.toml", &config(&self.installation, &listener, upstream));
+        self.rules()
+    }
+
     /// What `firewall check` finds when this is loaded.
     fn drifts(&self, ruleset: &str, relay: u32) -> Vec<(String, String)> {
         self.installation.write("ruleset", ruleset);
@@ -65,6 +72,15 @@ impl Host {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         differences.iter().map(|found| (text(&found["what"]), text(&found["detail"]))).collect()
     }
+}
+
+/// An application, a relay before it, and the port that the kernel chose for the relay.
+fn running() -> (Application, Host, Running, String) {
+    let application = Application::start(Manner::Prompt);
+    let host = Host::new("0.0.0.0:0", &application.url);
+    let relay = Running::start(&host.installation);
+    let port = relay.public.rsplit(':').next().unwrap().to_owned();
+    (application, host, relay, port)
 }
 
 /// What nft lists when these rules are loaded, in a network namespace of its own.
@@ -182,13 +198,8 @@ fn what_the_configuration_does_not_say_is_asked_for() {
 /// Twenty-one ways in which loaded rules drift away, and what is found of each.
 #[test]
 fn every_drift_of_the_rules_is_found() {
-    let application = Application::start(Manner::Prompt);
-    let host = Host::new("0.0.0.0:0", &application.url);
-    let relay = Running::start(&host.installation);
-    let port = relay.public.rsplit(':').next().unwrap().to_owned();
-    let listener = format!("0.0.0.0:{port}");
-    host.installation.write("relay.toml", &config(&host.installation, &listener, &application.url));
-    let rules = host.rules();
+    let (application, host, relay, port) = running();
+    let rules = host.configured(&port, &application.url);
     let Some(listed) = loaded(&rules) else { return };
     assert_eq!(host.drifts(&listed, relay.id()), []);
     // Rules of others are none of its business.
@@ -245,32 +256,28 @@ fn every_drift_of_the_rules_is_found() {
         let found = host.drifts(&loaded(&changed).unwrap(), relay.id());
         assert!(found.iter().any(|(found, _)| found == what), "{name}: {found:?}");
     }
+    let more = loaded(&rules.replace(end, &format!("tcp dport 25 accept\n\t\t{end}"))).unwrap();
+    let rule = "output: tcp dport 25 accept".to_owned();
+    assert_eq!(host.drifts(&more, relay.id()), [("unexpected_rule".to_owned(), rule)]);
     assert_eq!(host.drifts("table inet filter {\n}\n", relay.id())[0].0, "no_table");
 }
 
 #[test]
 fn sockets_that_the_configuration_does_not_name_are_found() {
-    let application = Application::start(Manner::Prompt);
-    let host = Host::new("0.0.0.0:0", &application.url);
-    let relay = Running::start(&host.installation);
-    let port = relay.public.rsplit(':').next().unwrap().to_owned();
-    let configure = |port: &str, upstream: &str| {
-        host.installation.write("relay.toml", &config(&host.installation, &format!("0.0.0.0:{port}"), upstream));
-        host.rules()
-    };
-    let rules = configure(&port, &application.url);
+    let (application, host, relay, port) = running();
+    let rules = host.configured(&port, &application.url);
     let connect = format!("127.0.0.1:{port}");
     let sent = host.installation.relay(&["send", "github", "--connect", &connect]);
     assert_eq!(sent.code, 0, "{}{}", sent.out, sent.err);
     assert_eq!(host.drifts(&rules, relay.id()), []);
 
-    let rules = configure("1", &application.url);
+    let rules = host.configured("1", &application.url);
     let found = host.drifts(&rules, relay.id());
     let expected = [("not_listening", "0.0.0.0:1".to_owned()), ("unexpected_listener", format!("0.0.0.0:{port}"))];
     assert_eq!(found, expected.map(|(what, detail)| (what.to_owned(), detail)));
 
     // The connection to the application is kept, and another one is configured now.
-    let rules = configure(&port, "http://127.0.0.1:1");
+    let rules = host.configured(&port, "http://127.0.0.1:1");
     let inside = application.url.trim_start_matches("http://").to_owned();
     assert_eq!(host.drifts(&rules, relay.id()), [("unexpected_peer".to_owned(), inside)]);
 

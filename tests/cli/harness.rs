@@ -336,7 +336,7 @@ impl Application {
     }
 }
 
-fn read_request(stream: &mut BufReader<TcpStream>) -> Option<Arrived> {
+pub(super) fn read_request(stream: &mut BufReader<TcpStream>) -> Option<Arrived> {
     let mut head = String::new();
     loop {
         let mut line = String::new();

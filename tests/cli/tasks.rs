@@ -3,7 +3,7 @@
 mod host;
 mod pages;
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
@@ -11,6 +11,8 @@ use std::process::Command;
 use clap::Parser;
 use clap::error::ErrorKind;
 use dmz_relay::cli::grammar::Cli;
+
+use super::harness::read_request;
 
 use self::host::Host;
 use self::pages::{Block, all, blocks, commands, pages};
@@ -364,16 +366,8 @@ fn the_client_of_aws_takes_its_commands() {
 
 /// The body of one request, answered with what the service says when it has nothing to tell.
 fn form(mut peer: TcpStream) -> String {
-    let mut read = BufReader::new(peer.try_clone().unwrap());
-    let mut length = 0;
-    for line in read.by_ref().lines().map(Result::unwrap).take_while(|line| !line.is_empty()) {
-        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap();
-        }
-    }
-    let mut body = vec![0; length];
-    read.read_exact(&mut body).unwrap();
-    let body = String::from_utf8(body).unwrap();
+    let asked = read_request(&mut BufReader::new(peer.try_clone().unwrap())).unwrap();
+    let body = String::from_utf8(asked.body).unwrap();
     let action = body.split("Action=").nth(1).unwrap().split('&').next().unwrap();
     let answer = format!("<{action}Response><{action}Result/></{action}Response>");
     write!(peer, "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{answer}", answer.len()).unwrap();

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
 use serde::{Serialize, Serializer};
 
 use super::super::Unusable;
@@ -72,24 +72,16 @@ pub(super) fn shown((first, last): (IpAddr, IpAddr)) -> String {
     if first == last {
         return first.to_string();
     }
-    let networks = match (first, last) {
-        (IpAddr::V4(first), IpAddr::V4(last)) => {
-            IpNet::aggregate(&subnets(ipnet::Ipv4Subnets::new(first, last, 0).map(IpNet::from)))
-        }
-        (IpAddr::V6(first), IpAddr::V6(last)) => {
-            IpNet::aggregate(&subnets(ipnet::Ipv6Subnets::new(first, last, 0).map(IpNet::from)))
-        }
+    let networks: Vec<IpNet> = match (first, last) {
+        // Two are enough to tell a range from a network.
+        (IpAddr::V4(first), IpAddr::V4(last)) => Ipv4Subnets::new(first, last, 0).map(IpNet::from).take(2).collect(),
+        (IpAddr::V6(first), IpAddr::V6(last)) => Ipv6Subnets::new(first, last, 0).map(IpNet::from).take(2).collect(),
         _ => Vec::new(),
     };
     match networks.as_slice() {
         [one] => one.to_string(),
         _ => format!("{first}-{last}"),
     }
-}
-
-/// The first two are enough to tell a network from a range.
-fn subnets(all: impl Iterator<Item = IpNet>) -> Vec<IpNet> {
-    all.take(2).collect()
 }
 
 impl fmt::Display for Peers {

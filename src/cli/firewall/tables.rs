@@ -1,16 +1,16 @@
 //! The flows as tables: for people, for a spreadsheet, for a change request.
 
-use super::ends;
 use super::flows::{Direction, Flow};
 use crate::cli::terminal::{Palette, Table, Tone, cell, harmless};
 
 const HEADINGS: [&str; 6] = ["direction", "from", "to", "protocol", "port", "for"];
 
 fn cells(flow: &Flow) -> [String; 6] {
-    let (from, to) = ends(flow);
-    let direction = match flow.direction {
-        Direction::In => "in",
-        Direction::Out => "out",
+    let here = flow.local.map_or_else(|| "relay".to_owned(), |local| local.to_string());
+    let there = flow.peers.to_string();
+    let (direction, from, to) = match flow.direction {
+        Direction::In => ("in", there, here),
+        Direction::Out => ("out", here, there),
     };
     [direction.to_owned(), from, to, flow.protocol.as_str().to_owned(), flow.port.to_string(), flow.purpose.clone()]
 }

@@ -9,7 +9,7 @@ use super::keys::{jwt_key_form, key_material};
 use super::raw::{RawHashClaim, RawJwt, RawJwtPlace};
 use super::times::timestamp;
 use super::verify::{bindings, bodies, dedupe, shapes};
-use super::words::Scope;
+use super::words::{Parts, Scope};
 use crate::scheme::Scheme;
 use crate::scheme::check::Check;
 use crate::scheme::check::jwt::algorithm::JwtAlgorithm;
@@ -104,12 +104,14 @@ fn algorithms(raw: &Spanned<Vec<Spanned<String>>>, scope: &mut Scope<'_>) -> Opt
 
 fn place(raw: &Spanned<RawJwtPlace>, scope: &mut Scope<'_>) -> Option<Place> {
     let (span, raw) = (raw.span(), raw.get_ref());
-    let mut places: Vec<Option<Place>> = Vec::new();
     let source = |source: Option<Source>| source.map(Place::Source);
-    places.extend(raw.header.as_ref().map(|text| source(scope.header(text, "token.header"))));
-    places.extend(raw.query.as_ref().map(|text| source(scope.query(text, "token.query"))));
-    places.extend(raw.form.as_ref().map(|text| source(scope.form(text, "token.form"))));
-    places.extend(raw.json.as_ref().map(|text| source(scope.json(text, "token.json").map(Source::Json))));
+    let parts = Parts {
+        header: raw.header.as_ref(),
+        query: raw.query.as_ref(),
+        form: raw.form.as_ref(),
+        json: raw.json.as_ref(),
+    };
+    let mut places: Vec<Option<Place>> = scope.parts(parts, "token").into_iter().map(source).collect();
     places.extend(raw.body.then_some(Some(Place::Body)));
     if places.len() != 1 {
         let help =

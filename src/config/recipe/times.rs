@@ -5,7 +5,7 @@ use std::time::Duration;
 use toml::Spanned;
 
 use super::raw::RawTimestamp;
-use super::words::{Scope, sole};
+use super::words::{Parts, Scope, sole};
 use crate::scheme::compiled::{TimePlace, TimeSpec};
 use crate::scheme::source::Source;
 use crate::scheme::timestamp::{TimeFormat, Window};
@@ -17,12 +17,14 @@ pub(super) const DEFAULT_TOLERANCE: Duration = Duration::from_secs(300);
 
 pub(super) fn timestamp(raw: &Spanned<RawTimestamp>, scope: &mut Scope<'_>) -> Option<TimeSpec> {
     let (span, raw) = (raw.span(), raw.get_ref());
-    let mut places: Vec<Option<TimePlace>> = Vec::new();
     let source = |source: Option<Source>| source.map(TimePlace::Source);
-    places.extend(raw.header.as_ref().map(|text| source(scope.header(text, "timestamp.header"))));
-    places.extend(raw.query.as_ref().map(|text| source(scope.query(text, "timestamp.query"))));
-    places.extend(raw.form.as_ref().map(|text| source(scope.form(text, "timestamp.form"))));
-    places.extend(raw.json.as_ref().map(|text| source(scope.json(text, "timestamp.json").map(Source::Json))));
+    let parts = Parts {
+        header: raw.header.as_ref(),
+        query: raw.query.as_ref(),
+        form: raw.form.as_ref(),
+        json: raw.json.as_ref(),
+    };
+    let mut places: Vec<Option<TimePlace>> = scope.parts(parts, "timestamp").into_iter().map(source).collect();
     places.extend(raw.claim.as_ref().map(|text| source(scope.claim(text, "timestamp.claim"))));
     places.extend(raw.item.as_ref().map(|name| Some(TimePlace::Item(Item::Named(name.get_ref().as_str().into())))));
     let position = raw.position.as_ref().map(|at| usize::from(*at.get_ref()));

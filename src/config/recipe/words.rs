@@ -14,6 +14,15 @@ use crate::scheme::json::JsonPath;
 use crate::scheme::source::Source;
 use crate::scheme::template::is_token;
 
+/// Parts of a request that a table may name, each by a key of its own.
+#[derive(Default)]
+pub(super) struct Parts<'r> {
+    pub(super) header: Option<&'r Spanned<String>>,
+    pub(super) query: Option<&'r Spanned<String>>,
+    pub(super) form: Option<&'r Spanned<String>>,
+    pub(super) json: Option<&'r Spanned<String>>,
+}
+
 /// Problems of one table, which all begin with its key path.
 pub(super) struct Scope<'p> {
     pub(super) key: String,
@@ -135,6 +144,16 @@ impl<'p> Scope<'p> {
             return None;
         }
         Some(text.get_ref().as_str().into())
+    }
+
+    /// Each part that `name.header`, `name.query`, `name.form` and `name.json` name; `None` for one that is wrong.
+    pub(super) fn parts(&mut self, Parts { header, query, form, json }: Parts<'_>, name: &str) -> Vec<Option<Source>> {
+        let mut parts = Vec::new();
+        parts.extend(header.map(|text| self.header(text, &format!("{name}.header"))));
+        parts.extend(query.map(|text| self.query(text, &format!("{name}.query"))));
+        parts.extend(form.map(|text| self.form(text, &format!("{name}.form"))));
+        parts.extend(json.map(|text| self.json(text, &format!("{name}.json")).map(Source::Json)));
+        parts
     }
 
     pub(super) fn part(&mut self, part: &RawPart, name: &str) -> Option<Source> {

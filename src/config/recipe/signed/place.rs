@@ -3,7 +3,7 @@
 use toml::Spanned;
 
 use crate::config::recipe::raw::{RawList, RawSignature};
-use crate::config::recipe::words::Scope;
+use crate::config::recipe::words::{Parts, Scope};
 use crate::scheme::source::Source;
 use crate::scheme::wrapping::{Named, SignatureSpec, Wrapping};
 
@@ -16,9 +16,8 @@ pub(super) fn signature(raw: &Spanned<RawSignature>, scope: &mut Scope<'_>) -> O
             Some(most) => places.extend(numbered(header, most, scope)),
         }
     }
-    places.extend(raw.query.as_ref().map(|text| scope.query(text, "signature.query")));
-    places.extend(raw.form.as_ref().map(|text| scope.form(text, "signature.form")));
-    places.extend(raw.json.as_ref().map(|text| scope.json(text, "signature.json").map(Source::Json)));
+    let others = Parts { header: None, query: raw.query.as_ref(), form: raw.form.as_ref(), json: raw.json.as_ref() };
+    places.extend(scope.parts(others, "signature"));
     if places.is_empty() {
         scope.problem(Some(span), "signature", "says nowhere to look", Some("for instance header = \"X-Signature\""));
         return None;
