@@ -99,13 +99,11 @@ pub fn main(sockets: io::Result<Vec<InheritedSocket>>) -> ExitCode {
             Format::Human
         }
         (Output::Nagios, _) => {
-            alarm("dmz-relay: --format nagios belongs to `status`; the other commands print human or json\n");
+            alarm("dmz-relay: --format nagios belongs to `status`; every command prints human or json\n");
             return Exit::Unusable.into();
         }
         (Output::Nftables | Output::Csv | Output::Markdown, _) => {
-            alarm(
-                "dmz-relay: only `firewall` prints nftables, csv or markdown; the other commands print human or json\n",
-            );
+            alarm("dmz-relay: only `firewall` prints nftables, csv or markdown; every command prints human or json\n");
             return Exit::Unusable.into();
         }
     };

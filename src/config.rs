@@ -4,6 +4,7 @@
 //! A load has no effect outside what it returns; the running snapshot is not touched by a bad file.
 
 pub mod changes;
+pub mod host_name;
 mod masked;
 pub mod near;
 pub mod quantity;
@@ -22,6 +23,7 @@ mod shape;
 use std::path::Path;
 
 pub use self::changes::Text;
+pub use self::compile::server_problem;
 pub use self::report::{Problem, Problems, Report};
 pub use self::source::{Environment, Reading};
 use self::source::{SourceError, Sources};

@@ -2,6 +2,7 @@
 
 mod compared;
 mod connect;
+mod excerpt;
 mod fits;
 mod identity;
 mod reads;
@@ -16,6 +17,7 @@ use serde::Serialize;
 
 use self::compared::Compared;
 use self::connect::Tried;
+use self::excerpt::{BESIDE, WIDEST, excerpt};
 use self::identity::Nobody;
 use self::reads::Named;
 use self::unit::Unit;
@@ -229,80 +231,4 @@ fn shown(problem: &Problem, tone: Tone, word: &str, palette: Palette) -> String 
         let _ = writeln!(text, "  help: {}", harmless(help));
     }
     text
-}
-
-/// Widest line of a file that is shown where nobody says how wide the terminal is.
-const WIDEST: usize = 110;
-/// Columns beside it: its number, and a bar.
-const BESIDE: usize = 9;
-
-/// The line and a caret below. Whoever writes a secret into the file by mistake must not find it in a log as well: a line
-/// that could hold one is not shown, and neither is one whose text could not even be parsed.
-fn excerpt(problem: &Problem, widest: usize) -> Option<String> {
-    let (line, column) = problem.at?;
-    let keys_are_plain = !problem.key.is_empty() && !could_hold_a_secret(&problem.key);
-    let text = keys_are_plain.then(|| std::fs::read_to_string(&problem.file).ok())??;
-    let shown = text.lines().nth(line.checked_sub(1)?)?;
-    let is_short = shown.chars().count() <= widest && column <= widest;
-    if !is_short || could_hold_a_secret(shown) || shown.trim().is_empty() {
-        return None;
-    }
-    // One column for one character, also where the file has tabs.
-    let shown = harmless(&shown.replace('\t', " "));
-    Some(format!("  {line:>4} | {shown}\n       | {}^", " ".repeat(column.saturating_sub(1))))
-}
-
-fn could_hold_a_secret(text: &str) -> bool {
-    let text = text.to_ascii_lowercase();
-    let named = ["secret", "headers", "query", "key", "token", "password", "sign_with"];
-    // A user and a password before a host, and what stands behind a URL's question mark.
-    let in_url = text.contains("://") && text.contains('?');
-    let before_host =
-        text.match_indices('@').any(|(at, _)| !text.get(..at).is_some_and(|before| before.ends_with(['"', '\''])));
-    in_url || before_host || named.iter().any(|word| text.contains(word))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn problem(folder: &Path, text: &str, key: &str, at: (usize, usize)) -> Problem {
-        let file = folder.join("relay.toml");
-        std::fs::write(&file, text).unwrap();
-        Problem { at: Some(at), ..Problem::of(file, key, "is wrong".to_owned(), None) }
-    }
-
-    #[test]
-    fn a_caret_points_at_the_place() {
-        let folder = tempfile::tempdir().unwrap();
-        let problem = problem(folder.path(), "a = 1\n\tdeadline = \"8 s\"\n", "routes.x.deadline", (2, 13));
-        let expected = "     2 |  deadline = \"8 s\"\n       |             ^";
-        assert_eq!(excerpt(&problem, WIDEST).as_deref(), Some(expected));
-    }
-
-    #[test]
-    fn a_line_that_could_hold_a_secret_is_not_shown() {
-        let folder = tempfile::tempdir().unwrap();
-        for (text, key) in [
-            ("\"canary\",", "routes.x.secrets"),
-            ("routes.x = { secrets = [\"canary\"], path = 3 }", "routes.x.path"),
-            ("\"X-Api\" = \"canary\"", "routes.x.upstream_headers.X-Api"),
-            ("sign_with = [\"canary\"]", "routes.x.sign_with"),
-            ("= \"canary\"", ""),
-            ("servers = [\"http://user:canary@10.0.0.1:9\"]", "upstreams.app.servers"),
-            ("servers = ['user:canary@10.0.0.1:9']", "upstreams.app.servers"),
-            ("public_url = \"https://h/hook?canary\"", "routes.x.public_url"),
-        ] {
-            assert_eq!(excerpt(&problem(folder.path(), text, key, (1, 1)), WIDEST), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_file_that_is_gone_or_shorter_has_no_excerpt() {
-        let folder = tempfile::tempdir().unwrap();
-        assert_eq!(excerpt(&problem(folder.path(), "a = 1", "a", (7, 1)), WIDEST), None);
-        let mut gone = problem(folder.path(), "a = 1", "a", (1, 1));
-        gone.file = folder.path().join("gone");
-        assert_eq!(excerpt(&gone, WIDEST), None);
-    }
 }

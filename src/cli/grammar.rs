@@ -53,12 +53,16 @@ pub enum Output {
     /// For programs.
     Json,
     /// One line and an exit code for monitoring: `status` only.
+    #[value(hide = true)]
     Nagios,
     /// Rules for `nft -f`: `firewall` only.
+    #[value(hide = true)]
     Nftables,
     /// For a spreadsheet: `firewall` only.
+    #[value(hide = true)]
     Csv,
     /// A table for a change request: `firewall` only.
+    #[value(hide = true)]
     Markdown,
 }
 

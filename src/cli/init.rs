@@ -6,7 +6,6 @@ mod text;
 
 use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
-use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
@@ -19,7 +18,9 @@ use super::{Exit, Unusable, say_json};
 use crate::base::Clock;
 use crate::cli::authority;
 use crate::cli::terminal::{Palette, tell};
+use crate::config::host_name::host_name;
 use crate::config::recipe::{Recipe, builtin};
+use crate::config::server_problem;
 
 /// The group that reads the configuration; `systemd/sysusers.conf` makes it.
 const GROUP: &str = "dmz-relay";
@@ -55,6 +56,9 @@ pub(super) fn init(args: &Init, format: Format) -> Result<Exit, Unusable> {
         return Err(format!("{} is there already; it was left as it is", config.display()).into());
     }
     let host = host(&args.host)?;
+    if let Some((why, help)) = server_problem(&args.upstream) {
+        return Err(format!("--upstream: \"{}\": {why}; {help}", args.upstream).into());
+    }
     let text = text::relay_toml(&recipe, &host, args);
     let secret = if args.secret_stdin { Some(read_secret()?) } else { None };
     let made = make(args, &recipe, &host, &text, secret.as_deref().map(Vec::as_slice))?;
@@ -65,20 +69,12 @@ pub(super) fn init(args: &Init, format: Format) -> Result<Exit, Unusable> {
     Ok(Exit::Fine)
 }
 
-/// A name that a certificate can have, without a port or a scheme.
+/// As the URL has it that the provider is given.
 fn host(text: &str) -> Result<String, Unusable> {
-    let host = text.trim_end_matches('.').to_ascii_lowercase();
-    let label = |label: &str| {
-        !label.is_empty()
-            && label.len() <= 63
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    if host.parse::<IpAddr>().is_ok() || (host.len() <= 253 && host.split('.').all(label)) {
-        return Ok(host);
+    match host_name(text) {
+        Ok(name) => Ok(name.into_string()),
+        Err((why, help)) => Err(format!("--host: \"{text}\" is not a host: {why}; {help}").into()),
     }
-    Err("--host: expected the public name that providers call, such as hooks.example.com".into())
 }
 
 /// The secret, without the line feed that a terminal or a file puts behind it.
@@ -106,7 +102,9 @@ fn make(args: &Init, recipe: &Recipe, host: &str, text: &str, secret: Option<&[u
     }
     if args.private_certificate {
         let name = format!("dmz-relay authority of {host}");
-        let issued = authority::issue(&name, &[host.to_owned()], Clock::system().now(), DAYS)
+        // A certificate has an address of IPv6 without brackets.
+        let subject = host.trim_matches(['[', ']']).to_owned();
+        let issued = authority::issue(&name, &[subject], Clock::system().now(), DAYS)
             .map_err(|error| format!("cannot make a certificate: {error}"))?;
         let certs = dir.join("certs");
         owner.file(&certs.join("ca.crt"), issued.authority.as_bytes())?;

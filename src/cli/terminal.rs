@@ -220,7 +220,11 @@ pub fn columns(cells: &[(usize, Cell)], palette: Palette) -> String {
 /// What `COLUMNS` says, or the terminal itself.
 fn width(stream: &impl AsFd) -> Option<usize> {
     let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).filter(|columns| *columns > 0);
-    let seen = || terminal_size::terminal_size_of(stream).map(|(columns, _)| usize::from(columns.0));
+    // A terminal that says nothing of its size, or 0 columns, is taken for one of 80: consoles of virtual machines do that.
+    let seen = || match terminal_size::terminal_size_of(stream) {
+        Some((columns, _)) if columns.0 > 0 => Some(usize::from(columns.0)),
+        _ => stream.as_fd().is_terminal().then_some(80),
+    };
     said.or_else(seen).map(|columns: usize| columns.max(layout::NARROWEST))
 }
 
@@ -238,6 +242,15 @@ pub fn harmless(text: &str) -> String {
         }
     }
     shown
+}
+
+/// A word of a command that somebody copies into a shell: in quotes where the shell would take it apart.
+pub fn shell_word(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+:@%,=".contains(&byte);
+    match !text.is_empty() && text.bytes().all(plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
 }
 
 /// `1 route`, `2 routes`.

@@ -11,6 +11,7 @@ mod recipes;
 mod routes;
 mod secrets;
 mod sensitive;
+mod socket_address;
 mod store;
 mod tls;
 mod upstreams;
@@ -24,6 +25,7 @@ use toml::Spanned;
 
 use self::addresses::{Accesses, AddressLists};
 use self::upstreams::Upstreams;
+pub use self::upstreams::server_problem;
 use super::Loaded;
 use super::changes::Text;
 use super::parse::Parsed;

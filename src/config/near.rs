@@ -16,7 +16,10 @@ pub fn nearest<'k>(found: &str, known: impl IntoIterator<Item = &'k str>) -> Opt
         .map(|(_, word)| word)
 }
 
-/// A help line: the near match, then everything that is known; `none` when nothing is.
+/// More words than this do not stand behind a near match: they would bury it.
+const FEW: usize = 8;
+
+/// A help line: the near match, and what is known where that is little or nothing is near; `none` when nothing is known.
 pub fn suggest<'k>(found: &str, known: impl IntoIterator<Item = &'k str> + Clone, none: &str) -> String {
     let list: Vec<&str> = known.clone().into_iter().collect();
     if list.is_empty() {
@@ -24,6 +27,7 @@ pub fn suggest<'k>(found: &str, known: impl IntoIterator<Item = &'k str> + Clone
     }
     let all = list.join(", ");
     match nearest(found, known) {
+        Some(word) if list.len() > FEW => format!("did you mean \"{word}\"?"),
         Some(word) => format!("did you mean \"{word}\"? known: {all}"),
         None => format!("known: {all}"),
     }
@@ -55,6 +59,9 @@ mod tests {
     fn help_lists_what_is_known() {
         assert_eq!(suggest("gitub", ["github", "gitlab"], "-"), "did you mean \"github\"? known: github, gitlab");
         assert_eq!(suggest("x", [], "there are none"), "there are none");
+        let many = ["a1", "b2", "c3", "d4", "e5", "f6", "g7", "h8", "provider"];
+        assert_eq!(suggest("provdier", many, "-"), "did you mean \"provider\"?");
+        assert!(suggest("zzzzzz", many, "-").starts_with("known: a1, b2"));
     }
 
     #[test]

@@ -106,6 +106,49 @@ pub fn write_size(value: u64) -> String {
     format!("{}{unit}", value / factor)
 }
 
+/// What an author probably meant by a duration that [`duration`] refuses: `5 min`, `1.5 hours`, `2 weeks`.
+pub fn meant_duration(text: &str) -> Option<Duration> {
+    let (number, unit) = meant(text)?;
+    let factor = match unit.as_str() {
+        "ms" | "msec" | "msecs" | "millis" | "millisecond" | "milliseconds" => 1.0,
+        "s" | "sec" | "secs" | "second" | "seconds" => 1000.0,
+        "m" | "min" | "mins" | "minute" | "minutes" => 60_000.0,
+        "h" | "hr" | "hrs" | "hour" | "hours" => 3_600_000.0,
+        "d" | "day" | "days" => 86_400_000.0,
+        "w" | "wk" | "wks" | "week" | "weeks" => 604_800_000.0,
+        _ => return None,
+    };
+    whole(number * factor).map(Duration::from_millis)
+}
+
+/// The same of a size: `1 GB`, `64k`, `1.5 MiB`. What is written without an `i` is taken for the binary unit, as most mean it.
+pub fn meant_size(text: &str) -> Option<u64> {
+    let (number, unit) = meant(text)?;
+    let factor = match unit.as_str() {
+        "b" | "byte" | "bytes" => 0,
+        "k" | "kb" | "kib" => 10,
+        "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        "t" | "tb" | "tib" => 40,
+        _ => return None,
+    };
+    whole(number * f64::from(2_u32).powi(factor))
+}
+
+/// A number and the word behind it, in lower case.
+fn meant(text: &str) -> Option<(f64, String)> {
+    let text = text.trim();
+    let at = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+    let (number, unit) = text.split_at(at);
+    Some((number.parse().ok()?, unit.trim().to_ascii_lowercase()))
+}
+
+/// Nothing that a float cannot say exactly is proposed.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole, not negative and below 2^53")]
+fn whole(value: f64) -> Option<u64> {
+    (value.fract() == 0.0 && (0.0..9_007_199_254_740_992.0).contains(&value)).then_some(value as u64)
+}
+
 /// Splits off one number and its unit.
 fn step(text: &str) -> Result<(u64, &str, &str), Unmeasured> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -132,6 +175,28 @@ fn factor(unit: &str, units: &[(&str, u64)]) -> Result<u64, Unmeasured> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_meant_is_recognised() {
+        for (text, meant) in [
+            ("5 min", "5m"),
+            ("5minutes", "5m"),
+            ("30 days", "30d"),
+            ("1.5h", "1h30m"),
+            ("2 weeks", "14d"),
+            ("5 S", "5s"),
+            ("100 msec", "100ms"),
+        ] {
+            assert_eq!(meant_duration(text).map(write_duration).as_deref(), Some(meant), "{text}");
+        }
+        for (text, meant) in [("1 GB", "1GiB"), ("64k", "64KiB"), ("1.5 MiB", "1536KiB"), ("10 bytes", "10B")] {
+            assert_eq!(meant_size(text).map(write_size).as_deref(), Some(meant), "{text}");
+        }
+        for text in ["", "5", "soon", "1.2.3s", "-5 min", "5 parsecs", "1e9h", "99999999999999999999 s", "0.0001s"] {
+            assert_eq!(meant_duration(text), None, "{text}");
+            assert_eq!(meant_size(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn durations_read_as_written() {

@@ -12,6 +12,9 @@ use serde::ser::{SerializeStruct, Serializer};
 use super::masked::sentence;
 use super::source::SourceError;
 
+/// What is said of a key that must be there.
+pub(super) const MISSING: &str = "is missing";
+
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -193,12 +196,13 @@ impl Problems {
         self.into_parts().0
     }
 
-    /// Problems and warnings, each sorted by place; what has no place comes first, what stands in another file last.
+    /// Problems and warnings, each sorted by place; what has no place comes first, what stands in another file last. Before
+    /// that, what is missing comes last: it was often written in a wrong place, and that is said above.
     pub fn into_parts(self) -> (Vec<Problem>, Vec<Problem>) {
         let Self { file, mut found, mut warned, .. } = self;
         for list in [&mut found, &mut warned] {
             list.sort_by(|a, b| {
-                let order = |p: &Problem| (p.file != file, p.file.clone(), p.at);
+                let order = |p: &Problem| (p.file != file, p.file.clone(), p.what == MISSING, p.at);
                 (order(a), &a.key, &a.what).cmp(&(order(b), &b.key, &b.what))
             });
             list.dedup();

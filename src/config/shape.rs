@@ -12,6 +12,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::keys::{FILE, Key, Shape};
 use super::near::{nearest, suggest};
+use super::report::MISSING;
 
 /// Something that does not fit.
 #[derive(Debug)]
@@ -58,7 +59,7 @@ impl Walk {
         for key in keys.iter().filter(|key| key.required && !table.contains_key(key.name)) {
             let already = |misfit: &Misfit| misfit.path == self.named(key.name);
             if !self.found.iter().any(already) {
-                self.below(key.name, |walk| walk.misfit(span.clone(), "is missing", "docs/schemes.md shows its form"));
+                self.below(key.name, |walk| walk.misfit(span.clone(), MISSING, "docs/schemes.md shows its form"));
             }
         }
     }
@@ -75,7 +76,7 @@ impl Walk {
             (Shape::Choice(words), DeValue::String(text)) => {
                 let known = words.contains(&&**text);
                 if !known {
-                    self.misfit(span, "is not known here", &format!("known: {}", words.join(", ")));
+                    self.misfit(span, "is not known here", &suggest(text, words.iter().copied(), ""));
                 }
                 known
             }

@@ -114,6 +114,29 @@ fn it_says_what_comes_next() {
     assert_eq!((made["route"].as_str(), made["secret"].as_bool()), (Some("github"), Some(false)));
 }
 
+/// The commands are followed as they stand, by a shell.
+#[test]
+fn what_comes_next_can_be_copied_into_a_shell() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("it's a folder");
+    let mut arguments = init(&dir);
+    arguments.extend(["--format", "json", "--private-certificate", "--secret-stdin"].map(str::to_owned));
+    let made = relay_reading(&borrowed(&arguments), b"0123456789abcdef0123456789abcdef").exits(0).json();
+    let next: Vec<&str> = made["next"].as_array().unwrap().iter().map(|next| next.as_str().unwrap()).collect();
+    let config = dir.join("relay.toml");
+    for command in next.iter().filter(|command| command.contains("--config")) {
+        let script = format!("set -- {command}; for word; do echo \"$word\"; done");
+        let words = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+        let words = String::from_utf8(words.stdout).unwrap();
+        assert_eq!(words.lines().last(), config.to_str(), "{command}");
+    }
+    // The unit reads /etc/dmz-relay alone.
+    assert!(
+        next.iter().any(|command| command.starts_with("sudo cp -a ") && command.ends_with(" /etc/dmz-relay/")),
+        "{next:?}"
+    );
+}
+
 #[test]
 fn nothing_that_is_there_is_replaced_and_no_link_is_followed() {
     let folder = tempfile::tempdir().unwrap();
@@ -144,6 +167,28 @@ fn wrong_words_are_told() {
     let mut arguments = init(folder.path());
     arguments[6] = "https://hooks.example.com".to_owned();
     assert!(relay(&borrowed(&arguments)).exits(2).err.contains("--host"));
+    for (host, cause) in [
+        ("hooks.example.com:443", "write it without: \"hooks.example.com\""),
+        ("b\u{fc}cher.de", "xn--"),
+        ("*.example.com", "a pattern"),
+    ] {
+        let mut arguments = init(folder.path());
+        arguments[6] = host.to_owned();
+        let said = relay(&borrowed(&arguments)).exits(2);
+        assert!(said.err.contains(cause), "{}", said.err);
+    }
+    // What `check` would refuse is refused before anything is written.
+    for (upstream, cause) in [
+        ("10.0.0.1:80", "http://host:port"),
+        ("http://[::1", "cannot be read"),
+        ("http://app:1/hook", "a path"),
+        ("https://my_app:1", "can never be verified"),
+    ] {
+        let mut arguments = init(folder.path());
+        arguments[4] = upstream.to_owned();
+        let said = relay(&borrowed(&arguments)).exits(2);
+        assert!(said.err.contains("--upstream") && said.err.contains(cause), "{}", said.err);
+    }
     let mut arguments = init(folder.path());
     arguments.push("--secret-stdin".to_owned());
     assert!(relay_reading(&borrowed(&arguments), b"\n").exits(2).err.contains("no secret"));

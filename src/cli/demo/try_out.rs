@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 
 use super::DemoError;
 use super::stage::Stage;
-use crate::cli::terminal::{Palette, Tone, harmless};
+use crate::cli::terminal::{Palette, Tone, harmless, shell_word};
 
 /// The file that a shell reads.
 const FILE: &str = "try.sh";
@@ -22,7 +22,7 @@ pub(super) fn write(stage: &Stage) -> Result<(), DemoError> {
 }
 
 fn text(stage: &Stage) -> String {
-    let folder = quoted(stage.file("").to_string_lossy().trim_end_matches('/'));
+    let folder = shell_word(stage.file("").to_string_lossy().trim_end_matches('/'));
     let relay = format!("https://localhost:{}", stage.relay.port());
     format!(
         r#"# Written by `dmz-relay demo`, for as long as it runs. Read it into a shell: . {folder}/try.sh
@@ -68,11 +68,6 @@ try_octolis() {{
 }}
 "#
     )
-}
-
-/// A word that a shell takes as it is.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// How to go on, on the screen.

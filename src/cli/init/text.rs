@@ -5,8 +5,11 @@ use std::path::Path;
 
 use super::super::grammar::Init;
 use super::Made;
-use crate::cli::terminal::{Palette, Tone, harmless};
+use crate::cli::terminal::{Palette, Tone, harmless, shell_word};
 use crate::config::recipe::Recipe;
+
+/// Where the unit of the service looks.
+const UNIT_FOLDER: &str = "/etc/dmz-relay";
 
 /// A configuration with what is needed and a word on each part.
 pub(super) fn relay_toml(recipe: &Recipe, host: &str, args: &Init) -> String {
@@ -83,20 +86,27 @@ fn keys(recipe: &Recipe) -> String {
 
 /// The commands that come next, in their order.
 pub(super) fn next(made: &Made, dir: &Path) -> Vec<String> {
-    let (dir, route) = (dir.display(), &made.route);
+    let route = &made.route;
+    let file = |name: String| shell_word(&dir.join(name).to_string_lossy());
+    let config = file("relay.toml".to_owned());
     let mut next = Vec::new();
     if !made.private_certificate {
-        next.push(format!("sudo install -m 640 -g dmz-relay fullchain.pem {dir}/certs/relay.crt"));
-        next.push(format!("sudo install -m 640 -g dmz-relay privkey.pem {dir}/certs/relay.key"));
+        for (from, to) in [("fullchain.pem", "certs/relay.crt"), ("privkey.pem", "certs/relay.key")] {
+            next.push(format!("sudo install -m 640 -g dmz-relay {from} {}", file(to.to_owned())));
+        }
     }
     if !made.secret {
         // From standard input: what is typed into a command line stays in the shell's history.
-        next.push(format!("sudo install -m 640 -g dmz-relay /dev/stdin {dir}/secrets/{route}"));
+        next.push(format!("sudo install -m 640 -g dmz-relay /dev/stdin {}", file(format!("secrets/{route}"))));
     }
-    next.push(format!("sudo dmz-relay check --config {dir}/relay.toml"));
+    next.push(format!("sudo dmz-relay check --config {config}"));
+    // The unit reads one place only.
+    if dir != Path::new(UNIT_FOLDER) {
+        next.push(format!("sudo cp -a {} {UNIT_FOLDER}/", file(".".to_owned())));
+    }
     next.push("sudo systemctl enable --now dmz-relay".to_owned());
     if !made.public_key {
-        next.push(format!("sudo dmz-relay send {route} --config {dir}/relay.toml"));
+        next.push(format!("sudo dmz-relay send {route} --config {config}"));
     }
     next
 }

@@ -37,6 +37,10 @@ enum NotNetwork {
     Unreadable,
     /// A network with bits behind its prefix; this one was meant, or another prefix.
     HostBits(IpNet),
+    /// More bits than such an address has.
+    TooLong(u8),
+    /// An address and something behind its slash that is no number: a netmask, for instance.
+    NoLength,
 }
 
 /// `192.0.2.1`, `192.0.2.0/24`, `2001:db8::/32`.
@@ -44,8 +48,17 @@ fn network(text: &str) -> Result<IpNet, NotNetwork> {
     if let Ok(ip) = text.parse::<IpAddr>() {
         return Ok(IpNet::from(ip));
     }
-    let net: IpNet = text.parse().map_err(|_| NotNetwork::Unreadable)?;
+    let net: IpNet = text.parse().map_err(|_| unreadable(text))?;
     if net.addr() == net.network() { Ok(net) } else { Err(NotNetwork::HostBits(net.trunc())) }
+}
+
+fn unreadable(text: &str) -> NotNetwork {
+    let Some((ip, length)) = text.split_once('/') else { return NotNetwork::Unreadable };
+    let Ok(ip) = ip.parse::<IpAddr>() else { return NotNetwork::Unreadable };
+    match length.bytes().all(|byte| byte.is_ascii_digit()) && !length.is_empty() {
+        true => NotNetwork::TooLong(if ip.is_ipv4() { 32 } else { 128 }),
+        false => NotNetwork::NoLength,
+    }
 }
 
 impl NotNetwork {
@@ -53,6 +66,8 @@ impl NotNetwork {
         match self {
             Self::Unreadable => format!("\"{}\" is neither an address nor a network", shown(text)),
             Self::HostBits(_) => format!("\"{}\" has host bits set", shown(text)),
+            Self::TooLong(most) => format!("\"{}\" is no network: such an address has {most} bits", shown(text)),
+            Self::NoLength => format!("\"{}\" is no network: a number of bits stands behind the slash", shown(text)),
         }
     }
 
@@ -60,6 +75,8 @@ impl NotNetwork {
         match self {
             Self::Unreadable => "write 192.0.2.1, 192.0.2.0/24 or 2001:db8::/32".to_owned(),
             Self::HostBits(net) => format!("{net} is the network; write that, or the address alone"),
+            Self::TooLong(most) => format!("choose a length from 0 to {most}; an address alone needs none"),
+            Self::NoLength => "255.255.255.0 is /24, 255.255.0.0 is /16".to_owned(),
         }
     }
 }
@@ -268,7 +285,7 @@ impl Compiler<'_> {
         }
         match network(text) {
             Ok(net) => Some(Arc::new(std::iter::once(net).collect())),
-            Err(why @ NotNetwork::HostBits(_)) => {
+            Err(why @ (NotNetwork::HostBits(_) | NotNetwork::TooLong(_) | NotNetwork::NoLength)) => {
                 self.reject(entry, key, why.what(text), why.help());
                 None
             }

@@ -10,6 +10,7 @@ use super::routes::Routes;
 use super::values::{join, shown};
 use super::{Compiler, Named};
 use crate::config::raw::RawListener;
+use crate::config::report::MISSING;
 use crate::guards::access::IpSet;
 use crate::runtime::snapshot::{AddressCheck, ListenAddress, Listener};
 
@@ -87,13 +88,7 @@ impl Compiler<'_> {
             self.reject(value, KEY, format!("\"{}\" names no socket", shown(text)), help);
             return None;
         }
-        match text.parse::<SocketAddr>() {
-            Ok(address) => Some(ListenAddress::Tcp(address)),
-            Err(_) => {
-                self.reject(value, KEY, format!("\"{}\" is no address with a port", shown(text)), ADDRESS);
-                None
-            }
-        }
+        self.socket_address(value, KEY, ADDRESS).map(ListenAddress::Tcp)
     }
 
     /// No TLS only where the file says so explicitly; and not both.
@@ -104,7 +99,7 @@ impl Compiler<'_> {
         match (&fields.tls, plain) {
             (None, None) => {
                 let help = "add [listeners.tls], or dangerously_plaintext = true where something before it ends TLS";
-                self.reject(raw, "listeners.tls", "is missing", help);
+                self.reject(raw, "listeners.tls", MISSING, help);
             }
             (Some(_), Some(plain)) => self.reject(plain, KEY, "stands beside tls", "remove one of them"),
             (None, Some(plain)) => {

@@ -172,11 +172,7 @@ impl Compiler<'_> {
 
     fn scrape(&mut self, value: &Spanned<String>, raw: &RawAdmin, listeners: &[Listener]) -> Option<SocketAddr> {
         const KEY: &str = "admin.scrape_address";
-        let Ok(address) = value.get_ref().parse::<SocketAddr>() else {
-            let what = format!("\"{}\" is no address with a port", shown(value.get_ref()));
-            self.reject(value, KEY, what, "write \"127.0.0.1:9600\", or leave it out");
-            return None;
-        };
+        let address = self.socket_address(value, KEY, "write \"127.0.0.1:9600\", or leave it out")?;
         if !address.ip().to_canonical().is_loopback() {
             let what = format!("{address} can be reached from outside this host, and nothing asks who is calling");
             if raw.dangerously_exposed.as_ref().is_some_and(|exposed| *exposed.get_ref()) {

@@ -13,6 +13,7 @@ use super::{Compiler, Named};
 use crate::config::near::suggest_provider;
 use crate::config::raw::{RawClaims, RawRoute, RawSecretEntry, Table};
 use crate::config::recipe::{self, CompiledVerify, Evidence, RawRecipe, RawVerify, Recipe};
+use crate::config::report::MISSING;
 use crate::domain::{FieldPattern, Method};
 use crate::guards::access::Networks;
 use crate::runtime::snapshot::{FixedAnswer, ProviderRetries, Verification};
@@ -248,11 +249,11 @@ impl Compiler<'_> {
             Secrets::Told => return None,
             Secrets::Absent if scheme.takes_public_keys() => {
                 let help = "write public_keys = [{ file = \"…\" }], or the key itself as a text";
-                self.reject(name, &join(key, "public_keys"), "is missing", help);
+                self.reject(name, &join(key, "public_keys"), MISSING, help);
                 return None;
             }
             Secrets::Absent => {
-                self.reject(name, &join(key, "secrets"), "is missing", NO_SECRETS);
+                self.reject(name, &join(key, "secrets"), MISSING, NO_SECRETS);
                 return None;
             }
         };

@@ -86,8 +86,7 @@ impl Compiler<'_> {
                         && let Some(why) = unverifiable(&server.host)
                     {
                         let what = format!("\"{}\" can never be verified: {why}", shown(url.get_ref()));
-                        let help = "name the server as its certificate does, or set tls.server_name to a name in it";
-                        self.reject(url, &key, what, help);
+                        self.reject(url, &key, what, UNVERIFIABLE);
                     }
                     let same = |other: &ServerSpec| (&other.host, other.port) == (&server.host, server.port);
                     if servers.iter().any(same) {
@@ -97,7 +96,7 @@ impl Compiler<'_> {
                 }
                 Err(why) => {
                     let what = format!("\"{}\" is not a server: {why}", shown(url.get_ref()));
-                    self.reject(url, &key, what, "write http://host:port or https://host:port, without a path");
+                    self.reject(url, &key, what, SERVER);
                 }
             }
         }
@@ -155,6 +154,20 @@ impl Compiler<'_> {
         }
     }
 }
+
+/// Why `http://host:port` is no server that could be used, with what to write; the same grammar, for who writes a file.
+pub fn server_problem(url: &str) -> Option<(String, &'static str)> {
+    match server(url) {
+        Err(why) => Some((format!("it is not a server: {why}"), SERVER)),
+        Ok(server) if server.https => {
+            unverifiable(&server.host).map(|why| (format!("it can never be verified: {why}"), UNVERIFIABLE))
+        }
+        Ok(_) => None,
+    }
+}
+
+const SERVER: &str = "write http://host:port or https://host:port, without a path";
+const UNVERIFIABLE: &str = "name the server as its certificate does, or set tls.server_name to a name in it";
 
 /// Takes `http://host:port` apart.
 fn server(url: &str) -> Result<ServerSpec, &'static str> {

@@ -10,6 +10,7 @@ use crate::config::masked::masked;
 use crate::config::near::suggest;
 use crate::config::quantity::{self, Unmeasured, write_duration, write_size};
 use crate::config::raw::{Placed, RawQuantity};
+use crate::config::report::MISSING;
 
 /// A default and the range around it.
 #[derive(Clone, Copy)]
@@ -18,6 +19,16 @@ pub(super) struct Between<T> {
     pub(super) min: T,
     pub(super) max: T,
 }
+
+impl<T: Copy + PartialOrd> Between<T> {
+    /// A value in the range that says something: "0s" or "0B" would mean off.
+    fn example(&self) -> T {
+        if self.default > self.min { self.default } else { self.max }
+    }
+}
+
+/// How a quantity is read, what was probably meant where it cannot be, and how it is written.
+type Words<T> = (fn(&str) -> Result<T, Unmeasured>, fn(&str) -> Option<T>, fn(T) -> String);
 
 /// A duration's default and range, in milliseconds.
 pub(super) const fn millis(default: u64, min: u64, max: u64) -> Between<Duration> {
@@ -35,11 +46,11 @@ pub(super) const fn number(default: u64, min: u64, max: u64) -> Between<u64> {
 
 impl Compiler<'_> {
     pub(super) fn duration(&mut self, value: &Placed<RawQuantity>, key: &str, range: Between<Duration>) -> Duration {
-        self.quantity(value, key, range, quantity::duration, write_duration, "5s")
+        self.quantity(value, key, range, (quantity::duration, quantity::meant_duration, write_duration))
     }
 
     pub(super) fn size(&mut self, value: &Placed<RawQuantity>, key: &str, range: Between<u64>) -> u64 {
-        self.quantity(value, key, range, quantity::size, write_size, "1MiB")
+        self.quantity(value, key, range, (quantity::size, quantity::meant_size, write_size))
     }
 
     pub(super) fn count(&mut self, value: &Placed<i64>, key: &str, range: Between<u64>) -> u64 {
@@ -64,26 +75,34 @@ impl Compiler<'_> {
         value: &Placed<RawQuantity>,
         key: &str,
         range: Between<T>,
-        read: fn(&str) -> Result<T, Unmeasured>,
-        write: fn(T) -> String,
-        example: &str,
+        (read, meant, write): Words<T>,
     ) -> T {
         let Some(value) = value else { return range.default };
         let (text, read) = match value.get_ref() {
-            RawQuantity::Text(text) => (format!("\"{text}\""), read(text)),
+            RawQuantity::Text(text) => (text.clone(), read(text)),
             RawQuantity::Number(number) => (number.to_string(), Err(Unmeasured::NoUnit)),
         };
-        match read {
-            Ok(found) if found >= range.min && found <= range.max => return found,
-            Ok(_) => {
-                let what = format!("expected {} to {}, found {text}", write(range.min), write(range.max));
-                self.reject(value, key, what, format!("the default is {}", write(range.default)));
+        let fits = |found: &T| *found >= range.min && *found <= range.max;
+        let (why, help) = match read {
+            Ok(found) if fits(&found) => return found,
+            Ok(found) => {
+                let bound = if found > range.max { ("most", range.max) } else { ("least", range.min) };
+                (
+                    String::new(),
+                    format!("the {} is {}; the default is {}", bound.0, write(bound.1), write(range.default)),
+                )
             }
             Err(why) => {
-                let what = format!("expected {} to {}, found {text}: {why}", write(range.min), write(range.max));
-                self.reject(value, key, what, format!("write it with a unit, such as \"{example}\""));
+                let help = match meant(&text).filter(fits) {
+                    Some(meant) => format!("write \"{}\"", write(meant)),
+                    None => format!("write it with a unit, such as \"{}\"", write(range.example())),
+                };
+                (format!(": {why}"), help)
             }
-        }
+        };
+        let quote = if matches!(value.get_ref(), RawQuantity::Text(_)) { "\"" } else { "" };
+        let what = format!("expected {} to {}, found {quote}{text}{quote}{why}", write(range.min), write(range.max));
+        self.reject(value, key, what, help);
         range.default
     }
 
@@ -96,7 +115,7 @@ impl Compiler<'_> {
         help: &str,
     ) -> Option<&'v Spanned<T>> {
         if value.is_none() {
-            self.reject(owner, key, "is missing", help);
+            self.reject(owner, key, MISSING, help);
         }
         value.as_ref()
     }

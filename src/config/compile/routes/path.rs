@@ -4,6 +4,7 @@ use toml::Spanned;
 
 use super::super::Compiler;
 use super::super::values::shown;
+use crate::config::host_name::host_name;
 use crate::domain::target::path_is_clean;
 use crate::runtime::routing::PathPattern;
 
@@ -27,23 +28,13 @@ impl Compiler<'_> {
     /// A DNS name or an address, in lower case and without port.
     pub(super) fn host(&mut self, value: &Spanned<String>, key: &str) -> Option<Box<str>> {
         let text = value.get_ref();
-        let lower = text.to_ascii_lowercase();
-        let name = lower.strip_suffix('.').unwrap_or(&lower);
-        let bracketed = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
-        let good = match bracketed {
-            Some(inside) => inside.parse::<std::net::Ipv6Addr>().is_ok(),
-            None => !name.contains(':') && rustls_pki_types::ServerName::try_from(name).is_ok(),
-        };
-        if !good {
-            let help = if name.contains('*') {
-                "a route's host is one name; leave host out to serve every host"
-            } else {
-                "write a name such as \"hooks.example.com\", without scheme, port or path"
-            };
-            self.reject(value, key, format!("\"{}\" is not a host", shown(text)), help);
-            return None;
+        match host_name(text) {
+            Ok(name) => Some(name),
+            Err((why, help)) => {
+                self.reject(value, key, format!("\"{}\" is not a host: {why}", shown(text)), help);
+                None
+            }
         }
-        Some(name.into())
     }
 }
 

@@ -65,7 +65,8 @@ impl Broken {
             Self::NotPem | Self::None => "each certificate stands between BEGIN CERTIFICATE and END CERTIFICATE lines",
             Self::Key => "the two files are swapped: chain names the certificates, key the private key",
             Self::Version1(_) => {
-                "issue it again as version 3, with a subject alternative name: openssl … -addext or -extfile"
+                "have it issued as version 3; one of its own: openssl req -x509 -new -key KEY -noenc -subj /CN=NAME -addext \
+                 subjectAltName=DNS:NAME -days 365 -out CHAIN"
             }
             Self::TooLong => "leaf first, then its issuers; authorities in general do not belong here",
             Self::Unreadable(_) => "look at it with: openssl x509 -text -in …",
