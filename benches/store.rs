@@ -67,7 +67,7 @@ fn entry(head: &Head, outcome: HistoryOutcome) -> Entry {
 fn accepted(head: &Head) -> Accept {
     let body = Some(Bytes::from(vec![b'x'; 1843]));
     let entry = Entry { body, ..entry(head, HistoryOutcome::Accepted) };
-    Accept { entry, dedupe: None, tried: None, due: None, refused: None, keep_body: false }
+    Accept { entry, dedupe: None, tried: None, due: None, refused: None, keep_body: false, repeat: false }
 }
 
 fn delivered() -> Settlement {

@@ -58,6 +58,7 @@ pub use encoding::Encoding;
 pub(crate) use examine::span;
 pub use examine::{Aspect, Found, Part};
 pub use identity::MAX_NAME;
+use identity::Name;
 pub use key::{Key, KeyFault, KeyProblem};
 pub use sign::{SignDraft, SignProblem, Signed};
 pub use upstream_signer::{UpstreamSignature, UpstreamSigner};
@@ -115,6 +116,15 @@ pub struct Proof {
     pub timestamp: Option<UnixMillis>,
     /// What dedupe memory knows the request by, among those of the route that the same key proved; never a whole signature.
     pub dedupe: Option<Box<str>>,
+    /// Where in `dedupe` what is signed begins, behind an id that nobody signs.
+    pub signed_from: Option<usize>,
+}
+
+impl Proof {
+    /// What is signed of that, where an id that nobody signs is another part of it.
+    pub fn signed_words(&self) -> Option<&str> {
+        self.dedupe.as_deref()?.get(self.signed_from?..)
+    }
 }
 
 /// The key that matched, and the signature by which it did.
@@ -244,8 +254,11 @@ impl Verifier {
             (None, None) => None,
         };
         scheme.check_bindings(&facts)?;
-        let dedupe = scheme.name(&facts, matched.tag.as_ref())?;
-        Ok(Proof { key: Arc::clone(&matched.key.id), timestamp, dedupe })
+        let (dedupe, signed_from) = match scheme.name(&facts, matched.tag.as_ref())? {
+            Some(Name { text, signed_from }) => (Some(text), signed_from),
+            None => (None, None),
+        };
+        Ok(Proof { key: Arc::clone(&matched.key.id), timestamp, dedupe, signed_from })
     }
 
     fn feed<'f, 'a>(

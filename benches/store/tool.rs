@@ -166,7 +166,7 @@ fn accept(number: u64, body: &Bytes, now: UnixMillis, keys: bool) -> Accept {
         took: Took::default(),
     };
     let dedupe = keys.then(|| (DedupeKey::new("github", "1", &id), now.plus(Duration::from_hours(72))));
-    Accept { entry, dedupe, tried: None, due: Some(now), refused: None, keep_body: false }
+    Accept { entry, dedupe, tried: None, due: Some(now), refused: None, keep_body: false, repeat: false }
 }
 
 fn start(port: u16, program: &str, arguments: &[&str]) {

@@ -13,10 +13,13 @@
 //! old key forgotten, because a forgotten key is an open door. Each route has a share of the room that no other can take, so
 //! that a route whose sender brings more ids than expected turns its own requests away and nobody else's.
 //!
+//! Where an id that nobody signs is a part of the key, many ids with the same signed words have one place ([`repeats`]).
+//!
 //! Deliberately absent: the ids themselves. A key is the first 128 bits of a SHA-256 over the route, the id of the secret that
 //! matched, and what the request is known by, so a sender can neither choose where it lands nor make the memory large.
 
 mod key;
+mod repeats;
 mod room;
 
 use std::cmp::Reverse;
@@ -27,6 +30,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::base::{Moment, Sharing, UnixMillis};
 pub use key::DedupeKey;
+use repeats::{Place, Repeats};
 use room::Room;
 pub use room::Share;
 
@@ -54,10 +58,26 @@ pub struct Kept {
     pub route: Option<Arc<str>>,
 }
 
+/// What one request is known by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// All of it.
+    pub key: DedupeKey,
+    /// Where an id that nobody signs is in it: the rest alone.
+    pub words: Option<DedupeKey>,
+}
+
+impl From<DedupeKey> for Known {
+    fn from(key: DedupeKey) -> Self {
+        Self { key, words: None }
+    }
+}
+
 /// The memory, shared by all routes.
 #[derive(Debug)]
 pub struct DedupeMemory {
     shards: Vec<Mutex<Shard>>,
+    repeats: Repeats,
     room: Room,
 }
 
@@ -68,6 +88,14 @@ struct Shard {
 }
 
 impl Shard {
+    fn seen(&self, key: DedupeKey) -> Result<(), Seen> {
+        match self.known.get(&key) {
+            Some(Found::Reserved) => Err(Seen::InFlight),
+            Some(Found::CommittedUntil(..)) => Err(Seen::Committed),
+            None => Ok(()),
+        }
+    }
+
     fn commit(&mut self, key: DedupeKey, share: Share, until: Moment) {
         self.known.insert(key, Found::CommittedUntil(until.wall, until.steady, share));
         self.expiries.push(Reverse((until.wall, key)));
@@ -84,7 +112,8 @@ enum Found {
 impl DedupeMemory {
     /// A memory of at most `max` keys (about 100 bytes each).
     pub fn new(max: usize) -> Self {
-        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), room: Room::new(max) }
+        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
+        Self { shards, repeats: Repeats::new(), room: Room::new(max) }
     }
 
     /// Changes the bound, and the number of routes that share it; a smaller one forgets nothing, it only lets no more in until
@@ -108,30 +137,62 @@ impl DedupeMemory {
         self.len() == 0
     }
 
-    /// Reserves a key of a route, or says where its copy stands. A memory that seems full is swept once before it says so.
-    pub fn reserve(&self, key: DedupeKey, share: Share, now: Moment) -> Result<Reservation<&Self>, Seen> {
-        match self.try_reserve(key, share, now) {
+    /// Reserves what a request of a route is known by, or says where its copy stands. A memory that seems full is swept once before
+    /// it says so.
+    pub fn reserve(&self, known: impl Into<Known>, share: Share, now: Moment) -> Result<Reservation<&Self>, Seen> {
+        let known = known.into();
+        match self.try_reserve(known, share, now) {
             Err(Seen::Full) => {
                 self.sweep(now);
-                self.try_reserve(key, share, now)
+                self.try_reserve(known, share, now)
             }
             other => other,
         }
     }
 
-    fn try_reserve(&self, key: DedupeKey, share: Share, now: Moment) -> Result<Reservation<&Self>, Seen> {
+    fn try_reserve(&self, known: Known, share: Share, now: Moment) -> Result<Reservation<&Self>, Seen> {
+        let Known { key, words } = known;
+        let Some(words) = words else {
+            self.take(key, share, now)?;
+            return Ok(Reservation { memory: self, key, words: None, share, open: true });
+        };
+        let mut taken = false;
+        let place = self.repeats.reserve(words, key, (&self.room, share), now, |place| match place {
+            Place::First => self.take(key, share, now).inspect(|()| taken = true),
+            Place::Repeat => self.look(key, now),
+        });
+        match place {
+            Ok(place) => Ok(Reservation { memory: self, key, words: Some((words, place)), share, open: true }),
+            Err(why) => {
+                if taken {
+                    self.give_back(key, share);
+                }
+                Err(why)
+            }
+        }
+    }
+
+    fn take(&self, key: DedupeKey, share: Share, now: Moment) -> Result<(), Seen> {
         let mut shard = self.shard(key);
         self.forget_expired(&mut shard, now);
-        match shard.known.get(&key) {
-            Some(Found::Reserved) => return Err(Seen::InFlight),
-            Some(Found::CommittedUntil(..)) => return Err(Seen::Committed),
-            None => {}
-        }
+        shard.seen(key)?;
         if !self.room.take(share) {
             return Err(Seen::Full);
         }
         shard.known.insert(key, Found::Reserved);
-        Ok(Reservation { memory: self, key, share, open: true })
+        Ok(())
+    }
+
+    fn look(&self, key: DedupeKey, now: Moment) -> Result<(), Seen> {
+        let mut shard = self.shard(key);
+        self.forget_expired(&mut shard, now);
+        shard.seen(key)
+    }
+
+    fn give_back(&self, key: DedupeKey, share: Share) {
+        if self.shard(key).known.remove(&key).is_some() {
+            self.room.give_back(share);
+        }
     }
 
     /// Takes keys that an earlier process committed, whatever the bound is: none of them may be forgotten early.
@@ -158,6 +219,7 @@ impl DedupeMemory {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             self.forget_expired(&mut shard, now);
         }
+        self.repeats.sweep(&self.room, now);
     }
 
     fn forget_expired(&self, shard: &mut Shard, now: Moment) {
@@ -191,11 +253,18 @@ impl DedupeMemory {
 pub struct Reservation<M: Deref<Target = DedupeMemory>> {
     memory: M,
     key: DedupeKey,
+    words: Option<(DedupeKey, Place)>,
     share: Share,
     open: bool,
 }
 
 impl<M: Deref<Target = DedupeMemory>> Reservation<M> {
+    /// Whether the same signed words are known under another id, which nobody signs: a second event, or a captured one that
+    /// somebody sends again.
+    pub fn is_repeat(&self) -> bool {
+        matches!(self.words, Some((_, Place::Repeat)))
+    }
+
     /// What is reserved.
     pub fn key(&self) -> DedupeKey {
         self.key
@@ -205,20 +274,31 @@ impl<M: Deref<Target = DedupeMemory>> Reservation<M> {
     /// is in.
     pub fn hand_over(mut self, memory: Arc<DedupeMemory>) -> Reservation<Arc<DedupeMemory>> {
         self.open = false;
-        Reservation { memory, key: self.key, share: self.share, open: true }
+        Reservation { memory, key: self.key, words: self.words, share: self.share, open: true }
     }
 
     /// The request was delivered: its copies are duplicates until then.
     pub fn commit(mut self, until: Moment) {
         self.open = false;
-        self.memory.shard(self.key).commit(self.key, self.share, until);
+        if let Some((words, _)) = self.words {
+            self.memory.repeats.commit(words, self.key, until);
+        }
+        if !self.is_repeat() {
+            self.memory.shard(self.key).commit(self.key, self.share, until);
+        }
     }
 }
 
 impl<M: Deref<Target = DedupeMemory>> Drop for Reservation<M> {
     fn drop(&mut self) {
-        if self.open && self.memory.shard(self.key).known.remove(&self.key).is_some() {
-            self.memory.room.give_back(self.share);
+        if !self.open {
+            return;
+        }
+        if !self.is_repeat() {
+            self.memory.give_back(self.key, self.share);
+        }
+        if let Some((words, _)) = self.words {
+            self.memory.repeats.release(words, self.key, &self.memory.room);
         }
     }
 }

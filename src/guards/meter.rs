@@ -57,6 +57,24 @@ pub struct RouteMeter {
     sources: Sources,
 }
 
+/// How much of a route's limits a request may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// All of them.
+    Whole,
+    /// Half of the burst and of the requests in flight: the other half is left to others.
+    Half,
+}
+
+impl Part {
+    fn of(self, whole: usize) -> usize {
+        match self {
+            Self::Whole => whole,
+            Self::Half => whole / 2,
+        }
+    }
+}
+
 /// The right to be in flight; given back on drop.
 #[derive(Debug)]
 pub struct Permit<'m>(&'m AtomicUsize);
@@ -86,9 +104,12 @@ impl RouteMeter {
     }
 
     /// Takes one request's worth of what the whole route shares, or says what ran out. Only for verified requests.
-    pub fn charge_route(&self, limits: &RouteLimits, now: Instant) -> Result<Permit<'_>, Turned> {
-        let permit = self.enter(limits.max_in_flight)?;
+    pub fn charge_route(&self, limits: &RouteLimits, part: Part, now: Instant) -> Result<Permit<'_>, Turned> {
+        let permit = self.enter(limits.max_in_flight.map(|most| part.of(most)))?;
         if let Some(rate) = limits.rate {
+            // With a burst of one there is no half of it: whoever comes first has it.
+            let burst = if part == Part::Half { (rate.burst / 2).max(1) } else { rate.burst };
+            let rate = Rate { burst, ..rate };
             let now = nanos(now.saturating_duration_since(self.epoch));
             self.route.take(rate, now).map_err(|wait| limited(Refusal::RouteRateLimited, wait))?;
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::check::envelope::Envelope;
 use super::check::jwt::{JwtSpec, Life};
 use super::compiled::{Scheme, TimePlace, TimeSpec};
-use super::identity::Dedupe;
+use super::identity::{Dedupe, Name};
 use super::shape::Look;
 use super::source::{Facts, Source};
 use super::template::Segment;
@@ -388,7 +388,9 @@ impl<'s> Seen<'s, '_> {
             break;
         }
         match self.scheme().name(self.facts, tag) {
-            Ok(Some(name)) => Part::new(Aspect::Id, Found::Good, format!("dedupe memory knows it as {name}")),
+            Ok(Some(Name { text, .. })) => {
+                Part::new(Aspect::Id, Found::Good, format!("dedupe memory knows it as {text}"))
+            }
             Ok(None) => part(Found::None, "the scheme has nothing to know a duplicate by"),
             Err(refusal) => {
                 let sources = || names.entries().iter().flat_map(|entry| entry.sources());

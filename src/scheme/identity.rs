@@ -75,8 +75,19 @@ pub(crate) struct Combination {
 pub(crate) struct Entry {
     /// Only for requests whose header says this: which one of [`Names::headers`], and what.
     when: Option<(usize, Box<str>)>,
-    /// Each behind its label, the same for one source everywhere in the scheme and for no other one.
+    /// Each behind its label, the same for one source everywhere in the scheme and for no other one. Ids that nobody signs come
+    /// first.
     parts: Vec<(Box<str>, Dedupe)>,
+    /// How many of them are such ids, where others follow that are signed; else none.
+    unsigned: usize,
+}
+
+/// What a request is known by.
+#[derive(Debug)]
+pub(super) struct Name {
+    pub(super) text: Box<str>,
+    /// Where what is signed begins, behind an id that nobody signs.
+    pub(super) signed_from: Option<usize>,
 }
 
 /// Every entry of a scheme.
@@ -101,9 +112,13 @@ impl Entry {
     }
 
     /// `h:ID`, or several of these with a space between them, which no id has; `None`: the request lacks a part.
-    fn name(&self, facts: &Facts<'_>, tag: Option<&Tag>) -> Result<Option<Box<str>>, Refusal> {
+    fn name(&self, facts: &Facts<'_>, tag: Option<&Tag>) -> Result<Option<Name>, Refusal> {
         let mut name = String::new();
-        for (label, part) in &self.parts {
+        let mut signed_from = None;
+        for (at, (label, part)) in self.parts.iter().enumerate() {
+            if at > 0 && at == self.unsigned {
+                signed_from = Some(name.len());
+            }
             match (part, tag) {
                 (Dedupe::Source(source), _) => {
                     let Some(value) = facts.read(source)? else { return Ok(None) };
@@ -120,7 +135,7 @@ impl Entry {
                 (Dedupe::Body, _) => digest(&mut name, label, facts.body),
             }
         }
-        Ok(Some(name.into()))
+        Ok(Some(Name { text: name.into(), signed_from }))
     }
 }
 
@@ -137,6 +152,11 @@ impl Names {
                 }
                 parts.push(if scheme.signature_is_the_bodys() { Dedupe::Signature } else { Dedupe::Body });
             }
+            let is_unsigned = |part: &Dedupe| matches!(part, Dedupe::Source(source) if !scheme.signs(source));
+            parts.sort_by_key(|part| !is_unsigned(part));
+            // Whoever holds a request with a token has the token: it signs nothing.
+            let unsigned = parts.iter().take_while(|part| is_unsigned(part)).count();
+            let unsigned = if unsigned == parts.len() || scheme.is_token() { 0 } else { unsigned };
             let parts = parts.into_iter().map(|part| (label(&part, &mut labels), part)).collect();
             let when = when.map(|(header, equals)| {
                 let at = names.headers.iter().position(|known| *known == header).unwrap_or_else(|| {
@@ -145,7 +165,7 @@ impl Names {
                 });
                 (at, equals)
             });
-            names.entries.push(Entry { when, parts });
+            names.entries.push(Entry { when, parts, unsigned });
         }
         names
     }
@@ -213,7 +233,7 @@ impl<'n> Iterator for Applying<'n, '_, '_> {
 
 impl Scheme {
     /// What the request is known by; `None` where the scheme names none.
-    pub(super) fn name(&self, facts: &Facts<'_>, tag: Option<&Tag>) -> Result<Option<Box<str>>, Refusal> {
+    pub(super) fn name(&self, facts: &Facts<'_>, tag: Option<&Tag>) -> Result<Option<Name>, Refusal> {
         if self.names.entries.is_empty() {
             return Ok(None);
         }

@@ -25,6 +25,8 @@ pub struct Accept {
     pub refused: Option<RefusedAt>,
     /// Keep the body after delivery.
     pub keep_body: bool,
+    /// Its signed words are known under another id that nobody signs: it may use half of its route's room.
+    pub repeat: bool,
 }
 
 /// Names an accepted request. In the order of acceptance.

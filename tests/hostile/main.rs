@@ -34,6 +34,7 @@ mod framing; // G1: where a message ends
 mod generated; // resolvers and parsers against naive references
 mod handshakes; // G4: TLS
 mod ids; // G2 and G5: ids and signatures, odd and twice
+mod invented_ids; // G9: a captured request under other ids
 mod loops; // G8: relays that lead to relays, names that lead home
 mod memory; // the formula, and a relay driven toward it
 mod misplaced; // G8: credentials where they do not belong

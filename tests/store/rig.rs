@@ -123,7 +123,7 @@ pub(crate) fn accept(at: UnixMillis, due: Option<UnixMillis>) -> Accept {
         attempts: 0,
         ..entry(at)
     };
-    Accept { entry, dedupe: None, tried: None, due, refused: None, keep_body: false }
+    Accept { entry, dedupe: None, tried: None, due, refused: None, keep_body: false, repeat: false }
 }
 
 /// An attempt of this number that was taken.

@@ -1,7 +1,6 @@
 //! `[[listeners]]`: public addresses.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use toml::Spanned;

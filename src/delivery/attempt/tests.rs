@@ -90,7 +90,7 @@ fn accepted() -> Accept {
         detail: None,
         took: Took::default(),
     };
-    Accept { entry, dedupe: None, tried: None, due: Some(NOW), refused: None, keep_body: false }
+    Accept { entry, dedupe: None, tried: None, due: Some(NOW), refused: None, keep_body: false, repeat: false }
 }
 
 /// With the panic let through, the first attempt ends this test, as it would end its task.

@@ -93,10 +93,10 @@ impl Keeping {
         let tried = missed.filter(|missed| missed.asked > 0).map(|missed| missed.attempt);
         let entry = record.accepted(fresh.body());
         let at_once = slot.map(|slot| (record.stored(&route.name, fresh.body()), slot));
-        let keep_body = route.keep_body;
+        let (keep_body, repeat) = (route.keep_body, fresh.is_repeat());
         let pending = fresh.pending(&gate.state.dedupe, gate.clock.moment());
-        let dedupe = pending.as_ref().map(Pending::key);
-        let accept = Accept { entry, dedupe, tried, due, refused, keep_body };
+        let dedupe = pending.as_ref().and_then(Pending::key);
+        let accept = Accept { entry, dedupe, tried, due, refused, keep_body, repeat };
         let circuit = circuit::of(gate, &route);
         let (state, store) = (Arc::clone(&gate.state), Arc::clone(store));
         Self { state, store, lane, circuit, accept, pending, at_once, head_due }

@@ -11,8 +11,8 @@ use tokio::time::Instant;
 
 use crate::base::{Clock, Moment, UnixMillis};
 use crate::domain::{Fault, Outcome, Refusal, Turned};
-use crate::guards::dedupe::{DedupeKey, DedupeMemory, Reservation, Seen};
-use crate::guards::meter::Permit;
+use crate::guards::dedupe::{DedupeKey, DedupeMemory, Known, Reservation, Seen};
+use crate::guards::meter::{Part, Permit};
 use crate::runtime::snapshot::Verification;
 use crate::store::Store;
 
@@ -37,9 +37,9 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    /// What the store remembers in the same transaction.
-    pub(super) fn key(&self) -> (DedupeKey, UnixMillis) {
-        (self.reservation.key(), self.until.wall)
+    /// What the store remembers in the same transaction: nothing of a repeat, of which anybody can make more.
+    pub(super) fn key(&self) -> Option<(DedupeKey, UnixMillis)> {
+        (!self.reservation.is_repeat()).then(|| (self.reservation.key(), self.until.wall))
     }
 
     /// The request is durable: its copies are duplicates. Dropped instead, it leaves no trace.
@@ -68,39 +68,50 @@ impl<'s> Fresh<'s> {
         now: Instant,
     ) -> Result<Deduped<'s>, Outcome> {
         let route = verified.route();
-        let id = verified.proof().and_then(|proof| Some((&*proof.key, proof.dedupe.as_deref()?)));
-        let reservation = match (route.dedupe, id) {
-            (Some(window), Some((secret, id))) => {
-                match memory.reserve(DedupeKey::new(&route.name, secret, id), route.dedupe_share, clock.moment()) {
-                    Ok(reservation) => Some((reservation, window)),
-                    Err(Seen::Committed) => return Ok(Deduped::Duplicate),
-                    Err(Seen::InFlight) => {
-                        return Err(Turned { refusal: Refusal::DuplicateInFlight, retry_after: Some(TWIN_WAIT) }.into());
-                    }
-                    Err(Seen::Full) => return Err(Fault::DedupeMemory.into()),
+        let known = verified.proof().and_then(|proof| {
+            let key = |id: &str| DedupeKey::new(&route.name, &proof.key, id);
+            Some(Known { key: key(proof.dedupe.as_deref()?), words: proof.signed_words().map(key) })
+        });
+        let reservation = match (route.dedupe, known) {
+            (Some(window), Some(known)) => match memory.reserve(known, route.dedupe_share, clock.moment()) {
+                Ok(reservation) => Some((reservation, window)),
+                Err(Seen::Committed) => return Ok(Deduped::Duplicate),
+                Err(Seen::InFlight) => {
+                    return Err(Turned { refusal: Refusal::DuplicateInFlight, retry_after: Some(TWIN_WAIT) }.into());
                 }
-            }
+                Err(Seen::Full) => return Err(Fault::DedupeMemory.into()),
+            },
             _ => None,
         };
-        let permit = route.meter.charge_route(&route.limits, now)?;
+        // Repeats leave half to those whose words are new: a captured request comes under as many ids as somebody likes.
+        let part = match &reservation {
+            Some((reservation, _)) if reservation.is_repeat() => Part::Half,
+            Some(_) | None => Part::Whole,
+        };
+        let permit = route.meter.charge_route(&route.limits, part, now)?;
         Ok(Deduped::Fresh(Self { verified, reservation, _permit: permit }))
     }
 
     /// Whether its delivery proves who sent it: a copy of it would be known from then on, or is worth as much, because whoever
-    /// has one has the token in it. Of a copy that passes again and again nobody can tell who sends it.
+    /// has one has the token in it. Of a copy that passes again and again nobody can tell who sends it, nor of a repeat.
     pub(super) fn proves(&self) -> bool {
         let by_token = || match &self.route().verify {
             Verification::Signed(verifier) => verifier.scheme().is_token(),
             Verification::DangerouslyNone => false,
         };
-        self.reservation.is_some() || by_token()
+        (self.reservation.is_some() && !self.is_repeat()) || by_token()
+    }
+
+    /// Whether its signed words came before, under another id that nobody signs.
+    pub(super) fn is_repeat(&self) -> bool {
+        self.reservation.as_ref().is_some_and(|(reservation, _)| reservation.is_repeat())
     }
 
     /// Remembers the request as delivered; with a store, beyond this process.
     pub(super) fn commit(self, clock: &Clock, store: Option<&Store>) {
         if let Some((reservation, window)) = self.reservation {
             let until = clock.moment().plus(window);
-            if let Some(store) = store {
+            if let Some(store) = store.filter(|_| !reservation.is_repeat()) {
                 store.remember(reservation.key(), until.wall, &self.verified.route().name);
             }
             reservation.commit(until);

@@ -134,7 +134,10 @@ impl<'r> Record<'r> {
     /// It is genuine, and no copy of one that was delivered.
     pub(super) fn fresh(&mut self, fresh: &super::dedupe::Fresh<'r>) {
         self.genuine = true;
-        fresh.route().baseline.heard(self.received_at);
+        // Anybody can make a repeat: it does not say that the provider is still there.
+        if !fresh.is_repeat() {
+            fresh.route().baseline.heard(self.received_at);
+        }
     }
 
     /// Whether the provider may see this genuine request fail. `true` counts the failure at once, so that requests that fail

@@ -191,3 +191,70 @@ fn many_threads_give_one_reservation_each_key() {
     assert_eq!(taken.load(Ordering::Relaxed), 1000);
     assert_eq!(memory.len(), 1000);
 }
+
+/// What a request is known by where nobody signs its id.
+fn under(id: &str, words: &str) -> Known {
+    Known { key: key(&format!("{id} {words}")), words: Some(key(words)) }
+}
+
+#[test]
+fn the_same_words_under_other_ids_have_one_place_and_a_few_ids() {
+    let memory = DedupeMemory::new(10);
+    let now = at(1000);
+    let commit = |id: &str| {
+        let reservation = memory.reserve(under(id, "w"), share(), now).unwrap();
+        let is_repeat = reservation.is_repeat();
+        reservation.commit(now.plus(WINDOW));
+        is_repeat
+    };
+    assert!(!commit("0"));
+    assert!((1..100).all(|id| commit(&id.to_string())));
+    assert_eq!(memory.len(), 2, "the first id, and the words");
+    let again = |id: &str| memory.reserve(under(id, "w"), share(), now).map(drop);
+    assert_eq!(again("0"), Err(Seen::Committed), "the first is kept as any other");
+    assert_eq!(again("99"), Err(Seen::Committed));
+    assert_eq!(again("84"), Err(Seen::Committed));
+    assert_eq!(again("50"), Ok(()), "the oldest of the others made room");
+    assert!(!memory.reserve(under("99", "other"), share(), now).unwrap().is_repeat());
+    assert!(memory.reserve(under("new", "w"), share(), now.plus(WINDOW)).is_ok_and(|one| !one.is_repeat()));
+    assert_eq!(memory.len(), 0, "the window is over, and the last reservations were dropped");
+}
+
+#[test]
+fn copies_of_a_repeat_are_told_as_any_other() {
+    let memory = DedupeMemory::new(10);
+    let now = at(1000);
+    let first = memory.reserve(under("a", "w"), share(), now).unwrap();
+    assert_eq!(memory.reserve(under("a", "w"), share(), now).unwrap_err(), Seen::InFlight);
+    let second = memory.reserve(under("b", "w"), share(), now).unwrap();
+    assert!(second.is_repeat());
+    assert_eq!(memory.reserve(under("b", "w"), share(), now).unwrap_err(), Seen::InFlight);
+    drop(first);
+    assert!(memory.reserve(under("a", "w"), share(), now).is_ok(), "a failed delivery leaves no trace");
+    second.commit(now.plus(WINDOW));
+    assert_eq!(memory.reserve(under("b", "w"), share(), now).unwrap_err(), Seen::Committed);
+    let many: Vec<_> = (0..15).map(|id| memory.reserve(under(&format!("n{id}"), "w"), share(), now).unwrap()).collect();
+    let one_more = memory.reserve(under("n15", "w"), share(), now).unwrap();
+    assert_eq!(memory.reserve(under("n16", "w"), share(), now).unwrap_err(), Seen::InFlight, "all are on their way");
+    drop((many, one_more));
+}
+
+#[test]
+fn what_an_earlier_process_committed_is_known_whatever_its_words() {
+    let memory = DedupeMemory::new(10);
+    let now = at(1000);
+    memory.restore([kept(under("a", "w").key, now.plus(WINDOW)), kept(under("b", "w").key, now.plus(WINDOW))]);
+    assert_eq!(memory.reserve(under("a", "w"), share(), now).unwrap_err(), Seen::Committed);
+    memory.reserve(under("c", "w"), share(), now).unwrap().commit(now.plus(WINDOW));
+    assert_eq!(memory.reserve(under("b", "w"), share(), now).unwrap_err(), Seen::Committed);
+}
+
+#[test]
+fn a_full_memory_has_no_place_for_words_either() {
+    let memory = DedupeMemory::new(3);
+    let now = at(1000);
+    memory.reserve(under("a", "w"), share(), now).unwrap().commit(now.plus(WINDOW));
+    assert_eq!(memory.reserve(under("b", "v"), share(), now).unwrap_err(), Seen::Full);
+    assert_eq!(memory.len(), 2, "nothing is left of one that found no place");
+    assert!(memory.reserve(under("c", "w"), share(), now).is_ok_and(|one| one.is_repeat()), "which needs none");
+}

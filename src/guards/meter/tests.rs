@@ -14,13 +14,13 @@ fn a_burst_passes_then_the_rate_holds() {
     let limits = limits(Some(Rate { per_second: 10.0, burst: 3 }), None, None);
     let start = Instant::now();
     for _ in 0..3 {
-        assert!(meter.charge_route(&limits, start).is_ok());
+        assert!(meter.charge_route(&limits, Part::Whole, start).is_ok());
     }
-    let turned = meter.charge_route(&limits, start).unwrap_err();
+    let turned = meter.charge_route(&limits, Part::Whole, start).unwrap_err();
     assert_eq!(turned.refusal, Refusal::RouteRateLimited);
     assert!(turned.retry_after.unwrap() <= Duration::from_millis(100));
-    assert!(meter.charge_route(&limits, start + Duration::from_millis(101)).is_ok());
-    assert!(meter.charge_route(&limits, start + Duration::from_millis(102)).is_err());
+    assert!(meter.charge_route(&limits, Part::Whole, start + Duration::from_millis(101)).is_ok());
+    assert!(meter.charge_route(&limits, Part::Whole, start + Duration::from_millis(102)).is_err());
 }
 
 #[test]
@@ -28,11 +28,11 @@ fn a_refused_request_takes_no_token() {
     let meter = RouteMeter::default();
     let limits = limits(Some(Rate { per_second: 1.0, burst: 1 }), None, None);
     let start = Instant::now();
-    assert!(meter.charge_route(&limits, start).is_ok());
+    assert!(meter.charge_route(&limits, Part::Whole, start).is_ok());
     for _ in 0..100 {
-        assert!(meter.charge_route(&limits, start).is_err());
+        assert!(meter.charge_route(&limits, Part::Whole, start).is_err());
     }
-    assert!(meter.charge_route(&limits, start + Duration::from_secs(1)).is_ok());
+    assert!(meter.charge_route(&limits, Part::Whole, start + Duration::from_secs(1)).is_ok());
 }
 
 /// What a source is charged for is not yet genuine, and takes nothing of what genuine requests share.
@@ -46,7 +46,7 @@ fn a_source_spends_nothing_that_the_route_shares() {
         let _ = meter.charge_source(&limits, ip(1), start);
     }
     assert_eq!(meter.in_flight(), 0);
-    assert!(meter.charge_route(&limits, start).is_ok());
+    assert!(meter.charge_route(&limits, Part::Whole, start).is_ok());
 }
 
 #[test]
@@ -67,12 +67,12 @@ fn in_flight_is_given_back_on_drop_also_after_a_refusal() {
     let meter = RouteMeter::default();
     let limits = limits(None, None, Some(1));
     let now = Instant::now();
-    let permit = meter.charge_route(&limits, now).unwrap();
-    assert_eq!(meter.charge_route(&limits, now).unwrap_err().refusal, Refusal::RouteBusy);
+    let permit = meter.charge_route(&limits, Part::Whole, now).unwrap();
+    assert_eq!(meter.charge_route(&limits, Part::Whole, now).unwrap_err().refusal, Refusal::RouteBusy);
     assert_eq!(meter.in_flight(), 1);
     drop(permit);
     assert_eq!(meter.in_flight(), 0);
-    assert!(meter.charge_route(&limits, now).is_ok());
+    assert!(meter.charge_route(&limits, Part::Whole, now).is_ok());
 }
 
 /// More strangers than can be remembered, each with its bucket empty for a quarter of an hour: who comes for the first time
@@ -95,4 +95,22 @@ fn the_number_of_remembered_sources_is_bounded_and_nobody_pays_for_the_others() 
         meter.charge_source(&limits, loud, later).is_ok()
     });
     assert_eq!(forgotten.count(), 0, "its bucket is full again last of all");
+}
+
+#[test]
+fn half_of_a_route_leaves_the_other_half() {
+    let meter = RouteMeter::default();
+    let now = Instant::now();
+    let limits = RouteLimits { rate: Some(Rate { per_second: 1.0, burst: 4 }), ..RouteLimits::default() };
+    let take = |part| meter.charge_route(&limits, part, now).map(drop);
+    assert!(take(Part::Half).is_ok() && take(Part::Half).is_ok());
+    assert_eq!(take(Part::Half).unwrap_err().refusal, Refusal::RouteRateLimited);
+    assert!(take(Part::Whole).is_ok() && take(Part::Whole).is_ok());
+    assert!(take(Part::Whole).is_err());
+
+    let limits = RouteLimits { max_in_flight: Some(2), ..RouteLimits::default() };
+    let held = meter.charge_route(&limits, Part::Half, now).unwrap();
+    assert_eq!(meter.charge_route(&limits, Part::Half, now).unwrap_err().refusal, Refusal::RouteBusy);
+    assert!(meter.charge_route(&limits, Part::Whole, now).is_ok());
+    drop(held);
 }

@@ -36,14 +36,17 @@ impl Held {
 
     /// Whether a route may make this much wait. `full`: the quota is used up, so that only what is guaranteed to a route is
     /// left to it.
-    pub(super) fn admits(&self, route: i64, bytes: u64, full: bool) -> bool {
+    /// `half`: what the route holds counts twice, so that half of its room is left to others.
+    pub(super) fn admits(&self, route: i64, bytes: u64, full: bool, half: bool) -> bool {
         let routes = self.sharers.routes();
+        let held = self.of.get(&route).copied().unwrap_or_default();
+        let bytes = if half { held.saturating_add(bytes.saturating_mul(2)) } else { bytes };
         if routes <= 1 {
-            return !full;
+            return !full && (!half || held.saturating_add(bytes) <= self.quota);
         }
         let sharing = Sharing::new(self.quota, routes);
         let used = || if full { u64::MAX } else { self.of.values().map(|held| sharing.beyond(*held)).sum() };
-        sharing.admits(self.of.get(&route).copied().unwrap_or_default(), bytes, used)
+        sharing.admits(held, bytes, used)
     }
 
     pub(super) fn add(&mut self, route: i64, bytes: u64) {
@@ -73,15 +76,31 @@ mod tests {
     }
 
     #[test]
+    fn repeats_leave_half_of_a_routes_room() {
+        let sharers = Arc::new(Sharers::default());
+        let held = Held::new(HashMap::from([(1, 400)]), 1000, Arc::clone(&sharers));
+        assert!(held.admits(1, 100, false, true) && !held.admits(1, 101, false, true), "of a single route");
+        assert!(held.admits(1, 600, false, false));
+        // 250 are guaranteed, and 500 are common.
+        sharers.set(2);
+        let held = Held::new(HashMap::from([(1, 300)]), 1000, sharers);
+        assert!(held.admits(1, 50, false, true) && !held.admits(1, 80, false, true));
+        assert!(held.admits(1, 400, false, false));
+    }
+
+    #[test]
     fn a_full_store_takes_what_is_guaranteed_to_a_route_and_no_more() {
         let sharers = Arc::new(Sharers::default());
         let mut held = Held::new(HashMap::from([(1, 600)]), 1000, Arc::clone(&sharers));
-        assert!(held.admits(2, 100, false) && !held.admits(2, 100, true), "a single route has the quota only");
+        assert!(
+            held.admits(2, 100, false, false) && !held.admits(2, 100, true, false),
+            "a single route has the quota only"
+        );
         sharers.set(2);
-        assert!(!held.admits(1, 1, false));
-        assert!(held.admits(2, 250, true) && !held.admits(2, 251, true));
+        assert!(!held.admits(1, 1, false, false));
+        assert!(held.admits(2, 250, true, false) && !held.admits(2, 251, true, false));
         held.remove(1, 600);
         held.add(2, 250);
-        assert!(held.admits(2, 100, false));
+        assert!(held.admits(2, 100, false, false));
     }
 }

@@ -82,7 +82,7 @@ impl Batch<'_> {
         let number = self.memory.names.number(self.connection, &route)?;
         let head = accept.entry.head.as_ref().map_or(0, |head| head.footprint());
         let bytes = share::weight(head, accept.entry.body.as_ref().map_or(0, |body| body.len()));
-        if !self.memory.held.admits(number, bytes, self.room.full) {
+        if !self.memory.held.admits(number, bytes, self.room.full, accept.repeat) {
             return Ok(Wrote::NoRoom);
         }
         let seq = self.memory.tickets.fetch_add(1, Ordering::Relaxed);
