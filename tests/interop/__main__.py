@@ -10,6 +10,10 @@ import tempfile
 import unittest
 from pathlib import Path
 
+if sys.prefix != sys.base_prefix:
+    # `-B` keeps compiled files out of the source tree; the SDKs are large, so theirs and ours are kept in the environment.
+    sys.pycache_prefix, sys.dont_write_bytecode = str(Path(sys.prefix) / "compiled"), False
+
 import certificates
 from afterwards import Afterwards
 from cases import ProviderCases

@@ -20,7 +20,7 @@ DEADLINE = 30
 class Route:
     """A route of a provider with a current and a previous secret. `lines` are added to its table.
 
-    `inside` are the secrets that the relay signs with toward the internal server.
+    `inside` are the secrets that the relay signs with toward the internal server. `ids` are those of the two secrets.
     """
 
     name: str
@@ -29,6 +29,7 @@ class Route:
     previous: str
     lines: str = ""
     inside: tuple[str, ...] = ()
+    ids: tuple[str, str] = ("current", "previous")
 
     @property
     def path(self) -> str:
@@ -46,14 +47,32 @@ class Route:
 [routes.{self.name}]
 path = "{self.path}"
 provider = "{self.provider}"
-secrets = [
-  {{ file = "secrets/{self.name}", id = "current" }},
-  {{ file = "secrets/{self.name}.previous", id = "previous" }},
-]
+{self._keys()}
 upstream = "inside"
 {sign_with}
 {self.lines}
 """
+
+    def _keys(self, member: str = "secrets", end: str = "") -> str:
+        names = (f"{self.name}{end}", f"{self.name}.previous{end}")
+        files = (f'{{ file = "secrets/{name}", id = "{key}" }}' for name, key in zip(names, self.ids, strict=True))
+        return f"{member} = [{', '.join(files)}]"
+
+
+@dataclass(frozen=True)
+class KeyRoute(Route):
+    """A route of a provider that signs with a private key: `current` and `previous` are private keys as PEM.
+
+    `public` are the public ones as the provider shows them, and all that the relay is given.
+    """
+
+    public: tuple[str, str] = ("", "")
+
+    def public_files(self) -> dict[str, str]:
+        return dict(zip((f"{self.name}.public", f"{self.name}.previous.public"), self.public, strict=True))
+
+    def _keys(self) -> str:
+        return super()._keys("public_keys", ".public")
 
 
 class Relay:
@@ -80,6 +99,10 @@ class Relay:
             raise
         address, _, port = line["address"].rpartition(":")
         self.destination = Destination(address, int(port), HOST, certificates.authority)
+
+    def secret(self, route: str) -> Path:
+        """The file of a route's current secret."""
+        return self.config.parent / "secrets" / route
 
     def log(self) -> str:
         with self._changed:
@@ -146,7 +169,8 @@ def _write(config: Path, folder: Path, certificates: Certificates, inside: str, 
     secrets = folder / "secrets"
     secrets.mkdir(mode=0o700)
     for route in routes:
-        for name, secret in route.files().items():
+        public = route.public_files() if isinstance(route, KeyRoute) else {}
+        for name, secret in (route.files() | public).items():
             file = secrets / name
             file.touch(mode=0o600)
             file.write_text(secret)
