@@ -1,9 +1,10 @@
 //! The vocabulary: what a request is, what can be wrong with it, and what becomes of it.
 //!
-//! Three families of errors never mix. A [`Refusal`] is the sender's doing, a [`Fault`] is ours or the upstream's (never
-//! counted against the sender, never a 4xx), and a problem of the configuration is a `config::report::Problem`.
+//! Families of errors never mix. A [`Refusal`] is the sender's doing, a [`Fault`] is ours or the upstream's (never
+//! counted against the sender, never a 4xx), a [`Doubt`] is ours before anybody knows whether the request is genuine, and a problem of the configuration is a `config::report::Problem`.
 
 pub mod action_result;
+pub mod doubt;
 pub mod fault;
 pub mod field_list;
 pub mod head;
@@ -17,6 +18,7 @@ pub mod target;
 mod words;
 
 pub use action_result::ActionResult;
+pub use doubt::{Doubt, Unproven};
 pub use fault::Fault;
 pub use field_list::{FieldList, FieldPattern};
 pub use head::{Framing, Head, HeadBuilder, Headers, Method, RequestLine, Version};

@@ -7,8 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use dmz_relay::domain::field_list::{BASE, NotForwardable};
-use dmz_relay::domain::{Fault, FieldPattern, HistoryOutcome, Refusal};
-use dmz_relay::gate::pipeline::answer::{fault_status, refusal_status, text};
+use dmz_relay::domain::{Doubt, Fault, FieldPattern, HistoryOutcome, Refusal};
+use dmz_relay::gate::pipeline::answer::{doubt_status, fault_status, refusal_status, text};
 use dmz_relay::observe::ConnectionRefusal;
 
 #[path = "tidy/floors.rs"]
@@ -179,6 +179,8 @@ fn the_request_table_has_the_codes_statuses_and_texts_of_the_code() {
     let listed = |heading| rows(&document, heading).iter().map(|row| row[..3].to_vec()).collect::<Vec<_>>();
     let refusals: Vec<_> = Refusal::ALL.iter().map(|refusal| row(refusal.code(), refusal_status(*refusal))).collect();
     assert_eq!(listed("Refusals"), refusals);
+    let doubts: Vec<_> = Doubt::ALL.iter().map(|doubt| row(doubt.code(), doubt_status(*doubt))).collect();
+    assert_eq!(listed("Doubts"), doubts);
     let faults: Vec<_> = Fault::ALL.iter().map(|fault| row(fault.code(), fault_status(*fault))).collect();
     assert_eq!(listed("Faults"), faults);
     let connections: Vec<_> = rows(&document, "Connections").iter().map(|row| row[0].clone()).collect();
@@ -204,6 +206,9 @@ fn the_steps_name_files_that_exist_and_every_code() {
     let steps = rows(&document, "Steps").concat().concat();
     for refusal in Refusal::ALL.iter().filter(|refusal| refusal_status(**refusal) != 401) {
         assert!(steps.contains(&format!("`{}`", refusal.code())), "no step leaves as {}", refusal.code());
+    }
+    for doubt in Doubt::ALL {
+        assert!(steps.contains(&format!("`{}`", doubt.code())), "no step leaves as {}", doubt.code());
     }
     for fault in Fault::ALL.iter().filter(|fault| !fault.code().starts_with("upstream_") && **fault != Fault::Internal)
     {

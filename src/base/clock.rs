@@ -69,9 +69,16 @@ impl Moment {
     }
 }
 
+/// Before this program was made: 2026-11-01T00:00:00Z. A machine whose clock says so has not been told the time.
+const MADE: UnixMillis = UnixMillis(1_793_491_200_000);
+
 /// Where wall-clock time comes from: the system, or a value that a test moves.
 #[derive(Clone, Debug)]
-pub struct Clock(Source);
+pub struct Clock {
+    source: Source,
+    /// What says an earlier time is not set.
+    made: UnixMillis,
+}
 
 #[derive(Clone, Debug)]
 enum Source {
@@ -89,17 +96,29 @@ struct Fixed {
 impl Clock {
     /// The machine's clock.
     pub fn system() -> Self {
-        Self(Source::System)
+        Self { source: Source::System, made: MADE }
     }
 
     /// A clock that stands still until [`Clock::advance`] or [`Clock::set`] moves it.
     pub fn fixed(at: UnixMillis) -> Self {
-        Self(Source::Fixed(Arc::new(Fixed { wall: AtomicI64::new(at.0), steady: AtomicU64::new(0) })))
+        let fixed = Fixed { wall: AtomicI64::new(at.0), steady: AtomicU64::new(0) };
+        Self { source: Source::Fixed(Arc::new(fixed)), made: UnixMillis(i64::MIN) }
+    }
+
+    /// The same in the hands of a program that was made then: what says an earlier time is not set.
+    #[must_use]
+    pub fn made(self, made: UnixMillis) -> Self {
+        Self { made, ..self }
+    }
+
+    /// Whether the machine knows the time at all. One without a battery begins at a date in the past.
+    pub fn is_set(&self) -> bool {
+        self.now() >= self.made
     }
 
     /// The present.
     pub fn now(&self) -> UnixMillis {
-        match &self.0 {
+        match &self.source {
             #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
             Source::System => UnixMillis(match SystemTime::now().duration_since(UNIX_EPOCH) {
                 Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
@@ -112,7 +131,7 @@ impl Clock {
     /// The present by both clocks.
     pub fn moment(&self) -> Moment {
         static START: OnceLock<Instant> = OnceLock::new();
-        let steady = match &self.0 {
+        let steady = match &self.source {
             Source::System => u32::try_from(START.get_or_init(Instant::now).elapsed().as_secs()).unwrap_or(u32::MAX),
             Source::Fixed(at) => u32::try_from(at.steady.load(Ordering::Relaxed) / 1000).unwrap_or(u32::MAX),
         };
@@ -122,7 +141,7 @@ impl Clock {
     /// Milliseconds since the machine was started, sleep included: one scale for all processes until the machine is started
     /// again, whatever is done to the wall clock.
     pub fn uptime(&self) -> i64 {
-        match &self.0 {
+        match &self.source {
             Source::System => {
                 let now = clock_gettime(ClockId::Boottime);
                 now.tv_sec.saturating_mul(1000).saturating_add(now.tv_nsec / 1_000_000)
@@ -133,7 +152,7 @@ impl Clock {
 
     /// Lets time pass on a fixed clock; a system clock is not moved.
     pub fn advance(&self, by: Duration) {
-        if let Source::Fixed(at) = &self.0 {
+        if let Source::Fixed(at) = &self.source {
             at.wall.fetch_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX), Ordering::Relaxed);
             at.steady.fetch_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
         }
@@ -141,7 +160,7 @@ impl Clock {
 
     /// Sets a fixed clock, as somebody sets a wall clock: no time passes. A system clock is not set.
     pub fn set(&self, to: UnixMillis) {
-        if let Source::Fixed(at) = &self.0 {
+        if let Source::Fixed(at) = &self.source {
             at.wall.store(to.0, Ordering::Relaxed);
         }
     }
@@ -150,6 +169,17 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_is_behind_the_program_is_not_set() {
+        let clock = Clock::fixed(UnixMillis(999)).made(UnixMillis(1000));
+        assert!(!clock.is_set());
+        clock.advance(Duration::from_millis(1));
+        assert!(clock.is_set());
+        assert!(Clock::fixed(UnixMillis(-1)).is_set(), "a test's clock says what the test wants");
+        assert!(Clock::system().is_set(), "{MADE}");
+        assert_eq!(MADE.to_string(), "2026-11-01T00:00:00Z");
+    }
 
     #[test]
     fn a_time_is_read_as_rfc_3339() {

@@ -242,7 +242,7 @@ fn outcome(row: &EventRow) -> Cell {
     let tone = match row.outcome {
         HistoryOutcome::Delivered | HistoryOutcome::Challenge => Tone::Good,
         HistoryOutcome::Refused => Tone::Odd,
-        HistoryOutcome::Failed | HistoryOutcome::Dead => Tone::Bad,
+        HistoryOutcome::Undecided | HistoryOutcome::Failed | HistoryOutcome::Dead => Tone::Bad,
         HistoryOutcome::Accepted
         | HistoryOutcome::Discarded
         | HistoryOutcome::Duplicate

@@ -95,7 +95,9 @@ fn exit(sum: Sum) -> Exit {
 fn text(event: &EventExplanation, palette: Palette) -> String {
     let mut text = String::new();
     let tone = match event.outcome {
-        HistoryOutcome::Refused | HistoryOutcome::Failed | HistoryOutcome::Dead => Tone::Bad,
+        HistoryOutcome::Refused | HistoryOutcome::Undecided | HistoryOutcome::Failed | HistoryOutcome::Dead => {
+            Tone::Bad
+        }
         HistoryOutcome::Accepted
         | HistoryOutcome::Discarded
         | HistoryOutcome::ClientClosed

@@ -21,6 +21,8 @@ words! {
         Duplicate = "duplicate",
         /// The sender's fault; the reason says which.
         Refused = "refused",
+        /// Nobody could tell whether it is genuine; the reason says why.
+        Undecided = "undecided",
         /// A fault of the relay or of an upstream; the reason says which.
         Failed = "failed",
         /// The sender went away before there was anything to tell it.
@@ -33,7 +35,7 @@ impl HistoryOutcome {
     pub fn passed(self) -> bool {
         match self {
             Self::Delivered | Self::Accepted | Self::Dead | Self::Discarded | Self::Challenge | Self::Duplicate => true,
-            Self::Refused | Self::Failed | Self::ClientClosed | Self::Unknown => false,
+            Self::Refused | Self::Undecided | Self::Failed | Self::ClientClosed | Self::Unknown => false,
         }
     }
 
@@ -48,7 +50,7 @@ impl HistoryOutcome {
             | Self::Duplicate
             | Self::Failed
             | Self::ClientClosed => true,
-            Self::Challenge | Self::Refused | Self::Unknown => false,
+            Self::Challenge | Self::Refused | Self::Undecided | Self::Unknown => false,
         }
     }
 }
@@ -67,6 +69,7 @@ impl From<&Outcome> for HistoryOutcome {
             Outcome::Challenge => Self::Challenge,
             Outcome::Duplicate => Self::Duplicate,
             Outcome::Refused(_) => Self::Refused,
+            Outcome::Undecided(_) => Self::Undecided,
             Outcome::Failed(_) => Self::Failed,
             Outcome::ClientClosed => Self::ClientClosed,
         }

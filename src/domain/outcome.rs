@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Fault, HistoryOutcome, Refusal, Turned};
+use super::{Doubt, Fault, HistoryOutcome, Refusal, Turned, Unproven};
 
 /// How a request ended. `pipeline::answer` turns it into an [`Answer`] in one exhaustive match.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub enum Outcome {
     Duplicate,
     /// The sender's fault.
     Refused(Turned),
+    /// Nobody can tell whether it is genuine: a fault of ours.
+    Undecided(Doubt),
     /// Ours, or the upstream's.
     Failed(Fault),
     /// The sender went away before there was anything to tell it.
@@ -27,7 +29,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// How many kinds there are: one for each reason, and one for each outcome that needs none.
-    pub const KINDS: usize = 5 + Refusal::ALL.len() + Fault::ALL.len();
+    pub const KINDS: usize = 5 + Refusal::ALL.len() + Fault::ALL.len() + Doubt::ALL.len();
 
     /// Its number among the kinds.
     pub fn kind(&self) -> usize {
@@ -39,6 +41,7 @@ impl Outcome {
             Self::ClientClosed => 4,
             Self::Refused(turned) => 5 + turned.refusal as usize,
             Self::Failed(fault) => 5 + Refusal::ALL.len() + *fault as usize,
+            Self::Undecided(doubt) => 5 + Refusal::ALL.len() + Fault::ALL.len() + *doubt as usize,
         }
     }
 
@@ -51,6 +54,7 @@ impl Outcome {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Refused(turned) => turned.refusal.code(),
+            Self::Undecided(doubt) => doubt.code(),
             Self::Failed(fault) => fault.code(),
             Self::Delivered | Self::Accepted | Self::Challenge | Self::Duplicate | Self::ClientClosed => "",
         }
@@ -72,6 +76,15 @@ impl From<Turned> for Outcome {
 impl From<Fault> for Outcome {
     fn from(fault: Fault) -> Self {
         Self::Failed(fault)
+    }
+}
+
+impl From<Unproven> for Outcome {
+    fn from(unproven: Unproven) -> Self {
+        match unproven {
+            Unproven::Refused(refusal) => refusal.into(),
+            Unproven::Undecided(doubt) => Self::Undecided(doubt),
+        }
     }
 }
 
@@ -106,7 +119,9 @@ mod tests {
         let faults = Fault::ALL.iter().map(|fault| Outcome::from(*fault));
         let plain =
             [Outcome::Delivered, Outcome::Accepted, Outcome::Challenge, Outcome::Duplicate, Outcome::ClientClosed];
-        let kinds: Vec<usize> = plain.into_iter().chain(reasons).chain(faults).map(|outcome| outcome.kind()).collect();
+        let doubts = Doubt::ALL.iter().map(|doubt| Outcome::Undecided(*doubt));
+        let all = plain.into_iter().chain(reasons).chain(faults).chain(doubts);
+        let kinds: Vec<usize> = all.map(|outcome| outcome.kind()).collect();
         assert_eq!(kinds, (0..Outcome::KINDS).collect::<Vec<_>>());
     }
 }

@@ -13,7 +13,7 @@
 //! | [`challenge`] | an unsigned challenge known by its head | answered here |
 //! | [`Received`] | the body, whole, in memory | `body_too_large`, `body_timeout`, `body_too_slow`, `body_malformed`, `body_incomplete`, `body_memory` |
 //! | [`challenge`] | an unsigned challenge known by its body | answered here |
-//! | [`Verified`] | signature, time, ids | the 401 family, `verification_busy` |
+//! | [`Verified`] | signature, time, ids | the 401 family, `verification_busy`, `clock_unset` |
 //! | [`challenge`] | a challenge that the provider signs | answered here |
 //! | [`Fresh`] | dedupe memory; what the route's genuine requests share | duplicate, `duplicate_in_flight`, `dedupe_memory`, `route_rate_limited`, `route_busy` |
 //! | [`Plan`] | the route's delivery, and the state of its upstream | nobody |
@@ -188,7 +188,7 @@ async fn steps<'r, B: BodySource>(
     let by = plan::before_store(record.started(), received.route().deadline);
     let (route, length) = (received.route(), received.body().len());
     let place = verify::place(route, length, received.share(), &gate.state.verify_places, by).await?;
-    let verified = Verified::check(received, place, head, gate.clock.now())?;
+    let verified = Verified::check(received, place, head, &gate.clock)?;
     record.verified(&verified);
     if let Some(answer) = challenge::signed(verified.route(), head, verified.body()) {
         return Ok(answered(answer, true));

@@ -59,7 +59,7 @@ impl RequestEvent<'_> {
                 if self.would_refuse.is_some() { Level::Warn } else { Level::Info }
             }
             Outcome::Refused(_) | Outcome::ClientClosed => Level::Warn,
-            Outcome::Failed(_) => Level::Error,
+            Outcome::Failed(_) | Outcome::Undecided(_) => Level::Error,
         }
     }
 
@@ -67,7 +67,11 @@ impl RequestEvent<'_> {
     pub(crate) fn is_throttled(&self) -> bool {
         match self.outcome {
             // A challenge may come before the signature; a duplicate needs a captured request, and only one.
-            Outcome::Refused(_) | Outcome::ClientClosed | Outcome::Challenge | Outcome::Duplicate => true,
+            Outcome::Refused(_)
+            | Outcome::Undecided(_)
+            | Outcome::ClientClosed
+            | Outcome::Challenge
+            | Outcome::Duplicate => true,
             Outcome::Failed(fault) => match fault {
                 Fault::BodyMemory | Fault::VerificationBusy => true,
                 Fault::UpstreamConnect

@@ -45,6 +45,7 @@ pub struct Tally {
     pub challenge: u64,
     pub duplicate: u64,
     pub refused: u64,
+    pub undecided: u64,
     pub failed: u64,
     pub client_closed: u64,
     /// Of all these: those that address lists would have refused, had they been enforced.
@@ -62,6 +63,7 @@ impl Tally {
                 Outcome::Challenge => &mut self.challenge,
                 Outcome::Duplicate => &mut self.duplicate,
                 Outcome::Refused(_) => &mut self.refused,
+                Outcome::Undecided(_) => &mut self.undecided,
                 Outcome::Failed(_) => &mut self.failed,
                 Outcome::ClientClosed => &mut self.client_closed,
             } += count;

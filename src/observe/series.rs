@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use crate::domain::{Fault, Outcome, Refusal};
+use crate::domain::{Doubt, Fault, Outcome, Refusal};
 
 use super::event::RequestEvent;
 use super::names::{self, Metric};
@@ -25,7 +25,7 @@ pub(crate) const HISTOGRAMS: [&Metric; 5] = [
 const BUCKETS: usize = names::SECONDS.len() + 1;
 const PLAIN_OUTCOMES: [Outcome; 5] =
     [Outcome::Delivered, Outcome::Challenge, Outcome::Duplicate, Outcome::ClientClosed, Outcome::Accepted];
-const OUTCOMES: usize = PLAIN_OUTCOMES.len() + Refusal::ALL.len() + Fault::ALL.len();
+const OUTCOMES: usize = PLAIN_OUTCOMES.len() + Refusal::ALL.len() + Fault::ALL.len() + Doubt::ALL.len();
 
 /// Labels that requests share, and what they counted. A series says nothing before its first request: a thousand routes that are
 /// never called would otherwise make every scrape megabytes long.
@@ -179,7 +179,8 @@ impl Counts<u64> {
 fn all_outcomes() -> impl Iterator<Item = Outcome> {
     let refused = Refusal::ALL.iter().map(|refusal| Outcome::from(*refusal));
     let failed = Fault::ALL.iter().map(|fault| Outcome::from(*fault));
-    PLAIN_OUTCOMES.into_iter().chain(refused).chain(failed)
+    let undecided = Doubt::ALL.iter().map(|doubt| Outcome::Undecided(*doubt));
+    PLAIN_OUTCOMES.into_iter().chain(refused).chain(failed).chain(undecided)
 }
 
 fn index(outcome: &Outcome) -> usize {
@@ -191,6 +192,7 @@ fn index(outcome: &Outcome) -> usize {
         Outcome::Accepted => 4,
         Outcome::Refused(turned) => PLAIN_OUTCOMES.len() + turned.refusal as usize,
         Outcome::Failed(fault) => PLAIN_OUTCOMES.len() + Refusal::ALL.len() + *fault as usize,
+        Outcome::Undecided(doubt) => PLAIN_OUTCOMES.len() + Refusal::ALL.len() + Fault::ALL.len() + *doubt as usize,
     }
 }
 

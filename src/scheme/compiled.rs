@@ -241,6 +241,11 @@ impl Scheme {
         self.check.envelope().is_some_and(Envelope::signs_body) || self.check.jwt().is_some_and(JwtSpec::signs_body)
     }
 
+    /// Whether a request is refused for the time that it carries.
+    pub fn judges_time(&self) -> bool {
+        self.window().is_some() || self.check.jwt().is_some()
+    }
+
     /// How far the signed time may be from the present, back and ahead; dedupe memory must last longer than both.
     pub fn window(&self) -> Option<(Duration, Duration)> {
         self.timestamp.as_ref().and_then(|time| time.window).map(|window| (window.back, window.ahead))

@@ -63,7 +63,10 @@ impl Entry {
     pub(super) fn is_bounded(&self) -> bool {
         let proven = self.key.is_some() || self.upstream.is_some();
         match self.outcome {
-            HistoryOutcome::Refused | HistoryOutcome::Duplicate | HistoryOutcome::Challenge => true,
+            HistoryOutcome::Refused
+            | HistoryOutcome::Undecided
+            | HistoryOutcome::Duplicate
+            | HistoryOutcome::Challenge => true,
             HistoryOutcome::Failed | HistoryOutcome::ClientClosed => !proven || self.head.is_none(),
             HistoryOutcome::Delivered
             | HistoryOutcome::Accepted

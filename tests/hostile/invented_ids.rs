@@ -52,7 +52,7 @@ async fn flood(rig: &Rig, count: usize) -> Vec<u16> {
     statuses
 }
 
-/// 137: dedupe memory, of which such a request would take a place for each id, for the whole window.
+/// 138: dedupe memory, of which such a request would take a place for each id, for the whole window.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn they_take_one_place_in_dedupe_memory() {
     let rig = Rig::start(setup("", None).limits("dedupe_entries = 300")).await;
@@ -77,7 +77,7 @@ async fn they_take_one_place_in_dedupe_memory() {
     rig.finish().await;
 }
 
-/// 137: the rate of the route, of which they have half of the burst.
+/// 138: the rate of the route, of which they have half of the burst.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn they_leave_half_of_the_routes_rate() {
     let rig = Rig::start(setup("rate = { per_second = 0.01, burst = 60 }", None)).await;
@@ -93,7 +93,7 @@ async fn they_leave_half_of_the_routes_rate() {
     rig.finish().await;
 }
 
-/// 137: the route's room in the store, of which they have half.
+/// 138: the route's room in the store, of which they have half.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn they_leave_half_of_the_routes_room() {
     let waiting = "delivery = \"queue\"\nretry = { first = \"1h\", max = \"1h\" }";
@@ -115,7 +115,7 @@ async fn they_leave_half_of_the_routes_room() {
     rig.finish().await;
 }
 
-/// 137: a place among those who are known. Connections of holders are closed for the ones that come.
+/// 138: a place among those who are known. Connections of holders are closed for the ones that come.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn they_prove_nobody() {
     let limits = "max_connections = 40\nidle_timeout = \"60s\"\nhead_timeout = \"60s\"";

@@ -23,7 +23,7 @@ use dmz_relay::config::Environment;
 use dmz_relay::control::app::{self, Options, ReloadOutcome, Running, StartError};
 use dmz_relay::control::reload::Watching;
 use dmz_relay::control::service::Service;
-use dmz_relay::domain::{Fault, Refusal};
+use dmz_relay::domain::{Doubt, Fault, Refusal};
 use dmz_relay::gate::pipeline::{Gate, answer as table};
 use dmz_relay::observe::Sink;
 use dmz_relay::runtime::snapshot::{AdminAddress, Snapshot};
@@ -44,6 +44,8 @@ pub use signing::{Oktave, base64_hmac, hex_hmac};
 pub const LONG: Duration = Duration::from_secs(120);
 /// Where the fixed clock stands when a relay starts: 2026-11-22T10:00:00Z.
 pub const NOW: i64 = 1_795_341_600;
+/// What the fixed clock says while it is not set: the machine has no battery, and was started a minute ago.
+pub const UNSET: i64 = 60;
 
 /// The only wait: looks again until the condition holds.
 pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
@@ -68,6 +70,7 @@ pub const BOTH: [Protocol; 2] = [Protocol::H1, Protocol::H2];
 pub enum Ending {
     Refused(Refusal),
     Failed(Fault),
+    Undecided(Doubt),
 }
 
 impl From<Refusal> for Ending {
@@ -82,11 +85,18 @@ impl From<Fault> for Ending {
     }
 }
 
+impl From<Doubt> for Ending {
+    fn from(doubt: Doubt) -> Self {
+        Self::Undecided(doubt)
+    }
+}
+
 impl Ending {
     fn code(self) -> &'static str {
         match self {
             Self::Refused(refusal) => refusal.code(),
             Self::Failed(fault) => fault.code(),
+            Self::Undecided(doubt) => doubt.code(),
         }
     }
 
@@ -94,6 +104,7 @@ impl Ending {
         match self {
             Self::Refused(_) => "refused",
             Self::Failed(_) => "failed",
+            Self::Undecided(_) => "undecided",
         }
     }
 
@@ -101,6 +112,7 @@ impl Ending {
         match self {
             Self::Refused(refusal) => table::refusal_status(refusal),
             Self::Failed(fault) => table::fault_status(fault),
+            Self::Undecided(doubt) => table::doubt_status(doubt),
         }
     }
 }
@@ -154,7 +166,7 @@ impl Rig {
         let authority = Authority::new();
         let folder = TempDir::new().unwrap();
         setup.write(folder.path(), &authority, app.address);
-        let clock = Clock::fixed(UnixMillis::from_secs(NOW));
+        let clock = Clock::fixed(UnixMillis::from_secs(NOW)).made(UnixMillis::from_secs(UNSET + 1));
         let (log, sink) = Log::new();
         let running = launch(&setup, folder.path(), &clock, sink).await?;
         let (address, admin) = (running.listeners[0].1, running.admin.clone());

@@ -47,4 +47,5 @@ mod senders; // what clients may write
 mod shutdown; // the end
 mod three_systems; // Oktave, Dastra, Octolis
 mod tls; // certificates, versions, resumption
+mod undecided; // nobody can tell
 mod unlisted; // genuine, from an address that no list holds

@@ -14,7 +14,7 @@ use clap_complete::engine::CompletionCandidate;
 
 use super::Config;
 use crate::config::recipe::builtin_names;
-use crate::domain::{ActionResult, Fault, Refusal};
+use crate::domain::{ActionResult, Doubt, Fault, Refusal};
 
 /// A larger file is no configuration.
 const LARGEST: u64 = 4 << 20;
@@ -58,10 +58,11 @@ pub(super) fn providers() -> Vec<CompletionCandidate> {
     candidates(builtin_names().iter().copied())
 }
 
-/// Why a request was refused or failed.
+/// Why a request was refused or failed, or could not be judged.
 pub(super) fn reasons() -> Vec<CompletionCandidate> {
     let faults = Fault::ALL.iter().map(|fault| fault.code());
-    candidates(Refusal::ALL.iter().map(|refusal| refusal.code()).chain(faults))
+    let doubts = Doubt::ALL.iter().map(|doubt| doubt.code());
+    candidates(Refusal::ALL.iter().map(|refusal| refusal.code()).chain(doubts).chain(faults))
 }
 
 fn named(what: &str) -> Vec<CompletionCandidate> {

@@ -287,6 +287,8 @@ pub struct RouteCounts {
     pub challenge: u64,
     pub duplicate: u64,
     pub refused: u64,
+    #[serde(default)]
+    pub undecided: u64,
     pub failed: u64,
     pub client_closed: u64,
     /// Of all these: what only `address_check = "observe"` or `observe` let pass.
@@ -305,12 +307,23 @@ impl From<Tally> for RouteCounts {
             challenge,
             duplicate,
             refused,
+            undecided,
             failed,
             client_closed,
             would_refuse,
             would_refuse_genuine,
         } = tally;
-        Self { delivered, challenge, duplicate, refused, failed, client_closed, would_refuse, would_refuse_genuine }
+        Self {
+            delivered,
+            challenge,
+            duplicate,
+            refused,
+            undecided,
+            failed,
+            client_closed,
+            would_refuse,
+            would_refuse_genuine,
+        }
     }
 }
 

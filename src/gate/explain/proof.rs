@@ -1,7 +1,7 @@
 //! Step 9: the proof, part by part, and what is behind a refusal.
 
 use super::{Step, Subject, Verdict};
-use crate::domain::Refusal;
+use crate::domain::{Doubt, Refusal};
 use crate::gate::pipeline::verify::{prove, would_refuse};
 use crate::runtime::snapshot::{ProviderRetries, Route, Snapshot, Verification};
 use crate::scheme::{Aspect, Found, OtherRoute, Part, Verifier, span};
@@ -145,6 +145,10 @@ fn step(
         Found::Open => {
             Step::new(STEP, check, Verdict::Unknown, format!("{}{}", part.because, recorded(subject, part.aspect)))
         }
+        Found::Bad(_) if part.aspect == Aspect::Timestamp && was_unset(subject) => {
+            let because = format!("{}; but the clock was not set when it came", part.because);
+            Step { reason: Doubt::ClockUnset.code().into(), ..Step::new(STEP, check, Verdict::Unknown, because) }
+        }
         Found::Bad(refusal) => {
             let step = Step::refused(STEP, check, refusal.code(), part.because);
             // A token that was blanked differs from every key: there is nothing to find out.
@@ -160,6 +164,11 @@ fn step(
             step.with_hints(first.iter().cloned().chain(retry).chain(rest.iter().cloned()).chain(capture))
         }
     }
+}
+
+/// Whether it came before the relay's machine knew the time.
+fn was_unset(subject: &Subject<'_>) -> bool {
+    subject.recorded.is_some_and(|recorded| recorded.reason == Doubt::ClockUnset.code())
 }
 
 /// What the relay found when it had the whole request.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Explanation, Recorded, Step, Subject, Verdict, explain};
 use crate::base::UnixMillis;
-use crate::domain::{Fault, HistoryOutcome};
+use crate::domain::{Doubt, Fault, HistoryOutcome};
 use crate::runtime::snapshot::Snapshot;
 use crate::store::{Attempt, AttemptKind, Event, Stage};
 
@@ -120,6 +120,14 @@ fn notes(event: &Event, then: Option<&Explanation>) -> Vec<String> {
             event.reason
         )),
         _ => {}
+    }
+    if let Some(doubt) = Doubt::ALL
+        .iter()
+        .find(|doubt| doubt.code() == &*event.reason)
+        .filter(|_| event.entry.outcome == HistoryOutcome::Undecided)
+    {
+        let code = doubt.code();
+        notes.push(format!("nobody could tell whether it is genuine ({code}): that is our fault, and its sender was asked to come again"));
     }
     if let Some(fault) = Fault::ALL
         .iter()

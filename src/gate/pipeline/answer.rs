@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::domain::{Answer, Fault, Head, Method, Outcome, Refusal};
+use crate::domain::{Answer, Doubt, Fault, Head, Method, Outcome, Refusal};
 use crate::runtime::snapshot::{AnswerPolicy, FixedAnswer, Route};
 
 use super::{End, Reply};
 
+/// A clock is set soon after the network is there.
+const CLOCK_WAIT: Duration = Duration::from_secs(60);
 /// A disk that is full or failing is seldom well again sooner.
 const STORE_WAIT: Duration = Duration::from_secs(30);
 
@@ -87,6 +89,20 @@ fn fault_retry_after(fault: Fault) -> Option<Duration> {
     matches!(fault, Fault::StoreFull | Fault::StoreFailed).then_some(STORE_WAIT)
 }
 
+/// The status of a doubt: the relay's own trouble, whatever it is.
+pub fn doubt_status(doubt: Doubt) -> u16 {
+    match doubt {
+        Doubt::ClockUnset => 503,
+    }
+}
+
+/// When it may be over.
+fn doubt_retry_after(doubt: Doubt) -> Duration {
+    match doubt {
+        Doubt::ClockUnset => CLOCK_WAIT,
+    }
+}
+
 /// The fixed text of a status: enough for a person with `curl`, nothing for an attacker.
 pub fn text(status: u16) -> &'static str {
     match status {
@@ -134,6 +150,9 @@ pub(super) fn answer(end: &End, head: &Head, route: Option<&Route>) -> Answer {
             Reply::Standard => success(route),
         },
         Outcome::Refused(turned) => Answer { retry_after: turned.retry_after, ..refused(turned.refusal, route) },
+        Outcome::Undecided(doubt) => {
+            Answer { retry_after: Some(doubt_retry_after(*doubt)), ..plain(doubt_status(*doubt)) }
+        }
         Outcome::Failed(fault) => Answer { retry_after: fault_retry_after(*fault), ..plain(fault_status(*fault)) },
         Outcome::ClientClosed => plain(refusal_status(Refusal::BodyIncomplete)),
     };
@@ -204,6 +223,14 @@ mod tests {
             let ours = matches!(refusal, Refusal::RouteBusy | Refusal::VersionUnsupported | Refusal::LoopDetected);
             assert_eq!((400..500).contains(&status), !ours, "{}", refusal.code());
             assert_ne!(text(status), "", "{status}");
+        }
+    }
+
+    #[test]
+    fn a_doubt_asks_the_sender_to_come_again() {
+        for doubt in Doubt::ALL {
+            assert_eq!(doubt_status(*doubt), 503, "{}", doubt.code());
+            assert!(!doubt_retry_after(*doubt).is_zero());
         }
     }
 

@@ -338,7 +338,7 @@ fn before_proof(outcome: &Outcome) -> Option<Failure> {
             _ => None,
         },
         Outcome::Failed(Fault::DedupeMemory) => Some(Failure::Certain),
-        Outcome::Failed(_) => Some(Failure::Possible),
+        Outcome::Failed(_) | Outcome::Undecided(_) => Some(Failure::Possible),
         Outcome::Delivered | Outcome::Accepted | Outcome::Challenge | Outcome::Duplicate | Outcome::ClientClosed => {
             None
         }

@@ -7,8 +7,8 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
 use tokio::time::{Instant, timeout_at};
 
-use crate::base::UnixMillis;
-use crate::domain::{Fault, Head, Refusal};
+use crate::base::{Clock, UnixMillis};
+use crate::domain::{Doubt, Fault, Head, Refusal, Unproven};
 use crate::runtime::snapshot::{Observed, Route, Verification};
 use crate::runtime::state::{BodyShare, Place, VerifyPlaces};
 use crate::scheme::Proof;
@@ -36,13 +36,15 @@ impl<'s> Verified<'s> {
         mut received: Received<'s>,
         place: Option<Place<'_>>,
         head: &Head,
-        now: UnixMillis,
-    ) -> Result<Self, Refusal> {
-        let started = Instant::now();
+        clock: &Clock,
+    ) -> Result<Self, Unproven> {
+        let (started, now, is_set) = (Instant::now(), clock.now(), clock.is_set());
         received.settle();
         let work = || {
             let (route, body) = (received.route(), received.body());
-            prove(route, head, body, now).map(|proof| (proof, would_refuse(route, head, body, now)))
+            let proof = prove(route, head, body, now).map_err(Unproven::from);
+            let proof = if is_set { proof } else { untimed(route, proof) };
+            proof.map(|proof| (proof, would_refuse(route, head, body, now)))
         };
         let (proof, would_refuse) = if place.is_some() { apart(work) } else { work() }?;
         drop(place);
@@ -119,6 +121,17 @@ pub(crate) fn prove(route: &Route, head: &Head, body: &[u8], now: UnixMillis) ->
     match &route.verify {
         Verification::Signed(verifier) => verifier.verify(head, body, now).map(Some),
         Verification::DangerouslyNone => Ok(None),
+    }
+}
+
+/// What can be said while the clock is not set: nothing of a request whose time is judged, unless something else is wrong with it.
+fn untimed(route: &Route, proof: Result<Option<Proof>, Unproven>) -> Result<Option<Proof>, Unproven> {
+    let timed = matches!(&route.verify, Verification::Signed(verifier) if verifier.scheme().judges_time());
+    match proof {
+        Ok(_) | Err(Unproven::Refused(Refusal::TimestampStale | Refusal::TimestampAhead)) if timed => {
+            Err(Doubt::ClockUnset.into())
+        }
+        proof => proof,
     }
 }
 

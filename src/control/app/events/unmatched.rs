@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::config::near::nearest;
 use crate::config::recipe::builtin_names;
 use crate::control::admin::events::Denied;
-use crate::domain::{Fault, HistoryOutcome, Refusal};
+use crate::domain::{Doubt, Fault, HistoryOutcome, Refusal};
 use crate::runtime::snapshot::Snapshot;
 use crate::store::{Query, Store};
 
@@ -25,8 +25,11 @@ pub(super) async fn refuse(store: &Store, snapshot: &Snapshot, query: &Query) ->
     };
     let routes = || snapshot.routes.iter().map(|route| &*route.name);
     let providers = || snapshot.routes.iter().filter_map(|route| route.provider.as_deref());
-    let reasons =
-        || Refusal::ALL.iter().map(|refusal| refusal.code()).chain(Fault::ALL.iter().map(|fault| fault.code()));
+    let reasons = || {
+        let refusals = Refusal::ALL.iter().map(|refusal| refusal.code());
+        let doubts = Doubt::ALL.iter().map(|doubt| doubt.code());
+        refusals.chain(doubts).chain(Fault::ALL.iter().map(|fault| fault.code()))
+    };
     let named: [Filter<'_>; 4] = [
         ("route", &query.route, routes().collect(), |query, name| query.route = Some(name)),
         ("provider", &query.provider, providers().chain(builtin_names().iter().copied()).collect(), |query, name| {

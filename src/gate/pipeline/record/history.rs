@@ -61,9 +61,11 @@ impl Record<'_> {
             Outcome::Failed(_) | Outcome::ClientClosed if self.genuine => {
                 store.record(self.full_entry(outcome, status))
             }
-            Outcome::Refused(_) | Outcome::Failed(_) | Outcome::ClientClosed | Outcome::Challenge => {
-                bounded(Self::full_entry)
-            }
+            Outcome::Refused(_)
+            | Outcome::Undecided(_)
+            | Outcome::Failed(_)
+            | Outcome::ClientClosed
+            | Outcome::Challenge => bounded(Self::full_entry),
         }
     }
 
