@@ -5,6 +5,7 @@
 
 pub mod changes;
 pub mod host_name;
+pub mod feed;
 mod masked;
 pub mod near;
 pub mod quantity;

@@ -114,8 +114,21 @@ pub struct Shape {
     pub observed: usize,
     /// Every served certificate: listener, first name, end of validity in seconds since the epoch.
     pub certificates: Vec<(Arc<str>, String, i64)>,
+    /// Every list of addresses that is a provider's own file.
+    pub feeds: Vec<FeedShape>,
     /// Every upstream server: upstream, server, whether it takes requests.
     pub servers: Vec<(Arc<str>, Arc<str>, bool)>,
+}
+
+/// A list of addresses that is a provider's own file.
+#[derive(Clone, Debug)]
+pub struct FeedShape {
+    /// Its name.
+    pub list: Arc<str>,
+    /// When it becomes old, in seconds since the epoch.
+    pub old_after: i64,
+    /// Whether the file is not what is in force.
+    pub refused: bool,
 }
 
 /// What verification said of a request that was refused for its address alone.
@@ -240,6 +253,11 @@ impl Observer {
             .iter()
             .map(|(listener, name, not_after)| (vec![listener.to_string(), name.clone()], *not_after as f64));
         self.metrics.set_family(&names::CERTIFICATE_EXPIRY, certificates);
+        #[expect(clippy::cast_precision_loss, reason = "a date is far smaller than 2^53 seconds")]
+        let old_after = shape.feeds.iter().map(|feed| (vec![feed.list.to_string()], feed.old_after as f64));
+        self.metrics.set_family(&names::FEED_OLD_AFTER, old_after);
+        let refused = shape.feeds.iter().map(|feed| (vec![feed.list.to_string()], f64::from(feed.refused)));
+        self.metrics.set_family(&names::FEED_REFUSED, refused);
         let servers = shape
             .servers
             .iter()
@@ -369,6 +387,9 @@ impl Observer {
             | Event::ProviderInactive { .. }
             | Event::ProviderActive { .. }
             | Event::GenuineUnlisted { .. }
+            | Event::FeedRefused { .. }
+            | Event::FeedOld { .. }
+            | Event::FeedNotKept { .. }
             | Event::Draining { .. }
             | Event::Stopped { .. }
             | Event::TaskEnded { .. }

@@ -4,6 +4,7 @@
 //! so that one run shows everything. Only when there was no problem at all is there a snapshot.
 
 mod addresses;
+mod feeds;
 mod listeners;
 mod process;
 mod public_keys;
@@ -28,6 +29,7 @@ use self::upstreams::Upstreams;
 pub use self::upstreams::server_problem;
 use super::Loaded;
 use super::changes::Text;
+use super::feed::KeptFeeds;
 use super::parse::Parsed;
 use super::raw::RawConfig;
 use super::recipe::Recipe;
@@ -117,7 +119,9 @@ impl Compiler<'_> {
         let has_store = raw.store.is_some();
         let store = raw.store.and_then(|store| self.store(&store, &limits));
         let keep_size = store.as_ref().map(|store| store.keep_size);
-        let lists = self.address_lists(raw.address_lists);
+        let kept = store.as_ref().map(|store| KeptFeeds::beside(&store.path));
+        let lists = self.address_lists(raw.address_lists, kept.as_ref());
+        let feeds = lists.feeds();
         let upstreams = self.upstreams(raw.upstreams);
         let providers = self.providers(raw.providers);
         let listeners = raw.listeners.unwrap_or_default();
@@ -141,6 +145,7 @@ impl Compiler<'_> {
             sensitive: Arc::new(sensitive::of(&routes, &providers)),
             routes: routes.table(),
             upstreams: upstreams.into_ready(),
+            feeds,
             files: Vec::new(),
             digest: [0; 32],
         }))

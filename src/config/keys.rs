@@ -79,11 +79,25 @@ pub(super) const FILE: &[Key] = &[
     key("store", Table(STORE)),
     key(
         "address_lists",
-        Named(&Either("a list of addresses and networks, or { file = \"…\" }", &[TEXTS, Table(&[key("file", Text)])])),
+        Named(&Either("a list of addresses and networks, or { file = \"…\" }", &[TEXTS, Table(LIST_FILE)])),
     ),
     key("upstreams", Named(&Table(UPSTREAM))),
     key("providers", Named(&Table(RECIPE))),
     key("routes", Named(&Table(ROUTE))),
+];
+
+const LIST_FILE: &[Key] = &[
+    key("file", Text),
+    key("feed", Text),
+    key("format", Word(&["github", "aws", "google", "atlassian", "text"])),
+    key("member", Text),
+    key("services", TEXTS),
+    key("regions", TEXTS),
+    key("products", TEXTS),
+    key("directions", TEXTS),
+    key("max_age", Duration),
+    key("max_shrink_percent", ANY),
+    key("accept", Text),
 ];
 
 const SECRET: Shape = Table(&[key("file", Text), key("credential", Text), key("env", Text), key("id", Text)]);

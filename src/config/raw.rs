@@ -14,8 +14,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 pub use self::either::{
-    RawAddressList, RawAnswer, RawHeaderRule, RawPublicKeyEntry, RawPublicKeySource, RawQuantity, RawSecret,
-    RawSecretEntry, RawSecrets, RawValue,
+    RawAddressList, RawAnswer, RawHeaderRule, RawListFile, RawPublicKeyEntry, RawPublicKeySource, RawQuantity,
+    RawSecret, RawSecretEntry, RawSecrets, RawValue,
 };
 use crate::config::recipe::{RawRecipe, RawVerify};
 

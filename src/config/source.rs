@@ -201,6 +201,23 @@ impl<'e> Sources<'e> {
         Ok(path)
     }
 
+    /// A provider's own file as a whole, the path by which a report speaks of it, and when it was written, in seconds since the epoch.
+    pub fn feed(&mut self, path: &str, limit: u64) -> Result<(PathBuf, Vec<u8>, i64), SourceError> {
+        let path = self.resolve(path)?;
+        self.files.push(path.clone());
+        let (mut bytes, metadata) = whole(&path, limit, Privacy::Public)?;
+        if metadata.mode() & 0o002 != 0 {
+            self.may_write(&path);
+        }
+        self.was_read(path.clone(), limit, Privacy::Public, Sha256::digest(&bytes).into());
+        Ok((path, std::mem::take(&mut *bytes), metadata.mtime()))
+    }
+
+    /// Something was made new by being written again, although it says the same.
+    pub fn dated(&mut self, written: i64) {
+        self.digested("written", b"", &written.to_be_bytes());
+    }
+
     /// Where a file of the relay's own lies. It is neither read nor watched.
     pub fn place(&self, path: &str) -> Result<PathBuf, SourceError> {
         self.resolve(path)

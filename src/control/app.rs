@@ -9,6 +9,7 @@ mod bind;
 mod certificates;
 mod children;
 mod events;
+mod feeds;
 mod health;
 mod memory;
 mod providers;
@@ -326,6 +327,7 @@ fn spawn_upkeep(
             kept.gate.state.upstreams.upkeep();
             providers::look(&kept);
             certificates::look(&kept);
+            feeds::look(&kept);
             if round.is_multiple_of(KEEP_EVERY) {
                 providers::keep(&kept);
             }

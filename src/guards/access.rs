@@ -5,6 +5,7 @@
 //!
 //! Deliberately absent: names that have to be resolved, and lists that change while a snapshot lives.
 
+mod feed;
 mod networks;
 mod ranges;
 
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+pub use self::feed::{Feed, WIDEST_V4, WIDEST_V6};
 pub use self::networks::{Gathered, Networks};
 use self::ranges::{Ranges, paint};
 use crate::domain::source::canonical;

@@ -108,6 +108,12 @@ pub enum Event<'e> {
     ErrorBudgetLow { route: &'e str, provider: Option<&'e str>, spent: u32, budget: u32 },
     /// A provider has gone quiet against its baseline.
     ProviderInactive { route: &'e str, provider: Option<&'e str>, quiet_for: Duration, usual: Duration },
+    /// A provider's file of addresses is not taken; the list that was in force stays.
+    FeedRefused { list: &'e str, file: &'e dyn fmt::Display, why: &'e str },
+    /// The addresses in force are older than they may be.
+    FeedOld { list: &'e str, file: &'e dyn fmt::Display, date: i64 },
+    /// What is in force could not be kept for the next start.
+    FeedNotKept { why: &'e dyn fmt::Display },
     /// A request that was refused for its address alone proved genuine: a list lacks the address.
     GenuineUnlisted { route: &'e str, provider: Option<&'e str>, source: IpAddr, request_id: &'e str, add: &'e str },
     /// It is back.
@@ -186,6 +192,9 @@ impl Event<'_> {
             Self::ProviderInactive { .. } => "provider_inactive",
             Self::ProviderActive { .. } => "provider_active",
             Self::GenuineUnlisted { .. } => "genuine_unlisted",
+            Self::FeedRefused { .. } => "feed_refused",
+            Self::FeedOld { .. } => "feed_old",
+            Self::FeedNotKept { .. } => "feed_not_kept",
             Self::Delivery(_) => "delivery",
             Self::BreakerOpened { .. } => "breaker_opened",
             Self::BreakerClosed { .. } => "breaker_closed",
@@ -235,6 +244,9 @@ impl Event<'_> {
             | Self::ErrorBudgetLow { .. }
             | Self::ProviderInactive { .. }
             | Self::GenuineUnlisted { .. }
+            | Self::FeedRefused { .. }
+            | Self::FeedOld { .. }
+            | Self::FeedNotKept { .. }
             | Self::Stopped { .. }
             | Self::BreakerOpened { .. }
             | Self::Stranded { .. }
@@ -309,6 +321,15 @@ impl Event<'_> {
             Self::GenuineUnlisted { route, provider, source, request_id, add } => {
                 line.text("request_id", request_id).text("route", route).maybe("provider", provider);
                 line.address("source", source).long("add", add);
+            }
+            Self::FeedRefused { list, file, why } => {
+                line.text("list", list).text("file", &file.to_string()).long("why", why);
+            }
+            Self::FeedOld { list, file, date } => {
+                line.text("list", list).text("file", &file.to_string()).time("date", UnixMillis::from_secs(date));
+            }
+            Self::FeedNotKept { why } => {
+                line.long("why", &why.to_string());
             }
             Self::Delivery(event) => event.write(&mut line),
             Self::BreakerOpened { upstream, route, pause } => {

@@ -138,6 +138,10 @@ metrics! {
         "When the last genuine request came, seconds since the epoch.";
     CERTIFICATE_EXPIRY = "dmz_relay_certificate_not_after_timestamp_seconds", Kind::Gauge, ["listener", "name"],
         "When a served certificate expires, seconds since the epoch; NaN once it is served no more.";
+    FEED_OLD_AFTER = "dmz_relay_feed_old_after_timestamp_seconds", Kind::Gauge, ["list"],
+        "When the addresses of a feed are older than max_age, seconds since the epoch; NaN once it is configured no more.";
+    FEED_REFUSED = "dmz_relay_feed_refused", Kind::Gauge, ["list"],
+        "Whether the file of a feed was refused, and the addresses before stay in force (0 or 1).";
     ROUTES = "dmz_relay_routes", Kind::Gauge, [],
         "Routes in the running configuration.";
     ROUTES_UNVERIFIED = "dmz_relay_routes_unverified", Kind::Gauge, [],

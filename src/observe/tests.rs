@@ -146,6 +146,7 @@ fn lines_and_metrics_come_from_one_event() {
         unverified: 1,
         observed: 2,
         certificates: vec![("public".into(), "hooks.example.com".into(), 1_800_000_000)],
+        feeds: Vec::new(),
         servers: vec![("crm".into(), "http://127.0.0.1:9000".into(), true)],
     });
     for _ in 0..3 {

@@ -16,7 +16,7 @@ use bytes::Bytes;
 
 use crate::base::Secret;
 use crate::domain::{FieldList, Method, Sensitive};
-use crate::guards::access::{AccessList, IpSet, RequiredHeader};
+use crate::guards::access::{AccessList, Feed, IpSet, RequiredHeader};
 use crate::guards::baseline::TrafficBaseline;
 use crate::guards::budget::Budget;
 use crate::guards::dedupe::Share;
@@ -54,6 +54,8 @@ pub struct Snapshot {
     pub sensitive: Arc<Sensitive>,
     /// By name.
     pub upstreams: BTreeMap<Arc<str>, Arc<Upstream>>,
+    /// Lists of addresses that are a provider's own file.
+    pub feeds: Vec<Arc<Feed>>,
     /// Every file that was read, for the watcher.
     pub files: Vec<PathBuf>,
     /// SHA-256 over every byte that was read: two equal digests mean that nothing changed.

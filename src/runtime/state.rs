@@ -3,6 +3,7 @@
 
 mod bodies;
 mod certificates;
+mod feeds;
 mod places;
 
 use std::collections::HashMap;
@@ -22,6 +23,7 @@ use crate::upstream::Upstreams;
 
 pub use bodies::{BodyMemory, BodyShare, unproven_shares};
 pub use certificates::{Certificates, Ending};
+pub use feeds::Feeds;
 pub use places::{Place, VerifyPlaces};
 
 /// Shared by every snapshot of one process.
@@ -39,6 +41,8 @@ pub struct State {
     pub dispatch: Dispatch,
     /// Which certificates are served.
     pub certificates: Certificates,
+    /// Which provider's files of addresses are in force.
+    pub feeds: Feeds,
     /// Which refused request is verified after its answer.
     pub sampling: Sampling,
     store: OnceLock<Arc<Store>>,
@@ -58,6 +62,7 @@ impl Default for State {
             upstreams: Upstreams::new(),
             dispatch: Dispatch::default(),
             certificates: Certificates::default(),
+            feeds: Feeds::default(),
             sampling: Sampling::default(),
             store: OnceLock::new(),
             meters: ByRoute::default(),

@@ -167,6 +167,39 @@ fn status_says_which_address_a_list_lacks() {
 }
 
 #[test]
+fn status_says_which_feed_is_refused_or_old() {
+    let application = Application::start(Manner::Prompt);
+    let installation = Installation::new(&application.url);
+    let text =
+        installation.read("relay.toml").replace("provider = \"github\"", "provider = \"github\"\nallow = [\"theirs\"]");
+    let list = "[address_lists]\ntheirs = { feed = \"meta.json\", format = \"github\", member = \"hooks\" }\n";
+    installation.write("relay.toml", &format!("{text}{list}"));
+    installation.write("meta.json", "{\"hooks\": [\"127.0.0.1\", \"192.0.2.0/24\", \"198.51.100.0/24\"]}");
+    let relay = Running::start(&installation);
+    installation.relay(&["status"]).exits(0);
+    installation.write("meta.json", "{\"hooks\": [\"127.0.0.1\"]}");
+    assert_eq!(relay.event("feed_refused")["list"], json!("theirs"));
+    let status = installation.relay(&["status"]).exits(1);
+    let said = status.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains("is refused, and the addresses before stay: lacks"), "{}", status.out);
+    assert!(said.contains("dmz-relay check --config"), "{}", status.out);
+    send(&installation, &relay, &["github"]).exits(0);
+    // Nothing runs there for `check`, and without a store nothing is known of before.
+    installation.relay(&["check"]).exits(0);
+    installation.write("meta.json", "{\"hooks\": []}");
+    let said = installation.relay(&["check"]).exits(1);
+    assert!(said.out.contains("holds no network that is meant"), "{}", said.out);
+    let old = std::time::SystemTime::now() - Duration::from_secs(31 * 86_400);
+    installation.write("meta.json", "{\"hooks\": [\"127.0.0.1\", \"192.0.2.0/24\"]}");
+    fs::File::options().write(true).open(installation.path("meta.json")).unwrap().set_modified(old).unwrap();
+    installation.relay(&["reload"]).exits(0);
+    let status = installation.relay(&["status"]).exits(1);
+    let said = status.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains("its addresses are 31 days old"), "{}", status.out);
+    assert!(installation.relay(&["check"]).exits(0).out.contains("31 days old"));
+}
+
+#[test]
 fn a_hangup_brings_the_new_configuration() {
     let application = Application::start(Manner::Prompt);
     let installation = Installation::new(&application.url);

@@ -29,6 +29,7 @@ mod document; // docs/openapi.json
 mod events; // the history, and what an operator does with it
 mod explained; // why it was taken or refused
 mod failover; // when the inside does not take it in time
+mod feeds; // providers' own files of addresses
 mod floods; // senders that mean harm over HTTP/2
 mod framing; // bytes that are not a request
 mod genuine; // every recipe, beside a naive reference

@@ -81,6 +81,7 @@ const FLOORS: &[(&str, &[&str])] = &[
         "runtime::state",
         &[
             "base",
+            "guards::access",
             "guards::budget",
             "guards::dedupe",
             "guards::baseline",

@@ -72,6 +72,19 @@ pub(super) fn needs(status: &Status, now: i64) -> Vec<Need> {
             add(false, what, add_it);
         }
     }
+    for feed in &status.feeds {
+        let (list, file) = (harmless(&feed.list), harmless(&feed.file));
+        if let Some(why) = &feed.refused {
+            let what =
+                format!("address list {list}: {file} is refused, and the addresses before stay: {}", harmless(why));
+            add(false, what, format!("dmz-relay check --config {}", harmless(&status.config.path)));
+        }
+        if feed.old {
+            let days = counted(usize::try_from((now - feed.date) / super::DAY).unwrap_or(0), "day");
+            let what = format!("address list {list}: its addresses are {days} old, longer than max_age");
+            add(false, what, format!("fetch {file} again, then: dmz-relay reload"));
+        }
+    }
     upstreams(status, &mut add);
     if let Some(store) = &status.store {
         self::store(store, status, &mut add);

@@ -10,9 +10,10 @@ use toml::Spanned;
 use super::recipes::published;
 use super::values::{join, shown};
 use super::{Compiler, Named};
+use crate::config::feed::KeptFeeds;
 use crate::config::near::nearest;
 use crate::config::raw::{RawAddressList, RawRoute, Table};
-use crate::guards::access::{AccessList, Gathered, IpSet, Networks};
+use crate::guards::access::{AccessList, Feed, Gathered, IpSet, Networks};
 use crate::runtime::snapshot::AddressCheck;
 
 /// Problems told of one list; a wrong file would have as many as lines.
@@ -20,7 +21,17 @@ const TOLD: usize = 20;
 
 /// Every list by name. Whoever names one shares it.
 #[derive(Default)]
-pub(super) struct AddressLists(BTreeMap<String, Arc<Networks>>);
+pub(super) struct AddressLists {
+    all: BTreeMap<String, Arc<Networks>>,
+    feeds: Vec<Arc<Feed>>,
+}
+
+impl AddressLists {
+    /// Those that are a provider's own file.
+    pub(super) fn feeds(&self) -> Vec<Arc<Feed>> {
+        self.feeds.clone()
+    }
+}
 
 /// Entries of a list: as they are written, with their networks.
 type Entries = Vec<(Box<str>, Arc<Networks>)>;
@@ -82,7 +93,11 @@ impl NotNetwork {
 }
 
 impl Compiler<'_> {
-    pub(super) fn address_lists(&mut self, raw: Table<Spanned<RawAddressList>>) -> AddressLists {
+    pub(super) fn address_lists(
+        &mut self,
+        raw: Table<Spanned<RawAddressList>>,
+        kept: Option<&KeptFeeds>,
+    ) -> AddressLists {
         let mut lists = AddressLists::default();
         for (name, list) in raw {
             let key = join("address_lists", name.get_ref());
@@ -92,12 +107,22 @@ impl Compiler<'_> {
             }
             let networks = match list.get_ref() {
                 RawAddressList::Inline(entries) => self.inline(entries, &key),
-                RawAddressList::File(file) => match self.required(&file.file, &list, &key, "write { file = \"…\" }") {
-                    Some(path) => self.list_file(path, &key),
-                    None => Networks::default(),
-                },
+                RawAddressList::File(raw) => {
+                    if let Some(path) = &raw.feed {
+                        let feed = self.feed(name.get_ref(), path, raw, &key, kept).map(Arc::new);
+                        let networks = feed.as_ref().map(|feed| Arc::clone(&feed.networks)).unwrap_or_default();
+                        lists.feeds.extend(feed);
+                        lists.all.insert(name.into_inner(), networks);
+                        continue;
+                    }
+                    self.no_feed(raw, &key);
+                    match self.required(&raw.file, &list, &key, "write { file = \"…\" }") {
+                        Some(path) => self.list_file(path, &key),
+                        None => Networks::default(),
+                    }
+                }
             };
-            lists.0.insert(name.into_inner(), Arc::new(networks));
+            lists.all.insert(name.into_inner(), Arc::new(networks));
         }
         lists
     }
@@ -280,7 +305,7 @@ impl Compiler<'_> {
         more: &[&str],
     ) -> Option<Arc<Networks>> {
         let text = entry.get_ref();
-        if let Some(list) = lists.0.get(text) {
+        if let Some(list) = lists.all.get(text) {
             return Some(Arc::clone(list));
         }
         match network(text) {
@@ -290,7 +315,7 @@ impl Compiler<'_> {
                 None
             }
             Err(NotNetwork::Unreadable) => {
-                let names = lists.0.keys().map(String::as_str);
+                let names = lists.all.keys().map(String::as_str);
                 let mut help = match nearest(text, names.clone()) {
                     Some(name) => format!("did you mean \"{name}\"? "),
                     None => String::new(),

@@ -82,16 +82,26 @@ pub enum RawValue {
 pub enum RawAddressList {
     /// `["192.0.2.0/24", …]`.
     Inline(Vec<Spanned<String>>),
-    /// `{ file = "…" }`.
-    File(RawListFile),
+    /// `{ file = "…" }` or `{ feed = "…", format = "…" }`.
+    File(Box<RawListFile>),
 }
 
-/// `{ file = "…" }`.
+/// `{ file = "…" }`, or a provider's own file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/config.md has a card for each key")]
 pub struct RawListFile {
-    /// One entry per line.
     pub file: Placed<String>,
+    pub feed: Placed<String>,
+    pub format: Placed<String>,
+    pub member: Placed<String>,
+    pub services: Placed<Vec<Spanned<String>>>,
+    pub regions: Placed<Vec<Spanned<String>>>,
+    pub products: Placed<Vec<Spanned<String>>>,
+    pub directions: Placed<Vec<Spanned<String>>>,
+    pub max_age: Placed<RawQuantity>,
+    pub max_shrink_percent: Placed<i64>,
+    pub accept: Placed<String>,
 }
 
 /// What a required header must say.
@@ -175,7 +185,7 @@ either!(RawValue, "a text or a secret: { file = \"…\" }, { credential = \"…\
 );
 either!(RawAddressList, "a list of addresses and networks, or { file = \"…\" }",
     visit_seq(list: Vec<Spanned<String>>) => RawAddressList::Inline(list),
-    visit_map(table: RawListFile) => RawAddressList::File(table),
+    visit_map(table: RawListFile) => RawAddressList::File(Box::new(table)),
 );
 either!(RawHeaderRule, "a list of values, or true for any value",
     visit_bool(present: bool) => RawHeaderRule::Present(present),

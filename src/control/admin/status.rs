@@ -25,6 +25,8 @@ pub struct Status {
     pub listeners: Vec<ListenerStatus>,
     pub routes: Vec<RouteStatus>,
     pub upstreams: Vec<UpstreamStatus>,
+    #[serde(default)]
+    pub feeds: Vec<FeedStatus>,
     pub usage: Usage,
     /// `null` where nothing is stored.
     #[serde(default)]
@@ -144,6 +146,23 @@ pub struct CertificateStatus {
     /// Seconds since the epoch.
     #[serde(with = "rfc3339")]
     pub not_after: i64,
+}
+
+/// A list of addresses that is a provider's own file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names are the documentation")]
+pub struct FeedStatus {
+    pub list: String,
+    pub file: String,
+    /// In force, once those that touch are one.
+    pub networks: u64,
+    /// When they were published, seconds since the epoch.
+    #[serde(with = "rfc3339")]
+    pub date: i64,
+    /// Older than `max_age`.
+    pub old: bool,
+    /// Why the file is not what is in force.
+    pub refused: Option<String>,
 }
 
 /// One route.

@@ -28,7 +28,7 @@ use crate::runtime::snapshot::{Roles, Route, Snapshot, Verification};
 use crate::upstream::Upstream;
 
 use super::reload::{Reload, RunningConfig};
-use super::{ReloadOutcome, certificates, events, providers, spool, versions};
+use super::{ReloadOutcome, certificates, events, feeds, providers, spool, versions};
 
 /// Everything that a status is made of.
 pub(super) struct Source {
@@ -140,6 +140,7 @@ impl AdminSource for Source {
     fn status(&self) -> Status {
         providers::look(&self.relay);
         certificates::look(&self.relay);
+        feeds::look(&self.relay);
         let snapshot = self.relay.snapshot();
         let status = self.status.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Status {
@@ -151,6 +152,7 @@ impl AdminSource for Source {
             listeners: self.listeners(&snapshot),
             routes: snapshot.routes.iter().map(|known| route(known, &self.relay.gate)).collect(),
             upstreams: snapshot.upstreams.values().map(|known| upstream(known, &self.relay.gate)).collect(),
+            feeds: snapshot.feeds.iter().map(|feed| feeds::status(feed, self.relay.gate.clock.now().secs())).collect(),
             usage: self.usage(&snapshot),
             store: self.store(&snapshot),
             warnings: status.warnings.iter().map(ToString::to_string).collect(),

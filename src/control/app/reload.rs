@@ -16,6 +16,7 @@ use data_encoding::HEXLOWER;
 use tokio::sync::watch;
 
 use crate::config::changes::{self, Text};
+use crate::config::feed::KeptFeeds;
 use crate::config::versions::Versions;
 use crate::config::{self, Environment, Problem, Reading, Report};
 use crate::control::reload::{Load, Loaded, Trigger};
@@ -29,7 +30,7 @@ use crate::runtime::snapshot::{Reload as Mode, Snapshot};
 use self::fixed::Fixed;
 pub(super) use self::running_config::{Pending, RunningConfig};
 use super::health::Checked;
-use super::{events, room, shape, warn};
+use super::{events, feeds, room, shape, warn};
 
 /// What came of a reload.
 #[derive(Clone, Debug)]
@@ -132,6 +133,11 @@ impl Reload {
         let (snapshot, needs_restart) = (Arc::clone(snapshot), Vec::new());
         let (trigger, began) = ("start", Instant::now());
         self.apply(Applying { snapshot, text, reading, certificates, changes, needs_restart, trigger, began });
+        self.keep_feeds().await;
+    }
+
+    async fn keep_feeds(&self) {
+        feeds::keep(&self.relay, self.fixed.store.as_ref().map(|store| KeptFeeds::beside(&store.path))).await;
     }
 
     /// Everything that follows a configuration: limits, metrics, health checks, then the swap itself.
@@ -144,6 +150,7 @@ impl Reload {
         gate.observer.set_log(snapshot.log.json, snapshot.log.refusals_per_second);
         gate.observer.set_shape(&shape::shape(&snapshot));
         self.relay.replace(Arc::clone(&snapshot));
+        feeds::serve(&self.relay, &snapshot);
         if let Some(delivery) = &self.delivery {
             delivery.apply(&snapshot);
         }
@@ -233,6 +240,7 @@ impl Reload {
             began,
         });
         self.keep_version(text, trigger).await;
+        self.keep_feeds().await;
         self.status.lock().unwrap_or_else(PoisonError::into_inner).warnings.clone_from(&warnings);
         (Outcome::Applied { generation, changes, needs_restart, warnings }, snapshot.files.clone())
     }

@@ -37,6 +37,7 @@ pub(super) fn shape(snapshot: &Snapshot) -> Shape {
         unverified,
         observed,
         certificates,
+        feeds: super::feeds::shape(snapshot),
         servers: servers.collect(),
     }
 }

@@ -97,6 +97,8 @@ impl Host {
             self.secret(&format!("{etc}/credentials/{name}"), &digit.repeat(64));
         }
         fs::write(self.path(&format!("{etc}/lists/blocked")), "203.0.113.66\n").expect("writable");
+        fs::write(self.path(&format!("{etc}/lists/github.json")), "{\"hooks\": [\"192.30.252.0/22\"]}\n")
+            .expect("writable");
         std::os::unix::fs::symlink(concat!(env!("CARGO_MANIFEST_DIR"), "/systemd"), self.path("/src/systemd"))
             .expect("a link");
         for (place, mark) in [("/usr/bin/dmz-relay", "installed"), ("/src/target/release/dmz-relay", "built")] {
