@@ -94,7 +94,13 @@ impl Versions {
 
     fn write(&self, version: &Version) -> io::Result<()> {
         let new = self.0.join(".new");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        // What an earlier run left, or a link that somebody put there: its name goes, what it leads to stays as it is.
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let flags = libc::O_NOFOLLOW;
+        let mut file = OpenOptions::new().write(true).create_new(true).custom_flags(flags).mode(0o600).open(&new)?;
         serde_json::to_writer_pretty(&mut file, version).map_err(io::Error::from)?;
         file.write_all(b"\n")?;
         file.sync_all()?;
@@ -172,6 +178,25 @@ mod tests {
         versions.keep("", NOW, "start").unwrap();
         assert_eq!(fs::metadata(versions.folder()).unwrap().mode() & 0o777, 0o700);
         assert_eq!(fs::metadata(versions.path(1)).unwrap().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn what_lies_under_the_name_of_the_next_one_is_neither_followed_nor_written_to() {
+        let (folder, versions) = rig();
+        versions.keep("# 1", NOW, "start").unwrap();
+        let (new, other) = (versions.folder().join(".new"), folder.path().join("other"));
+        fs::write(&other, "precious").unwrap();
+        std::os::unix::fs::symlink(&other, &new).unwrap();
+        assert_eq!(versions.keep("# 2", NOW, "file").unwrap().version, 2);
+        assert_eq!(fs::read_to_string(&other).unwrap(), "precious");
+        assert!(fs::symlink_metadata(versions.path(2)).unwrap().is_file());
+        // What a killed process left, and a second name of another file.
+        fs::write(&new, "half of a ver").unwrap();
+        assert_eq!(versions.keep("# 3", NOW, "file").unwrap().version, 3);
+        fs::hard_link(&other, &new).unwrap();
+        assert_eq!(versions.keep("# 4", NOW, "file").unwrap().version, 4);
+        assert_eq!(fs::read_to_string(&other).unwrap(), "precious");
+        assert_eq!(versions.list().unwrap().len(), 4);
     }
 
     #[test]

@@ -33,6 +33,29 @@ impl Names {
 const SECRETS: [&str; 8] = ["secret", "token", "passw", "credential", "api-key", "api_key", "apikey", "authoriz"];
 /// Parts of names that give a signature away.
 const SIGNATURES: [&str; 2] = ["sign", "hmac"];
+/// Whole names under which senders put secrets, too short or too common to be looked for inside others: `passenger`, `postcode`
+/// and `author` are none. `x-` may stand before each. Azure's `sig` opens a file to whoever has the address.
+const WHOLE: [&str; 19] = [
+    "access",
+    "assertion",
+    "auth",
+    "bearer",
+    "code",
+    "creds",
+    "jwt",
+    "jwe",
+    "otp",
+    "pass",
+    "passcode",
+    "passphrase",
+    "pin",
+    "psk",
+    "pwd",
+    "sas",
+    "session",
+    "sessionid",
+    "sig",
+];
 /// Names that end like one of a secret, and are none.
 const INNOCENT: [&str; 2] = ["idempotency-key", "sec-websocket-key"];
 
@@ -55,5 +78,48 @@ pub(super) fn telling(name: &str) -> Class {
             _ => {}
         }
     }
-    class
+    let bare =
+        name.split_at_checked(2).filter(|(start, _)| start.eq_ignore_ascii_case(b"x-")).map_or(name, |(_, bare)| bare);
+    if WHOLE.iter().any(|known| bare.eq_ignore_ascii_case(known.as_bytes())) { Class::Secret } else { class }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_name_is_telling_as_a_whole_and_never_inside_another_one() {
+        for name in WHOLE {
+            for spelled in [name.to_owned(), name.to_uppercase(), format!("x-{name}"), format!("X-{name}")] {
+                assert_eq!(telling(&spelled), Class::Secret, "{spelled}");
+            }
+        }
+        let words = [
+            "passenger",
+            "compass",
+            "postcode",
+            "code_id",
+            "country-code",
+            "author",
+            "access-point",
+            "session-count",
+            "pinned",
+            "x-",
+            "x",
+            "",
+            "accept",
+            "event",
+            "state",
+            "id",
+            "x-request-id",
+            "traceparent",
+            "sigma",
+            "encode",
+            "shipping",
+        ];
+        for name in words {
+            assert_eq!(telling(name), Class::Plain, "{name}");
+        }
+        assert_eq!(telling("x-signature"), Class::Signature);
+    }
 }
