@@ -147,9 +147,8 @@ impl Provider {
         if let Some(window) = self.dedupe_window_seconds {
             line("ids remembered", duration(window));
         }
-        if let Some(most) = self.max_body_bytes {
-            line("largest body", write_size(most));
-        }
+        let most = self.max_body_bytes.map_or_else(|| "not known: limits.max_body counts".to_owned(), write_size);
+        line("largest body", most);
         for challenge in &self.challenges {
             let signed = if challenge.signed { "signed" } else { "not signed" };
             let secret = if challenge.needs_secret { "; the route needs challenge_secret for it" } else { "" };
