@@ -5,6 +5,7 @@
 
 mod actions;
 pub(super) mod backup;
+mod columns;
 mod commit;
 mod denied;
 mod fault;
@@ -40,6 +41,7 @@ use super::shared::Sharers;
 use super::spool::Ticket;
 use super::timeline::{KeptTime, Timeline};
 
+use columns::columns;
 use fault::{fault, open_error};
 use generation::{Generation, Known, Main, Said};
 use hold::Held;
@@ -50,6 +52,16 @@ struct Bounds {
     keep_age: Duration,
     keep_size: u64,
     disk_reserve: u64,
+}
+
+columns! {
+    /// Of the table `dedupe`.
+    enum DedupeColumn from "dedupe WHERE until > ?1 OR steady > ?2" {
+        key,
+        until,
+        steady,
+        route,
+    }
 }
 
 /// A file.
@@ -231,18 +243,17 @@ impl Place for SqlitePlace {
         let read = || {
             let connection = open::reader(&self.path)?;
             let mut words = row::Words::default();
-            let sql = "SELECT key, until, steady, route FROM dedupe WHERE until > ?1 OR steady > ?2";
-            let mut statement = connection.prepare(sql)?;
+            let mut statement = connection.prepare(DedupeColumn::SQL)?;
             let mut rows = statement.query([now.wall.0, steady.0])?;
             let mut kept = Vec::new();
             while let Some(row) = rows.next()? {
-                let (until, ends): (i64, i64) = (row.get(1)?, row.get(2)?);
+                let (until, ends): (i64, i64) = (DedupeColumn::until.of(row)?, DedupeColumn::steady.of(row)?);
                 // An older version's has no second clock.
                 let left = if ends == 0 { until.saturating_sub(now.wall.0) } else { ends.saturating_sub(steady.0) };
                 let left = Duration::from_millis(u64::try_from(left).unwrap_or_default());
                 let until = Moment { wall: UnixMillis(until), ..now.plus(left) };
-                let route = words.word(&connection, row.get(3)?)?;
-                kept.push(Kept { key: DedupeKey::from_bytes(row.get(0)?), until, route });
+                let route = words.word(&connection, DedupeColumn::route.of(row)?)?;
+                kept.push(Kept { key: DedupeKey::from_bytes(DedupeColumn::key.of(row)?), until, route });
             }
             Ok::<_, rusqlite::Error>(kept)
         };

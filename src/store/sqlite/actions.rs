@@ -7,11 +7,31 @@ use crate::base::UnixMillis;
 use crate::domain::ActionResult;
 use crate::store::action::{Action, ActionPage, ActionQuery, KEPT, KEPT_REFUSED, PAGE};
 
+use super::columns::columns;
+
 /// Rows of a page when the query does not say.
 const DEFAULT_ROWS: usize = 50;
 /// Actions after which the oldest go.
 const EVERY: i64 = 64;
-const COLUMNS: &str = "id, at, action, result, status, uid, user, pid, place, request_id, count, detail, token";
+
+columns! {
+    /// Of the table `actions`.
+    enum Column {
+        id,
+        at,
+        action,
+        result,
+        status,
+        uid,
+        user,
+        pid,
+        place,
+        request_id,
+        count,
+        detail,
+        token,
+    }
+}
 
 pub(super) fn insert(connection: &Connection, action: &Action) -> rusqlite::Result<()> {
     let sql = "INSERT INTO actions (at, action, result, status, uid, user, pid, place, request_id, count, detail, token) \
@@ -80,7 +100,7 @@ pub(super) fn page(connection: &Connection, query: &ActionQuery) -> rusqlite::Re
     let limit = if *limit == 0 { DEFAULT_ROWS } else { (*limit).min(PAGE) };
     let conditions = conditions.join(" AND ");
     // One more than is wanted says whether there are more.
-    let sql = format!("SELECT {COLUMNS} FROM actions WHERE {conditions} ORDER BY id DESC LIMIT {}", limit + 1);
+    let sql = format!("SELECT {} FROM actions WHERE {conditions} ORDER BY id DESC LIMIT {}", Column::LIST, limit + 1);
     let mut statement = connection.prepare(&sql)?;
     let found = statement.query_map(params_from_iter(values), read)?.collect::<rusqlite::Result<Vec<_>>>()?;
     let next = found.get(limit.saturating_sub(1)).filter(|_| found.len() > limit).map(|(id, _)| *id);
@@ -88,21 +108,21 @@ pub(super) fn page(connection: &Connection, query: &ActionQuery) -> rusqlite::Re
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<(i64, Action)> {
-    let text = |at: usize| row.get::<_, Option<String>>(at).map(|text| text.map(Into::into));
-    let word = |at: usize| row.get::<_, String>(at).map(Into::into);
+    let text = |column: Column| column.of::<Option<String>>(row).map(|text| text.map(Into::into));
+    let word = |column: Column| column.of::<String>(row).map(Into::into);
     let action = Action {
-        at: UnixMillis(row.get(1)?),
-        action: word(2)?,
-        result: ActionResult::parse(&row.get::<_, String>(3)?),
-        status: row.get(4)?,
-        uid: row.get(5)?,
-        user: text(6)?,
-        pid: row.get(7)?,
-        from: word(8)?,
-        request_id: text(9)?,
-        count: row.get::<_, Option<i64>>(10)?.map(i64::unsigned_abs),
-        detail: text(11)?,
-        token: text(12)?,
+        at: UnixMillis(Column::at.of(row)?),
+        action: word(Column::action)?,
+        result: ActionResult::parse(&Column::result.of::<String>(row)?),
+        status: Column::status.of(row)?,
+        uid: Column::uid.of(row)?,
+        user: text(Column::user)?,
+        pid: Column::pid.of(row)?,
+        from: word(Column::place)?,
+        request_id: text(Column::request_id)?,
+        count: Column::count.of::<Option<i64>>(row)?.map(i64::unsigned_abs),
+        detail: text(Column::detail)?,
+        token: text(Column::token)?,
     };
-    Ok((row.get(0)?, action))
+    Ok((Column::id.of(row)?, action))
 }

@@ -8,7 +8,7 @@ use crate::domain::Sensitive;
 use crate::store::entry::{Entry, Event};
 use crate::store::query::Query;
 
-use super::row::{self, PROBES, Table};
+use super::row::{self, Column, PROBES, Table};
 
 /// A query in the words of the tables.
 pub(super) struct Filter<'q> {
@@ -42,26 +42,31 @@ impl<'q> Filter<'q> {
         Ok(Some(Self { query, keys, outcome, reason, route, provider, text }))
     }
 
-    /// Looks at the columns of a row that was selected with [`row::COLUMNS`].
+    /// Looks at the columns of a row that was selected with [`Column::LIST`].
     pub(super) fn admits(&self, row: &Row<'_>) -> rusqlite::Result<bool> {
-        let numbers = [(self.outcome, 2), (self.reason, 3), (self.route, 5), (self.provider, 6)];
+        let numbers = [
+            (self.outcome, Column::outcome),
+            (self.reason, Column::reason),
+            (self.route, Column::route),
+            (self.provider, Column::provider),
+        ];
         for (wanted, column) in numbers {
-            if wanted.is_some() && row.get::<_, Option<i64>>(column)? != wanted {
+            if wanted.is_some() && column.of::<Option<i64>>(row)? != wanted {
                 return Ok(false);
             }
         }
         if let Some((from, to)) = self.query.status
-            && !(from..=to).contains(&row.get(4)?)
+            && !(from..=to).contains(&Column::status.of(row)?)
         {
             return Ok(false);
         }
         if let Some(wanted) = &self.query.request_id
-            && row.get_ref(7)?.as_bytes_or_null().unwrap_or_default() != Some(wanted.as_bytes())
+            && Column::request_id.raw(row)?.as_bytes_or_null().unwrap_or_default() != Some(wanted.as_bytes())
         {
             return Ok(false);
         }
         if let Some(wanted) = &self.query.dedupe {
-            let known = row.get_ref(11)?.as_bytes_or_null().unwrap_or_default().unwrap_or_default();
+            let known = Column::dedupe.raw(row)?.as_bytes_or_null().unwrap_or_default().unwrap_or_default();
             // All of it, or the first part: who looks for an id does not know the body's digest behind it.
             let rest = known.strip_prefix(wanted.as_bytes());
             if !rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b" ")) {
@@ -69,7 +74,7 @@ impl<'q> Filter<'q> {
             }
         }
         if let Some((first, last)) = self.query.source {
-            let source = row.get_ref(9)?.as_str().ok().and_then(|text| text.parse::<IpAddr>().ok());
+            let source = Column::source.raw(row)?.as_str().ok().and_then(|text| text.parse::<IpAddr>().ok());
             // Addresses of one family only: an IPv4 network holds no IPv6 address, whatever their order.
             let within = |ip: IpAddr| ip.is_ipv4() == first.is_ipv4() && (first..=last).contains(&ip);
             if !source.is_some_and(within) {
@@ -77,7 +82,7 @@ impl<'q> Filter<'q> {
             }
         }
         // What never was accepted, or has left, has no place in the spool.
-        if self.query.stage.is_some() && row.get::<_, Option<i64>>(31)?.is_none() {
+        if self.query.stage.is_some() && Column::ticket.of::<Option<i64>>(row)?.is_none() {
             return Ok(false);
         }
         Ok(true)

@@ -17,9 +17,10 @@ use crate::store::seal::{Facts, Keyring, Kind, Place, Unsealed};
 use crate::store::spool::StoredRequest;
 
 use super::actions;
+use super::columns::columns;
 use super::fault::{fault, is_garbage};
 use super::filter::Filter;
-use super::row::{self, COLUMNS, PROBES, Table, Words};
+use super::row::{self, Column, PROBES, Table, Words};
 use super::spool;
 
 /// Rows of one page when the query does not say.
@@ -64,8 +65,11 @@ impl SqliteReader {
     fn find(&mut self, request_id: &str) -> rusqlite::Result<Option<Event>> {
         for table in Table::BOTH {
             let Some(first) = row::key_of(request_id, table) else { return Ok(None) };
-            let sql =
-                format!("SELECT {COLUMNS} FROM {} WHERE key >= ?1 AND key < ?2 AND request_id = ?3", table.name());
+            let sql = format!(
+                "SELECT {} FROM {} WHERE key >= ?1 AND key < ?2 AND request_id = ?3",
+                Column::LIST,
+                table.name()
+            );
             let mut statement = self.connection.prepare_cached(&sql)?;
             let mut rows = statement.query(params![first, first.saturating_add(2 * PROBES), request_id])?;
             if let Some(row) = rows.next()? {
@@ -88,7 +92,7 @@ impl SqliteReader {
         let (first, last) = filter.keys;
         let order = if query.ascending { "ASC" } else { "DESC" };
         let sql = |table: Table| {
-            format!("SELECT {COLUMNS} FROM {} WHERE key >= ?1 AND key <= ?2 ORDER BY key {order}", table.name())
+            format!("SELECT {} FROM {} WHERE key >= ?1 AND key <= ?2 ORDER BY key {order}", Column::LIST, table.name())
         };
         // One transaction, so that both tables are of one moment.
         let transaction = self.connection.unchecked_transaction()?;
@@ -159,7 +163,7 @@ impl<'s> Peeked<'s> {
     }
 
     fn step(&mut self) -> rusqlite::Result<()> {
-        self.key = self.rows.0.next()?.map(|row| row.get(0)).transpose()?;
+        self.key = self.rows.0.next()?.map(|row| Column::key.of(row)).transpose()?;
         Ok(())
     }
 }
@@ -253,6 +257,23 @@ fn body(
     Ok((keys.open(place, sealed)?.into(), held.map(Secret::new)))
 }
 
+columns! {
+    /// Of the table `events`: what is sent to the upstream, and what it is held against.
+    enum Sent from "events WHERE key = ?1" {
+        request_id,
+        received_at,
+        source,
+        https,
+        suffix,
+        secret = "(SELECT text FROM names WHERE id = secret)",
+        dedupe,
+        timestamp,
+        head,
+        ticket,
+        verified_by = "(SELECT text FROM names WHERE id = coalesce(verified_by, provider))",
+    }
+}
+
 /// A request as it is sent to the upstream. `ticket`: it must be the one of this ticket.
 pub(super) fn stored(
     connection: &Connection,
@@ -261,58 +282,67 @@ pub(super) fn stored(
     route: &Arc<str>,
     ticket: Option<i64>,
 ) -> Result<StoredRequest, Unreadable> {
-    let sql = "SELECT request_id, received_at, source, https, suffix, (SELECT text FROM names WHERE id = secret), dedupe, \
-         timestamp, head, ticket, (SELECT text FROM names WHERE id = coalesce(verified_by, provider)) FROM events \
-         WHERE key = ?1";
-    let mut statement = connection.prepare_cached(sql)?;
+    let mut statement = connection.prepare_cached(Sent::SQL)?;
     let mut rows = statement.query([key])?;
     let row = rows.next()?.ok_or(Unreadable::Lost(None))?;
     let altered = || Unreadable::Lost(Some(Unsealed::Damaged));
-    if ticket.is_some() && row.get::<_, Option<i64>>(9)? != ticket {
+    if ticket.is_some() && Sent::ticket.of::<Option<i64>>(row)? != ticket {
         return Err(altered());
     }
-    let sealed: Option<Vec<u8>> = row.get(8)?;
-    let proof: Option<String> = row.get(5)?;
+    let sealed: Option<Vec<u8>> = Sent::head.of(row)?;
+    let proof: Option<String> = Sent::secret.of(row)?;
     let owner = Owner { row: key, route: Some(route), proof: proof.as_deref() };
     let opened = keys.open(owner.place(Kind::Head), sealed.ok_or(Unreadable::Lost(None))?)?;
-    let source: String = row.get(2)?;
+    let source: String = Sent::source.of(row)?;
     let mut request = StoredRequest {
-        request_id: row.get::<_, String>(0)?.into(),
+        request_id: Sent::request_id.of::<String>(row)?.into(),
         route: Arc::clone(route),
-        received_at: UnixMillis(row.get(1)?),
+        received_at: UnixMillis(Sent::received_at.of(row)?),
         source: source.parse().map_err(|_| altered())?,
-        https: row.get(3)?,
+        https: Sent::https.of(row)?,
         head: head::decode(&opened).ok_or_else(altered)?,
-        suffix: usize::try_from(row.get::<_, i64>(4)?).map_err(|_| altered())?,
+        suffix: usize::try_from(Sent::suffix.of::<i64>(row)?).map_err(|_| altered())?,
         body: Bytes::new(),
         held: None,
         key: proof.as_deref().map(Arc::from),
-        verified_by: row.get::<_, Option<String>>(10)?.map(Arc::from),
-        dedupe: row.get::<_, Option<String>>(6)?.map(Into::into),
-        timestamp: row.get::<_, Option<i64>>(7)?.map(UnixMillis),
+        verified_by: Sent::verified_by.of::<Option<String>>(row)?.map(Arc::from),
+        dedupe: Sent::dedupe.of::<Option<String>>(row)?.map(Into::into),
+        timestamp: Sent::timestamp.of::<Option<i64>>(row)?.map(UnixMillis),
     };
     (request.body, request.held) = body(connection, keys, owner, Facts::of_stored(&request))?;
     Ok(request)
 }
 
+columns! {
+    /// Of the table `attempts`.
+    enum AttemptColumn from "attempts WHERE event = ?1 ORDER BY number, at" {
+        number,
+        at,
+        kind,
+        server,
+        status,
+        fault,
+        detail,
+        took,
+    }
+}
+
 fn attempts(connection: &Connection, key: i64) -> rusqlite::Result<Vec<Attempt>> {
-    let sql = "SELECT number, at, kind, server, status, fault, detail, took FROM attempts WHERE event = ?1 \
-         ORDER BY number, at";
-    let mut statement = connection.prepare_cached(sql)?;
+    let mut statement = connection.prepare_cached(AttemptColumn::SQL)?;
     let attempt = |row: &Row<'_>| {
-        let (kind, code): (String, Option<String>) = (row.get(2)?, row.get(5)?);
+        let (kind, code): (String, Option<String>) = (AttemptColumn::kind.of(row)?, AttemptColumn::fault.of(row)?);
         // A word that only a later version knows is still a fault.
         let fault =
             code.map(|code| Fault::ALL.iter().copied().find(|fault| fault.code() == code).unwrap_or(Fault::Internal));
         Ok(Attempt {
-            number: row.get(0)?,
-            at: UnixMillis(row.get(1)?),
+            number: AttemptColumn::number.of(row)?,
+            at: UnixMillis(AttemptColumn::at.of(row)?),
             kind: AttemptKind::ALL.into_iter().find(|known| known.as_str() == kind).unwrap_or(AttemptKind::Spooled),
-            server: row.get::<_, Option<String>>(3)?.map(Into::into),
-            status: row.get(4)?,
+            server: AttemptColumn::server.of::<Option<String>>(row)?.map(Into::into),
+            status: AttemptColumn::status.of(row)?,
             fault,
-            detail: row.get::<_, Option<String>>(6)?.map(Into::into),
-            took: std::time::Duration::from_micros(row.get::<_, i64>(7)?.unsigned_abs()),
+            detail: AttemptColumn::detail.of::<Option<String>>(row)?.map(Into::into),
+            took: std::time::Duration::from_micros(AttemptColumn::took.of::<i64>(row)?.unsigned_abs()),
         })
     };
     statement.query_map([key], attempt)?.collect()

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::base::UnixMillis;
@@ -14,11 +15,53 @@ use crate::store::entry::{Entry, Event, Took};
 use crate::store::head;
 use crate::store::seal::{Facts, Keyring, Kind, Place};
 
-/// Every column that [`event`] reads, by its name.
-pub(super) const COLUMNS: &str = "key, size, outcome, reason, status, route, provider, request_id, received_at, source, \
-    via, dedupe, marks, listener, method, version, https, suffix, allowed_by, secret, timestamp, body_bytes, upstream, \
-    server, upstream_status, attempts, detail, took_read, took_verify, took_forward, took_total, ticket, head, \
-    verified_by";
+use super::columns::columns;
+
+columns! {
+    /// Of both tables of the history, as far as [`event`] and a search read them.
+    pub(super) enum Column {
+        key,
+        outcome,
+        reason,
+        status,
+        route,
+        provider,
+        request_id,
+        received_at,
+        source,
+        via,
+        dedupe,
+        marks,
+        listener,
+        method,
+        version,
+        https,
+        suffix,
+        allowed_by,
+        secret,
+        timestamp,
+        body_bytes,
+        upstream,
+        server,
+        upstream_status,
+        attempts,
+        detail,
+        took_read,
+        took_verify,
+        took_forward,
+        took_total,
+        ticket,
+        head,
+        verified_by,
+    }
+}
+
+impl Column {
+    /// The value as it lies in the row.
+    pub(super) fn raw<'r>(self, row: &'r Row<'_>) -> rusqlite::Result<ValueRef<'r>> {
+        row.get_ref(self as usize)
+    }
+}
 
 /// How far a key may have moved up because another row had it.
 pub(super) const PROBES: i64 = 64;
@@ -105,63 +148,63 @@ pub(super) fn number(connection: &Connection, word: &str) -> rusqlite::Result<Op
     statement.query_row([word], |row| row.get(0)).optional()
 }
 
-/// Reads a row that was selected with [`COLUMNS`]. A head that does not open, or is none, is absent.
+/// Reads a row that was selected with [`Column::LIST`]. A head that does not open, or is none, is absent.
 pub(super) fn event(
     connection: &Connection,
     words: &mut Words,
     keys: &Keyring,
     row: &Row<'_>,
 ) -> rusqlite::Result<(i64, Option<i64>, Event)> {
-    let key: i64 = row.get("key")?;
-    let mut word = |column: &str| words.word(connection, row.get(column)?);
+    let key: i64 = Column::key.of(row)?;
+    let mut word = |column: Column| words.word(connection, column.of(row)?);
     let text = |word: Option<Arc<str>>| Box::<str>::from(word.as_deref().unwrap_or_default());
-    let (outcome, reason, via) = (word("outcome")?, word("reason")?, word("via")?);
-    let (route, provider, listener) = (word("route")?, word("provider")?, word("listener")?);
+    let (outcome, reason, via) = (word(Column::outcome)?, word(Column::reason)?, word(Column::via)?);
+    let (route, provider, listener) = (word(Column::route)?, word(Column::provider)?, word(Column::listener)?);
     let (secret, upstream, server, verified_by) =
-        (word("secret")?, word("upstream")?, word("server")?, word("verified_by")?);
-    let source: String = row.get("source")?;
-    let marks = row.get_ref("marks")?.as_blob_or_null().unwrap_or_default().map(Marks::from_bytes);
-    let sealed: Option<Vec<u8>> = row.get("head")?;
+        (word(Column::secret)?, word(Column::upstream)?, word(Column::server)?, word(Column::verified_by)?);
+    let source: String = Column::source.of(row)?;
+    let marks = Column::marks.raw(row)?.as_blob_or_null().unwrap_or_default().map(Marks::from_bytes);
+    let sealed: Option<Vec<u8>> = Column::head.of(row)?;
     let proof = secret.as_deref().unwrap_or_default();
     let route_name = route.as_deref().unwrap_or_default();
     let place = Place { kind: Kind::Head, row: key, route: route_name, proof, facts: Facts::NONE };
     let opened = sealed.and_then(|sealed| keys.open(place, sealed).ok());
-    let micros = |column: &str| row.get(column).map(|micros: i64| Duration::from_micros(micros.unsigned_abs()));
+    let micros = |column: Column| column.of(row).map(|micros: i64| Duration::from_micros(micros.unsigned_abs()));
     let entry = Entry {
-        request_id: row.get::<_, String>("request_id")?.into(),
-        received_at: UnixMillis(row.get("received_at")?),
+        request_id: Column::request_id.of::<String>(row)?.into(),
+        received_at: UnixMillis(Column::received_at.of(row)?),
         listener: listener.unwrap_or_default(),
         route,
         provider,
-        method: head::method_of(row.get("method")?).unwrap_or(crate::domain::Method::Other),
-        version: head::version_of(row.get("version")?).unwrap_or(Version::Http11),
+        method: head::method_of(Column::method.of(row)?).unwrap_or(crate::domain::Method::Other),
+        version: head::version_of(Column::version.of(row)?).unwrap_or(Version::Http11),
         head: opened.and_then(|bytes| head::decode(&bytes)),
         marks: marks.unwrap_or_default(),
-        suffix: usize::try_from(row.get::<_, i64>("suffix")?).unwrap_or_default(),
-        https: row.get("https")?,
+        suffix: usize::try_from(Column::suffix.of::<i64>(row)?).unwrap_or_default(),
+        https: Column::https.of(row)?,
         source: source.parse().unwrap_or(IpAddr::from([0, 0, 0, 0])),
         via: "",
-        allowed_by: row.get::<_, Option<String>>("allowed_by")?.map(Into::into),
+        allowed_by: Column::allowed_by.of::<Option<String>>(row)?.map(Into::into),
         outcome: HistoryOutcome::parse(outcome.as_deref().unwrap_or_default()),
         reason: "",
-        status: row.get("status")?,
+        status: Column::status.of(row)?,
         key: secret,
         verified_by,
-        dedupe: row.get::<_, Option<String>>("dedupe")?.map(Into::into),
-        timestamp: row.get::<_, Option<i64>>("timestamp")?.map(UnixMillis),
-        body_bytes: row.get::<_, i64>("body_bytes")?.unsigned_abs(),
+        dedupe: Column::dedupe.of::<Option<String>>(row)?.map(Into::into),
+        timestamp: Column::timestamp.of::<Option<i64>>(row)?.map(UnixMillis),
+        body_bytes: Column::body_bytes.of::<i64>(row)?.unsigned_abs(),
         body: None,
         held: None,
         upstream,
         server,
-        upstream_status: row.get("upstream_status")?,
-        attempts: row.get("attempts")?,
-        detail: row.get::<_, Option<String>>("detail")?.map(Into::into),
+        upstream_status: Column::upstream_status.of(row)?,
+        attempts: Column::attempts.of(row)?,
+        detail: Column::detail.of::<Option<String>>(row)?.map(Into::into),
         took: Took {
-            read: micros("took_read")?,
-            verify: micros("took_verify")?,
-            forward: micros("took_forward")?,
-            total: micros("took_total")?,
+            read: micros(Column::took_read)?,
+            verify: micros(Column::took_verify)?,
+            forward: micros(Column::took_forward)?,
+            total: micros(Column::took_total)?,
         },
     };
     let event = Event {
@@ -173,7 +216,7 @@ pub(super) fn event(
         due: None,
         has_body: false,
     };
-    Ok((key, row.get("ticket")?, event))
+    Ok((key, Column::ticket.of(row)?, event))
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use crate::store::entry::{Attempt, Stage};
 use crate::store::ledger::{Due, Shift};
 use crate::store::spool::{Accept, Settlement, Ticket};
 
+use super::columns::columns;
 use super::row::{self, PROBES, Table};
 use super::share;
 use super::write::Batch;
@@ -50,24 +51,41 @@ struct Spooled {
     refused: Option<i64>,
 }
 
-const COLUMNS: &str =
-    "seq, key, route, due, state, attempts, failures, allowance_from, received_at, keep_body, bytes, refused";
+columns! {
+    /// Of the table `spool`.
+    enum Column {
+        seq,
+        key,
+        route,
+        due,
+        state,
+        attempts,
+        failures,
+        allowance_from,
+        received_at,
+        keep_body,
+        bytes,
+        refused,
+    }
+}
+
+const COLUMNS: &str = Column::LIST;
 
 impl Spooled {
     fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
-            seq: row.get(0)?,
-            key: row.get(1)?,
-            route: row.get(2)?,
-            due: row.get(3)?,
-            state: row.get(4)?,
-            attempts: row.get(5)?,
-            failures: row.get(6)?,
-            allowance_from: row.get(7)?,
-            received_at: row.get(8)?,
-            keep_body: row.get(9)?,
-            bytes: row.get(10)?,
-            refused: row.get(11)?,
+            seq: Column::seq.of(row)?,
+            key: Column::key.of(row)?,
+            route: Column::route.of(row)?,
+            due: Column::due.of(row)?,
+            state: Column::state.of(row)?,
+            attempts: Column::attempts.of(row)?,
+            failures: Column::failures.of(row)?,
+            allowance_from: Column::allowance_from.of(row)?,
+            received_at: Column::received_at.of(row)?,
+            keep_body: Column::keep_body.of(row)?,
+            bytes: Column::bytes.of(row)?,
+            refused: Column::refused.of(row)?,
         })
     }
 
