@@ -4,8 +4,8 @@
 //! A load has no effect outside what it returns; the running snapshot is not touched by a bad file.
 
 pub mod changes;
-pub mod host_name;
 pub mod feed;
+pub mod host_name;
 mod masked;
 pub mod near;
 pub mod quantity;

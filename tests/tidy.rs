@@ -240,5 +240,5 @@ fn the_outcomes_are_those_of_the_code() {
         let word = row[0].replace('`', "");
         assert!(HistoryOutcome::parse(&word) != HistoryOutcome::Unknown, "{word} is no outcome");
     }
-    assert_eq!(rows(&request_md(), "Outcomes").len(), 7);
+    assert_eq!(rows(&request_md(), "Outcomes").len(), 8);
 }

@@ -69,7 +69,7 @@ impl Moment {
     }
 }
 
-/// Before this program was made: 2026-11-01T00:00:00Z. A machine whose clock says so has not been told the time.
+/// Before this program was made: 2026-11-01T00:00:00Z. A machine whose clock says so does not know the time.
 const MADE: UnixMillis = UnixMillis(1_793_491_200_000);
 
 /// Where wall-clock time comes from: the system, or a value that a test moves.

@@ -1,4 +1,4 @@
-//! Why it cannot be told whether a request is genuine.
+//! Why nobody can say whether a request is genuine.
 
 use super::refusal::{Refusal, codes};
 

@@ -322,15 +322,7 @@ impl Event<'_> {
                 line.text("request_id", request_id).text("route", route).maybe("provider", provider);
                 line.address("source", source).long("add", add);
             }
-            Self::FeedRefused { list, file, why } => {
-                line.text("list", list).text("file", &file.to_string()).long("why", why);
-            }
-            Self::FeedOld { list, file, date } => {
-                line.text("list", list).text("file", &file.to_string()).time("date", UnixMillis::from_secs(date));
-            }
-            Self::FeedNotKept { why } => {
-                line.long("why", &why.to_string());
-            }
+            Self::FeedRefused { .. } | Self::FeedOld { .. } | Self::FeedNotKept { .. } => self.feed(&mut line),
             Self::Delivery(event) => event.write(&mut line),
             Self::BreakerOpened { upstream, route, pause } => {
                 line.text("upstream", upstream).maybe("route", route).millis("pause_ms", pause);
@@ -367,6 +359,20 @@ impl Event<'_> {
             }
         }
         write(line.finish());
+    }
+
+    /// What is wrong with a list of addresses that a provider publishes.
+    fn feed(&self, line: &mut Line) {
+        match *self {
+            Self::FeedRefused { list, file, why } => {
+                line.text("list", list).text("file", &file.to_string()).long("why", why)
+            }
+            Self::FeedOld { list, file, date } => {
+                line.text("list", list).text("file", &file.to_string()).time("date", UnixMillis::from_secs(date))
+            }
+            Self::FeedNotKept { why } => line.long("why", &why.to_string()),
+            _ => line,
+        };
     }
 
     /// What only a bug of the relay brings about.

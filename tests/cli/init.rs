@@ -126,7 +126,7 @@ fn what_comes_next_can_be_copied_into_a_shell() {
     let config = dir.join("relay.toml");
     for command in next.iter().filter(|command| command.contains("--config")) {
         let script = format!("set -- {command}; for word; do echo \"$word\"; done");
-        let words = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+        let words = Command::new("sh").args(["-c", &script]).output().unwrap();
         let words = String::from_utf8(words.stdout).unwrap();
         assert_eq!(words.lines().last(), config.to_str(), "{command}");
     }

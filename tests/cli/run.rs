@@ -189,9 +189,10 @@ fn status_says_which_feed_is_refused_or_old() {
     installation.write("meta.json", "{\"hooks\": []}");
     let said = installation.relay(&["check"]).exits(1);
     assert!(said.out.contains("holds no network that is meant"), "{}", said.out);
-    let old = std::time::SystemTime::now() - Duration::from_secs(31 * 86_400);
     installation.write("meta.json", "{\"hooks\": [\"127.0.0.1\", \"192.0.2.0/24\"]}");
-    fs::File::options().write(true).open(installation.path("meta.json")).unwrap().set_modified(old).unwrap();
+    let file = fs::File::options().write(true).open(installation.path("meta.json")).unwrap();
+    let written = file.metadata().unwrap().modified().unwrap();
+    file.set_modified(written - Duration::from_secs(31 * 86_400)).unwrap();
     installation.relay(&["reload"]).exits(0);
     let status = installation.relay(&["status"]).exits(1);
     let said = status.out.split_whitespace().collect::<Vec<_>>().join(" ");

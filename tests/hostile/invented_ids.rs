@@ -55,8 +55,8 @@ async fn flood(rig: &Rig, count: usize) -> Vec<u16> {
 /// 138: dedupe memory, of which such a request would take a place for each id, for the whole window.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn they_take_one_place_in_dedupe_memory() {
-    let rig = Rig::start(setup("", None).limits("dedupe_entries = 300")).await;
-    let statuses = flood(&rig, 600).await;
+    let rig = Rig::start(setup("", None).limits("dedupe_entries = 1000")).await;
+    let statuses = flood(&rig, 1200).await;
     assert!(statuses.iter().all(|status| *status == 200), "they may be second events: {statuses:?}");
     let mut senders = Senders::of(&rig, genuine).await;
     for _ in 0..20 {

@@ -37,7 +37,7 @@ fn wrong(text: &str) -> Option<(String, String)> {
             .and_then(|(ip, port)| Some(SocketAddr::new(ip.parse::<Ipv6Addr>().ok()?.into(), port.parse().ok()?)));
         return Some(match parts.filter(|_| !text.starts_with('[')) {
             Some(meant) => {
-                let why = "without brackets its port cannot be told from its address";
+                let why = "without brackets nobody can say where its port begins";
                 (why.to_owned(), format!("write \"{meant}\"; or \"{address}\" if it had no port"))
             }
             None => ("its port is missing".to_owned(), format!("write \"{address}\", for instance")),

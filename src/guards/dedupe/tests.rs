@@ -217,6 +217,7 @@ fn the_same_words_under_other_ids_have_one_place_and_a_few_ids() {
     assert_eq!(again("50"), Ok(()), "the oldest of the others made room");
     assert!(!memory.reserve(under("99", "other"), share(), now).unwrap().is_repeat());
     assert!(memory.reserve(under("new", "w"), share(), now.plus(WINDOW)).is_ok_and(|one| !one.is_repeat()));
+    assert!(memory.reserve(under("0", "w"), share(), now.plus(WINDOW)).is_ok());
     assert_eq!(memory.len(), 0, "the window is over, and the last reservations were dropped");
 }
 
