@@ -13,7 +13,7 @@
 //! old key forgotten, because a forgotten key is an open door. Each route has a share of the room that no other can take, so
 //! that a route whose sender brings more ids than expected turns its own requests away and nobody else's.
 //!
-//! Where an id that nobody signs is a part of the key, many ids with the same signed words have one place ([`repeats`]).
+//! Where an id that nobody signs is a part of the key, many ids with the same signed words have one place (`dedupe/repeats.rs`).
 //!
 //! Deliberately absent: the ids themselves. A key is the first 128 bits of a SHA-256 over the route, the id of the secret that
 //! matched, and what the request is known by, so a sender can neither choose where it lands nor make the memory large.
