@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use dmz_relay::domain::field_list::{BASE, NotForwardable};
-use dmz_relay::domain::{Doubt, Fault, FieldPattern, HistoryOutcome, Refusal};
+use dmz_relay::domain::{Doubt, Fault, FieldPattern, HistoryOutcome, Outcome, Refusal};
 use dmz_relay::gate::pipeline::answer::{doubt_status, fault_status, refusal_status, text};
 use dmz_relay::observe::ConnectionRefusal;
 
@@ -193,8 +193,9 @@ fn a_fault_is_never_the_senders() {
     for fault in Fault::ALL {
         assert!(fault_status(*fault) >= 500, "{}", fault.code());
     }
-    let codes: BTreeSet<_> = Refusal::ALL.iter().map(|r| r.code()).chain(Fault::ALL.iter().map(|f| f.code())).collect();
-    assert_eq!(codes.len(), Refusal::ALL.len() + Fault::ALL.len(), "a code means one thing");
+    let codes: BTreeSet<_> = Outcome::reasons().collect();
+    let reasons = Refusal::ALL.len() + Fault::ALL.len() + Doubt::ALL.len();
+    assert_eq!(codes.len(), reasons, "a code means one thing");
 }
 
 #[test]

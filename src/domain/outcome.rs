@@ -27,21 +27,38 @@ pub enum Outcome {
     ClientClosed,
 }
 
+/// Those that need no reason, in the order of their numbers.
+const PLAIN: [Outcome; 5] =
+    [Outcome::Delivered, Outcome::Challenge, Outcome::Duplicate, Outcome::ClientClosed, Outcome::Accepted];
+
 impl Outcome {
     /// How many kinds there are: one for each reason, and one for each outcome that needs none.
-    pub const KINDS: usize = 5 + Refusal::ALL.len() + Fault::ALL.len() + Doubt::ALL.len();
+    pub const KINDS: usize = PLAIN.len() + Refusal::ALL.len() + Fault::ALL.len() + Doubt::ALL.len();
+
+    /// One of each kind, in the order of their numbers.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let refused = Refusal::ALL.iter().map(|refusal| Self::from(*refusal));
+        let failed = Fault::ALL.iter().map(|fault| Self::from(*fault));
+        let undecided = Doubt::ALL.iter().map(|doubt| Self::Undecided(*doubt));
+        PLAIN.into_iter().chain(refused).chain(failed).chain(undecided)
+    }
+
+    /// The code of every reason.
+    pub fn reasons() -> impl Iterator<Item = &'static str> {
+        Self::all().map(|outcome| outcome.reason()).filter(|reason| !reason.is_empty())
+    }
 
     /// Its number among the kinds.
     pub fn kind(&self) -> usize {
         match self {
             Self::Delivered => 0,
-            Self::Accepted => 1,
-            Self::Challenge => 2,
-            Self::Duplicate => 3,
-            Self::ClientClosed => 4,
-            Self::Refused(turned) => 5 + turned.refusal as usize,
-            Self::Failed(fault) => 5 + Refusal::ALL.len() + *fault as usize,
-            Self::Undecided(doubt) => 5 + Refusal::ALL.len() + Fault::ALL.len() + *doubt as usize,
+            Self::Challenge => 1,
+            Self::Duplicate => 2,
+            Self::ClientClosed => 3,
+            Self::Accepted => 4,
+            Self::Refused(turned) => PLAIN.len() + turned.refusal as usize,
+            Self::Failed(fault) => PLAIN.len() + Refusal::ALL.len() + *fault as usize,
+            Self::Undecided(doubt) => PLAIN.len() + Refusal::ALL.len() + Fault::ALL.len() + *doubt as usize,
         }
     }
 
@@ -115,13 +132,7 @@ mod tests {
 
     #[test]
     fn every_kind_has_a_number_of_its_own() {
-        let reasons = Refusal::ALL.iter().map(|refusal| Outcome::from(*refusal));
-        let faults = Fault::ALL.iter().map(|fault| Outcome::from(*fault));
-        let plain =
-            [Outcome::Delivered, Outcome::Accepted, Outcome::Challenge, Outcome::Duplicate, Outcome::ClientClosed];
-        let doubts = Doubt::ALL.iter().map(|doubt| Outcome::Undecided(*doubt));
-        let all = plain.into_iter().chain(reasons).chain(faults).chain(doubts);
-        let kinds: Vec<usize> = all.map(|outcome| outcome.kind()).collect();
+        let kinds: Vec<usize> = Outcome::all().map(|outcome| outcome.kind()).collect();
         assert_eq!(kinds, (0..Outcome::KINDS).collect::<Vec<_>>());
     }
 }

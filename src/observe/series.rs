@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use crate::domain::{Doubt, Fault, Outcome, Refusal};
+use crate::domain::Outcome;
 
 use super::event::RequestEvent;
 use super::names::{self, Metric};
@@ -23,10 +23,6 @@ pub(crate) const HISTOGRAMS: [&Metric; 5] = [
 ];
 /// Buckets of a histogram, with the one that has no upper bound.
 const BUCKETS: usize = names::SECONDS.len() + 1;
-const PLAIN_OUTCOMES: [Outcome; 5] =
-    [Outcome::Delivered, Outcome::Challenge, Outcome::Duplicate, Outcome::ClientClosed, Outcome::Accepted];
-const OUTCOMES: usize = PLAIN_OUTCOMES.len() + Refusal::ALL.len() + Fault::ALL.len() + Doubt::ALL.len();
-
 /// Labels that requests share, and what they counted. A series says nothing before its first request: a thousand routes that are
 /// never called would otherwise make every scrape megabytes long.
 pub(crate) struct Series {
@@ -56,7 +52,7 @@ impl Series {
 
 /// One block of numbers: one thread's as it counts, or what they come to.
 pub(crate) struct Counts<N> {
-    outcomes: [N; OUTCOMES],
+    outcomes: [N; Outcome::KINDS],
     pub classes: [N; CLASSES.len()],
     pub attempts: N,
     pub upstream: [N; CLASSES.len()],
@@ -96,7 +92,7 @@ fn count(counter: Option<&AtomicU64>, by: u64) {
 
 impl Counts<AtomicU64> {
     fn record(&self, event: &RequestEvent<'_>) {
-        count(self.outcomes.get(index(&event.outcome)), 1);
+        count(self.outcomes.get(event.outcome.kind()), 1);
         count(self.classes.get(class(event.status)), 1);
         if event.would_refuse.is_some() {
             count(Some(&self.would_refuse), 1);
@@ -171,28 +167,7 @@ impl Counts<u64> {
 
     /// How many requests ended in each way, ways that none took left out.
     pub(crate) fn outcomes(&self) -> impl Iterator<Item = (Outcome, u64)> {
-        all_outcomes().zip(self.outcomes).filter(|(_, count)| *count > 0)
-    }
-}
-
-/// Every outcome, in the order of its counter.
-fn all_outcomes() -> impl Iterator<Item = Outcome> {
-    let refused = Refusal::ALL.iter().map(|refusal| Outcome::from(*refusal));
-    let failed = Fault::ALL.iter().map(|fault| Outcome::from(*fault));
-    let undecided = Doubt::ALL.iter().map(|doubt| Outcome::Undecided(*doubt));
-    PLAIN_OUTCOMES.into_iter().chain(refused).chain(failed).chain(undecided)
-}
-
-fn index(outcome: &Outcome) -> usize {
-    match outcome {
-        Outcome::Delivered => 0,
-        Outcome::Challenge => 1,
-        Outcome::Duplicate => 2,
-        Outcome::ClientClosed => 3,
-        Outcome::Accepted => 4,
-        Outcome::Refused(turned) => PLAIN_OUTCOMES.len() + turned.refusal as usize,
-        Outcome::Failed(fault) => PLAIN_OUTCOMES.len() + Refusal::ALL.len() + *fault as usize,
-        Outcome::Undecided(doubt) => PLAIN_OUTCOMES.len() + Refusal::ALL.len() + Fault::ALL.len() + *doubt as usize,
+        Outcome::all().zip(self.outcomes).filter(|(_, count)| *count > 0)
     }
 }
 
@@ -203,12 +178,6 @@ fn class(status: u16) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_outcome_has_its_own_slot() {
-        let slots: Vec<_> = all_outcomes().map(|outcome| index(&outcome)).collect();
-        assert_eq!(slots, (0..OUTCOMES).collect::<Vec<_>>());
-    }
 
     #[test]
     fn no_histogram_has_more_buckets_than_there_is_room_for() {

@@ -14,7 +14,7 @@ use clap_complete::engine::CompletionCandidate;
 
 use super::Config;
 use crate::config::recipe::builtin_names;
-use crate::domain::{ActionResult, Doubt, Fault, Refusal};
+use crate::domain::{ActionResult, Outcome};
 
 /// A larger file is no configuration.
 const LARGEST: u64 = 4 << 20;
@@ -60,9 +60,7 @@ pub(super) fn providers() -> Vec<CompletionCandidate> {
 
 /// Why a request was refused or failed, or could not be judged.
 pub(super) fn reasons() -> Vec<CompletionCandidate> {
-    let faults = Fault::ALL.iter().map(|fault| fault.code());
-    let doubts = Doubt::ALL.iter().map(|doubt| doubt.code());
-    candidates(Refusal::ALL.iter().map(|refusal| refusal.code()).chain(doubts).chain(faults))
+    candidates(Outcome::reasons())
 }
 
 fn named(what: &str) -> Vec<CompletionCandidate> {

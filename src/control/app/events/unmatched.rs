@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::config::near::nearest;
 use crate::config::recipe::builtin_names;
 use crate::control::admin::events::Denied;
-use crate::domain::{Doubt, Fault, HistoryOutcome, Refusal};
+use crate::domain::{HistoryOutcome, Outcome};
 use crate::runtime::snapshot::Snapshot;
 use crate::store::{Query, Store};
 
@@ -25,11 +25,6 @@ pub(super) async fn refuse(store: &Store, snapshot: &Snapshot, query: &Query) ->
     };
     let routes = || snapshot.routes.iter().map(|route| &*route.name);
     let providers = || snapshot.routes.iter().filter_map(|route| route.provider.as_deref());
-    let reasons = || {
-        let refusals = Refusal::ALL.iter().map(|refusal| refusal.code());
-        let doubts = Doubt::ALL.iter().map(|doubt| doubt.code());
-        refusals.chain(doubts).chain(Fault::ALL.iter().map(|fault| fault.code()))
-    };
     let named: [Filter<'_>; 4] = [
         ("route", &query.route, routes().collect(), |query, name| query.route = Some(name)),
         ("provider", &query.provider, providers().chain(builtin_names().iter().copied()).collect(), |query, name| {
@@ -38,7 +33,7 @@ pub(super) async fn refuse(store: &Store, snapshot: &Snapshot, query: &Query) ->
         ("outcome", &query.outcome, HistoryOutcome::ALL.map(HistoryOutcome::as_str).to_vec(), |query, name| {
             query.outcome = Some(name);
         }),
-        ("reason", &query.reason, reasons().collect(), |query, name| query.reason = Some(name)),
+        ("reason", &query.reason, Outcome::reasons().collect(), |query, name| query.reason = Some(name)),
     ];
     for (what, value, known, set) in named {
         let Some(value) = value.as_deref().filter(|value| !known.contains(value)) else { continue };
