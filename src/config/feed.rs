@@ -10,6 +10,7 @@ use std::fmt;
 
 use ipnet::IpNet;
 
+use super::network::network;
 use crate::guards::access::{WIDEST_V4, WIDEST_V6};
 
 pub use kept::KeptFeeds;
@@ -121,20 +122,13 @@ pub fn read(bytes: &[u8], format: Format, part: &Part, accepted: bool) -> Result
     }
     let mut networks = Vec::with_capacity(texts.len());
     for text in texts {
-        let net = network(&text).ok_or_else(|| FeedError::NotNetwork(text.chars().take(60).collect()))?;
+        let net = network(&text).map_err(|_| FeedError::NotNetwork(text.chars().take(60).collect()))?;
         if !accepted && is_wide(net) {
             return Err(FeedError::TooWide(net));
         }
         networks.push(net);
     }
     Ok(Published { networks, date })
-}
-
-fn network(text: &str) -> Option<IpNet> {
-    if let Ok(ip) = text.parse::<std::net::IpAddr>() {
-        return Some(IpNet::from(ip));
-    }
-    text.parse::<IpNet>().ok().filter(|net| net.addr() == net.network())
 }
 
 /// A mapped network is as wide as the IPv4 network that it stands for.

@@ -110,6 +110,18 @@ enum Privacy {
     Public,
 }
 
+/// A file that was read at once.
+pub struct WholeFile {
+    /// The path by which a report speaks of it.
+    pub path: PathBuf,
+    /// All of it.
+    pub bytes: Zeroizing<Vec<u8>>,
+    /// SHA-256 of that.
+    pub digest: [u8; 32],
+    /// When it was written, in seconds since the epoch.
+    pub written: i64,
+}
+
 /// Reads files, and remembers what was read.
 #[derive(Debug)]
 pub struct Sources<'e> {
@@ -201,16 +213,10 @@ impl<'e> Sources<'e> {
         Ok(path)
     }
 
-    /// A provider's own file as a whole, the path by which a report speaks of it, and when it was written, in seconds since the epoch.
-    pub fn feed(&mut self, path: &str, limit: u64) -> Result<(PathBuf, Vec<u8>, i64), SourceError> {
+    /// A provider's own file of addresses.
+    pub fn feed(&mut self, path: &str, limit: u64) -> Result<WholeFile, SourceError> {
         let path = self.resolve(path)?;
-        self.files.push(path.clone());
-        let (mut bytes, metadata) = whole(&path, limit, Privacy::Public)?;
-        if metadata.mode() & 0o002 != 0 {
-            self.may_write(&path);
-        }
-        self.was_read(path.clone(), limit, Privacy::Public, Sha256::digest(&bytes).into());
-        Ok((path, std::mem::take(&mut *bytes), metadata.mtime()))
+        self.whole(path, limit, Privacy::Public)
     }
 
     /// Something was made new by being written again, although it says the same.
@@ -299,13 +305,18 @@ impl<'e> Sources<'e> {
     }
 
     fn read(&mut self, path: PathBuf, limit: u64, privacy: Privacy) -> Result<Zeroizing<Vec<u8>>, SourceError> {
+        self.whole(path, limit, privacy).map(|file| file.bytes)
+    }
+
+    fn whole(&mut self, path: PathBuf, limit: u64, privacy: Privacy) -> Result<WholeFile, SourceError> {
         self.files.push(path.clone());
         let (bytes, metadata) = whole(&path, limit, privacy)?;
         if metadata.mode() & 0o002 != 0 {
             self.may_write(&path);
         }
-        self.was_read(path, limit, privacy, Sha256::digest(&bytes).into());
-        Ok(bytes)
+        let digest = Sha256::digest(&bytes).into();
+        self.was_read(path.clone(), limit, privacy, digest);
+        Ok(WholeFile { path, bytes, digest, written: metadata.mtime() })
     }
 
     fn may_write(&mut self, path: &Path) {

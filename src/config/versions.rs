@@ -4,13 +4,14 @@
 //! A version is a text. What the files say that it names (secrets, certificates, lists) is not kept: a way back to them would be
 //! a second place where secrets lie. Each version is one file that appears whole or not at all.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::replace::replace;
 use crate::base::{UnixMillis, text};
 
 /// So many are kept; the oldest goes.
@@ -93,19 +94,9 @@ impl Versions {
     }
 
     fn write(&self, version: &Version) -> io::Result<()> {
-        let new = self.0.join(".new");
-        // What an earlier run left, or a link that somebody put there: its name goes, what it leads to stays as it is.
-        match fs::remove_file(&new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let flags = libc::O_NOFOLLOW;
-        let mut file = OpenOptions::new().write(true).create_new(true).custom_flags(flags).mode(0o600).open(&new)?;
-        serde_json::to_writer_pretty(&mut file, version).map_err(io::Error::from)?;
-        file.write_all(b"\n")?;
-        file.sync_all()?;
-        fs::rename(&new, self.path(version.version))?;
-        File::open(&self.0)?.sync_all()
+        let mut text = serde_json::to_vec_pretty(version).map_err(io::Error::from)?;
+        text.push(b'\n');
+        replace(&self.path(version.version), &text)
     }
 
     /// In ascending order.

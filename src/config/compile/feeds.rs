@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use data_encoding::HEXLOWER;
-use sha2::{Digest as _, Sha256};
 use toml::Spanned;
 
 use super::Compiler;
 use super::values::{join, millis, number};
 use crate::config::feed::{self, FeedError, Format, KeptFeeds, Part};
+use crate::config::quantity::write_duration;
 use crate::config::raw::{Placed, RawListFile};
+use crate::config::report::MISSING;
+use crate::config::source::WholeFile;
 use crate::guards::access::{Feed, Networks};
 
 const DAY: u64 = 24 * 3_600_000;
@@ -80,18 +82,19 @@ impl Compiler<'_> {
         };
         if feed.is_old(self.now.secs()) {
             let days = (self.now.secs() - feed.date) / 86_400;
-            let what = format!("the addresses in force are {days} days old, and max_age is {}", age(feed.max_age));
+            let what =
+                format!("the addresses in force are {days} days old, and max_age is {}", write_duration(feed.max_age));
             self.warn(path, key, what, format!("put a new file at {}", place.display()));
         }
         Some(feed)
     }
 
     fn judged(&mut self, path: &str, wanted: &Wanted, before: Option<&Networks>) -> Result<Candidate, Refused> {
-        let (place, bytes, written) = self
+        let WholeFile { path: place, bytes, digest, written } = self
             .sources
             .feed(path, feed::MAX_FEED)
             .map_err(|error| Refused { why: error.without(&PathBuf::from(path)), help: error.help() })?;
-        let digest = HEXLOWER.encode(&Sha256::digest(&bytes));
+        let digest = HEXLOWER.encode(&digest);
         let accepted = wanted.accept.as_ref().is_some_and(|accept| *accept == digest);
         let refused = |error: FeedError| {
             let help = if error.may_be_accepted() {
@@ -130,7 +133,7 @@ impl Compiler<'_> {
         let max_shrink = self.count(&raw.max_shrink_percent, &join(key, "max_shrink_percent"), number(50, 0, 100));
         let member = match (format, &raw.member) {
             (Format::Github, None) => {
-                self.reject(path, &join(key, "member"), "is missing", "write member = \"hooks\"");
+                self.reject(path, &join(key, "member"), MISSING, "write member = \"hooks\"");
                 String::new()
             }
             (Format::Github, Some(member)) => member.get_ref().clone(),
@@ -207,8 +210,4 @@ impl Compiler<'_> {
 
 fn acceptance(digest: &str) -> String {
     format!("look at it; if it is right, accept exactly this file: accept = \"{digest}\"")
-}
-
-fn age(age: Duration) -> String {
-    crate::config::quantity::write_duration(age)
 }

@@ -1,13 +1,14 @@
 //! The feeds that were in force, kept beside the store: so that a restart does not take a file that a running relay refused.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::config::replace::replace;
 use crate::guards::access::{Feed, Networks};
 
 /// The folder, beside the store's file.
@@ -56,12 +57,7 @@ impl KeptFeeds {
         if fs::read(&path).is_ok_and(|known| known == text) {
             return Ok(());
         }
-        let new = self.0.join(".new");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        fs::rename(&new, path)?;
-        File::open(&self.0)?.sync_all()
+        replace(&path, &text)
     }
 
     /// A list's name is the operator's, and may hold what no file's name may.
