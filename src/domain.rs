@@ -1,7 +1,8 @@
 //! The vocabulary: what a request is, what can be wrong with it, and what becomes of it.
 //!
 //! Families of errors never mix. A [`Refusal`] is the sender's doing, a [`Fault`] is ours or the upstream's (never
-//! counted against the sender, never a 4xx), a [`Doubt`] is ours before anybody knows whether the request is genuine, and a problem of the configuration is a `config::report::Problem`.
+//! counted against the sender, never a 4xx), a [`Doubt`] is ours before anybody knows whether the request is genuine, and a
+//! problem of the configuration is a `config::report::Problem`.
 
 pub mod action_result;
 pub mod doubt;

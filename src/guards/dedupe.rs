@@ -21,20 +21,20 @@
 mod key;
 mod repeats;
 mod room;
+mod shards;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::ops::Deref;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::base::{Moment, Sharing, UnixMillis};
 pub use key::DedupeKey;
 use repeats::{Place, Repeats};
 use room::Room;
 pub use room::Share;
-
-const SHARDS: usize = 64;
+use shards::Shards;
 
 /// Why a key could not be reserved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +76,7 @@ impl From<DedupeKey> for Known {
 /// The memory, shared by all routes.
 #[derive(Debug)]
 pub struct DedupeMemory {
-    shards: Vec<Mutex<Shard>>,
+    shards: Shards<Shard>,
     repeats: Repeats,
     room: Room,
 }
@@ -112,8 +112,7 @@ enum Found {
 impl DedupeMemory {
     /// A memory of at most `max` keys (about 100 bytes each).
     pub fn new(max: usize) -> Self {
-        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self { shards, repeats: Repeats::new(), room: Room::new(max) }
+        Self { shards: Shards::new(), repeats: Repeats::new(), room: Room::new(max) }
     }
 
     /// Changes the bound, and the number of routes that share it; a smaller one forgets nothing, it only lets no more in until
@@ -173,7 +172,7 @@ impl DedupeMemory {
     }
 
     fn take(&self, key: DedupeKey, share: Share, now: Moment) -> Result<(), Seen> {
-        let mut shard = self.shard(key);
+        let mut shard = self.shards.of(key);
         self.forget_expired(&mut shard, now);
         shard.seen(key)?;
         if !self.room.take(share) {
@@ -184,13 +183,13 @@ impl DedupeMemory {
     }
 
     fn look(&self, key: DedupeKey, now: Moment) -> Result<(), Seen> {
-        let mut shard = self.shard(key);
+        let mut shard = self.shards.of(key);
         self.forget_expired(&mut shard, now);
         shard.seen(key)
     }
 
     fn give_back(&self, key: DedupeKey, share: Share) {
-        if self.shard(key).known.remove(&key).is_some() {
+        if self.shards.of(key).known.remove(&key).is_some() {
             self.room.give_back(share);
         }
     }
@@ -198,7 +197,7 @@ impl DedupeMemory {
     /// Takes keys that an earlier process committed, whatever the bound is: none of them may be forgotten early.
     pub fn restore(&self, keys: impl IntoIterator<Item = Kept>) {
         for Kept { key, until, route } in keys {
-            let mut shard = self.shard(key);
+            let mut shard = self.shards.of(key);
             let of_route = || route.as_ref().map_or(Share::UNKNOWN, |route| self.room.share(route));
             let share = match shard.known.get(&key) {
                 Some(Found::CommittedUntil(known, ..)) if *known >= until.wall => continue,
@@ -215,10 +214,7 @@ impl DedupeMemory {
     }
 
     fn sweep(&self, now: Moment) {
-        for shard in &self.shards {
-            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            self.forget_expired(&mut shard, now);
-        }
+        self.shards.each().for_each(|mut shard| self.forget_expired(&mut shard, now));
         self.repeats.sweep(&self.room, now);
     }
 
@@ -239,11 +235,6 @@ impl DedupeMemory {
             }
             shard.expiries.pop();
         }
-    }
-
-    fn shard(&self, key: DedupeKey) -> MutexGuard<'_, Shard> {
-        #[expect(clippy::indexing_slicing, reason = "a key's shard is a remainder by the number of shards")]
-        self.shards[key.shard()].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -284,7 +275,7 @@ impl<M: Deref<Target = DedupeMemory>> Reservation<M> {
             self.memory.repeats.commit(words, self.key, until);
         }
         if !self.is_repeat() {
-            self.memory.shard(self.key).commit(self.key, self.share, until);
+            self.memory.shards.of(self.key).commit(self.key, self.share, until);
         }
     }
 }

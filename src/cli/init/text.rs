@@ -87,22 +87,22 @@ fn keys(recipe: &Recipe) -> String {
 /// The commands that come next, in their order.
 pub(super) fn next(made: &Made, dir: &Path) -> Vec<String> {
     let route = &made.route;
-    let file = |name: String| shell_word(&dir.join(name).to_string_lossy());
-    let config = file("relay.toml".to_owned());
+    let file = |name: &str| shell_word(&dir.join(name).to_string_lossy());
+    let config = file("relay.toml");
     let mut next = Vec::new();
     if !made.private_certificate {
         for (from, to) in [("fullchain.pem", "certs/relay.crt"), ("privkey.pem", "certs/relay.key")] {
-            next.push(format!("sudo install -m 640 -g dmz-relay {from} {}", file(to.to_owned())));
+            next.push(format!("sudo install -m 640 -g dmz-relay {from} {}", file(to)));
         }
     }
     if !made.secret {
         // From standard input: what is typed into a command line stays in the shell's history.
-        next.push(format!("sudo install -m 640 -g dmz-relay /dev/stdin {}", file(format!("secrets/{route}"))));
+        next.push(format!("sudo install -m 640 -g dmz-relay /dev/stdin {}", file(&format!("secrets/{route}"))));
     }
     next.push(format!("sudo dmz-relay check --config {config}"));
     // The unit reads one place only.
     if dir != Path::new(UNIT_FOLDER) {
-        next.push(format!("sudo cp -a {} {UNIT_FOLDER}/", file(".".to_owned())));
+        next.push(format!("sudo cp -a {} {UNIT_FOLDER}/", file(".")));
     }
     next.push("sudo systemctl enable --now dmz-relay".to_owned());
     if !made.public_key {

@@ -78,9 +78,9 @@ impl Compiler<'_> {
         (read, meant, write): Words<T>,
     ) -> T {
         let Some(value) = value else { return range.default };
-        let (text, read) = match value.get_ref() {
-            RawQuantity::Text(text) => (text.clone(), read(text)),
-            RawQuantity::Number(number) => (number.to_string(), Err(Unmeasured::NoUnit)),
+        let (text, read, meant) = match value.get_ref() {
+            RawQuantity::Text(text) => (format!("\"{text}\""), read(text), meant(text)),
+            RawQuantity::Number(number) => (number.to_string(), Err(Unmeasured::NoUnit), None),
         };
         let fits = |found: &T| *found >= range.min && *found <= range.max;
         let (why, help) = match read {
@@ -93,15 +93,14 @@ impl Compiler<'_> {
                 )
             }
             Err(why) => {
-                let help = match meant(&text).filter(fits) {
+                let help = match meant.filter(fits) {
                     Some(meant) => format!("write \"{}\"", write(meant)),
                     None => format!("write it with a unit, such as \"{}\"", write(range.example())),
                 };
                 (format!(": {why}"), help)
             }
         };
-        let quote = if matches!(value.get_ref(), RawQuantity::Text(_)) { "\"" } else { "" };
-        let what = format!("expected {} to {}, found {quote}{text}{quote}{why}", write(range.min), write(range.max));
+        let what = format!("expected {} to {}, found {text}{why}", write(range.min), write(range.max));
         self.reject(value, key, what, help);
         range.default
     }

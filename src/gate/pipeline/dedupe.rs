@@ -84,10 +84,8 @@ impl<'s> Fresh<'s> {
             _ => None,
         };
         // Repeats leave half to those whose words are new: a captured request comes under as many ids as somebody likes.
-        let part = match &reservation {
-            Some((reservation, _)) if reservation.is_repeat() => Part::Half,
-            Some(_) | None => Part::Whole,
-        };
+        let is_repeat = reservation.as_ref().is_some_and(|(reservation, _)| reservation.is_repeat());
+        let part = if is_repeat { Part::Half } else { Part::Whole };
         let permit = route.meter.charge_route(&route.limits, part, now)?;
         Ok(Deduped::Fresh(Self { verified, reservation, _permit: permit }))
     }

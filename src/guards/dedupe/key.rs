@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::SHARDS;
+use super::shards::SHARDS;
 
 /// What dedupe memory knows a request by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

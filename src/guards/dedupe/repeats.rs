@@ -8,12 +8,12 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::Seen;
 use super::key::DedupeKey;
 use super::room::{Room, Share};
-use super::{SHARDS, Seen};
+use super::shards::Shards;
 use crate::base::{Moment, UnixMillis};
 
 /// Ids that are known of one text. A provider sends the same words more often than this within one window only where they say
@@ -31,9 +31,7 @@ pub(super) enum Place {
 
 /// What is known of each text.
 #[derive(Debug)]
-pub(super) struct Repeats {
-    shards: Vec<Mutex<Shard>>,
-}
+pub(super) struct Repeats(Shards<Shard>);
 
 #[derive(Debug, Default)]
 struct Shard {
@@ -65,7 +63,7 @@ impl Id {
 
 impl Repeats {
     pub(super) fn new() -> Self {
-        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
+        Self(Shards::new())
     }
 
     /// Reserves an id of these words. `known` asks and reserves in the memory of ids, where the first one is kept as well and what
@@ -78,7 +76,7 @@ impl Repeats {
         now: Moment,
         known: impl FnOnce(Place) -> Result<(), Seen>,
     ) -> Result<Place, Seen> {
-        let mut shard = self.shard(words);
+        let mut shard = self.0.of(words);
         shard.forget_expired(room, now);
         let Some(found) = shard.known.get_mut(&words) else {
             known(Place::First)?;
@@ -106,7 +104,7 @@ impl Repeats {
     }
 
     pub(super) fn commit(&self, words: DedupeKey, key: DedupeKey, until: Moment) {
-        let mut shard = self.shard(words);
+        let mut shard = self.0.of(words);
         let Some(found) = shard.known.get_mut(&words) else { return };
         if let Some(id) = found.ids.iter_mut().find(|id| id.key == key) {
             id.until = Some(until);
@@ -117,7 +115,7 @@ impl Repeats {
     }
 
     pub(super) fn release(&self, words: DedupeKey, key: DedupeKey, room: &Room) {
-        let mut shard = self.shard(words);
+        let mut shard = self.0.of(words);
         let Some(found) = shard.known.get_mut(&words) else { return };
         found.ids.retain(|id| id.key != key || id.until.is_some());
         if found.ids.is_empty() {
@@ -127,14 +125,7 @@ impl Repeats {
     }
 
     pub(super) fn sweep(&self, room: &Room, now: Moment) {
-        for shard in &self.shards {
-            shard.lock().unwrap_or_else(PoisonError::into_inner).forget_expired(room, now);
-        }
-    }
-
-    fn shard(&self, words: DedupeKey) -> MutexGuard<'_, Shard> {
-        #[expect(clippy::indexing_slicing, reason = "a key's shard is a remainder by the number of shards")]
-        self.shards[words.shard()].lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.each().for_each(|mut shard| shard.forget_expired(room, now));
     }
 }
 

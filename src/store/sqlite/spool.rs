@@ -69,8 +69,6 @@ columns! {
     }
 }
 
-const COLUMNS: &str = Column::LIST;
-
 impl Spooled {
     fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
@@ -251,7 +249,7 @@ impl Batch<'_> {
     }
 
     fn spooled(&self, seq: i64) -> rusqlite::Result<Option<Spooled>> {
-        let sql = format!("SELECT {COLUMNS} FROM spool WHERE seq = ?1");
+        let sql = format!("SELECT {} FROM spool WHERE seq = ?1", Column::LIST);
         self.connection.prepare_cached(&sql)?.query_row([seq], Spooled::read).optional()
     }
 

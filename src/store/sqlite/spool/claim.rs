@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rusqlite::{OptionalExtension as _, params};
 
-use super::{COLUMNS, Spooled};
+use super::{Column, Spooled};
 use crate::base::UnixMillis;
 use crate::domain::Fault;
 use crate::store::entry::{Attempt, AttemptKind};
@@ -93,7 +93,8 @@ impl Batch<'_> {
         };
         let limit = |left: usize| i64::try_from(left).unwrap_or(i64::MAX);
         let sql = format!(
-            "SELECT {COLUMNS} FROM spool WHERE route = ?1 AND due IS NOT NULL AND due <= ?2 ORDER BY due, seq LIMIT ?3"
+            "SELECT {} FROM spool WHERE route = ?1 AND due IS NOT NULL AND due <= ?2 ORDER BY due, seq LIMIT ?3",
+            Column::LIST
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
         let mut rows = statement.query(params![route, self.steady.0, limit(most)])?;
@@ -111,8 +112,9 @@ impl Batch<'_> {
 
     fn refused(&self, route: i64, most: usize, before: i64) -> rusqlite::Result<Vec<Spooled>> {
         let sql = format!(
-            "SELECT {COLUMNS} FROM spool WHERE route = ?1 AND refused IS NOT NULL AND due IS NOT NULL AND refused < ?2 \
-             ORDER BY refused LIMIT ?3"
+            "SELECT {} FROM spool WHERE route = ?1 AND refused IS NOT NULL AND due IS NOT NULL AND refused < ?2 \
+             ORDER BY refused LIMIT ?3",
+            Column::LIST
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
         let most = i64::try_from(most).unwrap_or(i64::MAX);
@@ -121,7 +123,7 @@ impl Batch<'_> {
 
     /// The head of the line and what follows it, as far as all of it is due: nothing overtakes what is on its way or waits.
     fn in_order(&mut self, route: i64, most: usize, early: Early) -> rusqlite::Result<Vec<Spooled>> {
-        let sql = format!("SELECT {COLUMNS} FROM spool WHERE route = ?1 AND state <> 1 ORDER BY seq LIMIT ?2");
+        let sql = format!("SELECT {} FROM spool WHERE route = ?1 AND state <> 1 ORDER BY seq LIMIT ?2", Column::LIST);
         let mut statement = self.connection.prepare_cached(&sql)?;
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         let found = statement.query_map(params![route, most], Spooled::read)?;
