@@ -11,7 +11,7 @@ use std::fmt;
 
 use super::head::name;
 
-pub use reserved::{TRACE_CONTEXT, reserved};
+pub use reserved::{REQUEST_ID, TRACE_CONTEXT, reserved};
 
 /// Fields of every webhook: what the body is, and who says that it wrote it.
 pub const BASE: [&str; 9] = [

@@ -411,6 +411,9 @@ pub struct Forwarding {
     /// Those and the names of `query`, as `signature::spelling::folded` has them: the sender's stay outside in every
     /// spelling.
     pub replaced_query: Vec<Box<[u8]>>,
+    /// The sender's `X-Request-Id` is part of what its scheme reads, so it goes to the upstream as it came. The relay's own is
+    /// `Relay-Request-Id` there.
+    pub keeps_request_id: bool,
 }
 
 /// When the sender receives success.

@@ -75,10 +75,10 @@ pub(crate) struct Combination {
 pub(crate) struct Entry {
     /// Only for requests whose header says this: which one of [`Names::headers`], and what.
     when: Option<(usize, Box<str>)>,
-    /// Each behind its label, the same for one source everywhere in the scheme and for no other one. Ids that nobody signs come
+    /// Each behind its label, the same for one source everywhere in the scheme and for no other one. What nobody signs comes
     /// first.
     parts: Vec<(Box<str>, Dedupe)>,
-    /// How many of them are such ids, where others follow that are signed; else none.
+    /// How many of them nobody signs, where others follow that are signed; else none.
     unsigned: usize,
 }
 
@@ -86,7 +86,7 @@ pub(crate) struct Entry {
 #[derive(Debug)]
 pub(super) struct Name {
     pub(super) text: Box<str>,
-    /// Where what is signed begins, behind an id that nobody signs.
+    /// Where what is signed begins, behind what nobody signs.
     pub(super) signed_from: Option<usize>,
 }
 
@@ -140,7 +140,8 @@ impl Entry {
 }
 
 impl Names {
-    /// From a recipe's entries. One that is made of unsigned ids alone gets the body's proof beside them, or in their place.
+    /// From a recipe's entries. One that is made of unsigned ids alone gets the body's proof beside them, or in their place. A
+    /// signature alone gets the body beside it where it is over nothing of the event.
     pub(super) fn of(entries: Vec<Combination>, bodies: Bodies, scheme: &Scheme) -> Self {
         let mut names = Self { bodies, ..Self::default() };
         let mut labels: Vec<(char, Source)> = Vec::new();
@@ -152,7 +153,14 @@ impl Names {
                 }
                 parts.push(if scheme.signature_is_the_bodys() { Dedupe::Signature } else { Dedupe::Body });
             }
-            let is_unsigned = |part: &Dedupe| matches!(part, Dedupe::Source(source) if !scheme.signs(source));
+            if parts == [Dedupe::Signature] && !scheme.signature_tells_events_apart() {
+                parts.push(Dedupe::Body);
+            }
+            let is_unsigned = |part: &Dedupe| match part {
+                Dedupe::Source(source) => !scheme.signs(source),
+                Dedupe::Body => !scheme.signs_body(),
+                Dedupe::Signature => false,
+            };
             parts.sort_by_key(|part| !is_unsigned(part));
             // Whoever holds a request with a token has the token: it signs nothing.
             let unsigned = parts.iter().take_while(|part| is_unsigned(part)).count();
@@ -287,6 +295,27 @@ impl Scheme {
         };
         let bound = self.bindings.iter().any(|binding| binding.member == *source && in_message(&binding.header));
         in_message(source) || bound
+    }
+
+    /// Whether a signature is over something of the event: two events of one moment have the same one if it is over the time alone.
+    fn signature_tells_events_apart(&self) -> bool {
+        if let Some(spec) = self.check.jwt() {
+            return spec.signs_body();
+        }
+        let Some(envelope) = self.check.envelope() else { return true };
+        let of_every_event = |segment: &Segment| {
+            matches!(
+                segment,
+                Segment::Literal(_)
+                    | Segment::Method
+                    | Segment::Url
+                    | Segment::Path
+                    | Segment::Timestamp
+                    | Segment::Secret
+                    | Segment::KeyId
+            )
+        };
+        envelope.messages().all(|message| !message.template.segments().iter().all(of_every_event))
     }
 
     /// Whether a signature is over the body and what is the same in every request, so that equal bodies have equal ones.

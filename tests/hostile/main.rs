@@ -27,8 +27,6 @@ mod clocks; // G5: a clock that is set
 mod corpora; // what the fuzzers start from, as ordinary tests
 mod documents; // docs/threat-model.md names tests that exist
 mod exhaustion; // G6: memory, time and descriptors
-#[path = "../fixtures/families.rs"]
-mod families; // one recipe of each
 mod fields; // G2: authority, path, fields
 mod framing; // G1: where a message ends
 mod generated; // resolvers and parsers against naive references
@@ -41,6 +39,10 @@ mod misplaced; // G8: credentials where they do not belong
 mod passing; // G2: what of a head goes to the upstream, behind every recipe
 mod peers; // the same bytes at nginx and HAProxy, when asked
 mod proofs; // G5: signatures
+#[path = "../fixtures/recipes.rs"]
+mod recipes; // each of them as a route
+#[path = "../fixtures/secrets.rs"]
+mod secrets; // what recipes take
 mod servers; // G2: application servers of the field
 mod shares; // G9: memory and cores that strangers share
 mod strangers; // G9: what strangers can spend

@@ -1,18 +1,14 @@
 //! G2: what of a genuine request's head goes to the upstream, behind every recipe. Nothing does that is not listed, whatever its
 //! spelling; and what is listed is enough for the application to verify the request again.
 
-use std::fmt::Write as _;
-
 use dmz_relay::base::UnixMillis;
-use dmz_relay::config::recipe::builtin;
 use dmz_relay::domain::{Head, Method, Version};
 use dmz_relay::runtime::snapshot::{Route, Verification};
-use dmz_relay::scheme::{SignDraft, Verifier};
+use dmz_relay::scheme::Verifier;
 
-use crate::families::FAMILIES;
 use crate::harness::{BOTH, Call, NOW, Protocol, Rig, Setup};
+use crate::recipes::Sender;
 
-const SECRET: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 pub const FORGED: &str = "forged-canary";
 
 /// Names that steer some application, framework, agent or server; spellings that fold into one of the relay's; and names that
@@ -154,20 +150,12 @@ pub const MEMBERS: &[&str] = &[
     "api-key%00x",
 ];
 
-/// One route for each of them, and how each is signed.
-fn setup() -> Setup {
-    let mut routes = String::new();
-    for name in FAMILIES {
-        let _ = write!(
-            routes,
-            "[routes.{name}]\npath = \"/hooks/{name}\"\nprovider = \"{name}\"\nsecrets = [{{ file = \"secrets/all\" }}]\n\
-             upstream = \"app\"\nupstream_query = {{ \"api-key\" = \"configured\" }}\n"
-        );
-        if builtin(name).unwrap().scheme.needs_public_url() {
-            routes.push_str("public_url = \"https://relay.example\"\n");
-        }
-    }
-    Setup::routes(&routes).limits("max_headers = 250\nmax_head = \"64KiB\"").file("secrets/all", SECRET)
+/// One route for each recipe.
+fn setup(senders: &[Sender]) -> Setup {
+    let more = "upstream_query = { \"api-key\" = \"configured\" }";
+    let routes: String = senders.iter().map(|sender| sender.route(more)).collect();
+    let setup = Setup::routes(&routes).limits("max_headers = 250\nmax_head = \"64KiB\"");
+    senders.iter().flat_map(Sender::files).fold(setup, |setup, (name, content)| setup.file(&name, content))
 }
 
 fn verifier(route: &Route) -> &Verifier {
@@ -178,18 +166,21 @@ fn verifier(route: &Route) -> &Verifier {
 }
 
 /// A genuine request of the provider with these members before its own. Each number is another event.
-pub fn genuine(route: &Route, members: &str, number: usize) -> Call {
-    let target = format!("{}?a=1{members}&&b=2", route.path);
-    let json = format!("{{\"number\":{number}}}");
-    let headers = [("Content-Type".to_owned(), "application/json".to_owned())];
+pub fn genuine(sender: &Sender, path: &str, members: &str, number: usize) -> Call {
+    let target = format!("{path}?a=1{members}&&b=2");
     let id = format!("0191e2a4-7b1c-7c3e-9f00-{number:012x}");
-    let draft =
-        SignDraft { method: Method::Post, path_query: &target, headers: &headers, body: json.as_bytes(), id: &id };
-    let signed = verifier(route).sign(&draft, UnixMillis::from_secs(NOW)).unwrap();
-    let call = Call::post(&signed.target(&target)).body(&signed.body);
-    let call = headers.iter().chain(&signed.headers).fold(call, |call, (name, value)| call.field(name, value));
-    // The clock of the rig stands still, so that a request that is signed twice is the same.
+    let sent = sender.send(0, &target, &id, number, UnixMillis::from_secs(NOW));
+    let call = Call::post(&sent.target).method(sent.method.as_str()).body(&sent.body);
+    let call = sent.fields.iter().fold(call, |call, (name, value)| call.field(name, value));
     call.field("User-Agent", "provider/1")
+}
+
+/// Taken as the provider wants it, and seen inside once.
+async fn delivers(rig: &Rig, protocol: Protocol, call: &Call) {
+    let before = rig.app.count();
+    let answer = rig.send(protocol, call).await;
+    let line = || rig.log.text().lines().last().unwrap_or_default().to_owned();
+    assert!((200..300).contains(&answer.status) && rig.app.count() == before + 1, "{answer:?} {call:?}: {}", line());
 }
 
 /// Names that HTTP/2 itself forbids, or that end a request before there is a question.
@@ -202,18 +193,24 @@ fn speakable(protocol: Protocol, name: &str) -> bool {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_hostile_goes_to_an_application_behind_any_recipe() {
     assert!(FIELDS.len() >= 60 && MEMBERS.len() >= 10);
-    let rig = Rig::start(setup()).await;
+    let senders = Sender::all();
+    let rig = Rig::start(setup(&senders)).await;
     let snapshot = rig.snapshot();
     let mut number = 0;
-    for route in snapshot.routes.iter() {
+    for sender in &senders {
+        let route = snapshot.routes.iter().find(|route| &*route.name == sender.name()).unwrap();
         for protocol in BOTH {
             number += 1;
-            let read = verifier(route).scheme().headers_read();
+            let read = sender.recipe.scheme.headers_read();
             let read = |name: &str| read.iter().any(|known| known.eq_ignore_ascii_case(name));
-            let hostile = FIELDS.iter().filter(|name| speakable(protocol, name) && !read(name));
-            let genuine = genuine(route, "", number);
-            let call = hostile.fold(genuine.clone(), |call, name| call.field(&name.to_lowercase(), FORGED));
-            rig.delivers(protocol, &call).await;
+            let belongs = |name: &str| read(name) || sender.recipe.forwarded().passes(name);
+            let hostile: Vec<_> = FIELDS.iter().filter(|name| speakable(protocol, name) && !belongs(name)).collect();
+            // What belongs to a webhook is one of these at most, so that a list that lets everything in is noticed.
+            let known = |name: &&&str| ["Authorization", "X-Request-Id"].contains(*name) || !belongs(name);
+            assert!(FIELDS.iter().all(|name| known(&name)), "{}: too much belongs to it", route.name);
+            let genuine = genuine(sender, &sender.path(), "", number);
+            let call = hostile.iter().fold(genuine.clone(), |call, name| call.field(&name.to_lowercase(), FORGED));
+            delivers(&rig, protocol, &call).await;
             let seen = rig.app.last();
             assert!(!seen.head.contains(FORGED), "{}: {}", route.name, seen.head);
             assert_eq!(seen.all("X-Forwarded-For"), ["127.0.0.1"], "{}", route.name);
@@ -224,7 +221,8 @@ async fn nothing_hostile_goes_to_an_application_behind_any_recipe() {
             if route.forward.strip_query.is_empty() {
                 let target = seen.target().strip_suffix("&api-key=configured").unwrap();
                 assert_eq!(target, genuine.target, "{}", route.name);
-                let mut head = Head::builder(Method::Post, Version::Http11).target(target).host("relay.example");
+                let method = Method::parse(&genuine.method);
+                let mut head = Head::builder(method, Version::Http11).target(target).host("relay.example");
                 for (name, value) in seen.head.lines().skip(1).filter_map(|line| line.split_once(": ")) {
                     head = head.header(name, value);
                 }
@@ -239,16 +237,19 @@ async fn nothing_hostile_goes_to_an_application_behind_any_recipe() {
 /// A member that steers, or that the configuration sets, is replaced in every spelling; what stands beside it is not touched.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_member_of_the_query_passes_for_a_configured_one_behind_any_recipe() {
-    let rig = Rig::start(setup()).await;
+    let senders = Sender::all();
+    let rig = Rig::start(setup(&senders)).await;
     let snapshot = rig.snapshot();
-    for (at, route) in snapshot.routes.iter().enumerate() {
+    for (at, sender) in senders.iter().enumerate() {
+        let route = snapshot.routes.iter().find(|route| &*route.name == sender.name()).unwrap();
         // Where the token itself has the name, another one of it is a repetition, and refused.
         let is_token = |member: &str| ["api-key", "api%2Dkey", "%61pi-key"].contains(&member);
         let strips = !route.forward.strip_query.is_empty();
         let members: Vec<&str> = MEMBERS.iter().copied().filter(|member| !strips || !is_token(member)).collect();
         for (more, separator) in ["&", ";"].into_iter().enumerate() {
             let forged: String = members.iter().map(|member| format!("{separator}{member}={FORGED}")).collect();
-            rig.delivers(Protocol::H1, &genuine(route, &forged, 1_000 + 2 * at + more)).await;
+            let number = 1_000 + 2 * at + more;
+            delivers(&rig, Protocol::H1, &genuine(sender, &sender.path(), &forged, number)).await;
             let seen = rig.app.last();
             assert!(!seen.head.contains(FORGED), "{}: {}", route.name, seen.target());
             assert!(seen.target().contains("?a=1&&b=2"), "{}: {}", route.name, seen.target());

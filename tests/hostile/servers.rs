@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 
 use crate::harness::{BOTH, LONG, Rig, Setup};
 use crate::passing::{FIELDS, FORGED, MEMBERS, genuine};
+use crate::recipes::Sender;
 
 /// A server that answers with all that its application can read.
 struct Server {
@@ -97,7 +98,7 @@ async fn an_application_server_that_folds_names_reads_nothing_forged() {
         .map(|Server { name, address, .. }| {
             format!(
                 "[upstreams.{name}]\nservers = [\"http://{address}\"]\n[routes.{name}]\npath = \"/hooks/{name}\"\n\
-                 provider = \"github\"\nsecrets = [{{ file = \"secrets/github\" }}]\nupstream = \"{name}\"\n\
+                 provider = \"github\"\nsecrets = [{{ file = \"keys/github.0\" }}]\nupstream = \"{name}\"\n\
                  answer = \"upstream\"\nupstream_query = {{ \"api-key\" = \"configured\" }}\n"
             )
         })
@@ -105,24 +106,25 @@ async fn an_application_server_that_folds_names_reads_nothing_forged() {
     // Something has to be there where none is installed.
     let spare = "[routes.spare]\npath = \"/spare\"\nverify.dangerously_none = true\nupstream = \"app\"\n";
     let setup = Setup::routes(&format!("{routes}{spare}")).limits("max_headers = 250\nmax_head = \"64KiB\"");
-    let rig = Rig::start(setup.file("secrets/github", "secret-0123456789abcdef")).await;
-    let snapshot = rig.snapshot();
+    let sender = Sender::of("github");
+    let [(name, secret), _] = sender.files();
+    let rig = Rig::start(setup.file(&name, secret)).await;
     let mut number = 0;
     for server in &servers {
         // Without the relay the forgery is read: by this the test knows that it looks in the right place.
         let read = server.directly(&format!("Proxy: {FORGED}\r\nX-Forwarded-User: {FORGED}\r\n")).await;
         assert!(read.contains("HTTP_X_FORWARDED_USER") && read.contains(FORGED), "{}: {read}", server.name);
 
-        let route = snapshot.routes.iter().find(|route| &*route.name == server.name).unwrap();
+        let path = format!("/hooks/{}", server.name);
         for protocol in BOTH {
             number += 1;
-            let call = genuine(route, "", number).field("x-github-event", "push");
+            let call = genuine(&sender, &path, "", number).field("x-github-event", "push");
             let call = FIELDS.iter().fold(call, |call, name| call.field(&name.to_lowercase(), FORGED));
             check(server, rig.send(protocol, &call).await.text());
             for separator in ["&", ";"] {
                 number += 1;
                 let members: String = MEMBERS.iter().map(|member| format!("{separator}{member}={FORGED}")).collect();
-                let call = genuine(route, &members, number).field("x-github-event", "push");
+                let call = genuine(&sender, &path, &members, number).field("x-github-event", "push");
                 check(server, rig.send(protocol, &call).await.text());
             }
         }

@@ -1,6 +1,7 @@
 //! A differential test: random genuine deliveries of recipes of each family through the whole relay, beside a reference that compares each
 //! send with all before it. What the reference calls new arrives; what it calls a duplicate does not.
 
+mod every;
 mod senders;
 
 use std::fmt::Write as _;

@@ -39,11 +39,15 @@ mod inactivity; // a provider that stops calling
 mod lists; // denials, and lists that are only observed
 mod observed; // what a route is going to ask for
 mod queue; // accepted first, delivered after
+#[path = "../fixtures/recipes.rs"]
+mod recipes; // each of them as a route
 mod recovery; // an upstream that was away is back
 mod redeliveries; // what an operator asks for
 mod refusals; // every reason code, once
 mod reload; // changes under way
 mod retries; // when, how often, and in which order
+#[path = "../fixtures/secrets.rs"]
+mod secrets; // what recipes take
 mod senders; // what clients may write
 mod shutdown; // the end
 mod three_systems; // Oktave, Dastra, Octolis

@@ -49,6 +49,23 @@ fn an_id_that_is_signed_decides_alone_and_any_other_with_the_body() {
     assert_eq!(known(&bound, &[("I", "two")], "{\"id\":\"two\"}").unwrap(), ["j:two"]);
 }
 
+/// Two events of one moment have one signature where it is over the time alone: the second one must not be lost.
+#[test]
+fn a_signature_over_nothing_of_the_event_does_not_decide_alone() {
+    let is = |text: &str, parts: &[&str]| {
+        let found = known(text, &[("I", "one"), ("N", ID)], "{}");
+        assert_eq!(found.unwrap_or_else(|refusal| panic!("{text}: {refusal:?}")), parts, "{text}");
+    };
+    let time = "timestamp = { header = 'T', format = 'unix-ms', tolerance = '1h' }";
+    is(&mac("{timestamp}{secret}", time), &["b:*", "s:*"]);
+    is(&mac("{timestamp}.{path}", &format!("{time}, dedupe = ['signature']")), &["b:*", "s:*"]);
+    is(&mac("{timestamp}.{body}", time), &["s:*"]);
+    is(&mac("{timestamp}.{header:N}", time), &["s:*"]);
+    let token = "algorithms = ['HS256'], token = { header = 'T' }, required = ['exp']";
+    is(&format!("verify.jwt = {{ {token}, dedupe = ['signature'] }}"), &["b:*", "s:*"]);
+    is(&format!("verify.jwt = {{ {token}, dedupe = [{{ claim = 'jti' }}] }}"), &[&format!("c:{ID}")]);
+}
+
 #[test]
 fn the_first_entry_counts_whose_parts_a_request_has() {
     let text = mac("{body}", "dedupe = [[{ json = 'a' }, { header = 'B' }], { json = 'b' }, { header = 'C' }, 'body']");

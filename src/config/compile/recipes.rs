@@ -14,6 +14,7 @@ use crate::config::near::suggest_provider;
 use crate::config::raw::{RawClaims, RawRoute, RawSecretEntry, Table};
 use crate::config::recipe::{self, CompiledVerify, Evidence, RawRecipe, RawVerify, Recipe};
 use crate::config::report::MISSING;
+use crate::domain::field_list::REQUEST_ID;
 use crate::domain::{FieldPattern, Method};
 use crate::guards::access::Networks;
 use crate::runtime::snapshot::{FixedAnswer, ProviderRetries, Verification};
@@ -47,6 +48,8 @@ pub(super) struct Suggested {
     pub(super) strip_query: Vec<String>,
     /// The sender's fields that go to the upstream beside those of every webhook: what the scheme reads and the recipe lists.
     pub(super) forward: Vec<FieldPattern>,
+    /// The scheme reads the sender's `X-Request-Id`.
+    pub(super) reads_request_id: bool,
     pub(super) challenges: Vec<Arc<Challenge>>,
     /// Failed requests after which the provider gives the endpoint up.
     pub(super) error_budget: Option<u32>,
@@ -69,6 +72,7 @@ impl Default for Suggested {
             fresh_for: None,
             strip_query: Vec::new(),
             forward: Vec::new(),
+            reads_request_id: false,
             challenges: Vec::new(),
             error_budget: None,
         }
@@ -94,6 +98,7 @@ impl Suggested {
             equal_bodies_are_one: scheme.equal_bodies_are_one() && !scheme.bodies_never_repeat(),
             fresh_for,
             strip_query: secret_parameters.map(str::to_owned).collect(),
+            reads_request_id: scheme.headers_read().iter().any(|name| name.eq_ignore_ascii_case(REQUEST_ID)),
             forward: scheme.headers_read().into_iter().filter_map(|name| FieldPattern::parse(name).ok()).collect(),
             ..Self::default()
         }

@@ -6,6 +6,9 @@ use super::FieldPattern;
 /// Trace context as W3C has it. A route may keep it for senders whose addresses it lists.
 pub const TRACE_CONTEXT: [&str; 3] = ["traceparent", "tracestate", "baggage"];
 
+/// The id of a request. Only a scheme that reads the sender's lets it pass.
+pub const REQUEST_ID: &str = "x-request-id";
+
 /// A family: what it does, and its names in lower case; one that ends with a hyphen stands for all that begin so.
 type Family = (&'static str, &'static [&'static str]);
 
@@ -30,7 +33,7 @@ const FAMILIES: &[Family] = &[
             "via",
         ],
     ),
-    ("is the relay's own word", &["relay-", "x-request-id"]),
+    ("is the relay's own word", &["relay-", REQUEST_ID]),
     (
         "is taken for a proxy's word about the source",
         &[
@@ -107,7 +110,9 @@ const FAMILIES: &[Family] = &[
             "client-cert",
             "client-cert-",
             "ssl-",
-            "tailscale-",
+            "tailscale-app-",
+            "tailscale-headers-",
+            "tailscale-user-",
             "x-amzn-mtls-",
             "x-amzn-oidc-",
             "x-anonymous-consumer",

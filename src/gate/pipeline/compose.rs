@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::base::UnixMillis;
 use crate::base::text::{self, Text};
-use crate::domain::field_list::TRACE_CONTEXT;
+use crate::domain::field_list::{REQUEST_ID, TRACE_CONTEXT};
 use crate::domain::{Head, Sends, SourceAddress};
 use crate::guards::dedupe::DedupeKey;
 use crate::runtime::snapshot::{AnswerPolicy, Route};
@@ -130,7 +130,9 @@ impl<'r> Inward<'r> {
         let scheme: &[u8] = if self.https { b"https" } else { b"http" };
         fields.line(b"\r\nX-Forwarded-Proto: ").extend_from_slice(scheme);
         fields.line(b"\r\nX-Forwarded-Host: ").extend_from_slice(self.head.host().as_bytes());
-        fields.line(b"\r\nX-Request-Id: ").extend_from_slice(self.request_id.as_bytes());
+        let name: &'static [u8] =
+            if route.forward.keeps_request_id { b"\r\nRelay-Request-Id: " } else { b"\r\nX-Request-Id: " };
+        fields.line(name).extend_from_slice(self.request_id.as_bytes());
         fields.line(b"\r\nRelay-Route: ").extend_from_slice(route.name.as_bytes());
         let provider = route.provider.as_deref().unwrap_or("custom");
         fields.line(b"\r\nRelay-Provider: ").extend_from_slice(provider.as_bytes());
@@ -193,6 +195,7 @@ const OURS: usize = 400;
 /// Whether a sender's field goes to the upstream: where the route lists it, or as trace context of a sender whose it keeps.
 pub(crate) fn passes(route: &Route, source: IpAddr, name: &str) -> bool {
     route.forward.fields.passes(name)
+        || (route.forward.keeps_request_id && name.eq_ignore_ascii_case(REQUEST_ID))
         || (!route.forward.trust_trace_from.is_empty()
             && TRACE_CONTEXT.iter().any(|known| name.eq_ignore_ascii_case(known))
             && route.forward.trust_trace_from.contains(source))

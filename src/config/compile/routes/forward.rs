@@ -65,6 +65,7 @@ impl Compiler<'_> {
             headers,
             query,
             strip_query: suggested.strip_query.clone(),
+            keeps_request_id: suggested.reads_request_id,
         }
     }
 
