@@ -118,6 +118,19 @@ fn tests_do_not_sleep() {
     }
 }
 
+/// A machine may be busy: a test asserts no time that something takes, but for the bound beyond which it hangs.
+#[test]
+fn tests_assert_no_absolute_time() {
+    for (path, text) in rust("tests") {
+        for line in text.lines().filter(|line| line.contains("elapsed()")) {
+            let after = line.split("elapsed()").skip(1);
+            let mut bounds =
+                after.filter(|rest| rest.trim_start().starts_with('<') || rest.starts_with(".as_secs() <"));
+            assert!(bounds.all(|rest| rest.contains("LONG")), "{path}: {line}");
+        }
+    }
+}
+
 /// Tasks that nobody joins, and what becomes of one that panics. Every other task is somebody's child: `control::app` and
 /// `delivery` begin theirs again or end the process.
 const DETACHED: &[(&str, &str)] = &[

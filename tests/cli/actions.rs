@@ -1,14 +1,15 @@
 //! Who did what over the admin socket: a line of the log and a row of the store for each.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::Value;
 
 use super::events::Stage;
+use super::harness::LONG;
 
 /// The actions that these arguments leave, the oldest first, once there are so many.
 fn actions(stage: &Stage, arguments: &[&str], count: usize) -> Vec<Value> {
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + LONG;
     loop {
         let page = stage.installation.relay(&[&["actions", "--format", "json"], arguments].concat()).exits(0).json();
         let mut found = page["actions"].as_array().unwrap().clone();
@@ -49,7 +50,7 @@ fn each_action_is_a_line_and_a_row_with_who_what_and_on_what() {
         ("retry_waiting", "done", None, Some(0), Some("route=queue")),
         ("reload", "done", None, None, None),
     ];
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + LONG;
     while actions(&stage, &["--action", "export"], 1)[0]["count"] != 3 {
         assert!(Instant::now() < until);
     }
@@ -143,7 +144,7 @@ fn a_rollback_is_named_as_one() {
     stage.installation.relay(&["config", "rollback", "1", "--yes"]).exits(0);
     let row = &actions(&stage, &["--action", "rollback"], 1)[0];
     assert_eq!((&row["detail"], &row["result"]), (&"version=1".into(), &"done".into()));
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + LONG;
     while stage.relay.event("admin_action")["action"] != "rollback" {
         assert!(Instant::now() < until);
     }

@@ -2,11 +2,10 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::harness::{binary, is_empty, lines, relay, said, signal};
+use super::harness::{LONG, binary, is_empty, lines, relay, said, signal};
 
 fn verdicts<'s>(shown: &'s Value, system: &str) -> Vec<&'s str> {
     let requests = shown["requests"].as_array().unwrap();
@@ -106,7 +105,7 @@ fn it_serves_on_until_it_is_interrupted() {
     let lines = lines(child.stdout.take().unwrap());
     let mut heard = String::new();
     let mut until = |what: &str| loop {
-        let line = lines.recv_timeout(Duration::from_secs(120)).unwrap_or_else(|_| panic!("no line with {what}"));
+        let line = lines.recv_timeout(LONG).unwrap_or_else(|_| panic!("no line with {what}"));
         heard.push_str(&line);
         if line.contains(what) {
             return line;

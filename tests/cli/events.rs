@@ -6,12 +6,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::mpsc::Receiver;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use data_encoding::BASE64;
 use serde_json::{Value, json};
 
-use super::harness::{Application, Installation, Manner, Running, Said, binary, lines, signal};
+use super::harness::{Application, Installation, LONG, Manner, Running, Said, binary, lines, signal};
 
 const STORED: &str = "
 [store]
@@ -82,7 +82,7 @@ impl Stage {
 
     /// The ids of what the filters leave, the oldest first, once there are so many.
     pub(super) fn listed(&self, filters: &[&str], count: usize) -> Vec<String> {
-        let until = Instant::now() + Duration::from_secs(60);
+        let until = Instant::now() + LONG;
         loop {
             let arguments = [&["list", "--order", "asc", "--format", "json"], filters].concat();
             let page = self.events(&arguments).exits(0).json();
@@ -215,12 +215,12 @@ impl Tail {
     }
 
     fn next(&self) -> Value {
-        let line = self.out.recv_timeout(Duration::from_secs(60)).expect("an event");
+        let line = self.out.recv_timeout(LONG).expect("an event");
         serde_json::from_str(&line).unwrap()
     }
 
     fn told(&self, part: &str) {
-        while !self.err.recv_timeout(Duration::from_secs(60)).expect(part).contains(part) {}
+        while !self.err.recv_timeout(LONG).expect(part).contains(part) {}
     }
 }
 
@@ -390,7 +390,7 @@ fn what_waits_is_tried_now() {
         // One of them may be on its way at this moment.
         let began = Instant::now();
         while !told().contains(said) {
-            assert!(began.elapsed() < Duration::from_secs(30), "{whose:?}: {}", told());
+            assert!(began.elapsed() < LONG, "{whose:?}: {}", told());
         }
     }
     let json = stage.events(&["retry", "--waiting", "--route", "queue", "--format", "json"]).exits(0).json();

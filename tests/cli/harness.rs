@@ -19,7 +19,7 @@ pub(super) const CANARY: &str = "canary-7c1f9e";
 /// A line of each private key that a test made: it never stands in an output either.
 static PRIVATE_KEYS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 /// Long enough for a loaded machine; nothing waits that long when it works.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(super) const LONG: Duration = Duration::from_secs(120);
 
 /// What a command said.
 pub(super) struct Said {
@@ -229,7 +229,7 @@ impl Running {
     /// The next line with this event.
     #[track_caller]
     pub(super) fn event(&self, event: &str) -> Value {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + LONG;
         loop {
             let left = until.saturating_duration_since(Instant::now());
             let line = self.lines.recv_timeout(left).unwrap_or_else(|_| panic!("no line with event {event}"));
@@ -252,7 +252,7 @@ impl Running {
     /// Waits for the end and gives the exit code.
     pub(super) fn ended(&mut self) -> i32 {
         // Ends with the log, which ends with the process.
-        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
+        while let Ok(line) = self.lines.recv_timeout(LONG) {
             harmless(&line);
         }
         self.child.wait().expect("it ends").code().unwrap_or(-1)

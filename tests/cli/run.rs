@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::harness::{Application, Installation, Manner, Running, binary, relay, said};
+use super::harness::{Application, Installation, LONG, Manner, Running, binary, relay, said};
 
 fn send(installation: &Installation, relay: &Running, arguments: &[&str]) -> super::harness::Said {
     installation.relay(&[&["send"], arguments, &["--connect", &relay.public]].concat())
@@ -246,7 +246,7 @@ fn an_interrupted_run_shows_what_came_of_it() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    application.reached.recv_timeout(Duration::from_secs(60)).unwrap();
+    application.reached.recv_timeout(LONG).unwrap();
     super::harness::signal(&sending, "INT");
     let summary = said(sending.wait_with_output().unwrap()).exits(1).json();
     assert_eq!((&summary["stopped"], &summary["unexpected"]), (&json!("interrupted"), &json!(0)));
@@ -283,7 +283,7 @@ fn the_second_signal_means_now() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    application.reached.recv_timeout(Duration::from_secs(60)).unwrap();
+    application.reached.recv_timeout(LONG).unwrap();
     relay.signal("TERM");
     assert_eq!(relay.event("draining")["in_flight"], json!(1));
     relay.signal("TERM");

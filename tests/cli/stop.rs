@@ -3,7 +3,6 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, Stream};
@@ -11,7 +10,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use serde_json::json;
 
-use crate::harness::{Application, Installation, Manner, Running};
+use crate::harness::{Application, Installation, LONG, Manner, Running};
 
 const REQUEST: &[u8] = b"POST /hooks/open HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}";
 
@@ -47,7 +46,7 @@ impl Sender {
         config.alpn_protocols = vec![protocol.to_vec()];
         let tls = ClientConnection::new(Arc::new(config), "localhost".try_into().unwrap()).unwrap();
         let socket = TcpStream::connect(address).unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+        socket.set_read_timeout(Some(LONG)).unwrap();
         socket.set_nodelay(true).unwrap();
         let mut sender = Self { tls, socket };
         sender.tls.write_tls(&mut sender.socket).unwrap();

@@ -11,6 +11,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use crate::inside::read_message;
+use crate::relay::LONG;
 
 /// Oktave into a queue, Dastra with failover, and a token route whose order is kept.
 pub const ROUTES: &str = r#"
@@ -116,7 +117,7 @@ fn now() -> u64 {
 /// Sends a message over a connection of its own; the status that it is answered.
 pub fn post(address: &str, message: &str) -> Option<u16> {
     let mut stream = TcpStream::connect(address).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(60))).ok()?;
+    stream.set_read_timeout(Some(LONG)).ok()?;
     stream.write_all(message.as_bytes()).ok()?;
     let (head, _) = read_message(&mut BufReader::new(stream))?;
     head.split(' ').nth(1)?.parse().ok()
@@ -234,7 +235,7 @@ impl Sender {
         if self.connection.is_none() {
             let stream = TcpStream::connect(address).ok()?;
             stream.set_nodelay(true).unwrap();
-            stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+            stream.set_read_timeout(Some(LONG)).unwrap();
             self.connection = Some(BufReader::new(stream));
         }
         let stream = self.connection.as_mut().unwrap();

@@ -1,10 +1,7 @@
 //! What an application may answer: one set of rules, whichever protocol it speaks.
 
-use std::time::Duration;
-
 use dmz_relay::domain::Fault;
 use h2::Reason;
-use tokio::time::Instant;
 
 use crate::harness::peers::scripted::{Says, scripted};
 use crate::harness::peers::streams::{Does, streams};
@@ -219,10 +216,10 @@ async fn an_answer_is_passed_on_whole_or_not_at_all() {
     rig.finish().await;
 }
 
-/// The server has refused and reads no more: nobody waits for the deadline.
+/// The server has refused and reads no more: nobody waits for the deadline, which is longer than this test waits for anything.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_is_heard_while_the_body_is_written() {
-    let keys = format!("{DIRECT}\ndeadline = \"60s\"");
+    let keys = format!("{DIRECT}\ndeadline = \"10m\"");
     let large = Call::post("/hooks/plain").body(vec![b'a'; 8 * 1024 * 1024]);
     let refused = "HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n";
     for over in OVER {
@@ -230,24 +227,18 @@ async fn an_answer_is_heard_while_the_body_is_written() {
             let answer = format!("{hints}{refused}");
             let rig =
                 http1(over, &keys, LARGE, move |_, _| Says::new(answer.clone()).without_reading_on().and_hangs()).await;
-            let began = Instant::now();
             let told = rig.ends(Fault::UpstreamStatus, rig.send(Protocol::H1, &large)).await;
             assert_eq!(rig.log.of(told.id()).await["upstream_status"], 413);
-            assert!(began.elapsed() < Duration::from_secs(30), "{over:?}: {:?}", began.elapsed());
             rig.finish().await;
         }
         // A success is heard at once as well, and believed, if the server takes nothing more.
         let rig = http1(over, &keys, LARGE, |_, _| Says::ok().without_reading_on().and_hangs()).await;
-        let began = Instant::now();
         assert_eq!(rig.send(Protocol::H1, &large).await.status, 200);
-        assert!(began.elapsed() < Duration::from_secs(30), "{over:?}: {:?}", began.elapsed());
         rig.finish().await;
     }
     for (status, expected) in [(413, 502), (200, 200)] {
         let rig = http2(&keys, LARGE, streams(move |_, _| Does::AnswersUnread(status)).await).await;
-        let began = Instant::now();
         assert_eq!(rig.send(Protocol::H1, &large).await.status, expected);
-        assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
         rig.finish().await;
     }
 }
