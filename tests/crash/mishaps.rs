@@ -4,9 +4,10 @@
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags};
+use serde_json::Value;
 
 use crate::faults::{Action, ENOSPC, Fault, Kind};
 use crate::full::Mount;
@@ -14,9 +15,11 @@ use crate::inside::Manner;
 use crate::relay::{LONG, Relay};
 use crate::scene::Scene;
 use crate::senders::{ROUTES, System, post};
-use crate::verdict::lost;
+use crate::verdict::{lost, missing};
 
 const HOUR: i64 = 3600;
+/// Of the store's file.
+const PAGE: u64 = 8192;
 const DIRECT: &str = r#"
 [routes.direct]
 path = "/hooks/direct"
@@ -130,8 +133,8 @@ fn a_sync_that_hangs_is_said_while_it_hangs() {
     relay.did_not_panic();
 }
 
-/// The relay starts without its store, serves what needs none, says why, and takes up what was left as soon as it can.
-fn starts_closed(scene: &mut Scene, relay: &mut Relay, why: &str, end: impl FnOnce()) {
+/// The relay goes on without its store, serves what needs none, says why, and takes up what was left as soon as it can.
+fn is_closed(scene: &mut Scene, relay: &mut Relay, why: &str, end: impl FnOnce()) {
     let address = relay.address().unwrap_or_else(|| panic!("it does not start:\n{}", relay.log()));
     relay.tells(&[why]);
     direct_is_served(scene, &address);
@@ -168,7 +171,7 @@ fn an_operators_open_transaction_keeps_the_store_closed_and_nothing_else() {
     let _: i64 = operator.query_row("SELECT count(*) FROM events", [], |row| row.get(0)).unwrap();
     let mut relay = scene.installation.spawn(None);
     let end = move || operator.execute_batch("COMMIT").unwrap();
-    starts_closed(&mut scene, &mut relay, "another program has a transaction open", end);
+    is_closed(&mut scene, &mut relay, "another program has a transaction open", end);
 }
 
 #[test]
@@ -178,7 +181,7 @@ fn a_disk_that_is_full_at_the_start_keeps_the_store_closed_and_nothing_else() {
     let growth = &[Kind::Write, Kind::Truncate, Kind::Allocate];
     layer.arm(Fault::from(growth, 1, Action::Fail(ENOSPC)));
     let mut relay = scene.installation.spawn(Some(&layer));
-    starts_closed(&mut scene, &mut relay, "disk I/O error", || layer.disarm());
+    is_closed(&mut scene, &mut relay, "disk I/O error", || layer.disarm());
 }
 
 /// As the kernel remounts it after an error: with what a killed relay left on it, and empty.
@@ -191,7 +194,7 @@ fn a_disk_that_is_read_only_at_the_start_keeps_the_store_closed_and_nothing_else
         };
         mount.set("ro");
         let mut relay = scene.installation.spawn(None);
-        starts_closed(&mut scene, &mut relay, "Read-only file system", || mount.set("rw"));
+        is_closed(&mut scene, &mut relay, "Read-only file system", || mount.set("rw"));
         relay.stop();
     }
 }
@@ -213,9 +216,28 @@ fn a_restore_that_forgets_the_log_is_refused_and_the_documented_one_works() {
     fs::write(file(&scene, "relay.db"), &sound).unwrap();
     let mut relay = scene.installation.spawn(None);
     let (path, wal) = (file(&scene, "relay.db"), file(&scene, "relay.db-wal"));
-    starts_closed(&mut scene, &mut relay, "belongs to another file", move || {
+    is_closed(&mut scene, &mut relay, "belongs to another file", move || {
         assert!(fs::read(path).unwrap() == sound, "the backup was written to");
         fs::remove_file(wal).unwrap();
+    });
+}
+
+#[test]
+fn a_backup_that_is_moved_over_the_running_store_closes_it_until_the_right_one_is_back() {
+    let mut scene = left_behind();
+    let mut relay = scene.installation.start(None);
+    let (path, copy, ours) = (file(&scene, "relay.db"), file(&scene, "backup.db"), file(&scene, "ours.db"));
+    assert_eq!(one_each(&mut scene, &mut relay), [200; 3]);
+    let (exit, said, error) = scene.installation.command(&["store", "backup", copy.to_str().unwrap()]);
+    assert_eq!(exit, 0, "{said}{error}");
+    let sound = fs::read(&copy).unwrap();
+    assert_eq!(one_each(&mut scene, &mut relay), [200; 3]);
+    fs::rename(&path, &ours).unwrap();
+    fs::rename(&copy, &path).unwrap();
+    is_closed(&mut scene, &mut relay, "another file has its place", move || {
+        assert!(fs::read(&path).unwrap() == sound, "the backup was written to");
+        fs::rename(&path, &copy).unwrap();
+        fs::rename(&ours, &path).unwrap();
     });
 }
 
@@ -273,7 +295,7 @@ fn another_programs_database_and_a_second_process_are_refused_at_the_start() {
 fn a_damaged_page_is_set_aside_once_and_everything_else_goes_on() {
     let mut scene = left_behind();
     for seed in [3_u64, 4, 5] {
-        let length = file(&scene, "relay.db").metadata().unwrap().len() / 8192;
+        let length = file(&scene, "relay.db").metadata().unwrap().len() / PAGE;
         // Behind the first two pages, which name the file.
         let page = 2 + seed % length.saturating_sub(2).max(1);
         let mut relay = scene.installation.start(None);
@@ -281,7 +303,7 @@ fn a_damaged_page_is_set_aside_once_and_everything_else_goes_on() {
         scene.all_answered(true, &mut relay, &address);
         relay.stop();
         let damaged = fs::File::options().write(true).open(file(&scene, "relay.db")).unwrap();
-        damaged.write_all_at(&[0x5a; 8192], page * 8192).unwrap();
+        damaged.write_all_at(&[0x5a; PAGE as usize], page * PAGE).unwrap();
         drop(damaged);
         let mut relay = scene.installation.start(None);
         let address = relay.address().unwrap();
@@ -296,4 +318,49 @@ fn a_damaged_page_is_set_aside_once_and_everything_else_goes_on() {
         relay.did_not_panic();
         relay.stop();
     }
+}
+
+/// Pages in the middle of what waits: what lay on them is a dead letter, and everything else is delivered.
+#[test]
+fn what_waits_beside_a_damaged_page_is_delivered() {
+    let set_aside: usize = [3, 4, 5, 6].map(delivered_beside_a_damaged_page).iter().sum();
+    assert!(set_aside > 0, "no page was one that is read");
+}
+
+/// How often the file was set aside: the page is so many eighths behind its beginning.
+fn delivered_beside_a_damaged_page(eighths: u64) -> usize {
+    let mut scene = scene();
+    scene.inside.behave(Manner::DOWN);
+    let mut relay = scene.installation.start(None);
+    let address = relay.address().unwrap();
+    scene.under_load(&address, |account| assert!(account.until(300, LONG)));
+    relay.stop();
+    scene.inside.hung_up();
+    scene.inside.behave(Manner::WELL);
+    let path = file(&scene, "relay.db");
+    let page = path.metadata().unwrap().len() / PAGE * eighths / 8;
+    fs::File::options().write(true).open(&path).unwrap().write_all_at(&[0x5a; PAGE as usize], page * PAGE).unwrap();
+
+    let mut relay = scene.installation.start(None);
+    let address = relay.address().unwrap();
+    let began = Instant::now();
+    let dead = loop {
+        let (_, said, _) = scene.installation.command(&["status", "--format", "json"]);
+        let status: Value = serde_json::from_str(&said).unwrap_or_default();
+        let spool = &status["store"]["spool"];
+        if spool["waiting"] == 0 && status["store"]["open"] == true {
+            break spool["dead"].as_u64().unwrap();
+        }
+        assert!(began.elapsed() < LONG, "{said}\n{}", relay.log());
+    };
+    let missing = missing(&scene.account.told(), &scene.inside.arrivals());
+    assert_eq!(missing.len() as u64, dead, "lost without a word: {missing:?}\n{}", relay.log());
+    assert!(missing.len() <= 60, "a page holds some dozens at most: {missing:?}");
+    let set_aside = relay.log().matches("store_set_aside").count();
+    assert!(set_aside <= 1, "it flaps:\n{}", relay.log());
+    scene.all_answered(true, &mut relay, &address);
+    relay.did_not_panic();
+    relay.stop();
+    println!("{eighths}/8: {} dead letters, set aside {set_aside} times", dead);
+    set_aside
 }
