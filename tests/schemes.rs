@@ -6,6 +6,8 @@
 mod families;
 #[path = "schemes/identity.rs"]
 mod identity;
+#[path = "schemes/message_signatures.rs"]
+mod message_signatures;
 #[path = "fixtures/secrets.rs"]
 mod secrets;
 

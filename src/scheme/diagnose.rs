@@ -15,6 +15,7 @@ mod json;
 mod jwt;
 mod keys;
 mod mac;
+mod message_signature;
 mod public_key;
 mod recoded;
 mod token;
@@ -63,6 +64,12 @@ impl Verifier {
         others: &[Other<'_>],
     ) -> Vec<String> {
         let facts = &Facts::of(head, body.unwrap_or_default(), &self.scheme);
+        let asked = Asked { verifier: self, head, body, facts, refusal, now, others };
+        let base = self.scheme.check.envelope().and_then(|envelope| envelope.message.template.base());
+        let found = base.map(|base| message_signature::findings(base, &asked)).unwrap_or_default();
+        if !found.is_empty() {
+            return found;
+        }
         match refusal {
             Refusal::TimestampMissing
             | Refusal::TimestampMalformed
@@ -76,10 +83,7 @@ impl Verifier {
                 let of_token = self.scheme.check.jwt().map(|spec| jwt::life(spec, facts, now)).unwrap_or_default();
                 if of_token.is_empty() { of_scheme() } else { of_token }
             }
-            _ => {
-                let asked = Asked { verifier: self, head, body, facts, refusal, now, others };
-                self.scheme.check.kind().diagnose(&asked)
-            }
+            _ => self.scheme.check.kind().diagnose(&asked),
         }
     }
 }

@@ -64,7 +64,12 @@ impl Derived {
         (Self::Query, "@query"),
     ];
 
-    fn as_str(self) -> &'static str {
+    /// Every one that can be covered.
+    pub(super) fn names() -> impl Iterator<Item = &'static str> {
+        Self::ALL.into_iter().map(|(_, name)| name)
+    }
+
+    pub(super) fn as_str(self) -> &'static str {
         Self::ALL.into_iter().find(|(known, _)| *known == self).map_or("", |(_, name)| name)
     }
 }
@@ -80,7 +85,7 @@ impl Component {
         lower.then(|| Self::Header(name.into()))
     }
 
-    fn as_str(&self) -> &str {
+    pub(super) fn as_str(&self) -> &str {
         match self {
             Self::Header(name) => name,
             Self::Derived(derived) => derived.as_str(),
@@ -230,7 +235,7 @@ fn derive(derived: Derived, feed: &Feed<'_, '_>, sink: &mut impl Sink) -> Result
 }
 
 /// In lower case, without the port that is the scheme's own.
-fn authority(url: &PublicUrl) -> String {
+pub(super) fn authority(url: &PublicUrl) -> String {
     let (scheme, authority) = url.origin(false).split_once("://").unwrap_or_default();
     let usual = if scheme == "https" { ":443" } else { ":80" };
     authority.strip_suffix(usual).unwrap_or(authority).to_ascii_lowercase()
