@@ -204,6 +204,28 @@ async fn ciphers_are_the_relays_choice() {
     rig.finish().await;
 }
 
+/// What is recorded today stays secret when X25519 can be broken; a client that knows only the older groups is served by these.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_key_exchange_is_hybrid_for_whoever_can() {
+    use rustls::NamedGroup;
+    use rustls::crypto::aws_lc_rs::kx_group::{SECP256R1, X25519, X25519MLKEM768};
+    let rig = Rig::plain().await;
+    for (groups, chosen, kind) in [
+        (&[X25519MLKEM768, X25519][..], NamedGroup::X25519MLKEM768, HandshakeKind::Full),
+        // It offers a share of the first alone, and no round trip is spent to ask for another one.
+        (&[X25519, X25519MLKEM768], NamedGroup::X25519, HandshakeKind::Full),
+        (&[X25519, SECP256R1], NamedGroup::X25519, HandshakeKind::Full),
+        (&[SECP256R1], NamedGroup::secp256r1, HandshakeKind::Full),
+    ] {
+        let tls = rig.tls().version(&TLS13).groups(groups);
+        let stream = tls.try_connect(rig.address).await.unwrap();
+        let connection = stream.get_ref().1;
+        let group = connection.negotiated_key_exchange_group().unwrap().name();
+        assert_eq!((group, connection.handshake_kind().unwrap()), (chosen, kind), "{groups:?}");
+    }
+    rig.finish().await;
+}
+
 /// RFC 7627: without it, what two sides agreed on in TLS 1.2 can be carried over to a third.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_extended_master_secret_is_agreed_on() {

@@ -9,7 +9,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{CipherSuite, RootCertStore};
+use rustls::{CipherSuite, NamedGroup, RootCertStore};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest as _, Sha256};
@@ -299,6 +299,8 @@ impl Compiler<'_> {
 /// What rustls speaks: AEAD with ephemeral elliptic curves, and nothing else. AES-128 comes first, which OpenSSL's clients
 /// have behind AES-256: its key schedule is of SHA-256, which processors do in hardware, and that of AES-256 is of SHA-384,
 /// which most do not. A handshake is a tenth cheaper by it (`docs/performance.md`).
+///
+/// X25519MLKEM768 comes first for whoever offers it: what is recorded today stays secret when X25519 can be broken.
 fn provider() -> CryptoProvider {
     let mut provider = aws_lc_rs::default_provider();
     let is_aes_128 = |suite: CipherSuite| {
@@ -310,6 +312,7 @@ fn provider() -> CryptoProvider {
         )
     };
     provider.cipher_suites.sort_by_key(|suite| !is_aes_128(suite.suite()));
+    provider.kx_groups.sort_by_key(|group| group.name() != NamedGroup::X25519MLKEM768);
     provider
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use h2::client::SendRequest;
 use rustls::client::WebPkiServerVerifier;
+use rustls::crypto::SupportedKxGroup;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{CipherSuite, ClientConfig, RootCertStore, SupportedProtocolVersion};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -30,6 +31,7 @@ pub struct Tls {
     client: Option<(Vec<CertificateDer<'static>>, Vec<u8>)>,
     sni: bool,
     ciphers: Vec<CipherSuite>,
+    groups: Vec<&'static dyn SupportedKxGroup>,
     source: Option<std::net::IpAddr>,
 }
 
@@ -44,6 +46,7 @@ impl Tls {
             client: None,
             sni: true,
             ciphers: Vec::new(),
+            groups: Vec::new(),
             source: None,
         }
     }
@@ -70,6 +73,12 @@ impl Tls {
         self
     }
 
+    /// Speaks these groups only, and offers a share of the first one.
+    pub fn groups(mut self, groups: &[&'static dyn SupportedKxGroup]) -> Self {
+        self.groups = groups.to_vec();
+        self
+    }
+
     pub fn showing(self, pair: &Pair) -> Self {
         self.chain(std::slice::from_ref(&pair.der), &pair.key_der)
     }
@@ -90,6 +99,9 @@ impl Tls {
         let mut provider = rustls::crypto::aws_lc_rs::default_provider();
         if !self.ciphers.is_empty() {
             provider.cipher_suites.retain(|suite| self.ciphers.contains(&suite.suite()));
+        }
+        if !self.groups.is_empty() {
+            provider.kx_groups.clone_from(&self.groups);
         }
         let provider = Arc::new(provider);
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
