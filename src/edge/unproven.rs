@@ -2,11 +2,12 @@
 //!
 //! Caps alone would serve whoever came first: with enough addresses somebody could take every place, say nothing until a deadline,
 //! and come again, while genuine senders find no place. So when every place is taken, a connection is evicted for the one that comes:
-//! the oldest connection of the address (of IPv6: the /64) that has most of them. An address from which a genuine request came keeps its
-//! connections; the cap by address is enough for it.
+//! the oldest connection of the address (of IPv6: the /64) that has most of them, and the oldest of all where many have as many. An
+//! address from which a genuine request came keeps its connections; the cap by address is enough for it.
 //!
 //! Asked once for each connection, and never for a request.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -25,8 +26,17 @@ struct Room {
     next: u64,
     /// By address, each by age.
     of: HashMap<IpAddr, BTreeMap<u64, Arc<UnprovenConnection>>>,
-    /// How many an address has.
-    sizes: BTreeSet<(usize, IpAddr)>,
+    /// The last one is the first to be evicted from.
+    ranks: BTreeSet<Rank>,
+}
+
+/// How many an address has, the oldest of them, and the address. Of two that have as many, age decides: if the address did, strangers
+/// below it would always be kept and a genuine sender above them never.
+type Rank = (usize, Reverse<u64>, IpAddr);
+
+fn rank(source: IpAddr, of: &BTreeMap<u64, Arc<UnprovenConnection>>) -> Option<Rank> {
+    let (oldest, _) = of.first_key_value()?;
+    Some((of.len(), Reverse(*oldest), source))
 }
 
 /// A connection that was let in.
@@ -66,7 +76,7 @@ impl Unproven {
     pub(super) fn evict(&self) -> Option<Arc<UnprovenConnection>> {
         let mut room = self.room();
         loop {
-            let (_, source) = *room.sizes.last()?;
+            let (_, _, source) = *room.ranks.last()?;
             let oldest = room.change(source, BTreeMap::pop_first);
             let (_, connection) = oldest?;
             if let Some(task) = connection.task.get().filter(|_| !connection.proven.is()) {
@@ -82,19 +92,21 @@ impl Unproven {
 }
 
 impl Room {
-    /// Changes what an address has, and keeps the count of it.
+    /// Changes what an address has, and keeps its rank.
     fn change<T>(
         &mut self,
         source: IpAddr,
         change: impl FnOnce(&mut BTreeMap<u64, Arc<UnprovenConnection>>) -> T,
     ) -> T {
         let of = self.of.entry(source).or_default();
-        self.sizes.remove(&(of.len(), source));
+        if let Some(rank) = rank(source, of) {
+            self.ranks.remove(&rank);
+        }
         let changed = change(of);
-        if of.is_empty() {
-            self.of.remove(&source);
+        if let Some(rank) = rank(source, of) {
+            self.ranks.insert(rank);
         } else {
-            self.sizes.insert((of.len(), source));
+            self.of.remove(&source);
         }
         changed
     }
@@ -143,13 +155,12 @@ mod tests {
         guests[5].1 = None;
         assert_eq!(all.evict().unwrap().source, IpAddr::from([192, 0, 2, 2]));
         assert!((&mut guests[2].2).await.unwrap_err().is_cancelled());
-        let mut rest: Vec<_> = (0..3).map(|_| all.evict().unwrap().source.to_string()).collect();
-        rest.sort();
-        assert_eq!(rest, ["192.0.2.1", "192.0.2.2", "192.0.2.3"]);
+        let rest: Vec<_> = (0..3).map(|_| all.evict().unwrap().source.to_string()).collect();
+        assert_eq!(rest, ["192.0.2.1", "192.0.2.2", "192.0.2.3"], "of those that have as many, the oldest");
         assert!(all.evict().is_none(), "who has proven something stays");
         assert!(!guests[1].2.is_finished());
         drop(guests);
         let room = all.room();
-        assert!(room.of.is_empty() && room.sizes.is_empty());
+        assert!(room.of.is_empty() && room.ranks.is_empty());
     }
 }
