@@ -32,6 +32,7 @@ mod families; // one recipe of each
 mod fields; // G2: authority, path, fields
 mod framing; // G1: where a message ends
 mod generated; // resolvers and parsers against naive references
+mod genuine; // who must be served whatever strangers do
 mod handshakes; // G4: TLS
 mod ids; // G2 and G5: ids and signatures, odd and twice
 mod invented_ids; // G9: a captured request under other ids
@@ -46,3 +47,4 @@ mod shares; // G9: memory and cores that strangers share
 mod strangers; // G9: what strangers can spend
 mod streams; // G3: HTTP/2
 mod table; // what a row is
+mod told; // G9: what is told of strangers
