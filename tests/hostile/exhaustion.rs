@@ -333,6 +333,49 @@ async fn who_came_last_is_not_evicted_for_the_next_stranger() {
     rig.finish().await;
 }
 
+/// 73: behind a balancer, one stranger makes connections as fast as it can. They take the places of its own, and not those of
+/// senders for whom the balancer speaks as well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn behind_a_balancer_a_stranger_evicts_its_own_connections() {
+    let limits =
+        "max_connections = 40\nmax_connections_per_address = 1000\nhandshake_timeout = \"60s\"\nhead_timeout = \"60s\"";
+    let rig = Rig::start(setup().limits(limits).listener("proxy_protocol_from = [\"127.0.0.1\"]")).await;
+    let through = async |source: &str| {
+        let mut stream = rig.tls().tcp(rig.address).await;
+        stream.write_all(format!("PROXY TCP4 {source} 10.0.0.1 51000 443\r\n").as_bytes()).await.unwrap();
+        stream
+    };
+    let sends = async |stream: TcpStream, who: &str| {
+        let tls = rig.tls();
+        let mut wire = Wire::new(tls.over(stream, tls.config(&[])).await.expect(who));
+        wire.send(event().h1()).await;
+        assert_eq!(wire.answer().await.status, 200, "{who}");
+        wire
+    };
+    let mut kept = sends(through("198.51.100.1").await, "who keeps a connection").await;
+    drop(sends(through("198.51.100.2").await, "who opens a new one").await);
+    let mut held = Vec::new();
+    for round in 0..3 {
+        for _ in 0..40 {
+            held.push(through("203.0.113.66").await);
+        }
+        let evicted = || rig.metric("dmz_relay_connections_refused_total", &[("reason", "evicted")]);
+        eventually("every place is taken", async || rig.running().connections() >= 40).await;
+        let (new, first) = (through("198.51.100.2").await, through(&format!("192.0.2.{round}")).await);
+        let before = evicted();
+        for _ in 0..60 {
+            held.push(through("203.0.113.66").await);
+        }
+        eventually("the stranger took places", async || evicted() >= before + 50.0).await;
+        sends(new, "who opens a new one").await;
+        sends(first, "who comes for the first time").await;
+        kept.send(event().h1()).await;
+        assert_eq!(kept.answer().await.status, 200, "who keeps a connection");
+    }
+    drop((kept, held));
+    rig.finish().await;
+}
+
 /// 73: the same where descriptors are what is scarce: senders may hold three quarters of them, and strangers hold all of those.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn strangers_hold_no_descriptor_that_a_genuine_sender_needs() {
