@@ -64,6 +64,7 @@ fn every_case_has_a_row_and_every_named_test_exists() {
 /// bound while three genuine senders are served.
 const RESOURCES: &[(&str, &[&str])] = &[
     ("connections", &["exhaustion::who_has_proven_nothing_is_evicted", "strangers::copies_prove_nobody"]),
+    ("connections", &["evicted::who_came_last_is_not_evicted_for_the_next_stranger"]),
     ("connections", &["exhaustion::strangers_hold_no_descriptor_that_a_genuine_sender_needs"]),
     ("TLS handshakes", &["exhaustion::a_flood_of_handshakes_from_one_address"]),
     ("time of a head", &["exhaustion::slow_senders_end_with_their_deadline"]),

@@ -26,6 +26,7 @@ mod chains; // G4: senders' certificates
 mod clocks; // G5: a clock that is set
 mod corpora; // what the fuzzers start from, as ordinary tests
 mod documents; // docs/threat-model.md names tests that exist
+mod evicted; // G6: whose connection gives way
 mod exhaustion; // G6: memory, time and descriptors
 #[path = "../fixtures/families.rs"]
 mod families; // one recipe of each
