@@ -50,7 +50,7 @@ pub struct Relay {
     /// Connections by address, and how many there are.
     pub connections: Connections,
     unproven: Unproven,
-    known: Arc<Known>,
+    pub(crate) known: Arc<Known>,
     handshakes: HandshakeLimiter,
     current: ArcSwap<Snapshot>,
 }

@@ -9,6 +9,7 @@ mod reads;
 mod roles;
 mod startable;
 mod unit;
+mod writers;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -86,9 +87,11 @@ async fn found(args: &Check) -> Result<Found, Unusable> {
     let file = args.relay.config.path();
     let (ram, accounts) = (fits::ram(), Accounts::of_host());
     let unit = Unit::of(&file, ram);
+    let mut secrets = Vec::new();
     let (mut found, snapshot) =
         match args.relay.config.load_to_check(unit.as_ref().map(|unit| unit.gives.clone()).unwrap_or_default()) {
-            Ok(Loaded { snapshot, mut warnings, .. }) => {
+            Ok(Loaded { snapshot, mut warnings, reading, .. }) => {
+                secrets.extend(reading.secrets().map(Path::to_path_buf));
                 let memory = Memory::most(&snapshot);
                 warnings.extend(roles::warnings(&file, &snapshot, &accounts));
                 warnings.extend(fits::warnings(&file, &snapshot, &memory, ram, unit.as_ref()));
@@ -123,6 +126,7 @@ async fn found(args: &Check) -> Result<Found, Unusable> {
         // What the caller may not read either is said once.
         found.problems.retain(|problem| !kept.iter().any(|kept| reads::is_same(kept, problem)));
         found.problems.extend(kept);
+        found.warnings.extend(writers::warnings(&file, secrets.iter().map(PathBuf::as_path), &who, &accounts));
         found.judged_as = Some(who.name);
     }
     found.problems.extend(unit.iter().flat_map(|unit| reads::kept_by_unit(named, unit)));

@@ -4,11 +4,12 @@
 
 mod text;
 
-use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, chown};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -17,7 +18,7 @@ use super::verify::unknown_provider;
 use super::{Exit, Unusable, say_json};
 use crate::base::Clock;
 use crate::cli::authority;
-use crate::cli::terminal::{Palette, tell};
+use crate::cli::terminal::{NewFile, Palette, tell};
 use crate::config::host_name::host_name;
 use crate::config::recipe::{Recipe, builtin};
 use crate::config::server_problem;
@@ -155,13 +156,12 @@ impl Owner {
 
     /// Writes a file that is not there yet, and follows no link.
     fn file(&self, path: &Path, bytes: &[u8]) -> Result<(), Unusable> {
-        let mut new = OpenOptions::new();
-        new.write(true).create_new(true).mode(0o600);
         let write = || {
-            let mut file = new.open(path)?;
+            let mut file = NewFile::create(path)?;
             file.write_all(bytes)?;
-            file.sync_all()?;
-            self.give(path, FILE)
+            file.share(self.group, FILE)?;
+            file.sync()?;
+            file.place()
         };
         write().map_err(|error: io::Error| match error.kind() {
             io::ErrorKind::AlreadyExists => format!("{} is there already; it was left as it is", path.display()).into(),
@@ -169,11 +169,14 @@ impl Owner {
         })
     }
 
+    /// Shares a folder that was just made. It is opened for that: whoever may write beside it may have put a link in its place.
     fn give(&self, path: &Path, mode: u32) -> io::Result<()> {
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let folder = File::from(rustix::fs::open(path, flags, Mode::empty())?);
         if self.group.is_some() {
-            chown(path, None, self.group)?;
+            fchown(&folder, None, self.group)?;
         }
-        fs::set_permissions(path, Permissions::from_mode(mode))
+        folder.set_permissions(Permissions::from_mode(mode))
     }
 }
 

@@ -37,7 +37,7 @@ use crate::control::reload::{Pace, Reloader, Requests, Watching};
 use crate::control::service::{InheritedSocket, Service};
 use crate::delivery::Delivery;
 use crate::edge::{self, Drain, Draining, Relay};
-use crate::gate::pipeline::Gate;
+use crate::gate::pipeline::{Gate, Known};
 use crate::observe::{Event, Observer, Sink};
 use crate::runtime::snapshot::{AdminAddress, Snapshot};
 use crate::runtime::state::State;
@@ -380,6 +380,11 @@ impl Running {
     /// Connections open at this moment.
     pub fn connections(&self) -> usize {
         self.relay.connections.open()
+    }
+
+    /// Addresses that are remembered as proven; for tests that fill the table.
+    pub fn known(&self) -> &Arc<Known> {
+        &self.relay.known
     }
 
     /// Reads the files again; `None` when the relay is stopping.

@@ -21,7 +21,7 @@ use super::connections::{Connections, Of, Place};
 use super::opening::{self, NotTls};
 use super::proxy_header::{self, Told, Untold};
 use super::tls::{NoSession, TlsStream};
-use super::unproven::Unproven;
+use super::unproven::{Registered, Unproven};
 use super::{Draining, Relay, h1, h2};
 
 /// How long accepting pauses when the process has no descriptor left; what is connected goes on.
@@ -133,9 +133,8 @@ impl<'r> Door<'r> {
         // Boxed: the runtime would copy a future of this size six times, which showed in the cost of a connection.
         let task = tokio::spawn(Box::pin(async move {
             let _place = place;
-            let _registered = registered;
             let _counted = arrival.metrics.connection();
-            arrival.serve(stream).await;
+            arrival.serve(stream, registered).await;
         }));
         if let Some(connection) = connection {
             connection.served_by(task.abort_handle());
@@ -174,7 +173,7 @@ impl Arrival {
             return Some(place);
         }
         let gone = self.relay.unproven.evict()?;
-        let (source, reason) = (Some(gone.source), ConnectionRefusal::Evicted);
+        let (source, reason) = (Some(gone), ConnectionRefusal::Evicted);
         refused(&self.relay, &self.metrics, &self.listener.name, source, reason, None);
         // It is gone when its task has noticed, a moment later; where too many are on their way out, that moment is waited for.
         for _ in 0..LEAVING_TAKES {
@@ -186,9 +185,13 @@ impl Arrival {
         None
     }
 
-    async fn serve(mut self, mut stream: TcpStream) {
-        if self.listener.proxy_protocol_from.contains(self.source.ip) && !self.learn_source(&mut stream).await {
-            return;
+    async fn serve(mut self, mut stream: TcpStream, mut registered: Option<Registered<Of>>) {
+        if self.listener.proxy_protocol_from.contains(self.source.ip) {
+            if !self.learn_source(&mut stream).await {
+                return;
+            }
+            registered = registered.filter(|_| !self.relay.known.has(self.source.ip));
+            registered.iter_mut().for_each(|registered| registered.is_of(self.source.ip));
         }
         let per_address = self.limits.max_connections_per_address;
         let relay = Of(Arc::clone(&self.relay));

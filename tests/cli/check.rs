@@ -367,3 +367,27 @@ fn connect_tries_names_servers_tls_and_the_stores_disk() {
     other.relay(&["check"]).exits(0);
     assert_eq!(application.arrived().len(), before);
 }
+
+/// Whoever may write in the folder of a secret can put another one there.
+#[test]
+fn secrets_that_a_foreign_group_may_replace_are_a_warning() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let installation = installation();
+    let secret = std::path::PathBuf::from(installation.path("github"));
+    let folder = secret.parent().unwrap();
+    let told = |mode: u32| {
+        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(mode)).unwrap();
+        let found = installation.relay(&["check", "--as", NOBODY, "--format", "json"]).json();
+        let warnings = found["warnings"].as_array().unwrap().clone();
+        let what = |one: &serde_json::Value| one["what"].as_str().unwrap().to_owned();
+        warnings.iter().map(what).filter(|what| what.contains("may be written by the group")).collect::<Vec<_>>()
+    };
+    if std::fs::metadata(folder).unwrap().gid() == 0 {
+        // Root's own group is nobody else's.
+        assert_eq!(told(0o775), [""; 0]);
+        std::os::unix::fs::chown(folder, None, Some(4_000_001)).unwrap();
+    }
+    assert_eq!(told(0o755), [""; 0]);
+    let told = told(0o775);
+    assert!(told.len() == 1 && told[0].ends_with("and secrets lie below it"), "{told:?}");
+}

@@ -45,6 +45,8 @@ mod keys;
 mod memory;
 /// What `explain` and `verify` say of common mistakes.
 mod mistakes;
+/// Links and files that somebody planted where a command will write.
+mod planted;
 /// `providers`: list and details.
 mod providers;
 /// A pseudo-terminal.

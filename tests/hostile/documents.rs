@@ -60,6 +60,58 @@ fn every_case_has_a_row_and_every_named_test_exists() {
     }
 }
 
+/// A resource of the table in docs/operating.md, by the words that it begins with, and the tests in which strangers drive it to its
+/// bound while three genuine senders are served.
+const RESOURCES: &[(&str, &[&str])] = &[
+    ("connections", &["exhaustion::who_has_proven_nothing_is_evicted", "strangers::copies_prove_nobody"]),
+    ("connections", &["evicted::who_came_last_is_not_evicted_for_the_next_stranger"]),
+    ("connections", &["exhaustion::strangers_hold_no_descriptor_that_a_genuine_sender_needs"]),
+    ("TLS handshakes", &["exhaustion::a_flood_of_handshakes_from_one_address"]),
+    ("time of a head", &["exhaustion::slow_senders_end_with_their_deadline"]),
+    ("time of a head", &["exhaustion::answers_that_nobody_reads_end_with_their_deadline"]),
+    ("memory for bodies", &["shares::who_comes_first_finds_memory_when_strangers_hold_all_they_can"]),
+    ("cores", &["shares::large_bodies_of_one_address_stand_in_one_place_of_the_line"]),
+    ("requests of one address", &["strangers::the_bucket_of_an_address_is_spent_by_that_address_only"]),
+    ("rate of a route", &["strangers::forged_requests_spend_no_rate_of_the_route"]),
+    ("rate of a route", &["invented_ids::they_leave_half_of_the_routes_rate"]),
+    ("requests in flight", &["strangers::silent_bodies_hold_no_place_of_the_route"]),
+    ("dedupe memory", &["strangers::ids_on_one_route_take_no_room_of_another"]),
+    ("dedupe memory", &["invented_ids::they_take_one_place_in_dedupe_memory"]),
+    ("room for waiting", &["strangers::one_routes_backlog_takes_no_room_of_another"]),
+    ("room for waiting", &["invented_ids::they_leave_half_of_the_routes_room"]),
+    (
+        "history",
+        &["strangers::copies_do_not_erase_the_history", "told::a_flood_of_one_kind_leaves_rows_for_the_others"],
+    ),
+    ("log lines", &["told::a_flood_of_one_kind_leaves_lines_for_the_others"]),
+    ("labels of metrics", &["told::nothing_that_a_stranger_writes_becomes_a_label"]),
+    ("error budget", &["strangers::the_error_budget_counts_what_may_have_been_genuine_and_strangers_do_not_spend_it"]),
+    ("silence of a provider", &["told::strangers_do_not_pass_for_a_provider_that_has_gone_silent"]),
+    ("admin listener", &["strangers::the_admin_listener_answers_whoever_fills_its_places"]),
+    ("proven addresses", &["strangers::who_is_forgotten_among_proven_addresses_is_served_and_proven_again"]),
+];
+
+#[test]
+fn every_resource_that_strangers_may_spend_has_a_test_with_three_genuine_senders() {
+    let page = fs::read_to_string(root().join("docs/operating.md")).unwrap();
+    let section = page.split("## What strangers can spend").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows: Vec<&str> = section.lines().filter_map(|line| line.strip_prefix("| ")).skip(1).collect();
+    assert!(rows.len() >= 17, "{}", rows.len());
+    for row in &rows {
+        assert!(RESOURCES.iter().any(|(resource, _)| row.starts_with(resource)), "no test: {row}");
+    }
+    for (resource, tests) in RESOURCES {
+        assert!(rows.iter().any(|row| row.starts_with(resource)), "no row: {resource}");
+        for test in *tests {
+            let (module, function) = test.split_once("::").unwrap();
+            let text = fs::read_to_string(root().join(format!("tests/hostile/{module}.rs"))).unwrap();
+            let test = text.split(&format!("async fn {function}(")).nth(1).unwrap_or_else(|| panic!("{function}"));
+            let body = test.split("\n}\n").next().unwrap();
+            assert!(body.contains("Senders::") && body.contains(".are_served().await"), "{function}");
+        }
+    }
+}
+
 /// README.md promises nothing without a test: each row of its table names one that exists.
 #[test]
 fn every_promise_of_the_readme_names_its_test() {

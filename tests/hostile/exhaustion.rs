@@ -1,4 +1,4 @@
-//! G6: time, memory and descriptors. Each attack runs beside a genuine sender, who is served all the while.
+//! G6: time, memory and descriptors. Each attack runs beside genuine senders, who are served all the while.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -10,6 +10,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{interval, timeout};
 
+use crate::genuine::{Senders, number};
+use crate::harness::frames::*;
 use crate::harness::peers::honest;
 use crate::harness::{Authority, Call, LONG, Protocol, Rig, Setup, Tls, Wire, eventually, hex_hmac};
 use crate::table::{Case, SECRET, post, row, run, setup};
@@ -35,9 +37,10 @@ async fn slow_senders_end_with_their_deadline() {
     let limits = "handshake_timeout = \"5s\"\nhead_timeout = \"5s\"\nbody_timeout = \"5s\"\n\
                   max_connections_per_address = 1000";
     let rig = Rig::start(setup().limits(limits)).await;
+    let mut genuine = Senders::of(&rig, event).await;
     let mut senders = tokio::task::JoinSet::new();
     for number in 0..240 {
-        let (tls, address) = (rig.tls(), rig.address);
+        let (tls, address) = (rig.tls().from("127.0.0.66"), rig.address);
         senders.spawn(async move {
             let drops = |first: &'static str| async move {
                 // On a busy machine its handshake may be what ends with the deadline.
@@ -63,10 +66,10 @@ async fn slow_senders_end_with_their_deadline() {
             }
         });
     }
-    // A new sender every time, who has to get in past all of them.
     for _ in 0..20 {
-        rig.delivers(Protocol::H1, &Call::post("/hooks/plain")).await;
+        genuine.are_served().await;
     }
+    drop(genuine);
     timeout(LONG, senders.join_all()).await.expect("every slow sender is cut off");
     eventually("nothing is left of them", async || rig.running().connections() == 0).await;
     assert_eq!(rig.running().state().bodies.used(), 0);
@@ -119,8 +122,8 @@ async fn bodies_below_the_minimum_rate_end_long_before_the_deadline() {
     rig.finish().await;
 }
 
-/// 53: two thousand handshakes of one address, as fast as it can, and most of them are not begun; another is served all the
-/// while.
+/// 53: two thousand handshakes of one address, as fast as it can, and most of them are not begun; genuine senders are served
+/// all the while.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_handshakes_from_one_address() {
     let limits = "handshakes_per_address = { per_second = 10, burst = 50 }\nmax_connections_per_address = 1000";
@@ -137,11 +140,9 @@ async fn a_flood_of_handshakes_from_one_address() {
             made
         });
     }
-    let mut genuine = rig.connect().await;
+    let mut genuine = Senders::of(&rig, event).await;
     for _ in 0..20 {
-        genuine.send(Call::post("/hooks/plain").h1()).await;
-        assert_eq!(genuine.answer().await.status, 200);
-        rig.delivers(Protocol::H2, &Call::post("/hooks/plain")).await;
+        genuine.are_served().await;
     }
     let made: u32 = timeout(LONG, floods.join_all()).await.unwrap().into_iter().sum();
     let most = 50 + 10 * u32::try_from(began.elapsed().as_secs() + 1).unwrap();
@@ -265,15 +266,18 @@ pub fn genuine(number: u32) -> Call {
     Call::post("/hooks/signed").field("X-Hub-Signature-256", &signature).body(body)
 }
 
+/// The next one.
+pub fn event() -> Call {
+    genuine(number())
+}
+
 /// 73: all places are taken by connections that say nothing, from more addresses than caps by address could answer, and whoever
 /// is ended comes again. Genuine senders get in and are served, every one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_has_proven_nothing_is_evicted() {
     let limits = "max_connections = 40\nhandshake_timeout = \"60s\"\nhead_timeout = \"60s\"";
     let rig = Rig::start(setup().limits(limits)).await;
-    let mut kept = rig.connect().await;
-    kept.send(genuine(0).h1()).await;
-    assert_eq!(kept.answer().await.status, 200);
+    let mut genuine = Senders::of(&rig, event).await;
     let mut attackers = tokio::task::JoinSet::new();
     for number in 0..80 {
         let (tls, address) = (rig.tls().from(&format!("127.0.1.{}", number + 1)), rig.address);
@@ -289,13 +293,69 @@ async fn who_has_proven_nothing_is_evicted() {
     }
     eventually("every place is taken", async || rig.running().connections() >= 40).await;
     rig.log.wait("connection_refused", |line| line["reason"] == "evicted").await;
-    for number in 1..20 {
-        rig.delivers(Protocol::H1, &genuine(2 * number)).await;
-        kept.send(genuine(2 * number + 1).h1()).await;
-        assert_eq!(kept.answer().await.status, 200, "who was proven stays");
+    for _ in 0..20 {
+        genuine.are_served().await;
         let open = rig.running().connections();
         assert!(open <= 45, "{open} places of 40, and five for those on their way out");
     }
     attackers.shutdown().await;
+    rig.finish().await;
+}
+
+/// 73: all places are taken where descriptors are what is scarce: senders may hold three quarters of them, and strangers hold all of those.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strangers_hold_no_descriptor_that_a_genuine_sender_needs() {
+    let (app, authority) = (honest::ok().await, Authority::new());
+    let setup = setup().limits("idle_timeout = \"60s\"\nhandshake_timeout = \"60s\"");
+    let relay = Scarce::start(128, &setup, &authority, app.address);
+    let listening = relay.line("listening", |line| line["event"] == "listening" && line["listener"] == "public");
+    let public = listening["address"].as_str().unwrap().parse().unwrap();
+    let tls = Tls::trusting(&authority);
+    let mut genuine = Senders::at(tls.clone(), public, event).await;
+    let mut held = Vec::new();
+    for number in 0..200 {
+        held.push(tls.clone().from(&format!("127.0.2.{}", number % 100 + 1)).tcp(public).await);
+    }
+    relay.line("the cap", |line| line["event"] == "connection_refused" && line["reason"] == "evicted");
+    for _ in 0..10 {
+        genuine.are_served().await;
+    }
+    drop((genuine, held));
+}
+
+/// 72: answers that nobody reads, on as many streams as there may be, end with their deadline.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_that_nobody_reads_end_with_their_deadline() {
+    let rig = Rig::start(setup().limits("write_timeout = \"2s\"")).await;
+    let mut genuine = Senders::of(&rig, event).await;
+    // No answer to any of them may be written: the stranger's window has room for nothing.
+    let no_window = frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
+    let head = head_to("/hooks/signed");
+    let unsigned: Vec<u8> =
+        (0..100).flat_map(|of| frame(HEADERS, END_HEADERS | END_STREAM, of * 2 + 1, &head)).collect();
+    let mut strangers = tokio::task::JoinSet::new();
+    for _ in 0..10 {
+        let tls = rig.tls().from("127.0.0.66");
+        let stream = tls.over(tls.tcp(rig.address).await, tls.config(&[b"h2"])).await.unwrap();
+        let (mut read, mut write) = tokio::io::split(stream);
+        let sent = [PREFACE, &no_window, &unsigned].concat();
+        strangers.spawn(async move {
+            write.write_all(&sent).await.unwrap();
+            let mut said = Vec::new();
+            while frames(&said).iter().filter(|(kind, ..)| *kind == RESET).count() < 100 {
+                assert!(
+                    read.read_buf(&mut said).await.unwrap() > 0,
+                    "every stream is reset, and the connection goes on"
+                );
+            }
+        });
+    }
+    for _ in 0..10 {
+        genuine.are_served().await;
+    }
+    timeout(LONG, strangers.join_all()).await.expect("each of their streams is reset");
+    genuine.are_served().await;
+    drop(genuine);
+    eventually("nothing is left of them", async || rig.running().connections() == 0).await;
     rig.finish().await;
 }

@@ -1,9 +1,9 @@
 //! G9: one captured request under as many ids as its holder likes, where the provider does not sign its ids. Each is delivered, for
 //! it may be a second event with the same words. None of them takes what genuine requests of the same route need.
 
+use crate::genuine::{Senders, number};
 use crate::harness::peers::honest;
 use crate::harness::{Call, Protocol, Rig, Setup, base64_hmac};
-use crate::strangers::{Senders, number};
 
 const SECRET: &str = "canary-of-shopify-0123456789";
 
@@ -60,7 +60,7 @@ async fn they_take_one_place_in_dedupe_memory() {
     assert!(statuses.iter().all(|status| *status == 200), "they may be second events: {statuses:?}");
     let mut senders = Senders::of(&rig, genuine).await;
     for _ in 0..20 {
-        senders.are_served(&rig).await;
+        senders.are_served().await;
     }
     assert_eq!(rig.counted("fault", "dedupe_memory"), 0.0);
     // The retry of a genuine one is known all the while, and one of the captured request's last ids as well.
@@ -87,7 +87,7 @@ async fn they_leave_half_of_the_routes_rate() {
     assert!(statuses.iter().all(|status| matches!(status, 200 | 429)), "{statuses:?}");
     let mut senders = Senders::of(&rig, genuine).await;
     for _ in 0..5 {
-        senders.are_served(&rig).await;
+        senders.are_served().await;
     }
     drop(senders);
     rig.finish().await;
@@ -109,7 +109,7 @@ async fn they_leave_half_of_the_routes_room() {
     assert!((100..420).contains(&full), "{full} of 450 found no room");
     let mut senders = Senders::of(&rig, genuine).await;
     for _ in 0..20 {
-        senders.are_served(&rig).await;
+        senders.are_served().await;
     }
     drop(senders);
     rig.finish().await;
@@ -128,7 +128,7 @@ async fn they_prove_nobody() {
         wire.send(invented().h1()).await;
         assert_eq!(wire.answer().await.status, 200);
         holders.push(wire);
-        senders.are_served(&rig).await;
+        senders.are_served().await;
     }
     assert_eq!(rig.metric("dmz_relay_connections_refused_total", &[("reason", "too_many_connections")]), 0.0);
     assert!(rig.metric("dmz_relay_connections_refused_total", &[("reason", "evicted")]) > 0.0);

@@ -26,10 +26,12 @@ mod chains; // G4: senders' certificates
 mod clocks; // G5: a clock that is set
 mod corpora; // what the fuzzers start from, as ordinary tests
 mod documents; // docs/threat-model.md names tests that exist
+mod evicted; // G6: whose connection gives way
 mod exhaustion; // G6: memory, time and descriptors
 mod fields; // G2: authority, path, fields
 mod framing; // G1: where a message ends
 mod generated; // resolvers and parsers against naive references
+mod genuine; // who must be served whatever strangers do
 mod handshakes; // G4: TLS
 mod ids; // G2 and G5: ids and signatures, odd and twice
 mod invented_ids; // G9: a captured request under other ids
@@ -48,3 +50,4 @@ mod shares; // G9: memory and cores that strangers share
 mod strangers; // G9: what strangers can spend
 mod streams; // G3: HTTP/2
 mod table; // what a row is
+mod told; // G9: what is told of strangers

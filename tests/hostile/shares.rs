@@ -7,9 +7,9 @@ use dmz_relay::runtime::state::{Place, State};
 use tokio::io::split;
 use tokio::task::JoinSet;
 
+use crate::genuine::{Senders, first_time, number};
 use crate::harness::frames::*;
 use crate::harness::{Call, Io, Protocol, Rig, Setup, base64_hmac, eventually};
-use crate::strangers::{Senders, first_time, number};
 
 const MIB: u64 = 1 << 20;
 const SECRET: &str = "canary-of-shares-0123456789";
@@ -104,7 +104,7 @@ async fn one_address_holds_its_share_of_body_memory_and_no_more() {
     eventually("it has what it may have", async || used(&rig) >= MIB * 15 / 8).await;
     assert!(used(&rig) <= 2 * MIB, "{}", used(&rig));
     for _ in 0..3 {
-        senders.are_served(&rig).await;
+        senders.are_served().await;
     }
     waited_for_ones_are_served(&rig).await;
     // Its own new requests take the place of its oldest.
@@ -127,7 +127,7 @@ async fn who_comes_first_finds_memory_when_strangers_hold_all_they_can() {
     eventually("they have what they may have", async || used(&rig) >= 23 * MIB).await;
     assert!(used(&rig) <= 24 * MIB, "{}", used(&rig));
     for round in 0..3 {
-        senders.are_served(&rig).await;
+        senders.are_served().await;
         waited_for_ones_are_served(&rig).await;
         held.push(attacker(&rig, &format!("127.0.3.{}", round + 1)).await);
     }
@@ -202,7 +202,7 @@ async fn a_large_body_is_hashed_where_it_holds_up_nobody() {
         kept.send(small().h1()).await;
         assert_eq!(kept.answer().await.status, 200);
         let is_hashed = state.verify_places.free() < state.verify_places.count();
-        senders.are_served(&rig).await;
+        senders.are_served().await;
         assert_eq!(attack.await.unwrap(), 401);
         is_hashed
     })
@@ -232,7 +232,7 @@ async fn large_bodies_of_one_address_stand_in_one_place_of_the_line() {
     assert_eq!(genuine.await.unwrap(), 200);
     let before = rig.counted("refused", "signature_mismatch");
     assert!(before < 20.0, "{before} of 24 went before it");
-    senders.are_served(&rig).await;
+    senders.are_served().await;
     assert!(attack.join_all().await.iter().all(|status| *status == 401));
     drop(senders);
     ends(rig, 3 + 1 + 3).await;

@@ -12,6 +12,9 @@ use crate::control::app::{Memory, open_files};
 use crate::runtime::snapshot::{Limits, Snapshot};
 
 const MIB: u64 = 1 << 20;
+/// The percentage of all memory that the process may take. The rest is for what the sum does not have, such as buffers of sockets
+/// and pages of files, which the kernel counts to the unit.
+const MOST_OF_ALL: u64 = 96;
 /// Connections that there may be beyond the limit (docs/operating.md, "Memory").
 const LEAVING: usize = 256;
 
@@ -46,16 +49,23 @@ fn total(meminfo: &str) -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// What is wrong and what helps, where the process may become larger than the host, or than its unit lets it.
+/// What is wrong and what helps, where the process may become as large as the host, or as its unit lets it be, or nearly so.
 fn beyond_memory(memory: &Memory, limits: &Limits, ram: Option<u64>, unit: Option<&Unit>) -> Option<(String, String)> {
     let most = memory.bytes.div_ceil(MIB);
     let bound = unit.and_then(|unit| unit.memory);
+    let beyond = |all: u64, named: String| {
+        let rest = match memory.bytes > all {
+            true => String::new(),
+            false => format!(", of which {}% should stay free", 100 - MOST_OF_ALL),
+        };
+        (memory.bytes > part(all)).then(|| format!("{named}{rest}"))
+    };
     // The system and the page cache have a quarter.
-    let host =
-        ram.filter(|ram| memory.bytes > *ram).map(|ram| (format!("this host has {} MiB", ram / MIB), ram / 4 * 3));
-    let unit = bound
-        .filter(|bound| memory.bytes > bound.bytes)
-        .map(|bound| (format!("the unit has {}={}M", bound.key, bound.bytes / MIB), bound.bytes));
+    let host = ram.and_then(|ram| Some((beyond(ram, format!("this host has {} MiB", ram / MIB))?, ram / 4 * 3)));
+    let unit = bound.and_then(|bound| {
+        let named = format!("the unit has {}={}M", bound.key, bound.bytes / MIB);
+        Some((beyond(bound.bytes, named)?, part(bound.bytes)))
+    });
     let (what, fits) = match (&host, &unit) {
         (Some(_), Some((unit, bytes))) if bound.is_some_and(|bound| ram.is_some_and(|ram| bound.bytes < ram)) => {
             (unit, *bytes)
@@ -66,9 +76,15 @@ fn beyond_memory(memory: &Memory, limits: &Limits, ram: Option<u64>, unit: Optio
     };
     let mut help = lower(memory, limits, fits);
     if let (None, Some(bound)) = (&host, bound) {
-        help = format!("set {} above {most}M (systemctl edit dmz-relay), or {help}", bound.key);
+        let least = (memory.bytes / MOST_OF_ALL * 100).div_ceil(MIB) + 1;
+        help = format!("set {}={least}M or more (systemctl edit dmz-relay), or {help}", bound.key);
     }
     Some((format!("allows {most} MiB of memory, and {what}"), format!("{help}; --format json shows each part")))
+}
+
+/// What of all that there is the process may take.
+fn part(all: u64) -> u64 {
+    all / 100 * MOST_OF_ALL
 }
 
 /// A value for the part that is most of it, so that the sum fits; or what to look at, where that part alone is not enough.
@@ -203,12 +219,41 @@ mod tests {
         assert_eq!(told(limits, 4 * GIB, Some(&unit(3000))), None);
         let (what, help) = told(limits, 4 * GIB, Some(&unit(700))).expect("too much");
         assert!(what.contains("the unit has MemoryMax=700M"), "{what}");
-        assert!(help.starts_with("set MemoryMax above ") && help.contains("write body_memory = "), "{help}");
+        assert!(help.starts_with("set MemoryMax=") && help.contains("write body_memory = "), "{help}");
         // Where the host is too small as well, a larger limit of the unit is no help.
         let (what, help) = told(limits, GIB, Some(&unit(700))).expect("too much");
         assert!(what.contains("MemoryMax=700M") && !help.contains("set MemoryMax"), "{what}: {help}");
         let (what, _) = told(limits, GIB, Some(&unit(1100))).expect("too much");
         assert!(what.contains("this host has 1024 MiB"), "{what}");
+    }
+
+    /// On both sides of the bound, of the unit and of the host; and what is proposed lies on the right one.
+    #[test]
+    fn a_ceiling_that_leaves_nearly_nothing_is_told() {
+        let unit = |bytes: u64| Unit { memory: Some(Bound { key: "MemoryHigh", bytes }), ..Unit::default() };
+        let limits = "max_connections = 100\nbody_memory = \"1GiB\"";
+        let ceiling = Memory::most(&compiled(limits)).bytes;
+        let fits = (ceiling / MOST_OF_ALL + 1) * 100;
+        assert_eq!(told(limits, 64 * GIB, Some(&unit(fits))), None);
+        assert_eq!(told(limits, fits, None), None);
+        let (what, help) = told(limits, 64 * GIB, Some(&unit(fits - 200))).expect("too little is left");
+        assert!(
+            what.contains("the unit has MemoryHigh=") && what.ends_with(", of which 4% should stay free"),
+            "{what}"
+        );
+        let proposed = help.strip_prefix("set MemoryHigh=").unwrap().split('M').next().unwrap();
+        assert_eq!(told(limits, 64 * GIB, Some(&unit(proposed.parse::<u64>().unwrap() * MIB))), None);
+        let lower = help.split("write ").nth(1).unwrap().split(';').next().unwrap();
+        assert_eq!(
+            told(&format!("max_connections = 100\n{lower}"), 64 * GIB, Some(&unit(fits - 200))),
+            None,
+            "{lower}"
+        );
+        let (what, help) = told(limits, fits - 200, None).expect("too little is left");
+        assert!(what.contains("this host has ") && what.ends_with(" should stay free"), "{what}");
+        assert!(help.starts_with("write body_memory = "), "{help}");
+        let (what, _) = told(limits, ceiling - 1, None).expect("more than there is");
+        assert!(!what.contains("stay free"), "{what}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fs::Permissions;
 use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
@@ -35,6 +35,14 @@ impl NewFile {
         let mut file = Self::create(path)?;
         file.write_all(content)?;
         file.place()
+    }
+
+    /// Lets a group read it. By what is open and not by its name, under which somebody else may have put a link meanwhile.
+    pub fn share(&self, group: Option<u32>, mode: u32) -> io::Result<()> {
+        if group.is_some() {
+            fchown(self.beside.as_file(), None, group)?;
+        }
+        self.beside.as_file().set_permissions(Permissions::from_mode(mode))
     }
 
     /// A page of a manual: anybody may read it, and it takes the place of an older one. A link there is replaced, not followed.

@@ -37,6 +37,11 @@ impl Reading {
         self.0.push(Entry { path, limit, privacy, content });
     }
 
+    /// Files that nobody else may read: secrets and private keys.
+    pub fn secrets(&self) -> impl Iterator<Item = &Path> {
+        self.0.iter().filter(|entry| entry.privacy == Privacy::Private).map(|entry| entry.path.as_path())
+    }
+
     /// Whether every file can still be read and holds what it held. It keeps nothing of them in memory.
     pub fn holds(&self) -> bool {
         // Many routes may have one secret.

@@ -12,8 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::domain::source::network;
 
 const SHARDS: usize = 16;
-/// Addresses of one shard. One more takes the place of another, which has precedence again after its next request over a new
-/// connection.
+/// Addresses of one shard. Who is forgotten has precedence again after its next request over a new connection.
 const SHARD_MAX: usize = 4096;
 
 /// Whether such a request came over a connection.
@@ -59,11 +58,20 @@ impl Proven {
     }
 }
 
-/// Addresses (of IPv6: the /64) that sent such a request since the process began, as many as there is room for.
+/// Addresses (of IPv6: the /64) that sent such a request since the process began, as many as there is room for. For new ones those make
+/// room that have proven nothing for longest.
 #[derive(Debug)]
 pub struct Known {
-    shards: Vec<Mutex<HashSet<IpAddr>>>,
+    shards: Vec<Mutex<Shard>>,
     hasher: RandomState,
+}
+
+/// Two halves: when the recent one is full, the one before is forgotten. To forget any other would forget the newest as well, and
+/// with it whoever has just been proven.
+#[derive(Debug, Default)]
+struct Shard {
+    recent: HashSet<IpAddr>,
+    before: HashSet<IpAddr>,
 }
 
 impl Default for Known {
@@ -77,23 +85,24 @@ impl Known {
     pub const MOST: usize = SHARDS * SHARD_MAX;
 
     fn add(&self, source: IpAddr) {
-        if let Some(mut shard) = self.shard(source) {
-            if shard.len() >= SHARD_MAX && !shard.contains(&source) {
-                // Which one comes first nobody outside knows.
-                let other = shard.iter().next().copied();
-                other.map(|other| shard.remove(&other));
-            }
-            shard.insert(source);
+        let Some(mut shard) = self.shard(source) else { return };
+        if shard.recent.contains(&source) {
+            return;
         }
+        if shard.recent.len() >= SHARD_MAX / 2 {
+            shard.before = std::mem::take(&mut shard.recent);
+        }
+        shard.before.remove(&source);
+        shard.recent.insert(source);
     }
 
     /// Whether this one did.
     pub fn has(&self, source: IpAddr) -> bool {
         let source = network(source);
-        self.shard(source).is_some_and(|shard| shard.contains(&source))
+        self.shard(source).is_some_and(|shard| shard.recent.contains(&source) || shard.before.contains(&source))
     }
 
-    fn shard(&self, source: IpAddr) -> Option<MutexGuard<'_, HashSet<IpAddr>>> {
+    fn shard(&self, source: IpAddr) -> Option<MutexGuard<'_, Shard>> {
         let place = usize::try_from(self.hasher.hash_one(source) % SHARDS as u64).unwrap_or_default();
         Some(self.shards.get(place)?.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -115,12 +124,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn what_is_remembered_is_bounded_and_the_newest_is_never_forgotten() {
         let known = Known::default();
+        let busy = IpAddr::from([192, 0, 2, 1]);
         for number in 0..200_000_u32 {
-            known.add(IpAddr::from(number.to_be_bytes()));
+            let source = IpAddr::from(number.to_be_bytes());
+            known.add(source);
+            assert!(known.has(source));
+            if number % 1000 == 0 {
+                known.add(busy);
+            }
+            assert!(known.has(busy), "who proves itself again and again is remembered");
         }
-        let held: usize = known.shards.iter().map(|shard| shard.lock().unwrap().len()).sum();
-        assert_eq!(held, Known::MOST, "one more costs one");
+        let size = |shard: &Mutex<Shard>| shard.lock().map(|shard| shard.recent.len() + shard.before.len()).unwrap();
+        let held: usize = known.shards.iter().map(size).sum();
+        assert!((Known::MOST / 2..=Known::MOST).contains(&held), "{held}");
     }
 }

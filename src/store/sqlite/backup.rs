@@ -2,18 +2,21 @@
 //! row by row into a new file (`VACUUM INTO`). Copying page by page begins again with every commit of another process, and at a
 //! handful of requests per second never ends.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
+use tempfile::TempDir;
 
 use super::generation::Generation;
 use super::hold::{self, Held};
 use super::open;
+use crate::base::folder_of;
 
 /// Between two looks at how far it is.
 const LOOK: Duration = Duration::from_millis(100);
@@ -50,25 +53,26 @@ pub fn backup(from: &Path, to: &Path, mut progress: impl FnMut(u64, u64)) -> Res
     let pages = number("PRAGMA page_count")?.saturating_sub(number("PRAGMA freelist_count")?);
     let whole = pages.saturating_mul(number("PRAGMA page_size")?).unsigned_abs();
 
-    // Under another name until it is whole.
-    let part = hold::beside(to, ".part");
-    let held = Held::make(&part).map_err(|e| match fs::symlink_metadata(&part) {
-        Ok(_) => format!("{}: another backup writes it, or was cut off: then remove it", part.display()),
-        Err(_) => e.to_string(),
-    })?;
+    // Until it is whole it lies in a folder that nobody else may enter, whoever may write beside it: SQLite opens files by their names,
+    // and would take a journal that somebody planted beside the copy for the copy's own.
+    let private = private_folder(to).map_err(|e| of(to)(&e))?;
+    let part = private.path().join("copy.db");
+    let held = Held::make(&part).map_err(|e| of(to)(&e))?;
     let made = copy(&source, &part, |done| progress(done, whole)).map_err(|e| of(to)(&e)).and_then(|()| {
         drop(source);
         finish(&part).map_err(|e| of(to)(&e))
     });
-    let placed = made.and_then(|copied| {
+    made.and_then(|copied| {
         held.sync().map_err(|e| of(to)(&e))?;
         place(&part, to).map_err(|e| of(to)(&e))?;
         Ok(copied)
-    });
-    if placed.is_err() {
-        let _ = fs::remove_file(&part);
-    }
-    placed
+    })
+}
+
+/// A folder beside a file, for its owner alone. It goes with what it is held by.
+fn private_folder(beside: &Path) -> io::Result<TempDir> {
+    let mode = Permissions::from_mode(0o700);
+    tempfile::Builder::new().prefix(".dmz-relay-").permissions(mode).tempdir_in(folder_of(beside))
 }
 
 /// SQLite copies on a thread of its own, so that its progress can be shown.

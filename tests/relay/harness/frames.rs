@@ -25,8 +25,13 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 
 /// `POST /hooks/plain` as HPACK has it without a dynamic table: indexed where the static table has it, literal elsewhere.
 pub fn head() -> Vec<u8> {
+    head_to("/hooks/plain")
+}
+
+/// The same to another path.
+pub fn head_to(path: &str) -> Vec<u8> {
     let literal = |index: u8, value: &str| [&[index, u8::try_from(value.len()).unwrap()], value.as_bytes()].concat();
-    [vec![0x83, 0x87], literal(0x04, "/hooks/plain"), literal(0x01, "relay.example")].concat()
+    [vec![0x83, 0x87], literal(0x04, path), literal(0x01, "relay.example")].concat()
 }
 
 /// A connection for frames.
