@@ -17,10 +17,10 @@ use crate::control::admin::status::{
     BudgetStatus, CertificateStatus, OpenBreaker, RouteCounts, RouteStatus, SpoolStatus, State, Status, StoreStatus,
     Used,
 };
+use crate::domain::Phase;
+use crate::domain::lifetime::in_words;
 
 const DAY: i64 = 24 * 3600;
-/// A certificate that ends sooner than this is shown in another colour.
-const SOON: i64 = 21 * DAY;
 
 pub(super) async fn status(args: &Args, output: Output) -> Result<Exit, Unusable> {
     let address = args.relay.address()?;
@@ -146,11 +146,13 @@ fn certificate(certificate: &CertificateStatus, now: i64) -> (Cell, Cell) {
     if certificate.names.len() > SHOWN {
         names.push(format!("{} more", certificate.names.len() - SHOWN));
     }
-    let left = certificate.not_after - now;
-    let expires = match left {
-        i64::MIN..0 => cell(Tone::Bad, "expired"),
-        0..SOON => cell(Tone::Odd, format!("in {}", counted(usize::try_from(left / DAY).unwrap_or(0), "day"))),
-        _ => format!("in {} days", left / DAY).into(),
+    let lifetime = certificate.lifetime();
+    let left = format!("in {}", in_words(lifetime.left(now)));
+    let expires = match lifetime.phase(now) {
+        Phase::Expired => cell(Tone::Bad, "expired"),
+        Phase::NotYet => cell(Tone::Bad, "not valid yet"),
+        Phase::LastThird => cell(Tone::Odd, left),
+        Phase::Good => left.into(),
     };
     (names.join(", ").into(), expires)
 }

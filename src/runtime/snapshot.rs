@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::base::Secret;
-use crate::domain::{FieldList, Method, Sensitive};
+use crate::domain::{FieldList, Lifetime, Method, Sensitive};
 use crate::guards::access::{AccessList, Feed, IpSet, RequiredHeader};
 use crate::guards::baseline::TrafficBaseline;
 use crate::guards::budget::Budget;
@@ -207,10 +207,8 @@ impl ListenerTls {
 pub struct ServedCertificate {
     /// DNS names (a leading `*.` label included, lower case) and IP addresses of the leaf's SAN.
     pub names: Vec<String>,
-    /// Start of the leaf's validity, seconds since the epoch.
-    pub not_before: i64,
-    /// End of the leaf's validity, seconds since the epoch.
-    pub not_after: i64,
+    /// Of the leaf.
+    pub lifetime: Lifetime,
 }
 
 /// How log lines look.

@@ -355,27 +355,27 @@ async fn a_certificate_is_replaced_while_connections_live() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_served_certificate_that_expires_is_an_error_line_and_freezes_no_reload() {
     let mut rig = Rig::plain().await;
-    let pair = rig.authority.issue_until(&["relay.example"], 2027);
+    let pair = rig.authority.issue_until(&["relay.example"], 2031);
     rig.replace("certs/relay.crt", &pair.chain);
     rig.replace("certs/relay.key", &pair.key);
     assert!(!matches!(rig.reload().await, ReloadOutcome::Kept(_)));
-    // Forty days before its end, then ten, then two after it.
+    // It is good from 2020 to 2030: the last third begins in May 2027.
     rig.status().await;
     assert_eq!((rig.log.events("certificate_ending").len(), rig.log.events("certificate_expired").len()), (0, 0));
     let day = std::time::Duration::from_hours(24);
-    rig.clock.advance(day * 30);
+    rig.clock.advance(day * 180);
     rig.status().await;
     let line = rig.log.wait("certificate_ending", |_| true).await;
     assert_eq!((&line["level"], &line["names"]), (&"warn".into(), &"relay.example".into()), "{line}");
-    rig.clock.advance(day * 12);
+    rig.clock.advance(day * 1400);
     rig.status().await;
     let line = rig.log.wait("certificate_expired", |_| true).await;
     assert_eq!((&line["level"], &line["listener"]), (&"error".into(), &"public".into()), "{line}");
-    assert_eq!(line["not_after"], "2027-01-01T00:00:00Z");
+    assert_eq!(line["not_after"], "2031-01-01T00:00:00Z");
     rig.status().await;
     assert_eq!(rig.log.events("certificate_expired").len(), 1, "once a day");
     let end = rig.metric("dmz_relay_certificate_not_after_timestamp_seconds", &[("name", "relay.example")]);
-    assert_eq!(end, 1_798_761_600.0);
+    assert_eq!(end, 1_924_992_000.0);
 
     // Three in the morning: somebody must be kept out.
     rig.apply(|setup| setup.listener = "deny = [\"127.0.0.0/8\"]".into()).await;

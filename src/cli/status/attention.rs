@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use crate::cli::Exit;
 use crate::cli::terminal::{counted, harmless};
 use crate::control::admin::status::{BudgetStatus, SpoolStatus, State, Status, StoreStatus};
+use crate::domain::Phase;
+use crate::domain::lifetime::in_words;
 
 /// Something that an operator must act on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,14 +45,17 @@ pub(super) fn needs(status: &Status, now: i64) -> Vec<Need> {
         for certificate in &listener.certificates {
             let name = harmless(certificate.names.first().map_or("without a name", String::as_str));
             let at = harmless(&listener.name);
-            let (left, whole) = (certificate.not_after - now, certificate.not_after - certificate.not_before);
+            let lifetime = certificate.lifetime();
             let renew = format!("renew it, then: dmz-relay check --config {}", harmless(&status.config.path));
-            if left < 0 {
-                add(true, format!("listener {at}: the certificate {name} has expired"), renew);
-            } else if left < whole / 3 {
-                let days = counted(usize::try_from(left / super::DAY).unwrap_or(0), "day");
-                let what = format!("listener {at}: the certificate {name} is in its last third and ends in {days}");
-                add(false, what, renew);
+            match lifetime.phase(now) {
+                Phase::Expired => add(true, format!("listener {at}: the certificate {name} has expired"), renew),
+                Phase::LastThird => {
+                    let left = in_words(lifetime.left(now));
+                    let what = format!("listener {at}: the certificate {name} is in its last third and ends in {left}");
+                    add(false, what, renew);
+                }
+                Phase::NotYet => add(true, format!("listener {at}: the certificate {name} is not valid yet"), renew),
+                Phase::Good => {}
             }
         }
     }

@@ -91,7 +91,7 @@ impl Compiler<'_> {
             let what = "the certificate has no name (SAN), so every client refuses it";
             self.reject(chain_at, &key, what, "issue it again with a DNS name in the subject alternative name");
         }
-        let served = ServedCertificate { names: chain.names, not_before: chain.not_before, not_after: chain.not_after };
+        let served = ServedCertificate { names: chain.names, lifetime: chain.lifetime };
         Some(Certified { key: certified, served })
     }
 
@@ -113,7 +113,7 @@ impl Compiler<'_> {
         };
         match chain.validity(self.now) {
             Ok(None) => {}
-            Ok(Some(soon)) => self.warn(at, key, soon.to_string(), "renew it and reload"),
+            Ok(Some(ending)) => self.warn(at, key, ending.to_string(), "renew it and reload"),
             // What is served already, or from the start on, is no worse for a reload: a new `deny` must not wait for it. In the
             // place of one that is served it is a mistake.
             Err(why) if self.state.certificates.would_replace(&chain.digest()) => {

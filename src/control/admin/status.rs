@@ -8,6 +8,7 @@ mod rfc3339;
 use serde::{Deserialize, Serialize};
 
 use crate::config::report;
+use crate::domain::Lifetime;
 use crate::observe::Tally;
 
 /// The whole status.
@@ -146,6 +147,13 @@ pub struct CertificateStatus {
     /// Seconds since the epoch.
     #[serde(with = "rfc3339")]
     pub not_after: i64,
+}
+
+impl CertificateStatus {
+    /// From when to when it is good.
+    pub fn lifetime(&self) -> Lifetime {
+        Lifetime { not_before: self.not_before, not_after: self.not_after }
+    }
 }
 
 /// A list of addresses that is a provider's own file.

@@ -103,8 +103,8 @@ impl Source {
                     .iter()
                     .map(|known| CertificateStatus {
                         names: known.names.clone(),
-                        not_before: known.not_before,
-                        not_after: known.not_after,
+                        not_before: known.lifetime.not_before,
+                        not_after: known.lifetime.not_after,
                     })
                     .collect(),
             }

@@ -22,7 +22,7 @@ pub(super) fn shape(snapshot: &Snapshot) -> Shape {
     for listener in &snapshot.listeners {
         for certificate in listener.tls.iter().flat_map(|tls| &tls.certificates) {
             let name = certificate.names.first().cloned().unwrap_or_default();
-            certificates.push((Arc::clone(&listener.name), name, certificate.not_after));
+            certificates.push((Arc::clone(&listener.name), name, certificate.lifetime.not_after));
         }
     }
     let servers = snapshot.upstreams.values().flat_map(|upstream| {

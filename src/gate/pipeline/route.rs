@@ -70,8 +70,7 @@ mod tests {
     fn a_certificate_speaks_for_its_names_only() {
         let certificate = ServedCertificate {
             names: vec!["a.example".into(), "*.b.example".into(), "::1".into()],
-            not_before: 0,
-            not_after: 0,
+            lifetime: crate::domain::Lifetime { not_before: 0, not_after: 0 },
         };
         for host in ["a.example", "A.Example:8443", "a.example.", "x.b.example", "[::1]:8443"] {
             assert!(speaks_for(&certificate, hostname(host)), "{host}");

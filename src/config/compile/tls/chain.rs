@@ -10,10 +10,9 @@ use x509_parser::prelude::{FromDer as _, X509Certificate, X509Version};
 use sha2::{Digest as _, Sha256};
 
 use crate::base::UnixMillis;
+use crate::domain::lifetime::in_words;
+use crate::domain::{Lifetime, Phase};
 
-/// A leaf that ends sooner is worth a warning.
-const SOON_DAYS: i64 = 21;
-const DAY: i64 = 86_400;
 /// Longer chains are a mistake, and a handshake would carry them each time.
 const LONGEST: usize = 10;
 
@@ -22,9 +21,8 @@ pub(super) struct Chain {
     pub(super) der: Vec<CertificateDer<'static>>,
     /// Of the leaf's SAN: DNS names in lower case, addresses.
     pub(super) names: Vec<String>,
-    pub(super) not_before: i64,
-    /// Seconds since the epoch.
-    pub(super) not_after: i64,
+    /// Of the leaf.
+    pub(super) lifetime: Lifetime,
 }
 
 /// Why a file is not a chain.
@@ -100,16 +98,18 @@ impl Untimely {
     }
 }
 
-/// A leaf that ends soon.
+/// A leaf in the last third of its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct EndsSoon {
-    days: i64,
+pub(super) struct Ending {
+    /// Seconds.
+    left: i64,
     at: i64,
 }
 
-impl fmt::Display for EndsSoon {
+impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the certificate expires in {} days, on {}", self.days, UnixMillis::from_secs(self.at))
+        let (left, at) = (in_words(self.left), UnixMillis::from_secs(self.at));
+        write!(f, "the certificate is in the last third of its life and expires in {left}, on {at}")
     }
 }
 
@@ -139,9 +139,11 @@ impl Chain {
             return Err(Broken::Version1(1));
         }
         let names = names(leaf).ok_or(Broken::Unreadable(1))?;
-        let (not_before, not_after) = (leaf.validity().not_before.timestamp(), leaf.validity().not_after.timestamp());
+        let validity = leaf.validity();
+        let lifetime =
+            Lifetime { not_before: validity.not_before.timestamp(), not_after: validity.not_after.timestamp() };
         drop(parsed);
-        Ok(Self { der, names, not_before, not_after })
+        Ok(Self { der, names, lifetime })
     }
 
     /// Which leaf it is.
@@ -149,17 +151,15 @@ impl Chain {
         Sha256::digest(self.der.first().map_or(&[][..], |leaf| leaf)).into()
     }
 
-    /// Whether the leaf is valid now, and whether that ends soon.
-    pub(super) fn validity(&self, now: UnixMillis) -> Result<Option<EndsSoon>, Untimely> {
-        let now = now.secs();
-        if now > self.not_after {
-            return Err(Untimely::Expired(self.not_after));
+    /// Whether the leaf is valid now, and whether it should have been renewed.
+    pub(super) fn validity(&self, now: UnixMillis) -> Result<Option<Ending>, Untimely> {
+        let (lifetime, now) = (self.lifetime, now.secs());
+        match lifetime.phase(now) {
+            Phase::Expired => Err(Untimely::Expired(lifetime.not_after)),
+            Phase::NotYet => Err(Untimely::NotYet(lifetime.not_before)),
+            Phase::LastThird => Ok(Some(Ending { left: lifetime.left(now), at: lifetime.not_after })),
+            Phase::Good => Ok(None),
         }
-        if now < self.not_before {
-            return Err(Untimely::NotYet(self.not_before));
-        }
-        let days = self.not_after.saturating_sub(now) / DAY;
-        Ok((days < SOON_DAYS).then_some(EndsSoon { days, at: self.not_after }))
     }
 }
 
