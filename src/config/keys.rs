@@ -126,7 +126,15 @@ const LISTENER: &[Key] = &[
         Table(&[
             key("min_version", Word(&["1.2", "1.3"])),
             key("certificates", List(&Table(&[key("chain", Text), key("key", VALUE)]))),
-            key("client_auth", Table(&[key("ca", Text), key("required", Flag)])),
+            key(
+                "client_auth",
+                Table(&[
+                    key("ca", Text),
+                    key("required", Flag),
+                    key("crls", TEXTS),
+                    key("expired_crl", Word(&["refuse", "accept"])),
+                ]),
+            ),
         ]),
     ),
 ];

@@ -88,6 +88,8 @@ pub struct RawCertificate {
 pub struct RawClientAuth {
     pub ca: Placed<String>,
     pub required: Option<bool>,
+    pub crls: Placed<Vec<Spanned<String>>>,
+    pub expired_crl: Placed<String>,
 }
 
 /// `[admin]`.

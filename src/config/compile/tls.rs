@@ -2,6 +2,7 @@
 
 mod chain;
 mod resolver;
+mod revocation;
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use toml::Spanned;
 
 use self::chain::{Chain, no_authority};
 use self::resolver::Resolver;
+use self::revocation::Revocation;
 use super::Compiler;
 use super::values::{join, shown};
 use crate::base::Secret;
@@ -41,6 +43,7 @@ struct Certified {
 struct ClientAuth {
     roots: RootCertStore,
     required: bool,
+    revocation: Revocation,
     /// Of the policy. A ticket from one policy must not open a session under another.
     digest: [u8; 32],
 }
@@ -199,9 +202,11 @@ impl Compiler<'_> {
 
     fn client_auth(&mut self, raw: &Spanned<RawClientAuth>, key: &str) -> Option<ClientAuth> {
         let required = raw.get_ref().required.unwrap_or(true);
+        let auth = key;
         let key = join(key, "ca");
         let at = self.required(&raw.get_ref().ca, raw, &key, "write ca = \"certs/senders-ca.crt\"")?;
         let authorities = self.authorities(at, &key)?;
+        let revocation = self.revocation(raw, &authorities, auth)?;
         let mut digest = Sha256::new_with_prefix([u8::from(required)]);
         let mut roots = RootCertStore::empty();
         for der in authorities {
@@ -212,7 +217,8 @@ impl Compiler<'_> {
                 return None;
             }
         }
-        Some(ClientAuth { roots, required, digest: digest.finalize().into() })
+        revocation.digest(&mut digest);
+        Some(ClientAuth { roots, required, revocation, digest: digest.finalize().into() })
     }
 
     /// A bundle of authorities, as DER.
@@ -328,10 +334,10 @@ fn server_config(
         rustls::ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(versions)?;
     let builder = match auth {
         None => builder.with_no_client_auth(),
-        Some(ClientAuth { roots, required, .. }) => {
+        Some(ClientAuth { roots, required, revocation, .. }) => {
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
             let verifier = if required { verifier } else { verifier.allow_unauthenticated() };
-            let verifier = verifier.build().map_err(|error| rustls::Error::General(error.to_string()))?;
+            let verifier = revocation.verifier(verifier).map_err(|error| rustls::Error::General(error.to_string()))?;
             builder.with_client_cert_verifier(verifier)
         }
     };

@@ -3,8 +3,10 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, PKCS_RSA_SHA256, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType, IsCa, KeyIdMethod,
+    KeyPair, PKCS_RSA_SHA256, RevokedCertParams, SerialNumber, date_time_ymd,
 };
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
@@ -37,6 +39,28 @@ impl Authority {
 
     pub fn issue(&self, names: &[&str]) -> Pair {
         self.issue_until(names, 2040)
+    }
+
+    /// A list of what it revoked, good until the first day of a year.
+    pub fn revoked(&self, pairs: &[&Pair], year: i32) -> String {
+        let revoked = |pair: &&Pair| {
+            let (_, certificate) = X509Certificate::from_der(&pair.der).unwrap();
+            RevokedCertParams {
+                serial_number: SerialNumber::from_slice(certificate.raw_serial()),
+                revocation_time: date_time_ymd(2021, 1, 1),
+                reason_code: None,
+                invalidity_date: None,
+            }
+        };
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(2021, 1, 1),
+            next_update: date_time_ymd(year, 1, 1),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: pairs.iter().map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        list.signed_by(&self.0).unwrap().pem().unwrap()
     }
 
     /// Valid until the first day of a year.
